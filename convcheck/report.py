@@ -1,0 +1,226 @@
+"""What a verification found, as plain data; its shape is the JSON schema of the report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from convcheck.layer import Layer
+
+__all__ = ["SCHEMA_VERSION", "Diagnosis", "GradientResult", "LayerReport", "Report", "Worst"]
+
+SCHEMA_VERSION = 1
+
+#: Which array a result is about, in the order in which it is checked.
+GRADIENTS = ("output", "input", "weight", "bias")
+
+#: Kinds of check, in the order in which they run.
+CHECKS = ("forward", "central", "exact", "projected")
+
+STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The entry that is furthest beyond what is allowed.
+
+    Attributes
+    ----------
+    index : tuple of int
+        Its position; empty for a projected check, which compares two sums instead of entries.
+    analytic, numeric : float
+        What the backward pass gave and what the forward pass implies.
+    """
+
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A known mistake that reproduces a wrong gradient.
+
+    Attributes
+    ----------
+    code, name : str
+        The mistake's code and slug.
+    explanation, fix : str
+        One sentence each.
+    """
+
+    code: str
+    name: str
+    explanation: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class GradientResult:
+    """The outcome of one check of one array of one implementation.
+
+    Attributes
+    ----------
+    implementation : str
+        A formulation's name, or the target as given.
+    gradient : str
+        "output" (the forward pass), "input", "weight" or "bias".
+    check : str
+        "forward", "central", "exact" or "projected".
+    status : str
+        "passed", "failed", "skipped", "inconclusive" or "error".
+    entries, entries_checked : int
+        Entries of the array, and how many of them were compared one by one.
+    evaluations : int
+        Perturbed forward passes that the numeric side took.
+    max_abs_error, max_rel_error : float
+        max|analytic - numeric|, and the same divided by max(max|analytic|, max|numeric|).
+    allowed_error : float
+        Allowed |analytic - numeric|: at the entry with the largest error where the check passed, at the worst entry
+        where it failed. So ``max_abs_error <= allowed_error`` holds exactly when the check passed.
+    mismatches : int
+        Entries whose error is larger than their allowance; for a projected check, draws that disagreed.
+    false_pass_probability : float or None
+        Bound on the probability with which a wrong gradient passes; None where every entry was compared.
+    worst : Worst or None
+        None where nothing differs.
+    diagnosis : tuple of Diagnosis
+    message : str or None
+        Where the wrong entries lie, or why the check was skipped, is inconclusive or ended in an error.
+    """
+
+    implementation: str
+    gradient: str
+    check: str
+    status: str
+    entries: int = 0
+    entries_checked: int = 0
+    evaluations: int = 0
+    max_abs_error: float = 0.0
+    max_rel_error: float = 0.0
+    allowed_error: float = 0.0
+    mismatches: int = 0
+    false_pass_probability: float | None = None
+    worst: Worst | None = None
+    diagnosis: tuple[Diagnosis, ...] = ()
+    message: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether this check ran and found nothing wrong."""
+        return self.status == "passed"
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether this result leaves the layer's verdict alone: passed, or skipped with a reason."""
+        return self.status in ("passed", "skipped")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """Everything that was found for one layer.
+
+    Attributes
+    ----------
+    layer : Layer
+    results : tuple of GradientResult
+    config : str or None
+        The config file or suite that the layer is from.
+    line : int or None
+        The line of the config file on which the layer starts, 1-based.
+    """
+
+    layer: Layer
+    results: tuple[GradientResult, ...]
+    config: str | None = None
+    line: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """True if no result is bad and some gradient was really checked: being skipped is no pass."""
+        checked = any(r.passed and r.gradient != "output" for r in self.results)
+        return checked and all(r.acceptable for r in self.results)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a verification.
+
+    Attributes
+    ----------
+    layers : tuple of LayerReport
+    config : str
+        The config files or suites that were verified.
+    target : str or None
+        What was checked; None for the built-in formulations.
+    max_error : float or None
+        The gate: largest allowed relative error; None where the derived bounds decide.
+    elapsed_seconds : float
+    """
+
+    layers: tuple[LayerReport, ...]
+    config: str
+    target: str | None = None
+    max_error: float | None = None
+    elapsed_seconds: float = 0.0
+    convcheck_version: str = field(default="")
+
+    @property
+    def passed(self) -> bool:
+        """True if there is a layer and every layer passed."""
+        return bool(self.layers) and all(layer.passed for layer in self.layers)
+
+    def __str__(self) -> str:
+        from convcheck.render.table import render
+
+        return render(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "convcheck_version": self.convcheck_version,
+            "config": self.config,
+            "passed": self.passed,
+            "elapsed_seconds": self.elapsed_seconds,
+            "layers": [_layer_to_dict(layer) for layer in self.layers],
+        }
+
+
+def _layer_to_dict(report: LayerReport) -> dict[str, Any]:
+    return {
+        "name": report.layer.name,
+        "config": report.config,
+        "line": report.line,
+        "passed": report.passed,
+        "spec": report.layer.spec(),
+        "results": [_result_to_dict(result) for result in report.results],
+    }
+
+
+def _result_to_dict(result: GradientResult) -> dict[str, Any]:
+    worst = result.worst
+    return {
+        "implementation": result.implementation,
+        "gradient": result.gradient,
+        "check": result.check,
+        "status": result.status,
+        "entries": result.entries,
+        "entries_checked": result.entries_checked,
+        "evaluations": result.evaluations,
+        "max_abs_error": _finite(result.max_abs_error),
+        "max_rel_error": _finite(result.max_rel_error),
+        "allowed_error": _finite(result.allowed_error),
+        "mismatches": result.mismatches,
+        "false_pass_probability": result.false_pass_probability,
+        "worst": None
+        if worst is None
+        else {"index": list(worst.index), "analytic": _finite(worst.analytic), "numeric": _finite(worst.numeric)},
+        "diagnosis": [vars(diagnosis) for diagnosis in result.diagnosis],
+        "message": result.message,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
