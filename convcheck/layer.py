@@ -286,10 +286,10 @@ class _Resolver:
             if not axis.fits:
                 where = ("kernel", index) if _is_list(self.given["kernel"]) else ("kernel",)
                 span = f" with dilation {axis.dilation} spans {axis.effective_kernel} samples" * (axis.dilation > 1)
-                padded = f"(input {axis.size}, padding {axis.before} + {axis.after})"
+                padded = f"{axis.padded_size} (input {axis.size}, padding {axis.before} + {axis.after})"
                 self._wrong(
                     where,
-                    f"{axis.kernel}{span} is larger than the padded input of axis {index}, {axis.padded_size} {padded}, "
+                    f"{axis.kernel}{span} is larger than the padded input of axis {index}, {padded}, "
                     "so there is no output; expected a smaller kernel or dilation, or a larger input or padding",
                 )
 
