@@ -1,0 +1,83 @@
+"""How far a right gradient may be off because of rounding: derived per entry and dtype, never picked.
+
+A sum of n products, each rounded, in any order of summation, is off by at most gamma_n * sum of |terms|, with
+gamma_n = n*u / (1 - n*u) and u the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
+sections 3.1 and 4.2).
+
+- Analytic side: the sum of |terms| is the same backward pass run on absolute values.
+- Numeric side: both forward evaluations are off by at most gamma * (|W| * |x| + |b|) and a step; that reaches an entry
+  through the |grad_output| of every output that sees it. Adding these parts up rounds once more, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convcheck.arrays import Array, Gradients
+from convcheck.layer import Layer
+from convcheck.numeric.differences import STEP
+from convcheck.numeric.directions import Forward
+from convcheck.operands import Operands
+
+__all__ = ["allowed_errors", "gamma"]
+
+Backward = Callable[[Layer, Array, Array, Array], Gradients]
+
+#: Roundings of the numeric side beyond its sum: the difference of two outputs, the product with grad_output, the
+#: division by the step, and the rounding of the bound itself.
+_EXTRA_ROUNDINGS = 4
+
+
+def gamma(terms: int, dtype: str) -> float:
+    """gamma_n = n*u / (1 - n*u), infinite where n*u >= 1 and no bound holds."""
+    product = terms * float(np.finfo(dtype).eps) / 2
+    return product / (1 - product) if product < 1 else float("inf")
+
+
+def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward: Backward) -> Gradients:
+    """Bound |analytic - numeric| for every entry of every gradient of a right implementation.
+
+    Parameters
+    ----------
+    layer : Layer
+        Its dtype is the one in which the implementation computes.
+    operands : Operands
+        Where the gradients are taken.
+    forward, backward : callable
+        A right forward and backward pass, run in float64 on absolute values.
+
+    Returns
+    -------
+    Gradients
+        In float64.
+    """
+    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    analytic = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
+    output = forward(layer, sizes.x, sizes.weight, sizes.bias)
+    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    # One evaluation's error per unit step: two evaluations, divided by twice the step.
+    noise = {
+        name: sizes.grad_output * (output + STEP * reach) * gamma(terms, layer.dtype) / STEP
+        for name, reach in (("input", sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0))
+    }
+    ones = np.ones_like(sizes.weight)
+    reached = backward(layer, sizes.x, ones, noise["input"])
+    over_sites = (0, *range(2, output.ndim))
+    per_filter = {name: noise[name].sum(axis=over_sites) for name in ("weight", "bias")}
+    taps, sites = prod(layer.kernel), layer.batch * prod(layer.output)
+    return Gradients(
+        _total(analytic.input, layer.filters_per_group * taps, reached.input, layer),
+        _total(analytic.weight, sites, per_filter["weight"].reshape(-1, *[1] * (analytic.weight.ndim - 1)), layer),
+        None if analytic.bias is None else _total(analytic.bias, sites, per_filter["bias"], layer),
+    )
+
+
+def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.float64]:
+    """Rounding of the analytic sum, of the evaluations, and of the numeric sum."""
+    summed = terms + _EXTRA_ROUNDINGS
+    own = gamma(summed, layer.dtype) * sizes + gamma(summed, "float64") * (sizes + noise)
+    return (own + noise) * (1 + gamma(summed, "float64"))
