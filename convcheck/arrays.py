@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Gradients"]
+__all__ = ["Array", "Gradients", "at_sites"]
 
 #: A floating-point array.
 Array = NDArray[np.floating[Any]]
@@ -27,3 +28,8 @@ class Gradients(NamedTuple):
     input: Array
     weight: Array
     bias: Array | None
+
+
+def at_sites(places: Iterable[Any]) -> tuple[Any, ...]:
+    """Index the trailing axes of an array, the spatial ones, and take all of the others."""
+    return (..., *places)

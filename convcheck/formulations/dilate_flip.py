@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from convcheck.arrays import Array, Gradients
+from convcheck.arrays import Array, Gradients, at_sites
 from convcheck.layer import Layer
 
 __all__ = [
@@ -50,7 +50,7 @@ def padded_input(layer: Layer, x: Array) -> Array:
 def dilated_gradient(layer: Layer, grad_output: Array) -> Array:
     """dL/dO with s - 1 zeros between its samples, shape (N, F, *dilated): m becomes (m - 1)s + 1 on each axis."""
     dilated = np.zeros((*grad_output.shape[:2], *(axis.dilated_size for axis in layer.axes)), grad_output.dtype)
-    dilated[(..., *(slice(None, None, axis.stride) for axis in layer.axes))] = grad_output
+    dilated[at_sites((slice(None, None, axis.stride) for axis in layer.axes))] = grad_output
     return dilated
 
 
@@ -104,8 +104,8 @@ def _correlate_by_tap(
 ) -> Array:
     result = np.zeros((len(image), *kernel.shape[:2], prod(out)), image.dtype)
     for tap in np.ndindex(*kernel.shape[3:]):
-        seen = image[(..., *_steps(tap, dilation, stride, out))]
-        result += kernel[(..., *tap)] @ seen.reshape(*image.shape[:3], -1)
+        seen = image[at_sites(_steps(tap, dilation, stride, out))]
+        result += kernel[at_sites(tap)] @ seen.reshape(*image.shape[:3], -1)
     return result.reshape(*result.shape[:3], *out)
 
 
@@ -116,8 +116,8 @@ def _correlate_by_output(
     result = np.zeros((groups, len(image), filters, *out), image.dtype)
     rows = kernel.reshape(groups, filters, -1).swapaxes(1, 2)
     for output in np.ndindex(*out):
-        window = image[(..., *_steps(output, stride, dilation, taps))]
-        result[(..., *output)] = window.reshape(len(image), groups, -1).swapaxes(0, 1) @ rows
+        window = image[at_sites(_steps(output, stride, dilation, taps))]
+        result[at_sites(output)] = window.reshape(len(image), groups, -1).swapaxes(0, 1) @ rows
     return result.swapaxes(0, 1)
 
 
@@ -138,7 +138,7 @@ def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
 
 def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
     """Correlate with batch and channels exchanged: the sum runs over the samples of the batch."""
-    reached = padded_input(layer, x)[(..., *(slice(axis.padded_size - axis.remainder) for axis in layer.axes))]
+    reached = padded_input(layer, x)[at_sites((slice(axis.padded_size - axis.remainder) for axis in layer.axes))]
     image = np.moveaxis(_split_channels(reached, layer.groups), 0, 2).swapaxes(0, 1)
     kernel = np.moveaxis(_split_channels(dilated_gradient(layer, grad_output), layer.groups), 0, 2)
     gradient = correlate(image, kernel, layer.dilation, [1] * len(layer.input))
@@ -153,7 +153,8 @@ def _pad_or_crop(array: Array, amounts: Sequence[tuple[int, int]]) -> Array:
         slice(max(0, -before), size - max(0, -after))
         for size, (before, after) in zip(padded.shape[2:], amounts, strict=True)
     )
-    return padded[(..., *kept)]
+    cropped: Array = padded[at_sites(kept)]
+    return cropped
 
 
 def _split_channels(array: Array, groups: int) -> Array:

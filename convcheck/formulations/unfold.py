@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from convcheck.arrays import Array, Gradients
+from convcheck.arrays import Array, Gradients, at_sites
 from convcheck.layer import Layer
 
 __all__ = ["backward", "fold", "forward", "unfold"]
@@ -49,7 +49,7 @@ def unfold(layer: Layer, x: Array) -> Array:
     padded = np.pad(x, [(0, 0), (0, 0), *layer.padding])
     columns = np.empty((*x.shape[:2], *layer.kernel, *layer.output), x.dtype)
     for tap in np.ndindex(*layer.kernel):
-        columns[(slice(None), slice(None), *tap)] = padded[(..., *_tap_slices(layer, tap))]
+        columns[(slice(None), slice(None), *tap)] = padded[at_sites(_tap_slices(layer, tap))]
     return columns.reshape(len(x), layer.groups, -1, prod(layer.output))
 
 
@@ -67,9 +67,9 @@ def fold(layer: Layer, columns: Array) -> Array:
     columns = columns.reshape(len(columns), layer.channels, *layer.kernel, *layer.output)
     padded = np.zeros((*columns.shape[:2], *(axis.padded_size for axis in layer.axes)), columns.dtype)
     for tap in np.ndindex(*layer.kernel):
-        padded[(..., *_tap_slices(layer, tap))] += columns[(slice(None), slice(None), *tap)]
+        padded[at_sites(_tap_slices(layer, tap))] += columns[(slice(None), slice(None), *tap)]
     inside = tuple(slice(axis.before, axis.before + axis.size) for axis in layer.axes)
-    return np.ascontiguousarray(padded[(..., *inside)])
+    return np.ascontiguousarray(padded[at_sites(inside)])
 
 
 def _tap_slices(layer: Layer, tap: tuple[int, ...]) -> tuple[slice, ...]:

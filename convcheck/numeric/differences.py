@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from convcheck.arrays import Array
 from convcheck.layer import Layer
-from convcheck.numeric.directions import Directions, Forward
-from convcheck.operands import EXACT_LIMIT
+from convcheck.numeric.directions import Directions, Forward, direction_count
+from convcheck.operands import EXACT_LIMIT, integer_magnitude
 
 __all__ = ["STEP", "NumericGradient", "Packing", "central_gradient", "exact_gradient", "packing_for"]
 
@@ -66,17 +66,19 @@ class Packing:
         return ceil(directions / self.digits)
 
 
-def packing_for(layer: Layer, directions: Directions) -> Packing:
-    """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents."""
-    reach = int(directions.reach)
+def packing_for(layer: Layer, gradient: str) -> Packing:
+    """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents.
+
+    An output sees one entry of a direction, times one weight (or one input sample): a unit step changes it by at most
+    the largest integer in the data.
+    """
+    magnitude = integer_magnitude(layer)
+    reach = 1 if gradient == "bias" else magnitude
     radix = 1 << (2 * reach).bit_length()
-    operands = directions.operands
-    largest = [int(np.abs(array).max()) for array in (operands.x, operands.weight)]
-    start = layer.channels_per_group * prod(layer.kernel) * largest[0] * largest[1]
-    start += 0 if operands.bias is None else int(np.abs(operands.bias).max())
+    start = layer.channels_per_group * prod(layer.kernel) * magnitude**2 + magnitude
     room = EXACT_LIMIT[layer.dtype] - start
     digits, total = 0, 0
-    while digits < directions.count and (total := total + reach * radix**digits) <= room:
+    while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
         digits += 1
     return Packing(radix, max(digits, 1))
 

@@ -21,18 +21,22 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.arrays import Array
+from convcheck.arrays import Array, at_sites
+from convcheck.axis import Axis
 from convcheck.layer import Layer
 from convcheck.operands import Operands
 
 __all__ = [
-    "BiasDirections", "Directions", "EntryDirections", "Forward", "InputDirections", "Step", "WeightDirections",
-    "directions_of",
+    "OPERAND_OF", "BiasDirections", "Directions", "EntryDirections", "Forward", "InputDirections", "Step",
+    "WeightDirections", "direction_count", "directions_of",
 ]  # fmt: skip
 
 #: forward(layer, x, weight, bias) -> output. Where several evaluations are merged into one call, the layer given has
 #: more filters, or x a larger batch, than the layer under test.
 Forward = Callable[[Layer, Array, Array, Array | None], Array]
+
+#: The operand that a gradient is with respect to.
+OPERAND_OF = {"input": "x", "weight": "weight", "bias": "bias"}
 
 #: One perturbation: the number of a direction, and how far to go along it.
 Step = tuple[int, float]
@@ -52,13 +56,10 @@ class Directions(ABC):
         self.layer = layer
         self.operands = operands
 
-    #: Number of directions that reach every entry of the operand.
-    count: int
-
     @property
     @abstractmethod
-    def reach(self) -> float:
-        """Largest change of an output entry along any direction, per unit step."""
+    def count(self) -> int:
+        """Number of directions that reach every entry of the operand."""
 
     @abstractmethod
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
@@ -96,18 +97,12 @@ class InputDirections(Directions):
 
     @cached_property
     def _colors(self) -> list[tuple[int, ...]]:
-        # A colour that only padding has needs no evaluation.
-        return list(product(*(sorted(set(axis.colors().tolist())) for axis in self.layer.axes)))
-
-    @cached_property
-    def count(self) -> int:  # type: ignore[override]
-        """Number of directions."""
-        return self.layer.channels_per_group * len(self._colors)
+        return list(product(*map(_input_colors, self.layer.axes)))
 
     @property
-    def reach(self) -> float:
-        """Largest weight: each output sees one entry of a direction, through one tap."""
-        return float(np.abs(self.operands.weight).max())
+    def count(self) -> int:
+        """Number of directions: C/groups times the number of colours."""
+        return direction_count("input", self.layer)
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one batch."""
@@ -117,7 +112,7 @@ class InputDirections(Directions):
         for perturbed, steps in zip(by_group, evaluations, strict=True):
             for direction, amount in steps:
                 channel, color = self._split(direction)
-                perturbed[:, :, channel][(..., *self._samples(color))] += amount
+                perturbed[:, :, channel][at_sites(self._samples(color))] += amount
         output = forward(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
         return output.reshape(len(x), *layer.output_shape)
 
@@ -142,8 +137,8 @@ class InputDirections(Directions):
         """Crop the padding."""
         axes = self.layer.axes
         padded = gradient.reshape(self.layer.batch, self.layer.channels, *(axis.padded_size for axis in axes))
-        inside = tuple(slice(axis.before, axis.before + axis.size) for axis in axes)
-        return padded[(..., *inside)]
+        inside = [slice(axis.before, axis.before + axis.size) for axis in axes]
+        return padded[(slice(None), slice(None), *inside)]
 
     def _split(self, direction: int) -> tuple[int, tuple[int, ...]]:
         color, channel = divmod(direction, self.layer.channels_per_group)
@@ -164,14 +159,9 @@ class WeightDirections(Directions):
     """One direction per tap and channel of a group: all filters are perturbed at once."""
 
     @property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         """Number of directions: C/groups * prod(kernel)."""
-        return self.layer.channels_per_group * prod(self.layer.kernel)
-
-    @property
-    def reach(self) -> float:
-        """Largest input."""
-        return float(np.abs(self.operands.x).max())
+        return direction_count("weight", self.layer)
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one layer with as many more filters in each group."""
@@ -205,12 +195,10 @@ class WeightDirections(Directions):
 class BiasDirections(Directions):
     """One direction: all biases at once, since each filter has its own."""
 
-    count = 1
-
     @property
-    def reach(self) -> float:
-        """One: the bias is added as it is."""
-        return 1.0
+    def count(self) -> int:
+        """One."""
+        return 1
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """One call per evaluation: there are at most two."""
@@ -235,20 +223,19 @@ class EntryDirections(Directions):
     ----------
     layer, operands
         As for every set of directions.
-    operand : str
-        "x", "weight" or "bias".
+    gradient : str
+        "input", "weight" or "bias".
     """
 
-    def __init__(self, layer: Layer, operands: Operands, operand: str) -> None:
+    def __init__(self, layer: Layer, operands: Operands, gradient: str) -> None:
         super().__init__(layer, operands)
-        self._operand = operand
-        self._shape = getattr(operands, operand).shape
-        self.count = prod(self._shape)
+        self._operand = OPERAND_OF[gradient]
+        self._shape = getattr(operands, self._operand).shape
 
     @property
-    def reach(self) -> float:
-        """Unknown: nothing is assumed."""
-        return float("inf")
+    def count(self) -> int:
+        """Number of entries."""
+        return prod(self._shape)
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """One call per evaluation."""
@@ -268,6 +255,17 @@ class EntryDirections(Directions):
     def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
         """Every output's change belongs to the one entry."""
         gradient.flat[direction] += weighted.sum()
+
+
+def _input_colors(axis: Axis) -> list[int]:
+    """Colours that input samples have; one that only padding has needs no evaluation."""
+    return sorted(set(axis.colors().tolist()))
+
+
+def direction_count(gradient: str, layer: Layer) -> int:
+    """Count the directions for a gradient without making them."""
+    sites = [len(_input_colors(axis)) for axis in layer.axes] if gradient == "input" else layer.kernel
+    return 1 if gradient == "bias" else layer.channels_per_group * prod(sites)
 
 
 def directions_of(gradient: str, layer: Layer, operands: Operands) -> Directions:

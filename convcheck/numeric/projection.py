@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from convcheck.arrays import Array
 from convcheck.layer import Layer
-from convcheck.numeric.directions import Forward
-from convcheck.operands import EXACT_LIMIT, Operands
+from convcheck.numeric.directions import OPERAND_OF, Forward
+from convcheck.operands import EXACT_LIMIT, Operands, integer_magnitude
 
 __all__ = ["Draw", "Projection", "draw_size", "project"]
 
@@ -55,21 +55,23 @@ class Projection:
     false_pass_probability: float
 
 
-def draw_size(layer: Layer, operands: Operands) -> tuple[int, int]:
+def draw_size(layer: Layer) -> tuple[int, int]:
     """Largest entry V of a direction that keeps everything exact, and the number of draws that reach the target.
 
     V is 0 where the dtype leaves no room.
     """
-    largest = max(int(np.abs(array).max()) for array in (operands.x, operands.weight))
+    largest = integer_magnitude(layer)
+    if not largest:
+        return 0, 0
     terms = layer.channels_per_group * prod(layer.kernel)
     room = EXACT_LIMIT[layer.dtype] - terms * largest * largest - largest
-    sums = prod(layer.output_shape) * terms * largest * int(np.abs(operands.grad_output).max())
+    sums = prod(layer.output_shape) * terms * largest * largest
     size = min(_LARGEST_ENTRY, room // (terms * largest), _INT64_LIMIT // sums)
     return (size, ceil(log2(TARGET_PROBABILITY) / -log2(2 * size + 1))) if size > 0 else (0, 0)
 
 
 def project(
-    forward: Forward, layer: Layer, operands: Operands, base: Array, operand: str, gradient: Array
+    forward: Forward, layer: Layer, operands: Operands, base: Array, gradient: str, analytic: Array
 ) -> Projection:
     """Compare <gradient, v> with <grad_output, f(x + v) - f(x)> for enough random directions.
 
@@ -81,12 +83,13 @@ def project(
         Integers.
     base : array, shape (N, F, *output)
         f at the starting point.
-    operand : str
-        What the gradient is with respect to: "x", "weight" or "bias".
-    gradient : array
-        The analytic gradient, in the shape of its operand.
+    gradient : str
+        "input", "weight" or "bias".
+    analytic : array
+        The gradient under test, in the shape of its operand.
     """
-    size, count = draw_size(layer, operands)
+    size, count = draw_size(layer)
+    operand = OPERAND_OF[gradient]
     generator = np.random.default_rng([layer.seed, 2])
     start, grad_output = base.astype(np.int64), operands.grad_output.astype(np.int64)
     draws = []
@@ -95,7 +98,7 @@ def project(
         moved = getattr(operands, operand) + direction.astype(layer.dtype)
         at = replace(operands, **{operand: moved})
         output = forward(layer, at.x, at.weight, at.bias)
-        draws.append(_compare(gradient, direction, grad_output, output, start))
+        draws.append(_compare(analytic, direction, grad_output, output, start))
     return Projection(tuple(draws), (2 * size + 1.0) ** -count)
 
 

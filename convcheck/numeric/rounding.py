@@ -23,7 +23,7 @@ from convcheck.numeric.differences import STEP
 from convcheck.numeric.directions import Forward
 from convcheck.operands import Operands
 
-__all__ = ["allowed_errors", "gamma"]
+__all__ = ["allowed_errors", "allowed_output_error", "gamma"]
 
 Backward = Callable[[Layer, Array, Array, Array], Gradients]
 
@@ -81,3 +81,19 @@ def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.f
     summed = terms + _EXTRA_ROUNDINGS
     own = gamma(summed, layer.dtype) * sizes + gamma(summed, "float64") * (sizes + noise)
     return (own + noise) * (1 + gamma(summed, "float64"))
+
+
+def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> NDArray[np.float64]:
+    """Bound the difference of two right forward passes: each is off by gamma * (|W| * |x| + |b|).
+
+    Parameters
+    ----------
+    layer, operands
+        As for `allowed_errors`.
+    forward : callable
+        A right forward pass, run in float64 on absolute values.
+    """
+    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
+    return 2 * gamma(terms, layer.dtype) * output * (1 + gamma(terms, "float64"))

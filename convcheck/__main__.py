@@ -1,0 +1,48 @@
+"""The command ``convcheck``, also as ``python -m convcheck``."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+__all__ = ["main"]
+
+_USAGE_ERROR = 2
+
+#: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
+_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; always ends in SystemExit, with the status that the contract gives."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show × or → gets a question mark instead of an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        sys.exit(_run())
+    except SystemExit as end:
+        # Typer turns Ctrl-C into this status and says nothing.
+        if end.code == _INTERRUPTED:
+            sys.stderr.write("interrupted\n")
+        raise
+    except KeyboardInterrupt:
+        # Ctrl-C before Typer took over.
+        sys.stderr.write("interrupted\n")
+        sys.exit(_INTERRUPTED)
+
+
+def _run() -> int:
+    from convcheck.cli import app
+    from convcheck.errors import ConvcheckError
+
+    try:
+        app(prog_name="convcheck")
+    except ConvcheckError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return _USAGE_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""A gradient against differences on integer data: every entry, and nothing is allowed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from convcheck.checks import projected
+from convcheck.checks.case import Case
+from convcheck.checks.outcome import Outcome
+from convcheck.checks.results import compared, faulty
+from convcheck.numeric.directions import OPERAND_OF
+from convcheck.report import GradientResult
+
+__all__ = ["check"]
+
+_OWN_FORWARD = "agrees with the differences of its own forward pass, which is not the definition's"
+
+
+def check(case: Case, outcome: Outcome, gradient: str, affordable: float) -> GradientResult:
+    """Compare every entry of a gradient.
+
+    Parameters
+    ----------
+    case : Case
+    outcome : Outcome
+        On the case's integer data.
+    gradient : str
+    affordable : float
+        Evaluations that the check may take where the forward pass is not the definition's, and every entry needs one.
+    """
+    fault = faulty(case, outcome, gradient, "exact")
+    if fault:
+        return fault
+    if not case.follows_definition:
+        return _against_own_forward(case, outcome, gradient, affordable)
+    result = _compare(case, outcome, gradient, packed=True)
+    if result.passed or case.source.builtin:
+        return result
+    # Packing takes large steps, at which code that computes in a lower precision inside may no longer be exact. Such
+    # code is not accused on that ground: the verdict is that of unit steps.
+    return _compare(case, outcome, gradient, packed=False)
+
+
+def _compare(case: Case, outcome: Outcome, gradient: str, *, packed: bool) -> GradientResult:
+    numeric = case.exact(gradient, packed=packed)
+    return compared(case, outcome, gradient, "exact", numeric.values, 0.0, numeric.evaluations)
+
+
+def _against_own_forward(case: Case, outcome: Outcome, gradient: str, affordable: float) -> GradientResult:
+    if getattr(case.operands, OPERAND_OF[gradient]).size > affordable:
+        return projected.check(case, outcome, gradient, None)
+    result = _compare(case, outcome, gradient, packed=False)
+    return replace(result, message=_OWN_FORWARD) if result.passed else result

@@ -1,0 +1,99 @@
+"""Which check of which gradient runs on a layer, decided from its sizes before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from convcheck.layer import Layer
+from convcheck.numeric.differences import packing_for
+from convcheck.numeric.directions import direction_count
+from convcheck.numeric.projection import draw_size
+from convcheck.operands import integer_magnitude
+
+__all__ = ["DEFAULT_CHECKS", "WORK_BUDGET", "Step", "gradients_of", "plan"]
+
+#: What runs where nothing is asked for; `projected` stands in where `exact` costs too much.
+DEFAULT_CHECKS = ("forward", "central", "exact")
+
+#: Multiply-adds that one check of one gradient may take, unless completeness is asked for: about a second's work.
+WORK_BUDGET = 2e10
+
+
+@dataclass(frozen=True)
+class Step:
+    """One check of one gradient.
+
+    Attributes
+    ----------
+    gradient, check : str
+    evaluations : int
+        Forward passes that it takes; 0 if it is skipped.
+    note : str or None
+        Why another check was planned than asked for.
+    skipped : bool
+    """
+
+    gradient: str
+    check: str
+    evaluations: int
+    note: str | None = None
+    skipped: bool = False
+
+
+def gradients_of(layer: Layer) -> tuple[str, ...]:
+    """Gradients that a layer has: "input", "weight" and, with a bias, "bias"."""
+    return ("input", "weight", "bias") if layer.bias else ("input", "weight")
+
+
+def plan(layer: Layer, checks: Collection[str], affordable: float) -> tuple[Step, ...]:
+    """Plan the checks of all gradients of a layer.
+
+    Parameters
+    ----------
+    layer : Layer
+    checks : collection of str
+        The kinds asked for.
+    affordable : float
+        Evaluations that one check may take; infinite for completeness.
+    """
+    return tuple(
+        step for gradient in gradients_of(layer) for step in _plan_gradient(layer, gradient, checks, affordable)
+    )
+
+
+def _plan_gradient(layer: Layer, gradient: str, checks: Collection[str], affordable: float) -> list[Step]:
+    exact = packing_for(layer, gradient).evaluations(direction_count(gradient, layer)) if _exact_data(layer) else 0
+    central = 2 * direction_count(gradient, layer)
+    steps, stand_in = [], None
+    if "central" in checks:
+        if central <= affordable:
+            steps.append(Step(gradient, "central", central))
+        else:
+            note = f"the complete central check takes {central:,} evaluations; --complete makes them"
+            steps.append(Step(gradient, "central", 0, note, skipped=True))
+            stand_in = note
+    if "exact" in checks:
+        stand_in = None
+        if not _exact_data(layer):
+            note = f"no integers keep the sums of this layer exact in {layer.dtype}"
+            steps.append(Step(gradient, "exact", 0, note, skipped=True))
+        elif exact <= affordable:
+            steps.append(Step(gradient, "exact", exact))
+        else:
+            stand_in = f"the complete exact check takes {exact:,} evaluations; --complete makes them"
+    if stand_in or "projected" in checks:
+        steps.append(_projected(layer, gradient, stand_in))
+    return steps
+
+
+def _projected(layer: Layer, gradient: str, note: str | None) -> Step:
+    size, draws = draw_size(layer)
+    if size:
+        return Step(gradient, "projected", draws, note)
+    reason = f"no integer direction keeps the sums of this layer exact in {layer.dtype}"
+    return Step(gradient, "projected", 0, reason, skipped=True)
+
+
+def _exact_data(layer: Layer) -> bool:
+    return integer_magnitude(layer) > 0

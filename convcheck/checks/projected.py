@@ -1,0 +1,66 @@
+"""A gradient against random directions on integer data: a stated probability of missing a mistake, nothing allowed."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from convcheck.checks.case import Case
+from convcheck.checks.outcome import Outcome, shape_of
+from convcheck.checks.results import faulty, inconclusive
+from convcheck.numeric.projection import Draw, project
+from convcheck.report import GradientResult, Worst
+
+__all__ = ["check"]
+
+
+def check(case: Case, outcome: Outcome, gradient: str, note: str | None) -> GradientResult:
+    """Compare a gradient with the change of the output along random directions.
+
+    Parameters
+    ----------
+    case : Case
+    outcome : Outcome
+        On the case's integer data.
+    gradient : str
+    note : str or None
+        Why this check stands in for a complete one.
+    """
+    fault = faulty(case, outcome, gradient, "projected")
+    if fault:
+        return fault
+    assert case.integers is not None
+    analytic = outcome.arrays[gradient]
+    projection = project(case.source.forward, case.layer, case.integers, case.start, gradient, analytic)
+    draws = projection.draws
+    worst = max(draws, key=_relative_error)
+    error, relative = abs(worst.analytic - worst.numeric), _relative_error(worst)
+    gate = case.max_error
+    unequal = [draw for draw in draws if (not draw.equal if gate is None else not _relative_error(draw) <= gate)]
+    if unequal and not case.follows_definition:
+        reason = "the forward pass is not the definition's, and too large to be differenced one entry at a time"
+        return inconclusive(case, outcome.implementation.name, gradient, "projected", reason)
+    scale = max(abs(worst.analytic), abs(worst.numeric))
+    return GradientResult(
+        implementation=outcome.implementation.name,
+        gradient=gradient,
+        check="projected",
+        status="failed" if unequal else "passed",
+        entries=prod(shape_of(gradient, case.layer)),
+        evaluations=len(draws),
+        max_abs_error=error if np.isfinite(error) else np.inf,
+        max_rel_error=relative,
+        allowed_error=0.0 if gate is None else gate * scale,
+        mismatches=len(unequal),
+        false_pass_probability=projection.false_pass_probability,
+        worst=Worst((), worst.analytic, worst.numeric) if unequal else None,
+        message=f"{len(unequal)} of {len(draws)} random directions disagree" if unequal else note,
+    )
+
+
+def _relative_error(draw: Draw) -> float:
+    if not np.isfinite(draw.analytic) or not np.isfinite(draw.numeric):
+        return float("inf")
+    scale = max(abs(draw.analytic), abs(draw.numeric))
+    return abs(draw.analytic - draw.numeric) / scale if scale else 0.0

@@ -1,0 +1,62 @@
+"""Making results: the fields that every kind of check fills in the same way."""
+
+from __future__ import annotations
+
+from math import prod
+
+from convcheck.arrays import Array
+from convcheck.checks.case import Case
+from convcheck.checks.outcome import Outcome, shape_of
+from convcheck.comparison import compare
+from convcheck.locate import where
+from convcheck.report import GradientResult
+
+__all__ = ["compared", "faulty", "inconclusive", "raised", "skipped"]
+
+
+def faulty(case: Case, outcome: Outcome, gradient: str, check: str) -> GradientResult | None:
+    """Return the result for an array that the implementation did not give, or None if it did."""
+    fault = outcome.faults.get(gradient)
+    if fault is None:
+        return None
+    entries = prod(shape_of(gradient, case.layer))
+    name = outcome.implementation.name
+    mismatches = entries if fault.status == "failed" else 0
+    return GradientResult(name, gradient, check, fault.status, entries, mismatches=mismatches, message=fault.message)
+
+
+def skipped(case: Case, name: str, gradient: str, check: str, reason: str | None) -> GradientResult:
+    """Return the result of a check that did not run."""
+    return GradientResult(name, gradient, check, "skipped", prod(shape_of(gradient, case.layer)), message=reason)
+
+
+def inconclusive(case: Case, name: str, gradient: str, check: str, reason: str) -> GradientResult:
+    """Return the result of a check that ran and cannot say."""
+    return GradientResult(name, gradient, check, "inconclusive", prod(shape_of(gradient, case.layer)), message=reason)
+
+
+def raised(case: Case, name: str, gradient: str, check: str, message: str) -> GradientResult:
+    """Return the result of a check during which the implementation raised."""
+    return GradientResult(name, gradient, check, "error", prod(shape_of(gradient, case.layer)), message=message)
+
+
+def compared(
+    case: Case, outcome: Outcome, gradient: str, check: str, numeric: Array, allowed: Array | float, evaluations: int
+) -> GradientResult:
+    """Return the result of comparing every entry of an array."""
+    comparison = compare(outcome.arrays[gradient], numeric, allowed, None if check == "forward" else case.max_error)
+    return GradientResult(
+        implementation=outcome.implementation.name,
+        gradient=gradient,
+        check=check,
+        status="failed" if comparison.mismatches else "passed",
+        entries=comparison.wrong.size,
+        entries_checked=comparison.wrong.size,
+        evaluations=evaluations,
+        max_abs_error=comparison.max_abs_error,
+        max_rel_error=comparison.max_rel_error,
+        allowed_error=comparison.allowed_error,
+        mismatches=comparison.mismatches,
+        worst=comparison.worst,
+        message=where(comparison.wrong, gradient) if comparison.mismatches else None,
+    )

@@ -1,0 +1,35 @@
+"""A built-in formulation as something to check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convcheck.arrays import Array, Gradients
+from convcheck.formulations import formulation
+from convcheck.layer import Layer
+from convcheck.operands import Operands
+from convcheck.targets.implementation import Implementation
+
+__all__ = ["BuiltIn"]
+
+
+class BuiltIn(Implementation):
+    """One of convcheck's own formulations."""
+
+    builtin = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._formulation = formulation(name)
+
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return the output of one forward pass."""
+        return self._formulation.forward(layer, x, weight, bias)
+
+    def run(self, layer: Layer, operands: Operands) -> tuple[Array, Callable[[], Gradients]]:
+        """Run the forward pass; return the output and the backward pass."""
+
+        def backward() -> Gradients:
+            return self._formulation.backward(layer, operands.x, operands.weight, operands.grad_output)
+
+        return self.forward(layer, operands.x, operands.weight, operands.bias), backward
