@@ -28,7 +28,7 @@ from convcheck.targets.loading import user_traceback
 __all__ = ["Progress", "Subject", "verify"]
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
-Subject = Layer | Suite | str | os.PathLike[str]
+Subject = Layer | Suite | str | os.PathLike  # type: ignore[type-arg] - also used with isinstance
 
 #: Multiply-adds that count for a second of a target's time, so that the work budget grants it some ten seconds for
 #: each check of a gradient.

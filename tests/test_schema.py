@@ -54,7 +54,7 @@ def test_knows_exactly_the_fields_of_a_layer():
 
 def test_defaults_and_required_keys_are_those_of_a_layer():
     parameters = inspect.signature(Layer).parameters
-    assert schema.REQUIRED == tuple(name for name, p in parameters.items() if p.default is p.empty)
+    assert tuple(name for name, p in parameters.items() if p.default is p.empty) == schema.REQUIRED
     for key, field in schema.LAYER_KEYS.items():
         if key not in ("name", "input", *schema.REQUIRED):
             assert field["default"] == parameters[key].default

@@ -70,7 +70,7 @@ def _plan_gradient(layer: Layer, gradient: str, checks: Collection[str], afforda
         if central <= affordable:
             steps.append(Step(gradient, "central", central))
         else:
-            note = f"the complete central check takes {central:,} evaluations; --complete makes them"
+            note = _too_much("central", central)
             steps.append(Step(gradient, "central", 0, note, skipped=True))
             stand_in = note
     if "exact" in checks:
@@ -81,7 +81,7 @@ def _plan_gradient(layer: Layer, gradient: str, checks: Collection[str], afforda
         elif exact <= affordable:
             steps.append(Step(gradient, "exact", exact))
         else:
-            stand_in = f"the complete exact check takes {exact:,} evaluations; --complete makes them"
+            stand_in = _too_much("exact", exact)
     if stand_in or "projected" in checks:
         steps.append(_projected(layer, gradient, stand_in))
     return steps
@@ -97,3 +97,8 @@ def _projected(layer: Layer, gradient: str, note: str | None) -> Step:
 
 def _exact_data(layer: Layer) -> bool:
     return integer_magnitude(layer) > 0
+
+
+def _too_much(check: str, evaluations: int) -> str:
+    unit = "evaluation" if evaluations == 1 else "evaluations"
+    return f"the complete {check} check takes {evaluations:,} {unit}; --complete makes them"

@@ -25,7 +25,7 @@ def verify(
     configs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CONFIG]...",
+            metavar="CONFIG",
             help="Config files, or names of suites that ship with convcheck; without one, convcheck.yaml in the "
             "current folder, or else the suite textbook.",
         ),
