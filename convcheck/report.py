@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from convcheck.layer import Layer
@@ -160,6 +160,10 @@ class Report:
     max_error : float or None
         The gate: largest allowed relative error; None where the derived bounds decide.
     elapsed_seconds : float
+    convcheck_version : str
+    options : tuple of str
+        Options of ``convcheck verify`` that the run of any part of this report again needs, for example
+        ``("--target", "my.py:MyConv", "--complete")``.
     """
 
     layers: tuple[LayerReport, ...]
@@ -167,7 +171,8 @@ class Report:
     target: str | None = None
     max_error: float | None = None
     elapsed_seconds: float = 0.0
-    convcheck_version: str = field(default="")
+    convcheck_version: str = ""
+    options: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -150,7 +150,16 @@ def verify(
         max_error=max_error if max_error is not None else next((j.max_error for j in jobs if j.max_error), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
+        options=_options_again(target, max_error, complete),
     )
+
+
+def _options_again(target: Any, max_error: float | None, complete: bool) -> tuple[str, ...]:
+    """Return the command line's options that every part of this run shares; what the config says needs none."""
+    options = ["--target", target] if isinstance(target, str) else []
+    if max_error is not None:
+        options += ["--max-error", repr(max_error)]
+    return (*options, "--complete") if complete else tuple(options)
 
 
 def _known(kind: str, given: Collection[str] | None, known: Sequence[str]) -> tuple[str, ...]:

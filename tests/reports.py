@@ -69,7 +69,8 @@ def results(layer: Layer, implementations: tuple[str, ...] = FORMULATIONS) -> tu
 
 
 def report_of(*layers: LayerReport, target: str | None = None, max_error: float | None = None) -> Report:
-    return Report(layers, "suite.yaml", target, max_error, elapsed_seconds=0.41, convcheck_version="0.1.0")
+    options = () if target is None else ("--target", target)
+    return Report(layers, "suite.yaml", target, max_error, 0.41, convcheck_version="0.1.0", options=options)
 
 
 def layer_report(layer: Layer, found: tuple[GradientResult, ...] | None = None) -> LayerReport:

@@ -162,7 +162,9 @@ class TestBudget:
         report = verify(LAYER)
         assert report.passed
         projected = results(report, check="projected", gradient="input")
-        assert {r.message for r in projected} == {"the complete exact check takes 1 evaluation; --complete makes them"}
+        assert {r.message for r in projected} == {
+            "the complete exact check is beyond the work budget; --complete makes it"
+        }
         assert all(r.entries_checked == 0 and r.false_pass_probability < 1e-12 for r in projected)
         assert {r.status for r in results(report, check="central", gradient="input")} == {"skipped"}
 
@@ -364,3 +366,18 @@ def test_small_shipped_suites_pass_with_every_entry_checked(suite):
 def test_a_layer_of_each_real_network_passes(suite):
     smallest = min(convcheck.load(suite).layers, key=lambda layer: layer.multiply_adds)
     assert verify(smallest, formulations=["unfold", "dilate_flip"]).passed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ({}, ()),
+        ({"target": Right}, ()),
+        (
+            {"target": "tests.targets_for_tests:Right", "max_error": 1e-9, "complete": True},
+            ("--target", "tests.targets_for_tests:Right", "--max-error", "1e-09", "--complete"),
+        ),
+    ],
+)
+def test_the_report_knows_the_options_that_run_it_again(arguments, options):
+    assert verify(LAYER, **arguments).options == options

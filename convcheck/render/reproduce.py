@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from convcheck.formulations import FORMULATIONS
 from convcheck.report import GradientResult, LayerReport, Report
 
 __all__ = ["command", "selection"]
@@ -15,7 +16,7 @@ def command(report: Report, layer: LayerReport, result: GradientResult) -> str |
     Parameters
     ----------
     report : Report
-        The report that the check is from; its target and gate are part of the command.
+        The report that the check is from; its options are part of the command.
     layer : LayerReport
     result : GradientResult
 
@@ -29,13 +30,10 @@ def command(report: Report, layer: LayerReport, result: GradientResult) -> str |
     if layer.config is None or layer.line is None or chosen is None:
         return None
     words = ["convcheck", "verify", layer.config]
-    if report.target is not None and result.implementation in report.target.split(", "):
-        words += ["--target", result.implementation]
-    else:
+    words += report.options
+    if result.implementation in FORMULATIONS:
         words += ["--formulation", result.implementation]
     words += ["-k", chosen, "--check", result.check]
-    if report.max_error is not None:
-        words += ["--max-error", repr(report.max_error)]
     # The config file need not say the seed that was used, so the command always does.
     words += ["--seed", str(layer.layer.seed)]
     return shlex.join(words)

@@ -24,15 +24,17 @@ def test_a_formulation():
     assert words(report) == [*expected, "--seed", "0"]
 
 
-def test_seed_and_gate_are_those_of_the_report():
+def test_the_seed_is_the_layers_and_the_options_are_the_runs():
     layer = replace(CONV, seed=17)
-    report = report_of(layer_report(layer, (failing(layer, "unfold", "input"),)), max_error=1e-9)
-    assert words(report)[-4:] == ["--max-error", "1e-09", "--seed", "17"]
+    report = report_of(layer_report(layer, (failing(layer, "unfold", "input"),)))
+    report = replace(report, options=("--max-error", "1e-09", "--complete"))
+    assert words(report)[3:6] == ["--max-error", "1e-09", "--complete"]
+    assert words(report)[-2:] == ["--seed", "17"]
 
 
-def test_one_target_of_several():
-    report = report_of(layer_report(CONV, (failing(CONV, "b.py:B", "input"),)), target="a.py:A, b.py:B")
-    assert words(report)[3:5] == ["--target", "b.py:B"]
+def test_a_target_from_the_config_needs_no_option():
+    report = report_of(layer_report(CONV, (failing(CONV, "b.py:B", "input"),)), target="b.py:B")
+    assert "--target" not in words(replace(report, options=()))
 
 
 @pytest.mark.parametrize("config", ["my suite.yaml", "it's.yaml", "$HOME/`x`.yaml", "a;b.yaml"])
