@@ -290,8 +290,9 @@ class _Resolver:
                 padded = f"{axis.padded_size} (input {axis.size}, padding {axis.before} + {axis.after})"
                 self._wrong(
                     where,
-                    f"{axis.kernel}{span if axis.dilation > 1 else ''} is larger than the padded input of axis {index}, {padded}, "
-                    "so there is no output; expected a smaller kernel or dilation, or a larger input or padding",
+                    f"{axis.kernel}{span if axis.dilation > 1 else ''} is larger than the padded input of axis "
+                    f"{index}, {padded}, so there is no output; expected a smaller kernel or dilation, "
+                    "or a larger input or padding",
                 )
 
 

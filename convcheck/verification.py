@@ -28,7 +28,7 @@ from convcheck.targets.loading import user_traceback
 __all__ = ["Progress", "Subject", "verify"]
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
-Subject = Layer | Suite | str | os.PathLike  # type: ignore[type-arg] - also used with isinstance
+Subject = Layer | Suite | str | os.PathLike[str]
 
 #: Multiply-adds that count for a second of a target's time, so that the work budget grants it some ten seconds for
 #: each check of a gradient.
@@ -130,7 +130,8 @@ def verify(
     if names and target is not None:
         raise UsageError("--formulation chooses among the built-in formulations; leave it out to check a target")
     _check_numbers(max_error, seed)
-    suites = [_suite(item) for item in ([subject] if isinstance(subject, Subject) else subject)]
+    subjects = [subject] if isinstance(subject, (Layer, Suite, str, os.PathLike)) else subject
+    suites = [_suite(item) for item in subjects]
     jobs = [job for suite in suites for job in _jobs(suite, target, names, max_error, seed)]
     jobs = _selected(jobs, select, suites)
     memory.require((_where(job), job.layer) for job in jobs)
