@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import sys
 
-from convcheck.blas import choose_kernels
-
 __all__ = ["main"]
 
 _USAGE_ERROR = 2
@@ -21,7 +19,6 @@ def main() -> None:
         # A terminal that cannot show × or → gets a question mark instead of an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    choose_kernels()
     try:
         sys.exit(_run())
     except SystemExit as end:

@@ -21,7 +21,7 @@ from convcheck.errors import UsageError
 from convcheck.formulations import FASTEST, FORMULATIONS
 from convcheck.layer import Layer
 from convcheck.report import CHECKS, GradientResult, LayerReport, Report
-from convcheck.selection import selector
+from convcheck.selection import nothing_selected, selector
 from convcheck.targets import Implementation, builtin, resolve
 from convcheck.targets.loading import user_traceback
 
@@ -206,12 +206,10 @@ def _selected(jobs: list[_Job], select: str | None, suites: Sequence[Suite]) -> 
         raise UsageError("there is nothing to verify; expected at least one layer or config")
     if select is None:
         return jobs
-    chosen = [job for job in jobs if selector(select)(job.layer.name)]
+    selects = selector(select)
+    chosen = [job for job in jobs if selects(job.layer.name)]
     if not chosen:
-        names = ", ".join(job.layer.name for job in jobs)
-        raise UsageError(
-            f"-k {select!r} selects no layer of {', '.join(suite.name for suite in suites)}; its layers are {names}"
-        )
+        raise nothing_selected(select, suites)
     return chosen
 
 
