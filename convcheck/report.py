@@ -28,7 +28,8 @@ class Worst:
     Attributes
     ----------
     index : tuple of int
-        Its position; empty for a projected check, which compares two sums instead of entries.
+        Its position; empty for a projected check, which compares two sums instead of entries, unless the entry behind
+        the difference was found.
     analytic, numeric : float
         What the backward pass gave and what the forward pass implies.
     """
@@ -40,7 +41,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A known mistake that reproduces a wrong gradient.
+    """A known mistake that reproduces a wrong gradient, or what the gradient has in common with the right one.
 
     Attributes
     ----------
