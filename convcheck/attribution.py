@@ -21,9 +21,7 @@ from convcheck.targets import Implementation
 __all__ = ["attributed"]
 
 
-def attributed(
-    results: Sequence[GradientResult], case: Case, implementation: Implementation
-) -> list[GradientResult]:
+def attributed(results: Sequence[GradientResult], case: Case, implementation: Implementation) -> list[GradientResult]:
     """Return the results, each failed one with the mistake behind it where one is found.
 
     A gradient is diagnosed once, on integer data; all its failed results get the same diagnosis. Where the output is

@@ -99,7 +99,9 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     if not differs(observed, scene.answer(gradient)):
         right = None if place is None else f"right on a smaller layer of the same kind: {as_yaml(small)}"
         return Finding((), right)
-    suspects = list(_single(scene, gradient, observed)) or list(_pairs(scene, gradient, observed))
+    suspects: list[_Suspect] = []
+    for search in (_single, _pairs, _recognized):
+        suspects = suspects or list(search(scene, gradient, observed))
     if not suspects:
         return Finding(tuple(resemblances(scene, gradient, observed)), place)
     left, layers = _separated(suspects, small, gradient, rerun)
@@ -113,22 +115,20 @@ def _observe(rerun: Rerun, scene: Scene, gradient: str) -> Array | None:
 
 
 def _single(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
-    """Every mistake that gives the observed gradient; one known by a rule only if none is known by equality."""
-    found = [
-        _Suspect((mistake,), (wrong.variant,))
-        for mistake in MISTAKES
-        if mistake.behaviour is None
-        for wrong in mistake.wrong(scene, gradient)
-        if _same(observed, wrong.array, scene)
-    ]
-    if found:
-        yield from found
-        return
+    """Every mistake that gives the observed gradient."""
     for mistake in MISTAKES:
-        if gradient in mistake.gradients:
-            variant = mistake.recognizes(scene, gradient, observed)
-            if variant is not None:
-                yield _Suspect((mistake,), (variant,))
+        if mistake.behaviour is None:
+            for wrong in mistake.wrong(scene, gradient):
+                if _same(observed, wrong.array, scene):
+                    yield _Suspect((mistake,), (wrong.variant,))
+
+
+def _recognized(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
+    """Every mistake that is known by a rule: any factor, any entry that is not finite."""
+    for mistake in MISTAKES:
+        variant = mistake.recognizes(scene, gradient, observed) if gradient in mistake.gradients else None
+        if variant is not None:
+            yield _Suspect((mistake,), (variant,))
 
 
 def _pairs(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
@@ -145,7 +145,7 @@ def _pairs(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
 
 def _combined(scene: Scene, gradient: str) -> Iterator[tuple[_Suspect, Array]]:
     """Every mistake on wrong arrays, and every mistake with its result spoiled."""
-    known = [mistake for mistake in MISTAKES if mistake.behaviour is None]
+    known = [mistake for mistake in MISTAKES if mistake.behaviour is None and mistake.combines]
     for first in known:
         if isinstance(first, WrongArrays) and gradient in first.gradients:
             for variant, changed in first.scenes(scene, gradient):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convcheck import __version__, memory
+from convcheck.attribution import attributed
 from convcheck.checks import central, exact, forward, projected
 from convcheck.checks.case import Case
 from convcheck.checks.outcome import Outcome
@@ -252,7 +253,7 @@ def _check_implementation(case: Case, implementation: Implementation, options: _
     on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
     for step in steps:
         results.append(_run(step, case, outcome, on_reals, affordable))
-    return results
+    return attributed(results, case, implementation)
 
 
 def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable: float) -> GradientResult:

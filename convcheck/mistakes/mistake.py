@@ -57,6 +57,8 @@ class Mistake(ABC):
         What it affects: "input", "weight", "bias", or "output" for the forward pass.
     least_axes : int
         Fewest spatial axes with which it can be made.
+    combines : bool
+        Whether it is looked for together with another mistake: not if it leaves no trace of the other.
     behaviour : str or None
         For a mistake that no single result betrays: how it is detected.
     """
@@ -70,6 +72,7 @@ class Mistake(ABC):
     shows_on: ClassVar[str]
     gradients: ClassVar[tuple[str, ...]]
     least_axes: ClassVar[int] = 1
+    combines: ClassVar[bool] = True
     behaviour: ClassVar[str | None] = None
 
     @abstractmethod

@@ -27,6 +27,7 @@ class Scaled(WrongResult):
     fix = "Remove the factor from the backward pass."
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Iterator[tuple[str, Array]]:
         """Double and halve."""

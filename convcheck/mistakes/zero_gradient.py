@@ -24,6 +24,7 @@ class ZeroGradient(WrongResult):
     fix = "Compute it, and return the array into which it was computed."
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Iterator[tuple[str, Array]]:
         """Return nothing but zeros."""
