@@ -38,17 +38,15 @@ def shrunk(layer: Layer) -> Layer:
     per_group = _kept_apart((layer.channels_per_group, layer.filters_per_group), 2)
     groups = min(layer.groups, 3)
     kernel = layer.kernel if max(layer.kernel) <= _LARGEST_KERNEL else _kept_apart(layer.kernel, 5)
-    padding = tuple(
-        (_scaled(before, k, old), _scaled(after, k, old))
-        for (before, after), k, old in zip(layer.padding, kernel, layer.kernel, strict=True)
-    )
+    padding = _smaller_padding(layer, kernel)
     outputs = _kept_apart(layer.output, 4)
+    order = sorted(set(layer.input))
     sizes = []
     for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True):
-        reach = axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
-        size = (m - 1) * axis.stride + reach
+        size = (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
         # With more padding than kernel, few outputs may leave no input at all.
-        sizes.append(size if size > 0 else size + axis.stride * -(-(2 - size) // axis.stride))
+        missing = max(0, 2 + order.index(axis.size) - size)
+        sizes.append(size + axis.stride * -(-missing // axis.stride))
     return replace(
         layer, channels=groups * per_group[0], filters=groups * per_group[1], groups=groups, kernel=kernel,
         padding=padding, input=tuple(sizes), batch=min(layer.batch, 3),
@@ -64,8 +62,15 @@ def _kept_apart(sizes: Iterable[int], cap: int) -> tuple[int, ...]:
     return tuple(small[size] for size in sizes)
 
 
-def _scaled(amount: int, kernel: int, original: int) -> int:
-    return amount if kernel == original else -(-amount * kernel // original)
+def _smaller_padding(layer: Layer, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Shrink the padding as the kernel shrinks, and to at most about twice the span of a window."""
+    scaled = [
+        amount if k == axis.kernel else -(-amount * k // axis.kernel)
+        for axis, k in zip(layer.axes, kernel, strict=True)
+        for amount in (axis.before, axis.after)
+    ]
+    amounts = _kept_apart(scaled, 2 * max(axis.effective_kernel for axis in layer.axes))
+    return tuple(zip(amounts[::2], amounts[1::2], strict=True))
 
 
 def as_yaml(layer: Layer, name: str | None = None) -> str:
