@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convcheck import __version__, memory
+from convcheck.attribution import attributed
+from convcheck.blind_spots import assessed
 from convcheck.checks import central, exact, forward, projected
 from convcheck.checks.case import Case
 from convcheck.checks.outcome import Outcome
@@ -22,6 +24,7 @@ from convcheck.formulations import FASTEST, FORMULATIONS
 from convcheck.layer import Layer
 from convcheck.report import CHECKS, GradientResult, LayerReport, Report
 from convcheck.selection import nothing_selected, selector
+from convcheck.suites import shipped
 from convcheck.targets import Implementation, builtin, resolve
 from convcheck.targets.loading import user_traceback
 
@@ -88,6 +91,8 @@ def verify(
     max_error: float | None = None,
     seed: int | None = None,
     complete: bool = False,
+    blind_spots: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Check the backward pass of layers against their forward pass.
@@ -113,6 +118,11 @@ def verify(
         Seed of the data of all layers; by default each layer's own.
     complete : bool, default False
         Compare every entry, however long it takes.
+    blind_spots : bool, default False
+        Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
+        mistakes it could not have shown. Not done where only some layers or checks were asked for.
+    strict : bool, default False
+        Look for blind spots in any case, and fail if there is one.
     progress : Progress, optional
 
     Returns
@@ -144,7 +154,7 @@ def verify(
         if exit_first and not reports[-1].passed:
             break
     targets = dict.fromkeys(item.name for job in jobs for item in job.implementations if not item.builtin)
-    return Report(
+    report = Report(
         layers=tuple(reports),
         config=", ".join(suite.name for suite in suites),
         target=", ".join(targets) or None,
@@ -152,7 +162,11 @@ def verify(
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
         options=_options_again(target, max_error, complete),
+        strict=strict,
     )
+    partial = select is not None or checks is not None
+    own = bool(targets) or any(suite.path is not None and not shipped(suite.path) for suite in suites)
+    return assessed(report) if strict or (blind_spots and own and not partial) else report
 
 
 def _options_again(target: Any, max_error: float | None, complete: bool) -> tuple[str, ...]:
@@ -250,7 +264,7 @@ def _check_implementation(case: Case, implementation: Implementation, options: _
     on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
     for step in steps:
         results.append(_run(step, case, outcome, on_reals, affordable))
-    return results
+    return attributed(results, case, implementation)
 
 
 def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable: float) -> GradientResult:

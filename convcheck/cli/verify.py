@@ -60,6 +60,9 @@ def verify(
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if there is a known mistake that these layers cannot show.")
+    ] = False,
     output_format: Annotated[
         str,
         typer.Option(metavar="FORMAT", callback=_known_format, help=f"How to report: {', '.join(FORMATS)}."),
@@ -86,7 +89,8 @@ def verify(
     with contextlib.redirect_stdout(sys.stderr), Progress() as progress:
         report = run(
             configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
-            exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, progress=progress,
+            exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True, strict=strict,
+            progress=progress,
         )  # fmt: skip
     _write(report, output_format, output)
     raise typer.Exit(0 if report.passed else 1)
