@@ -11,10 +11,10 @@ from convcheck.targets.implementation import TargetContractError
 __all__ = ["find", "get", "has", "put"]
 
 
-def has(instance: Any, path: str) -> bool:
-    """Whether there is such an attribute, with something in it."""
+def has(instance: Any, path: str, *, empty: bool = False) -> bool:
+    """Whether there is such an attribute, with something in it unless it may be empty."""
     try:
-        return get(instance, path) is not None
+        return get(instance, path) is not None or empty
     except (AttributeError, KeyError, TypeError):
         return False
 
@@ -44,9 +44,11 @@ def find(instance: Any, role: str, declared: str | None, usual: Sequence[str]) -
     TargetContractError
         If there is none.
     """
-    for path in [declared] if declared else usual:
-        if has(instance, path):
-            return path
+    paths = [declared] if declared else usual
+    for empty in (False, True):
+        for path in paths:
+            if has(instance, path, empty=empty):
+                return path
     there = [name for name in getattr(instance, "__dict__", ()) if not name.startswith("_")]
     wanted = declared or usual[0]
     nearest = difflib.get_close_matches(wanted, there, n=1)

@@ -123,10 +123,17 @@ def bind(
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     try:
-        return list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):
         # Built-in functions, such as PyTorch's, may have no signature that Python can read.
         return None
+    if isinstance(function, type) and all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        # A constructor that hands everything on: what it takes is what the next class takes.
+        start = next((i for i, c in enumerate(function.__mro__) if "__init__" in vars(c)), len(function.__mro__))
+        for base in function.__mro__[start + 1 : -1]:
+            if "__init__" in vars(base):
+                return _parameters(base)
+    return parameters
 
 
 def _names(keywords: Mapping[str, str | None]) -> dict[str, str]:
