@@ -138,7 +138,7 @@ def _settings(jax: Any, *, wide: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if wide:
             # A context of jax itself since 0.8, of jax.experimental before.
-            enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+            enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
             stack.enter_context(enable(True))
         stack.enter_context(jax.default_matmul_precision("highest"))
         yield

@@ -118,9 +118,9 @@ class UserTarget(Implementation):
 
     def run(self, layer: Layer, operands: Operands) -> Pass:
         """Run the forward pass."""
-        given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
         changed: set[str] = set()
         with self.world(layer):
+            given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
             session = self.session(layer, given)
             output = self._image(session.forward())
 

@@ -1,11 +1,12 @@
-"""A convolution as a course has it: four nested loops, a dictionary of options and a cache. Then what students hand in."""
+# ruff: noqa: N806 - the names that courses use
+"""A convolution as a course has it: four nested loops, a dictionary of options and a cache; then wrong ones."""
 
 import numpy as np
 
 
 def conv_forward_naive(x, w, b, conv_param):
     stride, pad = conv_param["stride"], conv_param["pad"]
-    N, C, H, W = x.shape
+    N, _, H, W = x.shape
     F, _, HH, WW = w.shape
     H_out = 1 + (H + 2 * pad - HH) // stride
     W_out = 1 + (W + 2 * pad - WW) // stride

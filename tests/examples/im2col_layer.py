@@ -84,8 +84,7 @@ class PadsInPlace(Conv2d):
 
     def forward(self, x):
         x *= 2
-        out = super().forward(x / 2)
-        return out
+        return super().forward(x / 2)
 
 
 class Forgets(Conv2d):

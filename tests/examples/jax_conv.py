@@ -5,7 +5,7 @@ from jax import lax
 
 
 def conv(x, w, b, strides, padding, rhs_dilation, feature_group_count):
-    numbers = ("NHWC", "HWIO", "NHWC")
+    numbers = {3: ("NWC", "WIO", "NWC"), 4: ("NHWC", "HWIO", "NHWC"), 5: ("NDHWC", "DHWIO", "NDHWC")}[x.ndim]
     out = lax.conv_general_dilated(
         x, w, strides, padding, rhs_dilation=rhs_dilation, dimension_numbers=numbers,
         feature_group_count=feature_group_count,
@@ -13,24 +13,22 @@ def conv(x, w, b, strides, padding, rhs_dilation, feature_group_count):
     return out + b
 
 
-@jax.custom_vjp
 def simple(x, w):
     return lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _simple_forward(x, w):
+#: Its gradient of the weight is turned by 180 degrees.
+wrong = jax.custom_vjp(simple)
+
+
+def _forward(x, w):
     return simple(x, w), (x, w)
 
 
-def _simple_backward(saved, g):
-    x, w = saved
-    right, pull = jax.vjp(lambda x, w: lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")), x, w)
+def _backward(saved, g):
+    _, pull = jax.vjp(simple, *saved)
     dx, dw = pull(g)
     return dx, dw[::-1, ::-1]
 
 
-simple.defvjp(_simple_forward, _simple_backward)
-
-
-def wrong(x, w):
-    return simple(x, w)
+wrong.defvjp(_forward, _backward)
