@@ -53,12 +53,14 @@ def _find(layer: Layer, gradient: str, implementation: Implementation) -> Findin
 def _run(implementation: Implementation, layer: Layer, operands: Operands) -> dict[str, Array]:
     """Return the arrays that an implementation gives; what it cannot do is missing."""
     try:
-        output, backward = implementation.run(layer, operands)
-        gradients = dict(zip(("input", "weight", "bias"), backward(), strict=True))
+        done = implementation.run(layer, operands)
+        gradients = dict(zip(("input", "weight", "bias"), done.backward(), strict=True))
     except (Exception, SystemExit):
         # A layer that the target cannot take, or a target that raises now and then: there is nothing to compare.
         return {}
-    arrays = {name: np.asarray(value) for name, value in {"output": output, **gradients}.items() if value is not None}
+    arrays = {
+        name: np.asarray(value) for name, value in {"output": done.output, **gradients}.items() if value is not None
+    }
     return {name: array for name, array in arrays.items() if array.dtype.kind in "fiu"}
 
 

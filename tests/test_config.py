@@ -151,13 +151,29 @@ layers:
 
 
 def test_a_target_may_be_a_mapping_of_plain_data():
-    text = top("target: {forward: 'f.py:conv', style: cache, n: [1, 2.5, true, ~], on: {x: .inf}}")
+    text = top("target: {call: 'f.py:conv', style: layer, unsupported: [groups], exact: false, keywords: {bias: ~}}")
     assert config.parse(text, "f.yaml").target == {
-        "forward": "f.py:conv",
-        "style": "cache",
-        "n": [1, 2.5, True, None],
-        "on": {"x": float("inf")},
+        "call": "f.py:conv",
+        "style": "layer",
+        "unsupported": ["groups"],
+        "exact": False,
+        "keywords": {"bias": None},
     }
+
+
+def test_every_mistake_in_the_mapping_of_a_target_is_reported_with_its_place():
+    text = top(
+        "target:\n  call: f.py:conv\n  lay_out: NHWC\n  unsupported: [group]\n  keywords: {strid: s}\n  exact: no"
+    )
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, "f.yaml")
+    line = text.splitlines().index("target:") + 1
+    assert [message.split(" allowed: ")[0] for message in caught.value.messages] == [
+        f'f.yaml:{line + 2}:12: target.lay_out: "lay_out" is not known; did you mean "layout"?',
+        f'f.yaml:{line + 3}:17: target.unsupported[0]: "group" is not known; did you mean "groups"?',
+        f'f.yaml:{line + 4}:21: target.keywords[strid]: "strid" is not known; did you mean "stride"?',
+        f'f.yaml:{line + 5}:10: target.exact: "no" is not allowed; expected true or false',
+    ]
 
 
 def test_a_suite_is_immutable():

@@ -22,12 +22,7 @@ _MATRIX_SIZE = 1024
 
 def implementation_pass(implementation: Implementation, layer: Layer, at: Operands) -> Callable[[], object]:
     """Forward and backward of a formulation or a target."""
-
-    def run() -> object:
-        _, backward = implementation.run(layer, at)
-        return backward()
-
-    return run
+    return lambda: implementation.run(layer, at).backward()
 
 
 def torch_is_installed() -> bool:

@@ -83,6 +83,7 @@ def test_every_option_reaches_the_verification(run, called):
     run(
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
+        "--device", "cuda", "--timeout", "2.5",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -93,6 +94,8 @@ def test_every_option_reaches_the_verification(run, called):
         "select": "conv and not stem",
         "exit_first": True,
         "max_error": 1e-6,
+        "device": "cuda",
+        "timeout": 2.5,
         "seed": 3,
         "complete": True,
     }
