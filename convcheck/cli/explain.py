@@ -38,9 +38,11 @@ def explain(
     from convcheck import memory
     from convcheck.choosing import choose
     from convcheck.cli.output import write_out
-    from convcheck.explain import derivation, entry as entries, render
+    from convcheck.explain import derivation, render
+    from convcheck.explain import entry as entries
     from convcheck.explain.notation import notation as find_notation
-    from convcheck.explain.terms import explain as find_terms, parse_entry
+    from convcheck.explain.terms import explain as find_terms
+    from convcheck.explain.terms import parse_entry
     from convcheck.maps.data import example_operands
 
     writing = find_notation(notation)

@@ -94,8 +94,8 @@ def _index_sums(layer: Layer) -> list[Block]:
         )
         lines.append(f"{name}: i from {lower} to {upper}, {tap}")
     text = (
-        "Solved for i, the sum has bounds. The lower one is rounded up (down would reach past the kernel's end when the "
-        "stride is above 1), and both are clipped to the outputs that exist."
+        "Solved for i, the sum has bounds. The lower one is rounded up (down would reach past the kernel's end when "
+        "the stride is above 1), and both are clipped to the outputs that exist."
     )
     return [Paragraph(text), _equations(lines)]
 
@@ -105,10 +105,10 @@ def _regroup(layer: Layer) -> list[Block]:
     depth, count = layer.channels_per_group, layer.filters_per_group
     groups = f" in each of {layer.groups} groups" if layer.groups > 1 else ""
     text = (
-        f"Forward there are {count} filters of depth {depth}{groups}. Backward, every input channel gets a filter of its "
-        f"own: {depth} filters of depth {count}, made of the slices that the forward filters apply to that channel, each "
-        "rotated by 180 degrees. This is a new tensor with the last two axes exchanged, not w with its indices renamed: "
-        "with as many filters as channels the unexchanged one runs, and is wrong."
+        f"Forward there are {count} filters of depth {depth}{groups}. Backward, every input channel gets a filter of "
+        f"its own: {depth} filters of depth {count}, made of the slices that the forward filters apply to that "
+        "channel, each rotated by 180 degrees. This is a new tensor with the last two axes exchanged, not w with its indices "
+        "renamed: with as many filters as channels the unexchanged one runs, and is wrong."
     )
     rule = "w'[a, f, c] = w[k-1-a, c, f]"
     latex = r"w'_{a,f,c} &= w_{k-1-a,\,c,\,f}"
@@ -146,8 +146,8 @@ def _unfold(layer: Layer) -> list[Block]:
         ("dL/dO", f"{layer.filters_per_group} × {columns}", "a row per filter"),
     )
     text = (
-        f"dL/dX~ is {rows} × {columns}, and not yet dL/dX, which is {layer.channels_per_group} × {times(layer.input)}: fold it "
-        "back, adding up the copies of every entry and dropping what lies on padding."
+        f"dL/dX~ is {rows} × {columns}, and not yet dL/dX, which is {layer.channels_per_group} × {times(layer.input)}: "
+        "fold it back, adding up the copies of every entry and dropping what lies on padding."
     )
     formula = Formula(("O = W~ X~ + b", "dL/dX~ = W~ᵀ dL/dO", "dL/dX = fold(dL/dX~)"), (
         r"O &= \tilde W \tilde X + b",
@@ -173,8 +173,8 @@ def _weight_route(layer: Layer, notation: Notation) -> list[Block]:
         return [Formula(("dL/dW~ = dL/dO X~ᵀ",), (latex,)), Paragraph(f"Summed over {layer.batch} sample(s).")]
     remainder = [axis.remainder for axis in layer.axes]
     text = (
-        f"Tap a meets one input sample in every one of the {times(layer.output)} windows: lay the dilated dL/dO over the "
-        f"padded input, a·d from its corner, multiply and add up, over the {layer.batch} sample(s) of the batch."
+        f"Tap a meets one input sample in every one of the {times(layer.output)} windows: lay the dilated dL/dO over "
+        f"the padded input, a·d from its corner, multiply and add up, over the {layer.batch} sample(s) of the batch."
     )
     if any(remainder):
         text += f" The last {times(remainder)} padded samples (the remainder) are met by no window and do not count."

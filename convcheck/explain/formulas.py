@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from convcheck.axis import Axis
 from convcheck.explain.document import Formula
 from convcheck.explain.notation import Notation
 from convcheck.layer import Layer
@@ -18,6 +19,9 @@ def general(array: str, notation: Notation, layer: Layer) -> Formula:
     def name(symbol: str, *index: str) -> tuple[str, str]:
         return notation.entry(symbol, index, layer)
 
+    # Where f is the kernel, as in T3, it cannot count filters too.
+    f = "j" if notation.symbols["weight"][0] == "f" else "f"
+    factors: tuple[tuple[str, str], ...]
     match array:
         case "input":
             left = name("grad_input", "n", "c", "p")
@@ -25,28 +29,33 @@ def general(array: str, notation: Notation, layer: Layer) -> Formula:
                 "f and over all (i, a) with i·s + a·d = p + before",
                 r"f,\; (i, a):\; i s + a d = p + \mathrm{before}",
             )
-            factors = (name("grad_output", "n", "f", "i"), name("weight", "f", "c", "a"))
+            factors = (name("grad_output", "n", f, "i"), name("weight", f, "c", "a"))
         case "weight":
-            left = name("grad_weight", "f", "c", "a")
+            left = name("grad_weight", f, "c", "a")
             over = ("n, i", "n, i")
-            factors = (name("grad_output", "n", "f", "i"), name("x", "n", "c", "i·s + a·d - before"))
+            factors = (name("grad_output", "n", f, "i"), name("x", "n", "c", "i·s + a·d - before"))
         case "bias":
-            left = name("grad_bias", "f")
-            over, factors = ("n, i", "n, i"), (name("grad_output", "n", "f", "i"),)
+            left = name("grad_bias", f)
+            over = ("n, i", "n, i")
+            factors = (name("grad_output", "n", f, "i"),)
         case _:
-            left = name("output", "n", "f", "i")
+            left = name("output", "n", f, "i")
             over = ("c, a", "c, a")
-            factors = (name("weight", "f", "c", "a"), name("x", "n", "c", "i·s + a·d - before"))
-    return _sum(left, over, factors, layer, bias=array == "output")
+            factors = (name("weight", f, "c", "a"), name("x", "n", "c", "i·s + a·d - before"))
+    start = notation.entry("bias", (f,), layer) if array == "output" and layer.bias else None
+    return _sum(left, over, factors, start)
 
 
 def _sum(
-    left: tuple[str, str], over: tuple[str, str], factors: Sequence[tuple[str, str]], layer: Layer, *, bias: bool
+    left: tuple[str, str],
+    over: tuple[str, str],
+    factors: Sequence[tuple[str, str]],
+    start: tuple[str, str] | None,
 ) -> Formula:
-    start, start_latex = ("b[f] + ", "b_f + ") if bias and layer.bias else ("", "")
-    text = f"{left[0]} = {start}sum over {over[0]} of {'·'.join(text for text, _ in factors)}"
+    first, first_latex = (f"{start[0]} + ", f"{start[1]} + ") if start else ("", "")
+    text = f"{left[0]} = {first}sum over {over[0]} of {'·'.join(text for text, _ in factors)}"
     product = r" \, ".join(latex for _, latex in factors).replace("·", r" ").replace("before", r"\mathrm{before}")
-    return Formula((text,), (rf"{left[1]} &= {start_latex}\sum_{{{over[1]}}} {product}",))
+    return Formula((text,), (rf"{left[1]} &= {first_latex}\sum_{{{over[1]}}} {product}",))
 
 
 def with_numbers(array: str, index: Sequence[int], notation: Notation, layer: Layer) -> Formula:
@@ -79,33 +88,31 @@ def _input_lines(index: Sequence[int], layer: Layer) -> list[str]:
 
 
 def _weight_lines(index: Sequence[int], layer: Layer) -> list[str]:
-    _, _, *tap = index
     lines = [f"samples n = {_span(0, layer.batch)}"]
-    for name, axis, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, tap, strict=True):
-        span = _span(0, axis.output_size)
-        lines.append(
-            f"{name}: i = {span}, input sample i·{axis.stride} + {a}·{axis.dilation} - {axis.before}, if it is in 0..{axis.size - 1}"
-        )
+    for name, axis, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, index[2:], strict=True):
+        place = f"i·{axis.stride} + {a}·{axis.dilation} - {axis.before}"
+        lines.append(f"{name}: i = {_span(0, axis.output_size)}, {_input_sample(place, axis)}")
     return lines
 
 
 def _bias_lines(index: Sequence[int], layer: Layer) -> list[str]:
-    sites = [
-        f"{name}: i = {_span(0, axis.output_size)}"
-        for name, axis in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True)
-    ]
-    return [f"samples n = {_span(0, layer.batch)}", *sites]
+    lines = [f"samples n = {_span(0, layer.batch)}"]
+    for name, axis in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
+        lines.append(f"{name}: i = {_span(0, axis.output_size)}")
+    return lines
 
 
 def _output_lines(index: Sequence[int], layer: Layer) -> list[str]:
-    _, f, *output = index
-    first = f // layer.filters_per_group * layer.channels_per_group
+    first = index[1] // layer.filters_per_group * layer.channels_per_group
     lines = [f"channels c = {_span(first, layer.channels_per_group)}"]
-    for name, axis, i in zip(AXIS_NAMES[len(layer.axes)], layer.axes, output, strict=True):
-        lines.append(
-            f"{name}: a = {_span(0, axis.kernel)}, input sample {i}·{axis.stride} + a·{axis.dilation} - {axis.before}, if it is in 0..{axis.size - 1}"
-        )
+    for name, axis, i in zip(AXIS_NAMES[len(layer.axes)], layer.axes, index[2:], strict=True):
+        place = f"{i}·{axis.stride} + a·{axis.dilation} - {axis.before}"
+        lines.append(f"{name}: a = {_span(0, axis.kernel)}, {_input_sample(place, axis)}")
     return lines
+
+
+def _input_sample(place: str, axis: Axis) -> str:
+    return f"input sample {place}, if it is in 0..{axis.size - 1}"
 
 
 def _span(first: int, count: int) -> str:

@@ -59,9 +59,9 @@ class Notation:
         kind = {"grad_input": "x", "grad_weight": "weight", "output": "grad_output"}.get(array, array)
         if kind in ("bias", "grad_bias") or self.layout == "leading":
             return index
-        first, second, *sites = index
         if self.layout == "matrix":
             return _matrix_index(kind, index, layer)
+        first, second, *sites = index
         sizes = (layer.filters, layer.channels_per_group)
         if kind != "weight":
             sizes = (layer.batch, layer.channels if kind == "x" else layer.filters)
@@ -74,7 +74,7 @@ class Notation:
 
 def _matrix_index(kind: str, index: list[int | str], layer: Layer) -> list[int | str]:
     """Row and column in the matrices of T4; X itself stays as it is."""
-    first, second, *sites = index
+    first, second = index[:2]
     numbers = [i for i in index if isinstance(i, int)]
     if kind == "x" or len(numbers) < len(index):
         return index

@@ -112,7 +112,8 @@ def parse_entry(text: str, layer: Layer) -> tuple[str, Index]:
     match = _ENTRY.fullmatch(text)
     if not match or match[1] not in ARRAYS:
         raise UsageError(
-            f'--entry "{text}" is not allowed; expected one of {", ".join(ARRAYS)} with an index, such as input[0,1,2,2]'
+            f'--entry "{text}" is not allowed; expected one of {", ".join(ARRAYS)} with an index, '
+            "such as input[0,1,2,2]"
         )
     array = match[1]
     if array == "bias" and not layer.bias:

@@ -16,7 +16,8 @@ from PIL import Image, features
 from convcheck.arrays import Array
 from convcheck.errors import UsageError
 from convcheck.figures import style
-from convcheck.figures.page import Picture, Place, draw, layer_line
+from convcheck.figures.page import Picture, draw, layer_line
+from convcheck.figures.sheet import Place
 from convcheck.layer import Layer
 from convcheck.maps import input_gradient as maps
 from convcheck.maps.common import at, sum_text
@@ -145,7 +146,7 @@ def _story(told: Story, entries: list[Index]) -> Story:
     return replace(
         told,
         title="The turned kernel slides over the padded dL/dO and fills dL/dX",
-        intro=("Each place of the kernel gives one entry: the outlined cells times the taps that lie on them, added up.",),
+        intro=("Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",),
         panels=(
             replace(full, number="1", title="dL/dO, zeros inserted, padded", outlined=frozenset()),
             replace(kernel, number="2", title="W, rotated by 180°", lines=kernel.lines[1:], corners={}),
@@ -168,15 +169,16 @@ def _frames(base: Picture, arrays: maps.InputGradient, scale: float, sums: dict[
     base.set_dpi(_DPI)
     axes = base.axes[0]
     axes.add_patch(Rectangle(base.foot[:2], base.foot[2], base.foot[3], facecolor="white", zorder=5))
-    canvas.draw()
+    canvas.draw()  # type: ignore[no-untyped-call]
     # What does not move is drawn once.
-    filled = canvas.copy_from_bbox(base.bbox)
+    filled = canvas.copy_from_bbox(base.bbox)  # type: ignore[no-untyped-call]
     for entry, text in sums.items():
-        canvas.restore_region(filled)
+        canvas.restore_region(filled)  # type: ignore[no-untyped-call]
         _show(axes, lambda entry=entry: _fill(axes, base.places["3"][entry], float(arrays.part[entry]), scale))  # type: ignore[misc]
-        filled = canvas.copy_from_bbox(base.bbox)
+        filled = canvas.copy_from_bbox(base.bbox)  # type: ignore[no-untyped-call]
         _show(axes, lambda entry=entry, text=text: _mark(axes, base, arrays, entry, text))  # type: ignore[misc]
-        yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+        shown = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        yield Image.fromarray(shown[..., :3].copy())
 
 
 def _show(axes: Axes, add: Callable[[], None]) -> None:

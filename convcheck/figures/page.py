@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,32 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convcheck.figures import style
+from convcheck.figures.sheet import Line, Place, Sheet, height_of, write_lines
 from convcheck.layer import Layer
 from convcheck.maps.panel import KIND_NAMES, Index, Kind, Panel, Story
 from convcheck.render.words import forward_geometry
 
-__all__ = ["Picture", "Place", "draw", "layer_line"]
+__all__ = ["Picture", "draw", "layer_line"]
 
-#: Left, top and edge of a cell, in inches.
-Place = tuple[float, float, float]
+#: Inches: around the page, between panels, below a row, the widest row, and the least width for the words.
+_MARGIN, _GAP, _BELOW, _WIDEST, _NARROWEST = 0.35, 0.5, 0.3, 13.4, 7.0
 
-#: Inches.
-_MARGIN, _GAP, _WIDEST, _LEAST_PANEL = 0.35, 0.5, 13.4, 2.55
+#: Edge of a cell; smaller where a map would be larger than `_MAP`, down to the second number.
+_CELL, _SMALL_CELL, _MAP = 0.42, 0.27, 3.9
 
-#: Edge of a cell: so large that a value is legible, and smaller where there are many.
-_CELL, _SMALL_CELL, _SMALLEST = 0.42, 0.27, 0.1
-
-#: Edge of a map for which cells become smaller, and the width that none exceeds.
-_MAP, _WIDEST_GRID = 3.9, 12.0
-
-#: Room for the indices beside a map and for the gap between planes or slices.
-_INDEX, _BETWEEN, _PLANES = 0.3, 0.18, 0.36
-
-#: Room for a panel's number in front of its title.
-_BADGE = 0.38
-
-#: Smallest type that is legible; values that need a smaller one are left out.
-_LEAST_TYPE = 5.5
+#: Room for the mark in front of the worked example, and a line of the legend.
+_MARK, _LEGEND_LINE = 0.3, 0.27
 
 
 class Picture(Figure):
@@ -81,69 +67,48 @@ def draw(story: Story, subtitle: str = "") -> Picture:
     Picture
         A `matplotlib.figure.Figure`.
     """
-    sheets = _sheets(story.panels)
-    rows = _rows(sheets)
-    width = max(max(sum(s.width for s in row) + _GAP * (len(row) - 1) for row in rows), 7.0) + 2 * _MARGIN
-    inner = width - 2 * _MARGIN
-    head = [_Line(line, style.HEAD, bold=True) for line in style.wrap(story.title, inner, style.HEAD, bold=True)]
-    head += [_Line(line, style.CAPTION, style.MUTED) for line in style.wrap(subtitle, inner, style.CAPTION)]
-    head += [_Line("", style.CAPTION / 2)]
-    head += [_Line(line, style.FOOT) for text in story.intro for line in style.wrap(text, inner, style.FOOT)]
-    foot = [_Line(line, style.FOOT) for text in story.example for line in style.wrap(text, inner - 0.3, style.FOOT)]
-    kinds = _kinds(story.panels)
-    legend = _legend_entries(story.panels, kinds, inner)
-    body = sum(_row_height(row) + 0.3 for row in rows)
-    height = _MARGIN + _height(head) + 0.2 + body + _height(foot) + 0.15 + len(legend) * 0.27 + _MARGIN
-    picture = Picture(figsize=(width, height), facecolor="white")
-    picture.places = {}
+    rows = _rows(_place_sheets(story.panels))
+    inner = max(_NARROWEST, *(sum(s.width for s in row) + _GAP * (len(row) - 1) for row in rows))
+    head, foot = _head(story, subtitle, inner), _lines(story.example, style.FOOT, inner - _MARK)
+    legend = _legend(story.panels, inner)
+    body = sum(_row_height(row) + _BELOW for row in rows)
+    height = 2 * _MARGIN + height_of(head) + 0.2 + body + height_of(foot) + 0.15 + len(legend) * _LEGEND_LINE
+    picture = Picture(figsize=(inner + 2 * _MARGIN, height), facecolor="white")
     picture.title, picture.description = story.title, " ".join(part for part in (subtitle, story.description) if part)
-    axes = _axes(picture, width, height)
-    y = _write_lines(axes, _MARGIN, _MARGIN, head) + 0.2
-    for row in rows:
-        x = _MARGIN
-        below = max(sheet.text_height for sheet in row)
-        for sheet in row:
-            picture.places[sheet.panel.number] = sheet.draw(axes, x, y, below)
-            x += sheet.width + _GAP
-        y += _row_height(row) + 0.3
+    axes = _axes(picture)
+    y = write_lines(axes, _MARGIN, _MARGIN, head) + 0.2
+    picture.places, y = _draw_rows(axes, y, rows)
+    picture.foot = (_MARGIN + _MARK, y, inner - _MARK, height_of(foot))
     if any(panel.outlined for panel in story.panels):
         axes.add_patch(Rectangle((_MARGIN, y), 0.16, 0.16, fill=False, edgecolor=style.OUTLINE, linewidth=2.2))
-    picture.foot = (_MARGIN + 0.3, y, inner - 0.3, _height(foot))
-    y = _write_lines(axes, _MARGIN + 0.3, y, foot) + 0.15
+    y = write_lines(axes, _MARGIN + _MARK, y, foot) + 0.15
     _draw_legend(axes, y, legend)
     return picture
 
 
-def _row_height(row: Sequence[_Sheet]) -> float:
-    """Height of a row of panels, whose maps start below the longest text."""
-    return max(sheet.text_height for sheet in row) + max(sheet.map_height for sheet in row)
+def layer_line(layer: Layer) -> str:
+    """Return the layer in a line, as it stands below a picture's title."""
+    return f"Layer {layer.name}: {', '.join(forward_geometry(layer))}"
 
 
-@dataclass(frozen=True)
-class _Line:
-    text: str
-    size: float
-    color: str = style.INK
-    bold: bool = False
-
-    @property
-    def height(self) -> float:
-        return self.size * style.LEADING / 72
+def _head(story: Story, subtitle: str, width: float) -> list[Line]:
+    return [
+        *_lines([story.title], style.HEAD, width, bold=True),
+        *_lines([subtitle], style.CAPTION, width, style.MUTED),
+        Line("", style.CAPTION / 2),
+        *_lines(story.intro, style.FOOT, width),
+    ]
 
 
-def _height(lines: Sequence[_Line]) -> float:
-    return sum(line.height for line in lines)
+def _lines(
+    texts: Sequence[str], size: float, width: float, color: str = style.INK, *, bold: bool = False
+) -> list[Line]:
+    return [Line(line, size, color, bold) for text in texts for line in style.wrap(text, width, size, bold=bold)]
 
 
-def _write_lines(axes: Axes, x: float, y: float, lines: Sequence[_Line]) -> float:
-    """Write lines below each other; return where the next one would be."""
-    for line in lines:
-        style.write(axes, x, y, line.text, line.size, line.color, bold=line.bold)
-        y += line.height
-    return y
-
-
-def _axes(picture: Figure, width: float, height: float) -> Axes:
+def _axes(picture: Figure) -> Axes:
+    """One set of axes over all of the page, in inches, y downwards."""
+    width, height = picture.get_size_inches()
     axes = picture.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
@@ -151,266 +116,34 @@ def _axes(picture: Figure, width: float, height: float) -> Axes:
     return axes
 
 
-class _Sheet:
-    """A panel with its place in inches."""
-
-    def __init__(self, panel: Panel, cell: float) -> None:
-        self.panel = panel
-        values = panel.values
-        self.planes = values.reshape(-1, *values.shape[-2:]) if values.ndim > 1 else values.reshape(1, 1, -1)
-        self.kinds = panel.kinds.reshape(self.planes.shape)
-        count, self.rows, self.columns = self.planes.shape
-        across = count * self.columns
-        room = _WIDEST_GRID - _PLANES * count
-        self.cell = max(_SMALLEST, min(cell, room / across))
-        self.left = self._label_width()
-
-    def _label_width(self) -> float:
-        labels = self.panel.labels
-        if labels is None:
-            return _INDEX
-        return max(style.text_width(text, style.TICK) for text in labels[0]) + 0.12
-
-    @cached_property
-    def grid_width(self) -> float:
-        return self._x(len(self.planes) - 1, self.columns - 1) + self.cell
-
-    @cached_property
-    def grid_height(self) -> float:
-        return self._y(self.rows - 1) + self.cell
-
-    @cached_property
-    def width(self) -> float:
-        title = _BADGE + style.text_width(self.panel.title, style.TITLE, True)
-        return max(self.left + self.grid_width + 0.12, min(_LEAST_PANEL, title))
-
-    @cached_property
-    def text(self) -> list[_Line]:
-        room = self.width - _BADGE
-        title = [_Line(t, style.TITLE, bold=True) for t in style.wrap(self.panel.title, room, style.TITLE, bold=True)]
-        notes = [*self.panel.lines, *([self.panel.shown] if self.panel.shown else [])]
-        if not self._has_numbers and not self.panel.counts:
-            notes.append(f"darkest: ±{style.value_text(self.panel.scale)}")
-        return title + [
-            _Line(t, style.CAPTION, style.MUTED) for note in notes for t in style.wrap(note, room, style.CAPTION)
-        ]
-
-    @property
-    def text_height(self) -> float:
-        return _height(self.text) + 0.06
-
-    @property
-    def _tick_height(self) -> float:
-        lines = 2 if len(self.planes) > 1 else 1
-        return 0.22 * lines + (self._turned_label_height if self._turned else 0.0)
-
-    @cached_property
-    def _turned(self) -> bool:
-        """Whether the labels of columns are too long to stand side by side."""
-        labels = self.panel.labels
-        wide = self.cell * (self.panel.blocks.wide if self.panel.blocks else 1)
-        return labels is not None and any(style.text_width(t, style.TICK) > wide for t in labels[1])
-
-    @cached_property
-    def _turned_label_height(self) -> float:
-        assert self.panel.labels is not None
-        return max(style.text_width(text, style.TICK) for text in self.panel.labels[1]) - 0.1
-
-    @property
-    def map_height(self) -> float:
-        """Height of all that stands below the text."""
-        return self._tick_height + self.grid_height + 0.15
-
-    @cached_property
-    def _value_size(self) -> float:
-        """Size of type at which the widest value still fits into a cell."""
-        return self._fitting({style.value_text(value) for value in self.planes.ravel()})
-
-    @cached_property
-    def _text_size(self) -> float:
-        """The same for what stands in cells in place of their values."""
-        return self._fitting({line for text in self.panel.texts.values() for line in text.splitlines()})
-
-    def _fitting(self, texts: set[str]) -> float:
-        widest = max((style.text_width(text, 10.0) for text in texts if text), default=0.1)
-        return min(9.5, 27 * self.cell, 10.0 * 0.86 * self.cell / widest)
-
-    @property
-    def _has_numbers(self) -> bool:
-        return self._value_size >= _LEAST_TYPE
-
-    def _index(self, place: Index) -> Index:
-        """Index in the whole map of a cell, by plane, row and column."""
-        inside = place[3 - self.panel.values.ndim :]
-        return tuple(i + start for i, start in zip(inside, self.panel.start, strict=True))
-
-    def _x(self, plane: int, column: int) -> float:
-        blocks = self.panel.blocks
-        gaps = column // blocks.wide if blocks else 0
-        return plane * (self.columns * self.cell + _PLANES) + column * self.cell + gaps * _BETWEEN
-
-    def _y(self, row: int) -> float:
-        blocks = self.panel.blocks
-        return row * self.cell + (row // blocks.high if blocks else 0) * _BETWEEN
-
-    def draw(self, axes: Axes, x: float, y: float, text_height: float) -> dict[Index, Place]:
-        """Draw the panel; maps of one row of panels start at the same height. Return where its cells are."""
-        badge = {"boxstyle": "round,pad=0.25", "facecolor": style.INK, "edgecolor": "none"}
-        axes.text(
-            x + 0.13, y + self.text[0].height / 2 - 0.02, self.panel.number, fontsize=style.CAPTION, color="white",
-            weight="bold", ha="center", va="center", bbox=badge,
-        )  # fmt: skip
-        _write_lines(axes, x + _BADGE, y, self.text)
-        left, top = x + self.left, y + text_height + self._tick_height
-        for place in np.ndindex(*self.planes.shape):
-            self._draw_cell(axes, left, top, place)
-        for place in np.ndindex(*self.planes.shape):
-            self._draw_marks(axes, left, top, place)
-        if self.panel.labels is None:
-            self._draw_indices(axes, left, top)
-        else:
-            self._draw_labels(axes, left, top)
-        if self.panel.blocks:
-            self._draw_frames(axes, left, top)
-        elif not self.panel.whole:
-            self._draw_rest(axes, left, top)
-        return {
-            self._index(place): (left + self._x(place[0], place[2]), top + self._y(place[1]), self.cell)
-            for place in np.ndindex(*self.planes.shape)
-        }
-
-    def _draw_cell(self, axes: Axes, left: float, top: float, place: Index) -> None:
-        plane, row, column = place
-        value = float(self.planes[place])
-        color = style.cell_color(value, self.panel.scale, counts=self.panel.counts)
-        text, size = self.panel.texts.get(self._index(place)), self._text_size
-        if text is None:
-            text, size = (style.value_text(value) if self._has_numbers else ""), self._value_size
-        x, y = left + self._x(plane, column), top + self._y(row)
-        style.draw_cell(axes, x, y, self.cell, color, Kind(int(self.kinds[place])), text, size)
-
-    def _draw_marks(self, axes: Axes, left: float, top: float, place: Index) -> None:
-        plane, row, column = place
-        index = self._index(place)
-        x, y = left + self._x(plane, column), top + self._y(row)
-        if index in self.panel.outlined:
-            width = 2.2 if self.cell > 0.2 else 1.2
-            inset = width / 2 / 72
-            edge = self.cell - 2 * inset
-            axes.add_patch(
-                Rectangle((x + inset, y + inset), edge, edge, fill=False, edgecolor=style.OUTLINE, linewidth=width)
-            )
-        if index in self.panel.corners:
-            # Diagonally outside, where neither values nor indices stand.
-            right, low = x + (self.cell if column else 0.0), y + (self.cell if row else 0.0)
-            badge = {
-                "boxstyle": "circle,pad=0.15",
-                "facecolor": style.CORNER_COLOR,
-                "edgecolor": "white",
-                "linewidth": 0.6,
-            }
-            dx, dy = (0.05 if column else -0.05), (0.05 if row else -0.05)
-            axes.text(
-                right + dx,
-                low + dy,
-                self.panel.corners[index],
-                fontsize=7,
-                color="white",
-                weight="bold",
-                ha="center",
-                va="center",
-                bbox=badge,
-            )
-
-    def _draw_indices(self, axes: Axes, left: float, top: float) -> None:
-        panel = self.panel
-        step = 1 if self.cell >= 0.2 else 5
-        starts = (0,) * (3 - len(panel.start)) + panel.start
-        for plane in range(len(self.planes)):
-            for column in range(0, self.columns, step):
-                x = left + self._x(plane, column) + self.cell / 2
-                style.write(
-                    axes, x, top - 0.13, str(column + starts[2]), style.TICK, style.MUTED, align="center", middle=True
-                )
-            if len(self.planes) > 1:
-                name = f"plane {plane + starts[0]}"
-                middle = left + self._x(plane, 0) + self.columns * self.cell / 2
-                style.write(axes, middle, top - 0.31, name, style.TICK, style.MUTED, align="center", middle=True)
-        if panel.values.ndim > 1:
-            for row in range(0, self.rows, step):
-                y = top + self._y(row) + self.cell / 2
-                style.write(
-                    axes, left - 0.1, y, str(row + starts[1]), style.TICK, style.MUTED, align="right", middle=True
-                )
-
-    def _draw_labels(self, axes: Axes, left: float, top: float) -> None:
-        assert self.panel.labels is not None
-        high, wide = (self.panel.blocks.high, self.panel.blocks.wide) if self.panel.blocks else (1, 1)
-        for row, text in enumerate(self.panel.labels[0]):
-            y = top + self._y(row * high) + high * self.cell / 2
-            style.write(axes, left - 0.09, y, text, style.TICK, style.MUTED, align="right", middle=True)
-        for column, text in enumerate(self.panel.labels[1]):
-            x = left + self._x(0, column * wide) + wide * self.cell / 2
-            options: dict[str, Any] = {"rotation": 90, "va": "bottom"} if self._turned else {"va": "center"}
-            y = top - (0.05 if self._turned else 0.12)
-            axes.text(x, y, text, fontsize=style.TICK, color=style.MUTED, ha="center", parse_math=False, **options)
-
-    def _draw_frames(self, axes: Axes, left: float, top: float) -> None:
-        """Frame the slices that make up one filter."""
-        assert self.panel.blocks is not None
-        blocks, pad = self.panel.blocks, 0.055
-        across, down = self.columns // blocks.wide, self.rows // blocks.high
-        count = across if blocks.framed == "columns" else down
-        for filter_number in range(count):
-            if blocks.framed == "columns":
-                x, y = self._x(0, filter_number * blocks.wide), 0.0
-                width, height = blocks.wide * self.cell, self.grid_height
-            else:
-                x, y = 0.0, self._y(filter_number * blocks.high)
-                width, height = self.grid_width, blocks.high * self.cell
-            corner = (left + x - pad, top + y - pad)
-            axes.add_patch(
-                Rectangle(corner, width + 2 * pad, height + 2 * pad, fill=False, edgecolor=style.INK, linewidth=1.4)
-            )
-
-    def _draw_rest(self, axes: Axes, left: float, top: float) -> None:
-        """Dotted edges where the map goes on."""
-        panel = self.panel
-        ends = [start + count for start, count in zip(panel.start, panel.values.shape, strict=True)]
-        right, bottom = self.grid_width, self.grid_height
-        edges = [
-            (panel.start[-1] > 0, (0, 0), (0, bottom)),
-            (ends[-1] < panel.shape[-1], (right, right), (0, bottom)),
-        ]
-        if len(ends) > 1:
-            edges += [
-                (panel.start[-2] > 0, (0, right), (0, 0)),
-                (ends[-2] < panel.shape[-2], (0, right), (bottom, bottom)),
-            ]
-        for goes_on, (x0, x1), (y0, y1) in edges:
-            if goes_on:
-                out = 0.05
-                dx = 0.0 if x0 != x1 else (out if x0 else -out)
-                dy = 0.0 if y0 != y1 else (out if y0 else -out)
-                axes.plot(
-                    [left + x0 + dx, left + x1 + dx],
-                    [top + y0 + dy, top + y1 + dy],
-                    linestyle=":",
-                    color=style.MUTED,
-                    linewidth=2,
-                )
+def _draw_rows(axes: Axes, y: float, rows: Sequence[Sequence[Sheet]]) -> tuple[dict[str, dict[Index, Place]], float]:
+    """Draw rows of panels below each other; return where all cells are, and where the next row would be."""
+    places = {}
+    for row in rows:
+        x = _MARGIN
+        text_height = max(sheet.text_height for sheet in row)
+        for sheet in row:
+            places[sheet.panel.number] = sheet.draw(axes, x, y, text_height)
+            x += sheet.width + _GAP
+        y += _row_height(row) + _BELOW
+    return places, y
 
 
-def _sheets(panels: Sequence[Panel]) -> list[_Sheet]:
+def _row_height(row: Sequence[Sheet]) -> float:
+    """Height of a row of panels, whose maps start below the longest text."""
+    return max(sheet.text_height for sheet in row) + max(sheet.map_height for sheet in row)
+
+
+def _place_sheets(panels: Sequence[Panel]) -> list[Sheet]:
     """Place panels in sheets; cells are equally large in all of them, so that sizes can be compared."""
     longest = max(size for panel in panels for size in panel.values.shape[-2:])
     cell = max(_SMALL_CELL, min(_CELL, _MAP / longest))
-    return [_Sheet(panel, cell) for panel in panels]
+    return [Sheet(panel, cell) for panel in panels]
 
 
-def _rows(sheets: Sequence[_Sheet]) -> list[list[_Sheet]]:
+def _rows(sheets: Sequence[Sheet]) -> list[list[Sheet]]:
     """Break panels into rows that are not too wide; 4a and 4b stay together where they can."""
-    rows: list[list[_Sheet]] = [[]]
+    rows: list[list[Sheet]] = [[]]
     for _, group in groupby(sheets, key=lambda sheet: sheet.panel.number.rstrip("ab")):
         siblings = list(group)
         if sum(s.width + _GAP for s in [*rows[-1], *siblings]) - _GAP > _WIDEST and rows[-1]:
@@ -422,27 +155,25 @@ def _rows(sheets: Sequence[_Sheet]) -> list[list[_Sheet]]:
     return rows
 
 
-def _kinds(panels: Sequence[Panel]) -> list[Kind]:
-    found = {int(kind) for panel in panels for kind in np.unique(panel.kinds)}
-    return [kind for kind in KIND_NAMES if kind in found]
+#: What is explained: a kind of cell, or one of the words below.
+_Entry = tuple[str, Kind | str]
 
 
-_Entry = tuple[str, Any]
-
-
-def _legend_entries(panels: Sequence[Panel], kinds: Sequence[Kind], width: float) -> list[list[_Entry]]:
-    """Break the legend into lines: what colours, hatches and marks mean."""
-    entries: list[_Entry] = [(KIND_NAMES[kind], kind) for kind in kinds]
-    if any(not panel.counts for panel in panels):
-        entries.insert(0, ("red: negative, white: 0, blue: positive", "signed"))
+def _legend(panels: Sequence[Panel], width: float) -> list[list[_Entry]]:
+    """Say what colours, hatches and marks mean, in lines that fit."""
+    entries: list[_Entry] = []
     if any(panel.counts for panel in panels):
-        entries.insert(0, ("the darker, the more", "counts"))
-    if any(not panel.whole and not panel.labels for panel in panels):
+        entries.append(("the darker, the more", "counts"))
+    if any(not panel.counts for panel in panels):
+        entries.append(("red: negative, white: 0, blue: positive", "signed"))
+    found = {int(kind) for panel in panels for kind in np.unique(panel.kinds)}
+    entries += [(name, kind) for kind, name in KIND_NAMES.items() if kind in found]
+    if any(not panel.whole for panel in panels):
         entries.append(("the map goes on", "rest"))
     lines: list[list[_Entry]] = [[]]
     used = 0.0
     for entry in entries:
-        room = 0.6 + style.text_width(entry[0], style.CAPTION)
+        room = _legend_width(entry)
         if lines[-1] and used + room > width:
             lines.append([])
             used = 0.0
@@ -451,31 +182,28 @@ def _legend_entries(panels: Sequence[Panel], kinds: Sequence[Kind], width: float
     return lines
 
 
+def _legend_width(entry: _Entry) -> float:
+    return 0.6 + style.text_width(entry[0], style.CAPTION)
+
+
 def _draw_legend(axes: Axes, y: float, lines: Sequence[Sequence[_Entry]]) -> None:
     for line in lines:
         x = _MARGIN
-        for text, meaning in line:
-            _draw_key(axes, x, y, meaning)
-            style.write(axes, x + 0.3, y + 0.1, text, style.CAPTION, middle=True)
-            x += 0.6 + style.text_width(text, style.CAPTION)
-        y += 0.27
+        for entry in line:
+            _draw_key(axes, x, y, entry[1])
+            style.write(axes, x + _MARK, y + 0.1, entry[0], style.CAPTION, middle=True)
+            x += _legend_width(entry)
+        y += _LEGEND_LINE
 
 
-def _draw_key(axes: Axes, x: float, y: float, meaning: Any) -> None:
+def _draw_key(axes: Axes, x: float, y: float, meaning: Kind | str) -> None:
     if isinstance(meaning, Kind):
         style.draw_cell(axes, x, y, 0.2, (1.0, 1.0, 1.0), meaning, "", 1.0)
     elif meaning == "rest":
         axes.plot([x, x + 0.2], [y + 0.1, y + 0.1], linestyle=":", color=style.MUTED, linewidth=2)
     else:
-        for part, value in enumerate((-1.0, 0.0, 1.0) if meaning == "signed" else (0.3, 0.6, 1.0)):
-            color = style.cell_color(value, 1.0, counts=meaning == "counts")
-            axes.add_patch(
-                Rectangle(
-                    (x + part * 0.08, y + 0.02), 0.08, 0.16, facecolor=color, edgecolor=style.MUTED, linewidth=0.4
-                )
-            )
-
-
-def layer_line(layer: Layer) -> str:
-    """Return the layer in a line, as it stands below a picture's title."""
-    return f"Layer {layer.name}: {', '.join(forward_geometry(layer))}"
+        values, counts = ((0.3, 0.6, 1.0), True) if meaning == "counts" else ((-1.0, 0.0, 1.0), False)
+        for part, value in enumerate(values):
+            color = style.cell_color(value, 1.0, counts=counts)
+            place = (x + part * 0.08, y + 0.02)
+            axes.add_patch(Rectangle(place, 0.08, 0.16, facecolor=color, edgecolor=style.MUTED, linewidth=0.4))

@@ -20,8 +20,8 @@ from convcheck.maps.panel import Kind
 from convcheck.maps.sizes import number
 
 __all__ = [
-    "CAPTION", "CORNER_COLOR", "FOOT", "HATCHES", "HEAD", "INK", "LEADING", "MUTED", "OUTLINE", "TICK", "TITLE", "Color",
-    "cell_color", "contrast", "draw_cell", "text_width", "value_text", "wrap", "write",
+    "CAPTION", "CORNER_COLOR", "FOOT", "HATCHES", "HEAD", "INK", "LEADING", "MUTED", "OUTLINE", "TICK", "TITLE",
+    "Color", "cell_color", "contrast", "draw_cell", "text_width", "value_text", "wrap", "write",
 ]  # fmt: skip
 
 Color = tuple[float, float, float]

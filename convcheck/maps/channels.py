@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 from convcheck.arrays import Array
@@ -28,65 +29,89 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
     chosen : Selection
         Its group is shown.
     """
-    depth, count = layer.channels_per_group, layer.filters_per_group
-    group = chosen.channel // depth
-    high, wide = (
-        (1, prod(layer.kernel))
-        if len(layer.kernel) == 1
-        else (layer.kernel[-2], prod(layer.kernel) // layer.kernel[-2])
-    )
-    channels = _around(chosen.channel - group * depth, depth, max(2, min(6, _HIGH // high)))
-    filters = _around(chosen.filter - group * count, count, max(2, min(20, _WIDE // wide)))
-    own = weight.reshape(layer.groups, count, depth, *layer.kernel)[group].swapaxes(0, 1)
-    turned = rotated_kernel(layer, weight).reshape(layer.groups, depth, count, *layer.kernel)[group]
-    labels = (
-        tuple(f"channel {c + group * depth}" for c in channels),
-        tuple(f"f{f + group * count}" for f in filters),
-    )
-    note = _note(channels, depth, filters, count)
-    scale = scale_of(weight)
-
-    def panel(number: str, title: str, line: str, slices: Array, boxed: str) -> Panel:
-        shown = slices[channels.start : channels.stop, filters.start : filters.stop]
-        values = _side_by_side(shown)
-        return Panel(
-            number, title, (line, *note), values, no_kinds(values), ("row", "column"), (0, 0), values.shape, scale,
-            labels=labels, blocks=Blocks(high, wide, boxed),
-        )  # fmt: skip
-
-    shape = sizes.times(layer.kernel)
+    shown = _Shown.of(layer, chosen)
+    depth, count, shape = layer.channels_per_group, layer.filters_per_group, sizes.times(layer.kernel)
+    own = weight.reshape(layer.groups, count, depth, *layer.kernel)[shown.group].swapaxes(0, 1)
+    turned = rotated_kernel(layer, weight).reshape(layer.groups, depth, count, *layer.kernel)[shown.group]
+    forward, backward = f"{count} filters of {depth}×{shape}", f"{depth} filters of {count}×{shape}"
     return Story(
         name="channels",
         title=f"The channels: {count} filters of depth {depth} forward, {depth} filters of depth {count} backward",
         intro=(
             "Forward, a filter has one slice per input channel and makes one map. Backward, a channel needs one filter "
             "made of the slices that all forward filters hold for it, each rotated by 180°.",
-            *([f"Group {group} of {layer.groups}; the groups do not mix."] if layer.groups > 1 else []),
+            *([f"Group {shown.group} of {layer.groups}; the groups do not mix."] if layer.groups > 1 else []),
         ),
         panels=(
-            panel("1", "Forward: each frame (a column) is one filter", f"{count} filters of {depth}×{shape}", own, "columns"),
-            panel("2", "Backward: each frame (a row) is one filter, its slices rotated", f"{depth} filters of {count}×{shape}", turned, "rows"),
+            shown.panel("1", "Forward: each frame (a column) is one filter", forward, own, "columns"),
+            shown.panel(
+                "2", "Backward: each frame (a row) is one filter, its slices rotated", backward, turned, "rows"
+            ),
         ),
         example=(
-            f"Every slice keeps its place and is rotated; what changes is which slices belong together: dL/dX of channel "
-            f"{channels.start + group * depth} is the sum over the top row's frame in 2, slice f sliding over dL/dO of filter f.",
+            "Every slice keeps its place and is rotated; what changes is which slices belong together. dL/dX of "
+            f"channel {shown.group * depth + shown.channels.start} is the sum over the top frame in 2: slice f slides "
+            "over dL/dO of filter f.",
         ),
-    )  # fmt: skip
+    )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Which slices are shown, and how large one is when its planes stand side by side."""
+
+    layer: Layer
+    group: int
+    channels: range
+    filters: range
+    high: int
+    wide: int
+
+    @classmethod
+    def of(cls, layer: Layer, chosen: Selection) -> _Shown:
+        depth, count = layer.channels_per_group, layer.filters_per_group
+        group = chosen.channel // depth
+        high = layer.kernel[-2] if len(layer.kernel) > 1 else 1
+        wide = prod(layer.kernel) // high
+        channels = _around(chosen.channel - group * depth, depth, max(2, min(6, _HIGH // high)))
+        filters = _around(chosen.filter - group * count, count, max(2, min(20, _WIDE // wide)))
+        return cls(layer, group, channels, filters, high, wide)
+
+    def panel(self, number: str, title: str, line: str, slices: Array, framed: str) -> Panel:
+        """Slices (C, F, *kernel) as one map."""
+        layer, channels, filters = self.layer, self.channels, self.filters
+        values = _side_by_side(slices[channels.start : channels.stop, filters.start : filters.stop])
+        first_channel, first_filter = self.group * layer.channels_per_group, self.group * layer.filters_per_group
+        return Panel(
+            number=number,
+            title=title,
+            lines=(line, *self._note()),
+            values=values,
+            kinds=no_kinds(values),
+            names=("row", "column"),
+            start=(0, 0),
+            shape=values.shape,
+            scale=scale_of(slices),
+            labels=(
+                tuple(f"channel {c + first_channel}" for c in channels),
+                tuple(f"f{f + first_filter}" for f in filters),
+            ),
+            blocks=Blocks(self.high, self.wide, framed),
+        )
+
+    def _note(self) -> list[str]:
+        ranges = (
+            (self.channels, self.layer.channels_per_group, "channels"),
+            (self.filters, self.layer.filters_per_group, "filters"),
+        )
+        parts = [f"{len(shown)} of {total} {name}" for shown, total, name in ranges if len(shown) < total]
+        return ["shown: " + ", ".join(parts)] if parts else []
 
 
 def _around(chosen: int, count: int, limit: int) -> range:
     """Return at most ``limit`` numbers below ``count`` with the chosen one among them."""
     start = max(0, min(chosen - limit + 1, count - limit)) if chosen >= limit else 0
     return range(start, min(count, start + limit))
-
-
-def _note(channels: range, depth: int, filters: range, count: int) -> list[str]:
-    parts = [
-        f"{len(shown)} of {total} {name}"
-        for shown, total, name in ((channels, depth, "channels"), (filters, count, "filters"))
-        if len(shown) < total
-    ]
-    return ["shown: " + ", ".join(parts)] if parts else []
 
 
 def _side_by_side(slices: Array) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from convcheck.arrays import Array
@@ -40,7 +42,8 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     """
     if analytic.shape != numeric.shape:
         raise UsageError(
-            f"the analytic gradient has shape {analytic.shape} and the {source} one {numeric.shape}; expected equal shapes"
+            f"the analytic gradient has shape {analytic.shape} and "
+            f"the {source} one {numeric.shape}; expected equal shapes"
         )
     with np.errstate(invalid="ignore"):
         difference = np.asarray(analytic, np.float64) - numeric
@@ -52,7 +55,7 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     fixed = ", ".join(f"{name} {i}" for name, i in zip(names[:lead], worst[:lead], strict=True))
     spatial = tuple(name.removeprefix("kernel ") + "s" for name in names[lead:])
     shown = tuple(_around(i, size) for i, size in zip(worst[lead:], analytic.shape[lead:], strict=True))
-    cut = (*worst[:lead], *(slice(r.start, r.stop) for r in shown))
+    cut: tuple[Any, ...] = (*worst[:lead], *(slice(r.start, r.stop) for r in shown))
     scale = scale_of(analytic[cut], numeric[cut])
 
     def panel(number: str, title: str, lines: list[str], values: Array, scale: float) -> Panel:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convcheck.arrays import Array
 from convcheck.formulations.dilate_flip import correlate, dilated_gradient, full_gradient, rotated_kernel
@@ -58,7 +57,8 @@ class InputGradient:
             found: Array = correlate(
                 full[:, np.newaxis, filters], rotated[np.newaxis, np.newaxis, filters], ones, layer.dilation
             )
-            return found[0, 0, 0]
+            plane: Array = found[0, 0, 0]
+            return plane
 
         return cls(
             layer, chosen, outputs[0, inside], dilated_gradient(layer, outputs)[0, inside], full[0, inside],
@@ -112,57 +112,37 @@ def story(layer: Layer, weight: Array, grad_output: Array, chosen: Selection, li
 
 
 def _gradient_panels(arrays: InputGradient, window: Window, entry: Index) -> list[Panel]:
-    layer, names, chosen = arrays.layer, axis_names(arrays.layer), arrays.selection
-    scale = scale_of(arrays.grad_output)
-    read = list(product(*(axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True))))
+    """dL/dO, dilated, and padded; outlined is what belongs to the entry."""
+    layer, chosen = arrays.layer, arrays.selection
+    read = product(*(axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True)))
     outputs = [tuple(i for i, _ in pairs) for pairs in read]
-    spread = frozenset(tuple(i * s for i, s in zip(output, layer.stride, strict=True)) for output in outputs)
-
-    def panel(
-        number: str,
-        title: str,
-        lines: list[str],
-        values: Array,
-        kinds: NDArray[np.int8],
-        shown: tuple[range, ...],
-        outlined: frozenset[Index],
-    ) -> Panel:
-        start = tuple(r.start for r in shown)
-        return Panel(
-            number, title, tuple(lines), cut(values, shown), cut(kinds, shown), names, start, values.shape, scale, outlined
-        )  # fmt: skip
-
-    first = [f"{sizes.times(layer.output)}, sample {chosen.sample}, filter {chosen.filter}"]
-    cells = frozenset(cell for cell, _ in arrays.window_of_entry(entry))
-    full = arrays.full
+    spread = [tuple(i * s for i, s in zip(output, layer.stride, strict=True)) for output in outputs]
+    cells = [cell for cell, _ in arrays.window_of_entry(entry)]
+    size = [f"{sizes.times(layer.output)}, sample {chosen.sample}, filter {chosen.filter}"]
+    own = no_kinds(arrays.grad_output)
+    dilated_kinds, all_kinds = (full_kinds(layer, padded=padded) for padded in (False, True))
+    dilation, padding = sizes.dilation_lines(layer), sizes.padding_lines(layer)
+    panels = (
+        ("dL/dO: what the next layer hands back", size, arrays.grad_output, own, window.output),
+        (_dilation_title(layer), dilation, arrays.dilated, dilated_kinds, window.dilated),
+        (_padding_title(layer), padding, arrays.full, all_kinds, window.full),
+    )
     return [
-        panel(
-            "1",
-            "dL/dO: what the next layer hands back",
-            first,
-            arrays.grad_output,
-            no_kinds(arrays.grad_output),
-            window.output,
-            frozenset(outputs),
-        ),
-        panel(
-            "2",
-            _dilation_title(layer),
-            sizes.dilation_lines(layer),
-            arrays.dilated,
-            full_kinds(layer, padded=False),
-            window.dilated,
-            spread,
-        ),
-        panel(
-            "3",
-            _padding_title(layer),
-            sizes.padding_lines(layer),
-            full,
-            full_kinds(layer, padded=True),
-            window.full,
-            cells,
-        ),
+        Panel(
+            number=str(number),
+            title=title,
+            lines=tuple(lines),
+            values=cut(values, shown),
+            kinds=cut(kinds, shown),
+            names=axis_names(layer),
+            start=tuple(r.start for r in shown),
+            shape=values.shape,
+            scale=scale_of(arrays.grad_output),
+            outlined=frozenset(outlined),
+        )
+        for number, (title, lines, values, kinds, shown), outlined in zip(
+            (1, 2, 3), panels, (outputs, spread, cells), strict=True
+        )
     ]
 
 

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from convcheck.arrays import Array
 
-__all__ = ["KIND_NAMES", "Blocks", "Index", "Kind", "Panel", "Story"]
+__all__ = ["KIND_NAMES", "Blocks", "Index", "Kind", "Kinds", "Panel", "Story"]
 
 Index = tuple[int, ...]
+
+#: A `Kind` per cell.
+Kinds = NDArray[np.int8]
 
 
 class Kind(IntEnum):
@@ -93,7 +96,7 @@ class Panel:
     title: str
     lines: tuple[str, ...]
     values: Array
-    kinds: NDArray[np.int8]
+    kinds: Kinds
     names: tuple[str, ...]
     start: Index
     shape: Index

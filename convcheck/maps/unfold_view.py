@@ -13,7 +13,7 @@ from convcheck.formulations.unfold import unfold
 from convcheck.layer import Layer
 from convcheck.maps import sizes
 from convcheck.maps.common import PRODUCTS, at, axis_names, bracketed, no_kinds, plus, scale_of
-from convcheck.maps.panel import Index, Kind, Panel, Story
+from convcheck.maps.panel import Index, Kind, Kinds, Panel, Story
 from convcheck.maps.window import Selection, cut, leading, most_read, padded_kinds, window_of
 
 __all__ = ["story"]
@@ -65,8 +65,8 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
         name="unfold",
         title="Unfold: the convolution as a matrix product, and back",
         intro=(
-            "O = W~ X~, where column i of X~ holds what window i reads. An entry that several windows read stands in X~ "
-            "several times. Backward, each copy gets a gradient of its own; folding adds the copies up.",
+            "O = W~ X~, where column i of X~ holds what window i reads. An entry that several windows read stands in "
+            "X~ several times. Backward, each copy gets a gradient of its own; folding adds the copies up.",
         ),
         panels=(_input_panel(layer, x, chosen, entry), copied, back),
         example=(
@@ -75,7 +75,7 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     )
 
 
-def _unfolded(layer: Layer, x: Array, chosen: Selection) -> tuple[Array, Array]:
+def _unfolded(layer: Layer, x: Array, chosen: Selection) -> tuple[Array, Kinds]:
     """Rows of X~ that belong to the chosen channel, and what each cell is."""
     group, inside = divmod(chosen.channel, layer.channels_per_group)
     rows = slice(inside * prod(layer.kernel), (inside + 1) * prod(layer.kernel))
@@ -107,7 +107,7 @@ def _label(index: Index) -> str:
 
 
 def _matrix(
-    number: str, title: str, values: Array, kinds: Array, cells: frozenset[Index], labels: Labels, shape: Index
+    number: str, title: str, values: Array, kinds: Kinds, cells: frozenset[Index], labels: Labels, shape: Index
 ) -> Panel:
     rows, columns = shape
     lines = [f"{rows} taps × {columns} windows (of this channel and sample)"]

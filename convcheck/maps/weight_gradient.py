@@ -7,12 +7,12 @@ from itertools import product
 
 import numpy as np
 
-from convcheck.arrays import Array
+from convcheck.arrays import Array, at_sites
 from convcheck.formulations.dilate_flip import correlate, dilated_gradient, padded_input
 from convcheck.layer import Layer
 from convcheck.maps import sizes
 from convcheck.maps.common import at, axis_names, no_kinds, scale_of, sum_text
-from convcheck.maps.panel import Index, Panel, Story
+from convcheck.maps.panel import Index, Kinds, Panel, Story
 from convcheck.maps.window import Selection, cut, full_kinds, leading, padded_kinds
 
 __all__ = ["story"]
@@ -42,8 +42,8 @@ def story(layer: Layer, x: Array, grad_output: Array, chosen: Selection) -> Stor
         name="weight-gradient",
         title="The weight gradient dL/dW: dL/dO laid over the input",
         intro=(
-            "Each tap of the kernel met one input sample in every window. Its gradient is the sum, over the windows, of "
-            "that sample times the dL/dO of the window: lay the spread-out dL/dO over the input at the tap's place.",
+            "Each tap of the kernel met one input sample in every window. Its gradient is the sum, over the windows, "
+            "of that sample times the dL/dO of the window: lay the spread-out dL/dO over the input at the tap's place.",
         ),
         panels=(*upper, _overlay(layer, upper[0], dict(pairs), tap), *_results(layer, chosen, parts, tap)),
         example=(f"Outlined: {which}{at(tap)} = {products} = {number}: the products in 3, added up.",),
@@ -52,10 +52,11 @@ def story(layer: Layer, x: Array, grad_output: Array, chosen: Selection) -> Stor
 
 def _correlate(layer: Layer, padded: Array, dilated: Array) -> Array:
     """Sum over samples, as the formulation does: they stand where channels do."""
-    reached = padded[(..., *(slice(axis.padded_size - axis.remainder) for axis in layer.axes))]
+    reached = padded[at_sites(slice(axis.padded_size - axis.remainder) for axis in layer.axes)]
     image, kernel = reached[np.newaxis, np.newaxis], dilated[np.newaxis, np.newaxis]
     found: Array = correlate(image, kernel, layer.dilation, [1] * len(layer.axes))
-    return found[0, 0, 0]
+    gradient: Array = found[0, 0, 0]
+    return gradient
 
 
 def _tap(layer: Layer) -> Index:
@@ -72,7 +73,7 @@ def _pairs(layer: Layer, padded: Array, grad_output: Array, tap: Index) -> list[
     return found
 
 
-def _panel(number: str, title: str, lines: list[str], values: Array, kinds: Array, layer: Layer) -> Panel:
+def _panel(number: str, title: str, lines: list[str], values: Array, kinds: Kinds, layer: Layer) -> Panel:
     shown = leading(values.shape)
     part = cut(values, shown)
     return Panel(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from convcheck.axis import Axis
 from convcheck.errors import UsageError
 from convcheck.layer import Layer
 from convcheck.maps.panel import Index, Kind
+
+T = TypeVar("T", bound=np.generic)
 
 __all__ = ["LIMIT", "Selection", "Window", "cut", "full_kinds", "leading", "most_read", "padded_kinds", "window_of"]
 
@@ -103,7 +106,7 @@ def window_of(layer: Layer, limit: int = LIMIT) -> Window:
         _axis_window(axis, limit, 1 if limit == _PLANES else _LEAST)
         for axis, limit in zip(layer.axes, limits, strict=True)
     ]
-    return Window(*(tuple(ranges) for ranges in zip(*per_axis, strict=True)))  # type: ignore[arg-type]
+    return Window(*(tuple(ranges) for ranges in zip(*per_axis, strict=True)))
 
 
 def _axis_window(axis: Axis, limit: int, least: int) -> tuple[range, range, range, range]:
@@ -126,10 +129,9 @@ def _axis_window(axis: Axis, limit: int, least: int) -> tuple[range, range, rang
     return range(start, start + count), full, dilated, outputs
 
 
-def cut(array: NDArray[np.generic], ranges: tuple[range, ...]) -> NDArray[np.generic]:
+def cut(array: NDArray[T], ranges: tuple[range, ...]) -> NDArray[T]:
     """Return the part of a map that the ranges name."""
-    part: NDArray[np.generic] = array[tuple(slice(r.start, r.stop) for r in ranges)]
-    return part
+    return array[tuple(slice(r.start, r.stop) for r in ranges)]
 
 
 def full_kinds(layer: Layer, *, padded: bool) -> NDArray[np.int8]:
@@ -147,7 +149,7 @@ def most_read(layer: Layer, window: Window) -> Index:
     best: list[int] = []
     for axis, shown in zip(layer.axes, window.input, strict=True):
         middle = (shown.start + shown.stop - 1) / 2
-        best.append(min(shown, key=lambda p: (-len(axis.readers(p + axis.before)), abs(p - middle), p)))  # noqa: B023
+        best.append(min(shown, key=lambda p: (-len(axis.readers(p + axis.before)), abs(p - middle), p)))
     return tuple(best)
 
 

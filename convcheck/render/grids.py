@@ -51,8 +51,8 @@ def render(story: Story, layer: Layer, *, width: int = 80, color: bool = False) 
     buffer = io.StringIO()
     # Grids are as wide as they are: a wrapped grid is unreadable.
     console = Console(
-        file=buffer, width=max(width, 20), force_terminal=color, color_system="256" if color else None, legacy_windows=False,
-        no_color=not color, emoji=False, markup=False, highlight=False,
+        file=buffer, width=max(width, 20), force_terminal=color, color_system="256" if color else None,
+        legacy_windows=False, no_color=not color, emoji=False, markup=False, highlight=False,
     )  # fmt: skip
     console.print(Text(story.title, "bold" if color else ""))
     console.print(Text(visible(f"Layer {layer.name}: {', '.join(forward_geometry(layer))}"), "dim" if color else ""))
