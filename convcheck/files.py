@@ -54,9 +54,9 @@ def require_writable_folder(folder: Path) -> None:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file, a text as UTF-8, so that it is at no time incomplete.
 
-    The content is written beside the file and takes its place at the end. A file that was there keeps its
     The content is written beside the file and takes its place at the end. A file that was there keeps its permissions,
     a link stays a link. What is no regular file, such as ``/dev/stderr`` or a pipe, is written to directly.
+
     Parameters
     ----------
     path : Path

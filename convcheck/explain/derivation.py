@@ -107,8 +107,8 @@ def _regroup(layer: Layer) -> list[Block]:
     text = (
         f"Forward there are {count} filters of depth {depth}{groups}. Backward, every input channel gets a filter of "
         f"its own: {depth} filters of depth {count}, made of the slices that the forward filters apply to that "
-        "channel, each rotated by 180 degrees. This is a new tensor with the last two axes exchanged, not w with its indices "
-        "renamed: with as many filters as channels the unexchanged one runs, and is wrong."
+        "channel, each rotated by 180 degrees. This is a new tensor with the last two axes exchanged, not w with its "
+        "indices renamed: with as many filters as channels the unexchanged one runs, and is wrong."
     )
     rule = "w'[a, f, c] = w[k-1-a, c, f]"
     latex = r"w'_{a,f,c} &= w_{k-1-a,\,c,\,f}"

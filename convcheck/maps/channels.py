@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from convcheck.arrays import Array
 from convcheck.formulations.dilate_flip import rotated_kernel
 from convcheck.layer import Layer
 from convcheck.maps import sizes
 from convcheck.maps.common import no_kinds, scale_of
-from convcheck.maps.panel import Blocks, Panel, Story
+from convcheck.maps.panel import Blocks, Index, Panel, Story
 from convcheck.maps.window import Selection
 
 __all__ = ["story"]
@@ -34,6 +36,8 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
     own = weight.reshape(layer.groups, count, depth, *layer.kernel)[shown.group].swapaxes(0, 1)
     turned = rotated_kernel(layer, weight).reshape(layer.groups, depth, count, *layer.kernel)[shown.group]
     forward, backward = f"{count} filters of {depth}×{shape}", f"{depth} filters of {count}×{shape}"
+    # Tap 0 of every slice: at its beginning, and at its end once it is turned.
+    first, last = (0, 0), (shown.high - 1, shown.wide - 1)
     return Story(
         name="channels",
         title=f"The channels: {count} filters of depth {depth} forward, {depth} filters of depth {count} backward",
@@ -43,12 +47,13 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
             *([f"Group {shown.group} of {layer.groups}; the groups do not mix."] if layer.groups > 1 else []),
         ),
         panels=(
-            shown.panel("1", "Forward: each frame (a column) is one filter", forward, own, "columns"),
+            shown.panel("1", "Forward: each frame (a column) is one filter", forward, own, "columns", first),
             shown.panel(
-                "2", "Backward: each frame (a row) is one filter, its slices rotated", backward, turned, "rows"
+                "2", "Backward: each frame (a row) is one filter, its slices rotated", backward, turned, "rows", last
             ),
         ),
         example=(
+            "Outlined: the same tap of every slice, before and after the turn.",
             "Every slice keeps its place and is rotated; what changes is which slices belong together. dL/dX of "
             f"channel {shown.group * depth + shown.channels.start} is the sum over the top frame in 2: slice f slides "
             "over dL/dO of filter f.",
@@ -77,7 +82,7 @@ class _Shown:
         filters = _around(chosen.filter - group * count, count, max(2, min(20, _WIDE // wide)))
         return cls(layer, group, channels, filters, high, wide)
 
-    def panel(self, number: str, title: str, line: str, slices: Array, framed: str) -> Panel:
+    def panel(self, number: str, title: str, line: str, slices: Array, framed: str, marked: Index) -> Panel:
         """Slices (C, F, *kernel) as one map."""
         layer, channels, filters = self.layer, self.channels, self.filters
         values = _side_by_side(slices[channels.start : channels.stop, filters.start : filters.stop])
@@ -95,6 +100,11 @@ class _Shown:
             labels=(
                 tuple(f"channel {c + first_channel}" for c in channels),
                 tuple(f"f{f + first_filter}" for f in filters),
+            ),
+            outlined=frozenset(
+                (row, column)
+                for row, column in np.ndindex(*values.shape)
+                if (row % self.high, column % self.wide) == marked
             ),
             blocks=Blocks(self.high, self.wide, framed),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 
@@ -19,9 +20,7 @@ from convcheck.maps.window import Selection, cut, leading, most_read, padded_kin
 __all__ = ["story"]
 
 #: Rows and columns of the unfolded matrix that are shown.
-_ROWS, _COLUMNS = 16, 12
-
-Labels = tuple[tuple[str, ...], tuple[str, ...]]
+_ROWS, _COLUMNS = 16, 16
 
 
 def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Selection) -> Story:
@@ -36,31 +35,15 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     chosen : Selection
     """
     entry = most_read(layer, window_of(layer))
-    readers = list(product(*(axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True))))
+    readers = product(*(axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True)))
     copies = [(tuple(a for _, a in pairs), tuple(i for i, _ in pairs)) for pairs in readers]
-    taps = _choose(list(np.ndindex(*layer.kernel)), [tap for tap, _ in copies], _ROWS)
-    outputs = _choose(list(np.ndindex(*layer.output)), [output for _, output in copies], _COLUMNS)
-    columns, kinds = _unfolded(layer, x, chosen)
+    view = _View(
+        _choose(list(np.ndindex(*layer.kernel)), [tap for tap, _ in copies], _ROWS),
+        _choose(list(np.ndindex(*layer.output)), [output for _, output in copies], _COLUMNS),
+        copies,
+    )
     gradient = _grad_columns(layer, weight, grad_output, chosen)
-    cells = frozenset((taps.index(t), outputs.index(o)) for t, o in copies if t in taps and o in outputs)
-    rows = [int(np.ravel_multi_index(t, layer.kernel)) for t in taps]
-    order = np.ix_(rows, [int(np.ravel_multi_index(o, layer.output)) for o in outputs])
-    labels = (tuple(_label(tap) for tap in taps), tuple(_label(output) for output in outputs))
-    values = [gradient[np.ravel_multi_index(t, layer.kernel), np.ravel_multi_index(o, layer.output)] for t, o in copies]
-    total = sizes.number(float(sum(values)))
-    copied = _matrix(
-        "2", "X~: one column per window, one row per tap", columns[order], kinds[order], cells, labels, columns.shape
-    )
-    back = _matrix(
-        "3",
-        "dL/dX~ = W~ᵀ dL/dO: a gradient per copy",
-        gradient[order],
-        no_kinds(gradient[order]),
-        cells,
-        labels,
-        gradient.shape,
-    )
-    listed = plus([bracketed(float(v)) for v in values[:PRODUCTS]], len(values))
+    columns, kinds = _unfolded(layer, x, chosen)
     return Story(
         name="unfold",
         title="Unfold: the convolution as a matrix product, and back",
@@ -68,11 +51,65 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
             "O = W~ X~, where column i of X~ holds what window i reads. An entry that several windows read stands in "
             "X~ several times. Backward, each copy gets a gradient of its own; folding adds the copies up.",
         ),
-        panels=(_input_panel(layer, x, chosen, entry), copied, back),
-        example=(
-            f"Outlined: the {len(copies)} copies of X{at(entry)}. Folding: dL/dX{at(entry)} = {listed} = {total}.",
+        panels=(
+            _input_panel(layer, x, chosen, entry),
+            view.panel(layer, "2", "X~: one column per window, one row per tap", columns, kinds),
+            view.panel(layer, "3", "dL/dX~ = W~ᵀ dL/dO: a gradient per copy", gradient, no_kinds(gradient)),
         ),
+        example=(_example(view, layer, gradient, at(entry)),),
     )
+
+
+def _example(view: _View, layer: Layer, gradient: Array, name: str) -> str:
+    """Add the copies up, as `fold` does."""
+    values = [
+        float(gradient[np.ravel_multi_index(t, layer.kernel), np.ravel_multi_index(o, layer.output)])
+        for t, o in view.copies
+    ]
+    listed = plus([bracketed(value) for value in values[:PRODUCTS]], len(values))
+    shown, total = len(view.cells), len(view.copies)
+    which = f"the {total} copies" if shown == total else f"{shown} of the {total} copies"
+    return f"Outlined: {which} of X{name}. Folding: dL/dX{name} = {listed} = {sizes.number(sum(values))}."
+
+
+@dataclass(frozen=True)
+class _View:
+    """The rows and columns that are shown, by tap and output, and where the copies of one entry stand."""
+
+    taps: list[Index]
+    outputs: list[Index]
+    copies: list[tuple[Index, Index]]
+
+    @property
+    def cells(self) -> frozenset[Index]:
+        """Row and column, in what is shown, of every copy that is shown."""
+        return frozenset(
+            (self.taps.index(tap), self.outputs.index(output))
+            for tap, output in self.copies
+            if tap in self.taps and output in self.outputs
+        )
+
+    def panel(self, layer: Layer, number: str, title: str, matrix: Array, kinds: Kinds) -> Panel:
+        """The shown part of a matrix, one row per tap and one column per output."""
+        rows = [int(np.ravel_multi_index(tap, layer.kernel)) for tap in self.taps]
+        order = np.ix_(rows, [int(np.ravel_multi_index(output, layer.output)) for output in self.outputs])
+        values = matrix[order]
+        lines = [f"{matrix.shape[0]} taps × {matrix.shape[1]} windows (of this channel and sample)"]
+        if values.shape != matrix.shape:
+            lines.append(f"shown: {values.shape[0]} taps and {values.shape[1]} windows; the labels say which")
+        return Panel(
+            number=number,
+            title=title,
+            lines=tuple(lines),
+            values=values,
+            kinds=kinds[order],
+            names=("tap", "window"),
+            start=(0, 0),
+            shape=values.shape,
+            scale=scale_of(values),
+            outlined=self.cells,
+            labels=(tuple(map(_label, self.taps)), tuple(map(_label, self.outputs))),
+        )
 
 
 def _unfolded(layer: Layer, x: Array, chosen: Selection) -> tuple[Array, Kinds]:
@@ -104,19 +141,6 @@ def _choose(everything: list[Index], wanted: list[Index], limit: int) -> list[In
 
 def _label(index: Index) -> str:
     return ",".join(map(str, index))
-
-
-def _matrix(
-    number: str, title: str, values: Array, kinds: Kinds, cells: frozenset[Index], labels: Labels, shape: Index
-) -> Panel:
-    rows, columns = shape
-    lines = [f"{rows} taps × {columns} windows (of this channel and sample)"]
-    if values.shape != shape:
-        lines.append(f"shown: {values.shape[0]} taps and {values.shape[1]} windows; the labels say which")
-    return Panel(
-        number, title, tuple(lines), values, kinds, ("tap", "window"), (0, 0), values.shape, scale_of(values), cells,
-        labels=labels,
-    )  # fmt: skip
 
 
 def _input_panel(layer: Layer, x: Array, chosen: Selection, entry: Index) -> Panel:
