@@ -20,7 +20,7 @@ from convcheck.render.words import forward_geometry
 __all__ = ["Picture", "draw", "layer_line"]
 
 #: Inches: around the page, between panels, below a row, the widest row, and the least width for the words.
-_MARGIN, _GAP, _BELOW, _WIDEST, _NARROWEST = 0.35, 0.5, 0.3, 13.4, 7.0
+_MARGIN, _GAP, _BELOW, _WIDEST, _NARROWEST = 0.35, 0.5, 0.3, 14.6, 7.0
 
 #: Edge of a cell; smaller where a map would be larger than `_MAP`, down to the second number.
 _CELL, _SMALL_CELL, _MAP = 0.42, 0.27, 3.9
