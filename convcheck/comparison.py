@@ -67,7 +67,8 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
     wrong = error > allowed
     badness = error
     if wrong.any():
-        badness = np.where(wrong, error / np.maximum(allowed, np.finfo(np.float64).tiny), 0)
+        with np.errstate(over="ignore"):
+            badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
     place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
     largest = float(error.max(initial=0))
     worst = Worst(place, float(left[place]), float(right[place])) if largest else None

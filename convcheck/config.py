@@ -22,6 +22,7 @@ from convcheck import suites
 from convcheck.errors import ConfigError, LayerError, Problem
 from convcheck.layer import Layer
 from convcheck.schema import FILE_KEYS, GATE_KEYS, LARGEST_INTEGER, LAYER_KEYS, REQUIRED, VERSION
+from convcheck.target_spec import problems_of
 
 __all__ = ["Suite", "load", "parse"]
 
@@ -520,8 +521,16 @@ class _Config:
     def target(self, pair: _Pair | None) -> str | dict[str, Any] | None:
         if pair is None:
             return None
+        known = len(self.errors)
         value = self.plain(pair.value, "target")
-        if isinstance(value, dict) or (isinstance(value, str) and value.strip() and value.isprintable()):
+        if isinstance(value, dict):
+            # Something already reported may be all that is wrong with the rest.
+            sound = known == len(self.errors) and not _has_tag(pair.value)
+            for problem in problems_of(value) if sound else ():
+                node = _descend(pair.value, problem.path)
+                self.report(node.start_mark, f"target.{_where(problem)}", problem.message)
+            return value
+        if isinstance(value, str) and value.strip() and value.isprintable():
             return value
         if value is not _UNUSABLE:
             message = (
@@ -672,6 +681,20 @@ def _locate(node: yaml.Node, problem: Problem) -> yaml.Node:
         if not isinstance(node, yaml.SequenceNode):
             break
         node = node.value[position]
+    return node
+
+
+def _has_tag(node: yaml.Node) -> bool:
+    return node.tag == _REFUSED_TAG or any(_has_tag(child) for child in _children(node))
+
+
+def _descend(node: yaml.Node, path: Sequence[str | int]) -> yaml.Node:
+    """Return the value that a path leads to, or the last one on the way that is written out."""
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == step), node)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
     return node
 
 

@@ -50,7 +50,7 @@ class LayerError(ConvcheckError, ValueError):
     Attributes
     ----------
     problems : tuple of Problem
-        Everything that is wrong, in the order of the layer's fields.
+        Everything that is wrong.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -47,9 +47,10 @@ class Layer:
     bias : bool, default True
     input : int or sequence of int, optional
         Spatial input size; its length (1, 2 or 3) is the number of axes. By default a small size, different on every
-        axis, that gives 4, 5, 6 outputs and the largest remainder that the stride allows.
+        axis, that gives at least 4 outputs and leaves the largest remainder that the stride and the padding allow.
     batch : int, default 2
     dtype : {"float64", "float32"}, default "float64"
+        Also as NumPy's own dtype; kept as text.
     seed : int, default 0
         Seed of the data.
     name : str, default "layer"
@@ -100,7 +101,7 @@ class Layer:
         given = {
             "name": name, "channels": channels, "filters": filters, "kernel": kernel, "stride": stride,
             "padding": padding, "dilation": dilation, "groups": groups, "bias": bias, "input": input, "batch": batch,
-            "dtype": dtype, "seed": seed,
+            "dtype": getattr(dtype, "name", getattr(dtype, "__name__", dtype)), "seed": seed,
         }  # fmt: skip
         for field, value in _Resolver({field: _plain(value) for field, value in given.items()}).resolve().items():
             object.__setattr__(self, field, value)
@@ -285,12 +286,13 @@ class _Resolver:
         for index, axis in enumerate(_axes(*(resolved[field] for field in fields))):
             if not axis.fits:
                 where = ("kernel", index) if _is_list(self.given["kernel"]) else ("kernel",)
-                span = f" with dilation {axis.dilation} spans {axis.effective_kernel} samples" * (axis.dilation > 1)
+                span = f", which spans {axis.effective_kernel} samples with dilation {axis.dilation},"
                 padded = f"{axis.padded_size} (input {axis.size}, padding {axis.before} + {axis.after})"
                 self._wrong(
                     where,
-                    f"{axis.kernel}{span} is larger than the padded input of axis {index}, {padded}, "
-                    "so there is no output; expected a smaller kernel or dilation, or a larger input or padding",
+                    f"{axis.kernel}{span if axis.dilation > 1 else ''} is larger than the padded input of axis "
+                    f"{index}, {padded}, so there is no output; expected a smaller kernel or dilation, "
+                    "or a larger input or padding",
                 )
 
 
@@ -302,16 +304,23 @@ def _complete(
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     size = per_axis["input"]
     if isinstance(padding, tuple):
-        if size is None:
-            # 4, 5, 6 outputs and s - 1 samples left over: sizes on which few bugs can hide.
-            size = tuple(
-                max((3 + axis) * s + e + s - 1 - before - after, 3 + axis)
-                for axis, (e, s, (before, after)) in enumerate(zip(spans, stride, padding, strict=True))
-            )
-        return size, padding
+        return size or _default_size(spans, stride, [before + after for before, after in padding]), padding
     if size is None:
-        size = tuple((3 + axis) * s + 1 for axis, s in enumerate(stride))
+        # ceil(n / s) is m for n = (m - 1)s + 1.
+        size = _default_size([1] * len(spans), stride, [s - 1 for s in stride])
     return size, tuple(same_padding(n, e, s) for n, e, s in zip(size, spans, stride, strict=True))
+
+
+def _default_size(spans: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> tuple[int, ...]:
+    """Small sizes on which few bugs can hide: 4 outputs or more, s - 1 samples left over, no two axes alike."""
+    sizes: list[int] = []
+    for e, s, padded in zip(spans, stride, padding, strict=True):
+        # Where the padding is larger than all that is needed, the input still has some samples of its own.
+        size = max(3 * s + e + s - 1 - padded, 3)
+        while size in sizes:
+            size += s
+        sizes.append(size)
+    return tuple(sizes)
 
 
 def _plain(value: Any) -> Any:

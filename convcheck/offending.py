@@ -48,6 +48,8 @@ def find(layer: Layer, implementation: Implementation) -> Findings:
     """
     case = Case(layer, implementation, None, lambda evaluations: None)
     outcome = Outcome.of(implementation, layer, case.operands)
+    if outcome.refusal is not None:
+        return Findings((), (f"layer {layer.name}: {implementation.name} does not take it: {outcome.refusal}",))
     raised = next((fault for fault in outcome.faults.values() if fault.status == "error"), None)
     if raised:
         raise TargetError(f"layer {layer.name}: {implementation.name} raised\n{raised.message}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from convcheck.layer import Layer
 
-__all__ = ["SCHEMA_VERSION", "Diagnosis", "GradientResult", "LayerReport", "Report", "Worst"]
+__all__ = [
+    "SCHEMA_VERSION", "BlindSpot", "Diagnosis", "GradientResult", "LayerReport", "Power", "Report", "Worst",
+]  # fmt: skip
 
 SCHEMA_VERSION = 1
 
@@ -28,7 +30,8 @@ class Worst:
     Attributes
     ----------
     index : tuple of int
-        Its position; empty for a projected check, which compares two sums instead of entries.
+        Its position; empty for a projected check, which compares two sums instead of entries, unless the entry behind
+        the difference was found.
     analytic, numeric : float
         What the backward pass gave and what the forward pass implies.
     """
@@ -40,7 +43,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A known mistake that reproduces a wrong gradient.
+    """A known mistake that reproduces a wrong gradient, or what the gradient has in common with the right one.
 
     Attributes
     ----------
@@ -147,6 +150,50 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class BlindSpot:
+    """A known mistake, or some forms of it, that a suite cannot show.
+
+    Attributes
+    ----------
+    code, name : str
+        The mistake's code and slug.
+    forms : tuple of str
+        Which gradients, and which variants of the mistake, go unseen.
+    change : str
+        What the suite lacks, for example "a stride".
+    layer : str
+        A layer that shows them, as one line of a config file.
+    """
+
+    code: str
+    name: str
+    forms: tuple[str, ...]
+    change: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a report that passed has ruled out.
+
+    Attributes
+    ----------
+    entries_compared_exactly : int
+        Entries that were compared with zero tolerance; once per check and implementation.
+    false_pass_probability : float
+        Largest bound on the probability with which a wrong gradient passed; 0 where every entry was compared.
+    mistakes_shown, mistakes : int
+        Known mistakes that would have shown in each of their forms, of all that can be made on layers with as many
+        axes.
+    """
+
+    entries_compared_exactly: int
+    false_pass_probability: float
+    mistakes_shown: int
+    mistakes: int
+
+
+@dataclass(frozen=True)
 class Report:
     """The outcome of a verification.
 
@@ -160,6 +207,16 @@ class Report:
     max_error : float or None
         The gate: largest allowed relative error; None where the derived bounds decide.
     elapsed_seconds : float
+    convcheck_version : str
+    options : tuple of str
+        Options of ``convcheck verify`` that the run of any part of this report again needs, for example
+        ``("--target", "my.py:MyConv", "--complete")``.
+    power : Power or None
+        What has been ruled out; None where that was not asked for or something failed.
+    blind_spots : tuple of BlindSpot
+        Looked for only where `power` is.
+    strict : bool
+        Whether a blind spot is a failure.
     """
 
     layers: tuple[LayerReport, ...]
@@ -167,12 +224,17 @@ class Report:
     target: str | None = None
     max_error: float | None = None
     elapsed_seconds: float = 0.0
-    convcheck_version: str = field(default="")
+    convcheck_version: str = ""
+    options: tuple[str, ...] = ()
+    power: Power | None = None
+    blind_spots: tuple[BlindSpot, ...] = ()
+    strict: bool = False
 
     @property
     def passed(self) -> bool:
-        """True if there is a layer and every layer passed."""
-        return bool(self.layers) and all(layer.passed for layer in self.layers)
+        """True if there is a layer and every layer passed, and, where that is strict, there is no blind spot."""
+        blind = self.strict and bool(self.blind_spots)
+        return bool(self.layers) and all(layer.passed for layer in self.layers) and not blind
 
     def __str__(self) -> str:
         from convcheck.render.table import render
@@ -180,8 +242,11 @@ class Report:
         return render(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither."""
-        return {
+        """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither.
+
+        ``power`` and ``blind_spots`` are there where they were asked for.
+        """
+        envelope: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "convcheck_version": self.convcheck_version,
             "config": self.config,
@@ -189,6 +254,10 @@ class Report:
             "elapsed_seconds": self.elapsed_seconds,
             "layers": [_layer_to_dict(layer) for layer in self.layers],
         }
+        if self.power is not None:
+            envelope["power"] = vars(self.power)
+            envelope["blind_spots"] = [vars(spot) | {"forms": list(spot.forms)} for spot in self.blind_spots]
+        return envelope
 
 
 def _layer_to_dict(report: LayerReport) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from typing import Any
 
 from convcheck.layer import DTYPES
 
-__all__ = ["FILE_KEYS", "GATE_KEYS", "LARGEST_INTEGER", "LAYER_KEYS", "REQUIRED", "VERSION", "config_schema"]
+__all__ = [
+    "FILE_KEYS", "GATE_KEYS", "LARGEST_INTEGER", "LAYER_KEYS", "REQUIRED", "TARGET_FEATURES", "TARGET_KEYS",
+    "TARGET_STYLES", "VERSION", "config_schema",
+]  # fmt: skip
 
 #: The version of the file's format that this convcheck reads.
 VERSION = 1
@@ -99,6 +102,100 @@ GATE_KEYS: Mapping[str, dict[str, Any]] = {
     },
 }
 
+#: The forms of a target; see `convcheck.targets`.
+TARGET_STYLES = ("object", "cache", "layer", "torch", "jax")
+
+#: Options of a layer that a target may not be able to take.
+TARGET_FEATURES = (
+    "stride", "padding", "asymmetric-padding", "dilation", "groups", "bias", "per-axis", "per-axis-kernel", "1d", "2d",
+    "3d", "float32", "float64",
+)  # fmt: skip
+
+_PLACE = {**_TEXT, "callable": True, "expected": "module:name or path/to/file.py:name"}
+
+_NAME = {**_TEXT, "expected": "a name"}
+
+_LAYOUT = {**_TEXT, "expected": "letters such as NHWC or HWIO"}
+
+#: Keys of a target that is described by a mapping.
+TARGET_KEYS: Mapping[str, dict[str, Any]] = {
+    "style": {
+        "description": "Form of the target: object, cache (a pair of functions), layer (an object that holds its "
+        "parameters), torch or jax. Left out: found out by looking.",
+        "enum": list(TARGET_STYLES),
+    },
+    "call": {"description": "The class or function, as module:name or path/to/file.py:name.", **_PLACE},
+    "forward": {"description": "The forward function of style cache: (x, w, b, conv_param) -> (out, cache).", **_PLACE},
+    "backward": {"description": "The backward function of style cache: (dout, cache) -> (dx, dw, db).", **_PLACE},
+    "layout": {
+        "description": "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, its "
+        "kin (NWC, NDHWC).",
+        "default": "NCHW",
+        **_LAYOUT,
+    },
+    "weight_layout": {
+        "description": "Axes of the weight in the target's order, O for filters and I for channels, such as HWIO; for "
+        "other numbers of axes, its kin (WIO, DHWIO).",
+        "default": "OIHW",
+        **_LAYOUT,
+    },
+    "supports": {
+        "description": "Options that the target takes although its form does not show it.",
+        "type": "array",
+        "items": {"enum": list(TARGET_FEATURES)},
+    },
+    "unsupported": {
+        "description": "Options that the target does not take; layers that need one are skipped.",
+        "type": "array",
+        "items": {"enum": list(TARGET_FEATURES)},
+    },
+    "gradients": {
+        "description": "What the target gives gradients for; the rest is not checked.",
+        "type": "array",
+        "items": {"enum": ["input", "weight", "bias"]},
+    },
+    "keywords": {
+        "description": "The target's own names for the options of a layer; null for one that it does not take.",
+        "type": "object",
+        "properties": {
+            key: {"description": f"Its name for {key}.", "type": ["string", "null"]}
+            for key in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias")
+        },
+        "additionalProperties": False,
+    },
+    "attributes": {
+        "description": "Where a layer object keeps its parameters and their gradients, and what its methods are "
+        "called; a dotted name leads into an attribute or a dictionary.",
+        "type": "object",
+        "properties": {
+            "weight": {"description": "The weight.", "type": "string"},
+            "bias": {"description": "The bias.", "type": "string"},
+            "grad_input": {"description": "dL/dX, where backward leaves it in an attribute.", "type": "string"},
+            "grad_weight": {"description": "dL/dW, where backward leaves it in an attribute.", "type": "string"},
+            "grad_bias": {"description": "dL/db, where backward leaves it in an attribute.", "type": "string"},
+            "forward": {"description": "The forward method.", "type": "string", "default": "forward"},
+            "backward": {"description": "The backward method.", "type": "string", "default": "backward"},
+            "zero_grad": {
+                "description": "The method that sets the gradients back where they add up by design.",
+                "type": "string",
+                "default": "zero_grad",
+            },
+        },
+        "additionalProperties": False,
+    },
+    "tuples": {
+        "description": "Whether sizes are always given as one number per axis, even where all are equal.",
+        "type": "boolean",
+        "default": False,
+    },
+    "device": {"description": "Device of a PyTorch or JAX target, such as cuda.", **_NAME},
+    "exact": {
+        "description": "False for an algorithm that rounds even on small integers, such as one by Fourier transform.",
+        "type": "boolean",
+        "default": True,
+    },
+}
+
 #: Keys of the file.
 FILE_KEYS: Mapping[str, dict[str, Any]] = {
     "version": {"description": "Version of the file's format.", "type": "integer", "const": VERSION},
@@ -129,6 +226,7 @@ def config_schema() -> dict[str, Any]:
     properties = dict(FILE_KEYS)
     properties["defaults"] = properties["defaults"] | _mapping(defaults)
     properties["gate"] = properties["gate"] | _mapping(GATE_KEYS)
+    properties["target"] = properties["target"] | {"anyOf": [_TEXT, _target()]}
     properties["layers"] = properties["layers"] | {"items": layer}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -138,6 +236,14 @@ def config_schema() -> dict[str, Any]:
         "allOf": [_somewhere(key) for key in REQUIRED],
     }
     return deepcopy(schema)
+
+
+def _target() -> dict[str, Any]:
+    keys = {
+        key: {name: value for name, value in field.items() if name not in ("callable", "expected")}
+        for key, field in TARGET_KEYS.items()
+    }
+    return _mapping(keys) | {"anyOf": [{"required": ["call"]}, {"required": ["forward", "backward"]}]}
 
 
 def _mapping(keys: Mapping[str, dict[str, Any]], required: Sequence[str] = ()) -> dict[str, Any]:

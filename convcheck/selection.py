@@ -6,11 +6,16 @@ A bare word stands for every name that contains it, whatever the case; a quoted 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from convcheck.errors import UsageError
 
-__all__ = ["selector"]
+if TYPE_CHECKING:
+    from convcheck.config import Suite
+
+__all__ = ["nothing_selected", "restricted", "selector"]
 
 _TOKEN = re.compile(r"""\s*(?:(?P<paren>[()])|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s()"']+))""")
 
@@ -29,6 +34,31 @@ def selector(expression: str) -> Predicate:
     predicate = parser.disjunction()
     parser.expect_end()
     return predicate
+
+
+def restricted(suite: Suite, expression: str | None) -> Suite:
+    """Return a suite with only the layers that an expression selects; all of them without one.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or selects nothing.
+    """
+    if expression is None:
+        return suite
+    selects = selector(expression)
+    chosen = [(layer, line) for layer, line in zip(suite.layers, suite.lines, strict=True) if selects(layer.name)]
+    if not chosen:
+        raise nothing_selected(expression, [suite])
+    layers, lines = zip(*chosen, strict=True)
+    return replace(suite, layers=layers, lines=lines)
+
+
+def nothing_selected(expression: str, suites: Sequence[Suite]) -> UsageError:
+    """Return the error for an expression that selects no layer, with the layers that there are."""
+    names = ", ".join(layer.name for suite in suites for layer in suite.layers)
+    places = ", ".join(suite.name for suite in suites)
+    return UsageError(f"-k {expression!r} selects no layer of {places}; its layers are {names}")
 
 
 class _Parser:

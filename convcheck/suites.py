@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convcheck.errors import UsageError
 
-__all__ = ["DEFAULT_FILE", "DEFAULT_SUITE", "default_source", "find", "locate", "names"]
+__all__ = ["DEFAULT_FILE", "DEFAULT_SUITE", "default_source", "find", "locate", "names", "shipped"]
 
 #: The config that is taken where none is named, if the current folder has one.
 DEFAULT_FILE = "convcheck.yaml"
@@ -32,6 +32,12 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Path | None:
     """Return the file of the shipped suite ``name``, or None if there is no such suite."""
     return _shipped().get(name)
+
+
+def shipped(path: Path) -> bool:
+    """Whether a file is one of the suites that ship with convcheck."""
+    found = find(path.stem)
+    return found is not None and found.resolve() == path.resolve()
 
 
 def default_source() -> str:

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convcheck import __version__, memory
+from convcheck.attribution import attributed
+from convcheck.blind_spots import assessed
 from convcheck.checks import central, exact, forward, projected
+from convcheck.checks.behaviour import with_behaviour
 from convcheck.checks.case import Case
-from convcheck.checks.outcome import Outcome
+from convcheck.checks.outcome import Outcome, explained
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET, Step, plan
-from convcheck.checks.results import inconclusive, raised, skipped
+from convcheck.checks.results import inconclusive, raised, refused, skipped
 from convcheck.config import Suite, load
 from convcheck.errors import UsageError
 from convcheck.formulations import FASTEST, FORMULATIONS
 from convcheck.layer import Layer
 from convcheck.report import CHECKS, GradientResult, LayerReport, Report
-from convcheck.selection import selector
+from convcheck.selection import nothing_selected, selector
+from convcheck.suites import shipped
 from convcheck.targets import Implementation, builtin, resolve
-from convcheck.targets.loading import user_traceback
+from convcheck.targets.isolation import kept_state
 
 __all__ = ["Progress", "Subject", "verify"]
 
@@ -33,6 +37,9 @@ Subject = Layer | Suite | str | os.PathLike[str]
 #: Multiply-adds that count for a second of a target's time, so that the work budget grants it some ten seconds for
 #: each check of a gradient.
 _TARGET_RATE = 2e9
+
+
+_INEXACT = "the target's mapping says exact: false, so that nothing can be expected to be exact"
 
 
 class Progress(Protocol):
@@ -88,6 +95,10 @@ def verify(
     max_error: float | None = None,
     seed: int | None = None,
     complete: bool = False,
+    blind_spots: bool = False,
+    strict: bool = False,
+    device: str | None = None,
+    timeout: float | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Check the backward pass of layers against their forward pass.
@@ -96,9 +107,9 @@ def verify(
     ----------
     subject : Layer, Suite, str, path, or a sequence of these
         Layers, config files, or names of suites that ship with convcheck.
-    target : str or callable, optional
-        What to check: ``module:name``, ``path/to/file.py:name``, or the class or factory itself. By default what the
-        config says, or else the built-in formulations.
+    target : str, mapping or callable, optional
+        What to check: ``module:name``, ``path/to/file.py:name``, the class or function itself, or a mapping with the
+        keys of `TargetSpec`. By default what the config says, or else the built-in formulations.
     checks : collection of {"forward", "central", "exact", "projected"}, optional
         Kinds of check; by default all that a layer needs.
     formulations : collection of str, optional
@@ -113,6 +124,15 @@ def verify(
         Seed of the data of all layers; by default each layer's own.
     complete : bool, default False
         Compare every entry, however long it takes.
+    blind_spots : bool, default False
+        Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
+        mistakes it could not have shown. Not done where only some layers or checks were asked for.
+    strict : bool, default False
+        Look for blind spots in any case, and fail if there is one.
+    device : str, optional
+        Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
+    timeout : float, optional
+        Seconds that a target may take for each layer.
     progress : Progress, optional
 
     Returns
@@ -129,28 +149,50 @@ def verify(
     names = _known("formulation", formulations, FORMULATIONS)
     if names and target is not None:
         raise UsageError("--formulation chooses among the built-in formulations; leave it out to check a target")
-    _check_numbers(max_error, seed)
-    suites = [_suite(item) for item in ([subject] if isinstance(subject, Subject) else subject)]
-    jobs = [job for suite in suites for job in _jobs(suite, target, names, max_error, seed)]
-    jobs = _selected(jobs, select, suites)
-    memory.require((_where(job), job.layer) for job in jobs)
+    _check_numbers(max_error, seed, timeout)
+    subjects = [subject] if isinstance(subject, (Layer, Suite, str, os.PathLike)) else subject
+    suites = [_suite(item) for item in subjects]
     options = _Options(kinds, inf if complete else WORK_BUDGET, progress or _Silent())
-    options.progress.start(sum(_foreseen_work(job, options) for job in jobs))
-    reports = []
-    for job in jobs:
-        options.progress.layer(job.layer.name)
-        reports.append(LayerReport(job.layer, tuple(_check(job, options)), job.suite.name, job.line))
-        if exit_first and not reports[-1].passed:
-            break
+    with kept_state():
+        found = _Targets(target, device, timeout, names)
+        jobs = [job for suite in suites for job in _jobs(suite, found, max_error, seed)]
+        jobs = _selected(jobs, select, suites)
+        memory.require((_where(job), job.layer) for job in jobs)
+        options.progress.start(sum(_foreseen_work(job, options) for job in jobs))
+        reports = []
+        for job in jobs:
+            options.progress.layer(job.layer.name)
+            reports.append(LayerReport(job.layer, tuple(_check(job, options)), job.suite.name, job.line))
+            if exit_first and not reports[-1].passed:
+                break
     targets = dict.fromkeys(item.name for job in jobs for item in job.implementations if not item.builtin)
-    return Report(
+    report = Report(
         layers=tuple(reports),
         config=", ".join(suite.name for suite in suites),
         target=", ".join(targets) or None,
         max_error=max_error if max_error is not None else next((j.max_error for j in jobs if j.max_error), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
+        options=_options_again(target, max_error, complete, device, timeout),
+        strict=strict,
     )
+    partial = select is not None or checks is not None
+    own = bool(targets) or any(suite.path is not None and not shipped(suite.path) for suite in suites)
+    return assessed(report) if strict or (blind_spots and own and not partial) else report
+
+
+def _options_again(
+    target: Any, max_error: float | None, complete: bool, device: str | None, timeout: float | None
+) -> tuple[str, ...]:
+    """Return the command line's options that every part of this run shares; what the config says needs none."""
+    options = ["--target", target] if isinstance(target, str) else []
+    if max_error is not None:
+        options += ["--max-error", repr(max_error)]
+    if device is not None:
+        options += ["--device", device]
+    if timeout is not None:
+        options += ["--timeout", f"{timeout:g}"]
+    return (*options, "--complete") if complete else tuple(options)
 
 
 def _known(kind: str, given: Collection[str] | None, known: Sequence[str]) -> tuple[str, ...]:
@@ -161,11 +203,13 @@ def _known(kind: str, given: Collection[str] | None, known: Sequence[str]) -> tu
     return tuple(name for name in known if name in (given or ()))
 
 
-def _check_numbers(max_error: float | None, seed: int | None) -> None:
+def _check_numbers(max_error: float | None, seed: int | None, timeout: float | None) -> None:
     if max_error is not None and not (isfinite(max_error) and max_error > 0):
         raise UsageError(f"--max-error {max_error} is not allowed; expected a positive number such as 1e-9")
     if seed is not None and seed < 0:
         raise UsageError(f"--seed {seed} is not allowed; expected an integer of at least 0")
+    if timeout is not None and not (isfinite(timeout) and timeout > 0):
+        raise UsageError(f"--timeout {timeout} is not allowed; expected a positive number of seconds")
 
 
 def _suite(subject: Subject) -> Suite:
@@ -176,16 +220,29 @@ def _suite(subject: Subject) -> Suite:
     return load(subject)
 
 
-def _jobs(
-    suite: Suite, target: Any, formulations: tuple[str, ...], max_error: float | None, seed: int | None
-) -> list[_Job]:
-    # A target on the command line is relative to the current folder, one in a config to that config.
-    folder = Path.cwd() if target is not None or suite.path is None else suite.path.parent
-    chosen = target if target is not None else suite.target
-    if chosen is None or formulations:
-        implementations = tuple(builtin(name) for name in formulations or FORMULATIONS)
-    else:
-        implementations = (resolve(chosen, folder),)
+@dataclass(frozen=True)
+class _Targets:
+    """What the caller asked to be checked."""
+
+    target: Any
+    device: str | None
+    timeout: float | None
+    formulations: tuple[str, ...]
+
+    def of(self, suite: Suite) -> tuple[Implementation, ...]:
+        """Return what is checked on a suite: the caller's target, or else the suite's, or else what is built in."""
+        chosen = self.target if self.target is not None else suite.target
+        if chosen is None or self.formulations:
+            if self.device is not None and not self.formulations:
+                raise UsageError("--device is for a target of PyTorch or JAX; give one with --target")
+            return tuple(builtin(name) for name in self.formulations or FORMULATIONS)
+        # A target on the command line is relative to the current folder, one in a config to that config.
+        folder = Path.cwd() if self.target is not None or suite.path is None else suite.path.parent
+        return (resolve(chosen, folder, device=self.device, timeout=self.timeout),)
+
+
+def _jobs(suite: Suite, targets: _Targets, max_error: float | None, seed: int | None) -> list[_Job]:
+    implementations = targets.of(suite)
     gate = suite.max_error if max_error is None else max_error
     layers = suite.layers if seed is None else [replace(layer, seed=seed) for layer in suite.layers]
     return [_Job(layer, suite, line, implementations, gate) for layer, line in zip(layers, suite.lines, strict=True)]
@@ -196,12 +253,10 @@ def _selected(jobs: list[_Job], select: str | None, suites: Sequence[Suite]) -> 
         raise UsageError("there is nothing to verify; expected at least one layer or config")
     if select is None:
         return jobs
-    chosen = [job for job in jobs if selector(select)(job.layer.name)]
+    selects = selector(select)
+    chosen = [job for job in jobs if selects(job.layer.name)]
     if not chosen:
-        names = ", ".join(job.layer.name for job in jobs)
-        raise UsageError(
-            f"-k {select!r} selects no layer of {', '.join(suite.name for suite in suites)}; its layers are {names}"
-        )
+        raise nothing_selected(select, suites)
     return chosen
 
 
@@ -225,13 +280,37 @@ def _check(job: _Job, options: _Options) -> list[GradientResult]:
     shared = Case(layer, builtin(FASTEST), job.max_error, advance)
     results: list[GradientResult] = []
     for implementation in job.implementations:
-        case = shared if implementation.builtin else Case(layer, implementation, job.max_error, advance)
-        results += _check_implementation(case, implementation, options)
+        if implementation.builtin:
+            results += _check_implementation(shared, implementation, options)
+        else:
+            results += _check_target(job, implementation, options, advance)
+    return results
+
+
+def _check_target(
+    job: _Job, target: Implementation, options: _Options, advance: Callable[[int], None]
+) -> list[GradientResult]:
+    """Check a layer on a target, or as much of it as the target takes."""
+    layer = job.layer
+    case = Case(layer, target, job.max_error, advance)
+    refusal = target.unsupported(layer)
+    if refusal:
+        return refused(case, target.name, options.checks, refusal)
+    target.begin()
+    if target.takes_bias() or not layer.bias:
+        return _check_implementation(case, target, options)
+    without = Case(replace(layer, bias=False), target, job.max_error, advance)
+    results = _check_implementation(without, target, options)
+    if any(result.gradient != "output" for result in results):
+        reason = "the target takes no bias, so the layer was checked without one"
+        results.append(skipped(case, target.name, "bias", results[-1].check, reason))
     return results
 
 
 def _check_implementation(case: Case, implementation: Implementation, options: _Options) -> list[GradientResult]:
-    outcome = Outcome.of(implementation, case.layer, case.operands)
+    outcome = Outcome.of(implementation, case.layer, case.operands, twice=not implementation.builtin)
+    if outcome.refusal:
+        return refused(case, implementation.name, options.checks, outcome.refusal)
     results = [forward.check(case, outcome)] if "forward" in options.checks else []
     cost = case.layer.multiply_adds
     if not implementation.builtin:
@@ -242,13 +321,17 @@ def _check_implementation(case: Case, implementation: Implementation, options: _
     on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
     for step in steps:
         results.append(_run(step, case, outcome, on_reals, affordable))
-    return results
+    results = attributed(results, case, implementation)
+    return results if implementation.builtin else with_behaviour(results, case, outcome)
 
 
 def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable: float) -> GradientResult:
     name = outcome.implementation.name
-    if step.skipped:
-        return skipped(case, name, step.gradient, step.check, step.note)
+    absent = outcome.implementation.absent.get(step.gradient)
+    if step.skipped or absent:
+        return skipped(case, name, step.gradient, step.check, absent or step.note)
+    if step.check != "central" and not case.source.exact:
+        return skipped(case, name, step.gradient, step.check, _INEXACT)
     if "output" in outcome.faults and step.gradient not in outcome.faults:
         return inconclusive(case, name, step.gradient, step.check, "the forward pass gave no output to difference")
     runs: dict[str, Callable[[], GradientResult]] = {
@@ -258,8 +341,8 @@ def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable
     }
     try:
         return runs[step.check]()
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         if outcome.implementation.builtin:
             raise
         # A target may well run once and raise at the next call.
-        return raised(case, name, step.gradient, step.check, user_traceback(error))
+        return raised(case, name, step.gradient, step.check, explained(error))

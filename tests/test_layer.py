@@ -135,21 +135,37 @@ class TestResolution:
         assert {len(value) for value in (layer.kernel, layer.stride, layer.dilation, layer.padding)} == {rank}
 
     @given(specs())
-    def test_default_input_gives_4_5_6_outputs(self, fields):
+    def test_default_input_differs_on_every_axis_and_leaves_the_largest_remainder(self, fields):
         layer = Layer(**fields)
+        assert len(set(layer.input)) == len(layer.input)
         if fields["padding"] == "same":
-            assert layer.output == (4, 5, 6)[: len(layer.kernel)]
             return
         # As long as the input is not made larger only so that padding does not outweigh it.
         assume(all(sum(p) <= a.effective_kernel + a.stride - 4 for p, a in zip(layer.padding, layer.axes, strict=True)))
-        assert layer.output == (4, 5, 6)[: len(layer.kernel)]
         assert tuple(axis.remainder for axis in layer.axes) == tuple(s - 1 for s in layer.stride)
+
+    @pytest.mark.parametrize(
+        ("fields", "size"),
+        [
+            ({"kernel": 3}, (6, 7)),
+            ({"kernel": [4, 3]}, (7, 6)),
+            ({"kernel": [3, 3, 3], "stride": 2}, (10, 12, 14)),
+            ({"kernel": 3, "padding": [1, 100]}, (4, 3)),
+            ({"kernel": 3, "padding": "same", "stride": [4, 3]}, (13, 10)),
+        ],
+    )
+    def test_default_input(self, fields, size):
+        assert make(**fields).input == size
 
     @given(specs())
     def test_default_input_always_gives_a_layer(self, fields):
         layer = Layer(**fields)
         assert all(size >= 3 for size in layer.input)
         assert all(size >= 4 for size in layer.output)
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32"), "float32"])
+    def test_numpy_dtypes_become_their_names(self, dtype):
+        assert make(dtype=dtype).dtype == "float32"
 
     def test_numpy_integers_become_plain_ones(self):
         layer = Layer(
@@ -309,9 +325,10 @@ class TestRefusals:
         assert message(**fields) == expected
 
     def test_dilated_kernel_that_does_not_fit(self):
-        got = message(kernel=3, dilation=4, input=[8, 9])
-        assert got.startswith("kernel: 3 with dilation 4 spans 9 samples")
-        assert "the padded input of axis 0, 8 (input 8, padding 0 + 0), so there is no output" in got
+        assert message(kernel=3, dilation=4, input=[8, 9]) == (
+            "kernel: 3, which spans 9 samples with dilation 4, is larger than the padded input of axis 0, 8 (input 8, "
+            "padding 0 + 0), so there is no output; expected a smaller kernel or dilation, or a larger input or padding"
+        )
         assert make(kernel=3, dilation=4, input=[9, 9]).output == (1, 1)
 
     def test_names_that_would_break_a_line(self):

@@ -54,7 +54,7 @@ def test_knows_exactly_the_fields_of_a_layer():
 
 def test_defaults_and_required_keys_are_those_of_a_layer():
     parameters = inspect.signature(Layer).parameters
-    assert schema.REQUIRED == tuple(name for name, p in parameters.items() if p.default is p.empty)
+    assert tuple(name for name, p in parameters.items() if p.default is p.empty) == schema.REQUIRED
     for key, field in schema.LAYER_KEYS.items():
         if key not in ("name", "input", *schema.REQUIRED):
             assert field["default"] == parameters[key].default
@@ -83,7 +83,9 @@ GOOD = [
     {"defaults": LAYER, "layers": [{}, {}]},
     {"defaults": {"stride": [1, 1]}, "layers": [LAYER | {"stride": [1], "kernel": [3]}]},
     {"target": "a:b", "layers": [LAYER]},
-    {"target": {"forward": "a:b", "more": [1, None, {"x": 2.5}]}, "layers": [LAYER]},
+    {"target": {"forward": "a:b", "backward": "a:c"}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "style": "layer", "keywords": {"stride": "s", "groups": None}}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "layout": "NHWC", "unsupported": ["groups"], "exact": False}, "layers": [LAYER]},
 ]
 
 BAD = [
@@ -114,6 +116,13 @@ BAD = [
     {"gate": {"max_eror": 1}, "layers": [LAYER]},
     *({"gate": {"max_error": value}, "layers": [LAYER]} for value in (0, 0.0, -1, True, "1e-9", None, [])),
     *({"target": value, "layers": [LAYER]} for value in (None, "", " ", "a\nb", 5, True, [])),
+    {"target": {}, "layers": [LAYER]},
+    {"target": {"forward": "a:b"}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "more": 1}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "style": "tensorflow"}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "unsupported": ["group"]}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "keywords": {"step": "s"}}, "layers": [LAYER]},
+    {"target": {"call": "a:b", "exact": "no"}, "layers": [LAYER]},
     with_layer(unknown=1),
     *(with_layer(name=value) for value in (None, "", " ", 5, True, "a\tb", "a\n", "\x1b[31m", "\u2028x", "a\xa0b")),
     *(

@@ -53,15 +53,26 @@ class Case:
         return real_operands(self.layer)
 
     @property
+    def exact_data(self) -> bool:
+        """Whether the source can be checked on data on which nothing rounds."""
+        return self.integers is not None and self.source.exact
+
+    @property
     def operands(self) -> Operands:
         """The data of the forward check: integers where possible."""
-        return self.reals if self.integers is None else self.integers
+        return self.integers if self.integers is not None and self.exact_data else self.reals
 
     @cached_property
     def definition(self) -> Array:
         """The output by the definition."""
         at = self.operands
         return formulation(ORACLE).forward(self.layer, at.x, at.weight, at.bias)
+
+    @cached_property
+    def reference(self) -> Gradients:
+        """The gradients of the definition's forward pass."""
+        at = self.operands
+        return formulation(FASTEST).backward(self.layer, at.x, at.weight, at.grad_output)
 
     @cached_property
     def start(self) -> Array:
@@ -79,7 +90,7 @@ class Case:
     @cached_property
     def forward_allowance(self) -> Array | float:
         """How far two right forward passes may be apart: nothing on integers."""
-        if self.integers is not None:
+        if self.exact_data:
             return 0.0
         return rounding.allowed_output_error(self.layer, self.reals, formulation(FASTEST).forward)
 

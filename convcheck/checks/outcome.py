@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from convcheck.arrays import Array
+from convcheck.errors import ConvcheckError
 from convcheck.layer import Layer
 from convcheck.operands import Operands
-from convcheck.targets.implementation import Implementation, TargetContractError
+from convcheck.targets.implementation import Implementation, Pass
 from convcheck.targets.loading import user_traceback
 
-__all__ = ["Fault", "Outcome", "shape_of"]
+__all__ = ["Fault", "Outcome", "explained", "shape_of"]
 
 
 @dataclass(frozen=True)
@@ -46,44 +47,115 @@ class Outcome:
         What is wrong with the rest.
     forward_seconds : float
         Time of the forward pass.
+    refusal : str or None
+        Why the implementation says that it cannot take the layer: what its NotImplementedError says.
+    output
+        The output as it was given, of whatever shape; None if there was none.
+    modified : mapping of str to tuple of str
+        The arguments that "forward" and "backward" wrote into.
+    again : mapping of str to array, or Fault, or None
+        What a second backward pass gave; None where none was run.
     """
 
     implementation: Implementation
     arrays: Mapping[str, Array]
     faults: Mapping[str, Fault]
     forward_seconds: float
+    refusal: str | None = None
+    output: Any = None
+    modified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    again: Mapping[str, Array] | Fault | None = None
 
     @classmethod
-    def of(cls, implementation: Implementation, layer: Layer, operands: Operands) -> Outcome:
-        """Run an implementation; whatever it raises becomes a fault of what it did not give."""
-        names = ("output", "input", "weight", "bias") if layer.bias else ("output", "input", "weight")
-        arrays: dict[str, Array] = {}
-        faults: dict[str, Fault] = {}
-        seconds = 0.0
+    def of(cls, implementation: Implementation, layer: Layer, operands: Operands, *, twice: bool = False) -> Outcome:
+        """Run an implementation; whatever it raises becomes a fault of what it did not give.
 
-        def accept(name: str, value: Any) -> None:
-            fault = _fault(name, value, layer)
-            if fault:
-                faults[name] = Fault("failed", fault)
-            else:
-                arrays[name] = np.asarray(value)
-
+        Parameters
+        ----------
+        implementation, layer, operands
+        twice : bool, default False
+            Whether the backward pass is run a second time.
+        """
+        trial = _Trial(implementation, layer)
         try:
-            start = time.perf_counter()
-            output, backward = implementation.run(layer, operands)
-            seconds = time.perf_counter() - start
-            accept("output", output)
-            for name, value in zip(("input", "weight", "bias"), backward(), strict=True):
-                if name in names:
-                    accept(name, value)
-        except TargetContractError as error:
-            fault = Fault("error", str(error))
+            trial.run(operands, twice=twice)
+        except NotImplementedError as error:
+            if not trial.began:
+                return cls(implementation, {}, {}, 0.0, refusal=str(error) or "the target raised NotImplementedError")
+            trial.blame(error)
         except (Exception, SystemExit) as error:
-            fault = Fault("error", user_traceback(error))
+            trial.blame(error)
+        return cls(
+            implementation, trial.arrays, trial.faults, trial.seconds,
+            output=trial.output, modified=trial.modified, again=trial.again,
+        )  # fmt: skip
+
+
+class _Trial:
+    """Collects what one run gives, as far as it gets."""
+
+    def __init__(self, implementation: Implementation, layer: Layer) -> None:
+        self.implementation, self.layer = implementation, layer
+        gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
+        self.gradients = [name for name in gradients if name not in implementation.absent]
+        self.arrays: dict[str, Array] = {}
+        self.faults: dict[str, Fault] = {}
+        self.modified: dict[str, tuple[str, ...]] = {}
+        self.again: Mapping[str, Array] | Fault | None = None
+        self.seconds = 0.0
+        self.output: Any = None
+        self.began = False
+
+    def run(self, operands: Operands, *, twice: bool) -> None:
+        start = time.perf_counter()
+        done = self.implementation.run(self.layer, operands)
+        self.seconds = time.perf_counter() - start
+        self.began = True
+        self.output = _copy(done.output)
+        self.accept("output", self.output)
+        self.modified["forward"] = done.modified()
+        if np.shape(self.output) != self.layer.output_shape:
+            # A backward pass has nothing to say about an output that is not there.
+            return
+        gradients = dict(zip(("input", "weight", "bias"), map(_copy, done.backward()), strict=True))
+        for name in self.gradients:
+            self.accept(name, gradients[name])
+        self.modified["backward"] = tuple(n for n in done.modified() if n not in self.modified["forward"])
+        if twice:
+            self.again = self.second(done)
+
+    def second(self, done: Pass) -> Mapping[str, Array] | Fault:
+        """Run the backward pass again; where that is not possible, after another forward pass on the same object."""
+        try:
+            gradients = done.backward()
+        except Exception:
+            try:
+                gradients = done.repeat()
+            except Exception as error:
+                return Fault("error", explained(error))
+        pairs = zip(("input", "weight", "bias"), gradients, strict=True)
+        return {name: np.asarray(value) for name, value in pairs if name in self.arrays and value is not None}
+
+    def accept(self, name: str, value: Any) -> None:
+        fault = _fault(name, value, self.layer)
+        if fault:
+            self.faults[name] = Fault("failed", fault)
         else:
-            return cls(implementation, arrays, faults, seconds)
-        missing = {name: fault for name in names if name not in arrays and name not in faults}
-        return cls(implementation, arrays, faults | missing, seconds)
+            self.arrays[name] = np.asarray(value)
+
+    def blame(self, error: BaseException) -> None:
+        missing = [name for name in ("output", *self.gradients) if name not in self.arrays and name not in self.faults]
+        self.faults |= {name: Fault("error", explained(error)) for name in missing}
+
+
+def explained(error: BaseException) -> str:
+    """Return what a report says of an exception: convcheck's own words, or the user's own traceback."""
+    return str(error) if isinstance(error, ConvcheckError) else user_traceback(error)
+
+
+def _copy(value: Any) -> Any:
+    # A second pass may write into the very array that the first one returned.
+    return None if value is None else np.array(value)
 
 
 def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
@@ -105,5 +177,6 @@ def _fault(name: str, value: Any, layer: Layer) -> str | None:
     if array.shape != shape_of(name, layer):
         return f"{label} has shape {array.shape}; expected {shape_of(name, layer)}"
     if array.dtype != layer.dtype:
-        return f"{label} has dtype {array.dtype}; expected {layer.dtype}"
+        hint = "; NumPy's zeros are float64 unless they are told dtype=x.dtype" if array.dtype == np.float64 else ""
+        return f"{label} has dtype {array.dtype}; expected {layer.dtype}{hint}"
     return None

@@ -19,6 +19,8 @@ DEFAULT_CHECKS = ("forward", "central", "exact")
 #: Multiply-adds that one check of one gradient may take, unless completeness is asked for: about a second's work.
 WORK_BUDGET = 2e10
 
+_TOO_MUCH = "the complete {} check is beyond the work budget; --complete makes it"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -70,7 +72,7 @@ def _plan_gradient(layer: Layer, gradient: str, checks: Collection[str], afforda
         if central <= affordable:
             steps.append(Step(gradient, "central", central))
         else:
-            note = f"the complete central check takes {central:,} evaluations; --complete makes them"
+            note = _TOO_MUCH.format("central")
             steps.append(Step(gradient, "central", 0, note, skipped=True))
             stand_in = note
     if "exact" in checks:
@@ -81,7 +83,7 @@ def _plan_gradient(layer: Layer, gradient: str, checks: Collection[str], afforda
         elif exact <= affordable:
             steps.append(Step(gradient, "exact", exact))
         else:
-            stand_in = f"the complete exact check takes {exact:,} evaluations; --complete makes them"
+            stand_in = _TOO_MUCH.format("exact")
     if stand_in or "projected" in checks:
         steps.append(_projected(layer, gradient, stand_in))
     return steps

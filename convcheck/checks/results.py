@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 from convcheck.arrays import Array
 from convcheck.checks.case import Case
 from convcheck.checks.outcome import Outcome, shape_of
+from convcheck.checks.plan import gradients_of
 from convcheck.comparison import compare
 from convcheck.locate import where
 from convcheck.report import GradientResult
 
-__all__ = ["compared", "faulty", "inconclusive", "raised", "skipped"]
+__all__ = ["compared", "faulty", "inconclusive", "raised", "refused", "skipped"]
 
 
 def faulty(case: Case, outcome: Outcome, gradient: str, check: str) -> GradientResult | None:
@@ -28,6 +30,15 @@ def faulty(case: Case, outcome: Outcome, gradient: str, check: str) -> GradientR
 def skipped(case: Case, name: str, gradient: str, check: str, reason: str | None) -> GradientResult:
     """Return the result of a check that did not run."""
     return GradientResult(name, gradient, check, "skipped", prod(shape_of(gradient, case.layer)), message=reason)
+
+
+def refused(case: Case, name: str, checks: Collection[str], reason: str) -> list[GradientResult]:
+    """Return the results of a layer that an implementation does not take."""
+    results = [skipped(case, name, "output", "forward", reason)] if "forward" in checks else []
+    kinds = [check for check in checks if check != "forward"]
+    return results + [
+        skipped(case, name, gradient, kind, reason) for gradient in gradients_of(case.layer) for kind in kinds
+    ]
 
 
 def inconclusive(case: Case, name: str, gradient: str, check: str, reason: str) -> GradientResult:

@@ -6,7 +6,7 @@ __all__ = ["schema"]
 
 
 def schema() -> None:
-    """Print the JSON Schema of the config file, for editors that check and complete it."""
+    """Print the JSON Schema of the config file."""
     import json
 
     from convcheck.cli.output import write_out

@@ -25,14 +25,18 @@ def verify(
     configs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CONFIG]...",
+            metavar="CONFIG",
             help="Config files, or names of suites that ship with convcheck; without one, convcheck.yaml in the "
             "current folder, or else the suite textbook.",
         ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="TARGET", help="Code to check: module:name or path/to/file.py:name."),
+        typer.Option(
+            metavar="TARGET",
+            help="Code to check: module:name, path/to/file.py:name, or a mapping such as "
+            "'{forward: f.py:conv_forward, backward: f.py:conv_backward}'.",
+        ),
     ] = None,
     check: Annotated[
         list[str] | None,
@@ -60,6 +64,15 @@ def verify(
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail if there is a known mistake that these layers cannot show.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop a target that takes longer than this for a layer.")
+    ] = None,
     output_format: Annotated[
         str,
         typer.Option(metavar="FORMAT", callback=_known_format, help=f"How to report: {', '.join(FORMATS)}."),
@@ -72,21 +85,20 @@ def verify(
 
     Exit status: 0 if all passed, 1 if anything did not, 2 for a wrong option, config or target, 130 if interrupted.
     """
-    import contextlib
-    import sys
-
     from convcheck.cli.progress import Progress
     from convcheck.files import require_writable
     from convcheck.suites import default_source
+    from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import verify as run
 
     if output is not None:
         require_writable(output)
     # What the code under test prints must not end up inside the report.
-    with contextlib.redirect_stdout(sys.stderr), Progress() as progress:
+    with output_to_stderr(), Progress() as progress:
         report = run(
             configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
-            exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, progress=progress,
+            exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True, strict=strict,
+            device=device, timeout=timeout, progress=progress,
         )  # fmt: skip
     _write(report, output_format, output)
     raise typer.Exit(0 if report.passed else 1)

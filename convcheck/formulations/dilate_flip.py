@@ -50,7 +50,7 @@ def padded_input(layer: Layer, x: Array) -> Array:
 def dilated_gradient(layer: Layer, grad_output: Array) -> Array:
     """dL/dO with s - 1 zeros between its samples, shape (N, F, *dilated): m becomes (m - 1)s + 1 on each axis."""
     dilated = np.zeros((*grad_output.shape[:2], *(axis.dilated_size for axis in layer.axes)), grad_output.dtype)
-    dilated[at_sites((slice(None, None, axis.stride) for axis in layer.axes))] = grad_output
+    dilated[at_sites(slice(None, None, axis.stride) for axis in layer.axes)] = grad_output
     return dilated
 
 
@@ -138,7 +138,7 @@ def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
 
 def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
     """Correlate with batch and channels exchanged: the sum runs over the samples of the batch."""
-    reached = padded_input(layer, x)[at_sites((slice(axis.padded_size - axis.remainder) for axis in layer.axes))]
+    reached = padded_input(layer, x)[at_sites(slice(axis.padded_size - axis.remainder) for axis in layer.axes)]
     image = np.moveaxis(_split_channels(reached, layer.groups), 0, 2).swapaxes(0, 1)
     kernel = np.moveaxis(_split_channels(dilated_gradient(layer, grad_output), layer.groups), 0, 2)
     gradient = correlate(image, kernel, layer.dilation, [1] * len(layer.input))

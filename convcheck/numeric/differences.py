@@ -27,7 +27,7 @@ __all__ = ["STEP", "NumericGradient", "Packing", "central_gradient", "exact_grad
 #: Step of all differences: a power of two, so that dividing by it is exact.
 STEP = 1.0
 
-#: Output entries held at once when several evaluations are merged into one call: 16 MiB of float64.
+#: Entries of the largest array when several evaluations are merged into one call: 16 MiB of float64.
 _MERGED_ENTRIES = 2**21
 
 
@@ -115,7 +115,7 @@ def exact_gradient(
         [(first + digit, steps[digit]) for digit in range(min(packing.digits, directions.count - first))]
         for first in range(0, directions.count, packing.digits)
     ]
-    for merged in _chunks(evaluations, base.size if merge else None):
+    for merged in _chunks(evaluations, directions.entries if merge else None):
         for output, taken in zip(directions.evaluate(forward, merged), merged, strict=True):
             change = output.astype(np.float64) - start
             for (direction, _), digit in zip(taken, _digits(change, packing.radix, len(taken)), strict=True):
@@ -143,7 +143,7 @@ def central_gradient(
     grad_output = operands.grad_output.astype(np.float64)
     gradient = directions.empty_gradient()
     pairs = [[[(direction, STEP)], [(direction, -STEP)]] for direction in range(directions.count)]
-    for merged in _chunks(pairs, 2 * grad_output.size if merge else None):
+    for merged in _chunks(pairs, 2 * directions.entries if merge else None):
         outputs = directions.evaluate(forward, [step for pair in merged for step in pair])
         for index, ((forth, _), *_) in enumerate(pair[0] for pair in merged):
             change = outputs[2 * index].astype(np.float64) - outputs[2 * index + 1]

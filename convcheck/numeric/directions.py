@@ -61,6 +61,11 @@ class Directions(ABC):
     def count(self) -> int:
         """Number of directions that reach every entry of the operand."""
 
+    @property
+    def entries(self) -> int:
+        """Entries of the largest array that one evaluation makes: bounds how many are merged into one call."""
+        return prod(self.layer.output_shape)
+
     @abstractmethod
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Run the forward pass once per entry of ``evaluations``, each with all its steps taken at once.
@@ -103,6 +108,12 @@ class InputDirections(Directions):
     def count(self) -> int:
         """Number of directions: C/groups times the number of colours."""
         return direction_count("input", self.layer)
+
+    @property
+    def entries(self) -> int:
+        """Of the output, or of the unfolded input."""
+        unfolded = self.layer.channels * prod(self.layer.kernel) * prod(self.layer.output)
+        return max(super().entries, self.layer.batch * unfolded, self.operands.x.size)
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one batch."""
@@ -162,6 +173,11 @@ class WeightDirections(Directions):
     def count(self) -> int:
         """Number of directions: C/groups * prod(kernel)."""
         return direction_count("weight", self.layer)
+
+    @property
+    def entries(self) -> int:
+        """Of the output, or of the weight."""
+        return max(super().entries, self.operands.weight.size)
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one layer with as many more filters in each group."""

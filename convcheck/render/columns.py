@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from convcheck.render.rows import Row
 from convcheck.render.words import GRADIENT_NAMES, GRADIENT_SYMBOLS, VERDICTS, compact, compact_against, visible
 
-__all__ = ["Columns", "columns_for"]
+__all__ = ["INDENT", "Columns", "columns_for", "entries_text"]
 
 #: Spaces in front of every row.
 INDENT = 2
@@ -65,20 +65,20 @@ def columns_for(rows: Sequence[Row], width: int) -> Columns:
     columns = list(zip(_heads(implementations), *(_cells(row, implementations) for row in rows), strict=True))
     names = range(3, 3 + max(len(implementations), 1))
     least = [_longest_word(texts) for texts in columns]
-    natural = [max(map(cell_len, texts)) for texts in columns]
+    widths = [max(map(cell_len, texts)) for texts in columns]
     for column in names:
         head, *cells = columns[column]
         numbers = max(map(cell_len, cells), default=0)
         least[column] = max(numbers, min(cell_len(head), _NAME_WIDTH))
-        natural[column] = max(numbers, min(cell_len(head), _WIDEST_NAME))
+        widths[column] = max(numbers, min(cell_len(head), _WIDEST_NAME))
 
     def excess(gap: int) -> int:
-        return INDENT + sum(natural) + gap * (len(natural) - 1) - width
+        return INDENT + sum(widths) + gap * (len(widths) - 1) - width
 
     gap = 2 if excess(2) <= 0 else 1
     for column in (*names, 2, 0):
-        natural[column] -= max(0, min(excess(gap), natural[column] - least[column]))
-    return Columns(implementations, tuple(natural), gap, fit=excess(gap) <= 0)
+        widths[column] -= max(0, min(excess(gap), widths[column] - least[column]))
+    return Columns(implementations, tuple(widths), gap, fit=excess(gap) <= 0)
 
 
 def _heads(implementations: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from convcheck.render.words import (
     forward_geometry,
     visible,
 )
-from convcheck.report import GradientResult, LayerReport, Report
+from convcheck.report import GradientResult, LayerReport, Power, Report
 
 __all__ = ["render"]
 
@@ -51,6 +51,7 @@ _STYLES = {
     "ERROR": "bold red",
     "INCONCLUSIVE": "bold yellow",
     "SKIP": "yellow",
+    "BLIND": "yellow",
     "PASSED": "bold green",
     "FAILED": "bold red",
 }
@@ -85,6 +86,7 @@ def render(report: Report, *, width: int | None = None, color: bool = False) -> 
         _print_failure(console, failure)
     for finding in findings_of(report):
         _print_finding(console, finding)
+    _print_blind_spots(console, report)
     _print_totals(console, totals_of(report), report)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
@@ -232,18 +234,42 @@ def _print_labelled(
     console.print(Padding(grid, (0, 0, 0, indent)))
 
 
+def _print_blind_spots(console: Console, report: Report) -> None:
+    """Print the mistakes that go unseen, under the layer that would show them."""
+    layers = dict.fromkeys((spot.change, spot.layer) for spot in report.blind_spots)
+    for change, layer in layers:
+        verdict = "FAILED" if report.strict else "BLIND"
+        _print_labelled(console, [(Text(verdict, _STYLES[verdict]), Text(f"the suite lacks {change}", "bold"))])
+        spots = [spot for spot in report.blind_spots if (spot.change, spot.layer) == (change, layer)]
+        lines = [("unseen", f"{spot.name} ({', '.join(spot.forms)})") for spot in spots]
+        _print_labelled(console, [(Text(label, "dim"), Text(text)) for label, text in lines], indent=INDENT)
+        # On one line, however long, so that it can be copied.
+        console.print(Text.assemble(" " * INDENT, ("add", "dim"), f"     - {layer}"), soft_wrap=True)
+        console.print()
+
+
 def _print_totals(console: Console, totals: Totals, report: Report) -> None:
     verdict = "PASSED" if totals.passed else "FAILED"
     if not totals.layers:
         outcome = "no layer was verified"
     elif totals.passed:
         outcome = f"{counted(totals.layers, 'layer')} of {visible(report.config)}"
+    elif totals.layers == totals.layers_passed:
+        spots = counted(len({spot.name for spot in report.blind_spots}), "mistake")
+        outcome = f"{counted(totals.layers, 'layer')} of {visible(report.config)} passed, but cannot show {spots}"
     else:
         failed = totals.layers - totals.layers_passed
         outcome = f"{failed:,} of {counted(totals.layers, 'layer')} of {visible(report.config)}"
     console.print(Text.assemble((verdict, _STYLES[verdict]), "  ", (outcome, "bold")), overflow="fold")
     labelled = [(Text(label, "dim"), Text(text)) for label, text in _total_lines(totals, report)]
     _print_labelled(console, labelled, indent=INDENT)
+
+
+def _power(power: Power) -> str:
+    compared = counted(power.entries_compared_exactly, "entry", "entries")
+    chance = "none" if not power.false_pass_probability else f"at most {at_most(power.false_pass_probability)}"
+    known = f"{power.mistakes_shown} of {counted(power.mistakes, 'known mistake')} would have shown in every form"
+    return f"{known}; {compared} compared exactly; chance that a wrong gradient passed: {chance}"
 
 
 def _total_lines(totals: Totals, report: Report) -> list[tuple[str, str]]:
@@ -260,6 +286,8 @@ def _total_lines(totals: Totals, report: Report) -> list[tuple[str, str]]:
         gradients = f"{counted(totals.projected_gradients, 'gradient')} of {totals.projected_entries:,} entries"
         odds = at_most(totals.false_pass_probability)
         lines.append(("projected", f"{gradients}; a wrong one passes with probability at most {odds}"))
+    if report.power is not None:
+        lines.append(("ruled out", _power(report.power)))
     if report.target is not None:
         lines.append(("target", visible(report.target)))
     if report.max_error is not None:

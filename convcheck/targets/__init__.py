@@ -1,16 +1,29 @@
 """What is being checked: a built-in formulation, or the user's own code.
 
-A form of target is a file with a class that implements `Implementation`. To add one: write its file here and add it to
-`resolve`, the one place that chooses.
+A form of target is a file with a class that implements `Implementation`; the user's own code derives from `UserTarget`.
+To add a form: write its file here and add it to `choice.FORMS`, the one list to choose from.
+
+implementation   what every target offers to the checks
+user_target      what all forms of the user's own code have in common
+choice           which form a target has
+object_protocol, cache_functions, layer_object, torch_code, jax_code   the forms
+binding          which parameter of the user's function or constructor takes what
+attributes       where the user's object keeps what
+layouts          the order of the target's axes
+features         what a layer asks of a target
+isolation        what the user's code does to the process, and how it is undone
+loading          finding and importing what a target names
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.target_spec import TargetSpec
 from convcheck.targets.implementation import Implementation
 
 __all__ = ["Implementation", "builtin", "resolve"]
@@ -29,27 +42,48 @@ def builtin(name: str) -> Implementation:
     return BuiltIn(name)
 
 
-def resolve(target: Any, folder: Path) -> Implementation:
+def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: float | None = None) -> Implementation:
     """Find what a target names.
 
     Parameters
     ----------
-    target : str or callable
-        ``module:name``, ``path/to/file.py:name``, or the class or factory itself.
+    target : str, mapping or callable
+        ``module:name``, ``path/to/file.py:name``, a mapping with the keys of `TargetSpec`, also as text in YAML's flow
+        style (``{forward: f.py:forward, backward: f.py:backward}``), or the class or function itself.
     folder : Path
         Relative paths start here.
+    device : str, optional
+        Takes the place of the mapping's.
+    timeout : float, optional
+        Seconds that the target may take for each layer.
 
     Raises
     ------
     TargetError
         If it cannot be found, imported or used.
+    UsageError
+        If a time limit cannot be kept here.
     """
-    from convcheck.targets.loading import load
-    from convcheck.targets.object_protocol import ObjectTarget
+    from convcheck.targets.choice import choose
+    from convcheck.targets.isolation import Guarded, kept_settings
 
-    if isinstance(target, Mapping):
-        raise TargetError(f"target: {dict(target)} is a mapping; expected module:name or path/to/file.py:name")
-    if isinstance(target, str):
-        return ObjectTarget(target, load(target, folder))
-    name = f"{getattr(target, '__module__', '?')}:{getattr(target, '__qualname__', repr(target))}"
-    return ObjectTarget(name, target)
+    if isinstance(target, str) and target.lstrip().startswith("{"):
+        target = _mapping(target)
+    spec = TargetSpec.parse(target) if isinstance(target, Mapping) else TargetSpec(call=target)
+    if device is not None:
+        spec = replace(spec, device=device)
+    with kept_settings():
+        found = choose(spec, folder)
+    return Guarded(found, timeout)
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TargetError(f"target {text}: not a mapping in YAML's flow style: {error}") from error
+    if not isinstance(data, dict):
+        raise TargetError(f"target {text}: expected a mapping such as {{call: layers.py:Conv, layout: NHWC}}")
+    return data

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from convcheck.arrays import Array, Gradients
 from convcheck.formulations import formulation
 from convcheck.layer import Layer
 from convcheck.operands import Operands
-from convcheck.targets.implementation import Implementation
+from convcheck.targets.implementation import Implementation, Pass
 
 __all__ = ["BuiltIn"]
 
@@ -26,10 +24,10 @@ class BuiltIn(Implementation):
         """Return the output of one forward pass."""
         return self._formulation.forward(layer, x, weight, bias)
 
-    def run(self, layer: Layer, operands: Operands) -> tuple[Array, Callable[[], Gradients]]:
-        """Run the forward pass; return the output and the backward pass."""
+    def run(self, layer: Layer, operands: Operands) -> Pass:
+        """Run the forward pass."""
 
         def backward() -> Gradients:
             return self._formulation.backward(layer, operands.x, operands.weight, operands.grad_output)
 
-        return self.forward(layer, operands.x, operands.weight, operands.bias), backward
+        return Pass(self.forward(layer, operands.x, operands.weight, operands.bias), backward, repeat=backward)

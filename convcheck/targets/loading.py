@@ -5,20 +5,25 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from convcheck.errors import TargetError
 
 __all__ = ["load", "user_traceback"]
 
-_PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent)
+#: Folders of packages that call the user's code on convcheck's behalf.
+_FRAMEWORKS = {"torch", "jax", "jaxlib"}
+
+_PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent) + os.sep
 
 
-def load(target: str, folder: Path) -> Any:
+def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None) -> Any:
     """Import what ``module:name`` or ``path/to/file.py:name`` names.
 
     Parameters
@@ -26,6 +31,8 @@ def load(target: str, folder: Path) -> Any:
     target : str
     folder : Path
         A relative file starts here; modules are looked for here first, as ``python -m`` would.
+    files : dict, optional
+        Files that were already imported, so that two functions of one file share its globals; added to.
 
     Raises
     ------
@@ -35,7 +42,12 @@ def load(target: str, folder: Path) -> Any:
     place, _, name = target.rpartition(":")
     if not place or not name:
         raise TargetError(f'target "{target}" is not allowed; expected module:name or path/to/file.py:name')
-    module = _import_file(target, folder / place) if place.endswith(".py") else _import_module(target, place, folder)
+    if place.endswith(".py"):
+        path = folder / place
+        files = {} if files is None else files
+        module = files[path] = files.get(path) or _import_file(target, path)
+    else:
+        module = _import_module(target, place, folder)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -46,10 +58,19 @@ def load(target: str, folder: Path) -> Any:
 
 def user_traceback(error: BaseException) -> str:
     """Format an exception with its traceback from the user's first frame on."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None and _is_internal(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
+    frames = _first(error.__traceback__, _is_framework) or _first(error.__traceback__, _is_internal)
     return "".join(traceback.format_exception(type(error), error, frames, chain=False)).rstrip()
+
+
+def _first(frames: TracebackType | None, skipped: Callable[[str], bool]) -> TracebackType | None:
+    """Return the traceback from the first frame on whose file is not skipped; None if all are."""
+    while frames is not None and skipped(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+def _is_framework(filename: str) -> bool:
+    return _is_internal(filename) or not _FRAMEWORKS.isdisjoint(Path(filename).parts)
 
 
 def _is_internal(filename: str) -> bool:
@@ -71,7 +92,7 @@ def _import_file(target: str, path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         if sys.modules.get(path.stem) is module:
             del sys.modules[path.stem]
-        raise TargetError(f'target "{target}" cannot be imported:\n{user_traceback(error)}') from error
+        raise TargetError(f'target "{target}" cannot be imported:\n{user_traceback(error)}{_install(error)}') from error
     return module
 
 
@@ -84,9 +105,9 @@ def _import_module(target: str, name: str, folder: Path) -> ModuleType:
             hint = f"; for a file write {name}.py" if (folder / f"{name}.py").is_file() else ""
             raise TargetError(
                 f'target "{target}": there is no module {error.name}; expected an importable module, or a file as '
-                f"path/to/file.py:name{hint}"
+                f"path/to/file.py:name{hint}{_install(error)}"
             ) from error
-        raise TargetError(f'target "{target}" cannot be imported:\n{user_traceback(error)}') from error
+        raise TargetError(f'target "{target}" cannot be imported:\n{user_traceback(error)}{_install(error)}') from error
     except (Exception, SystemExit) as error:
         raise TargetError(f'target "{target}" cannot be imported:\n{user_traceback(error)}') from error
 
@@ -94,6 +115,12 @@ def _import_module(target: str, name: str, folder: Path) -> ModuleType:
 def _look_first_in(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+
+def _install(error: BaseException) -> str:
+    """Return how to install what is missing, if it is one of the frameworks that targets are written in."""
+    root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return f'; install it: pip install "convcheck[{root}]"' if root in ("torch", "jax") else ""
 
 
 def _nearest(name: str, where: Any) -> str:

@@ -6,23 +6,24 @@ Without a bias, ``bias`` is None and grad_bias is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from convcheck.arrays import Array
 from convcheck.errors import TargetError
 from convcheck.layer import Layer
-from convcheck.operands import Operands
-from convcheck.targets.implementation import Implementation, TargetContractError
+from convcheck.target_spec import TargetSpec
+from convcheck.targets import features
+from convcheck.targets.implementation import TargetContractError
+from convcheck.targets.user_target import Given, Session, UserTarget, triple
 
 __all__ = ["ObjectTarget"]
 
 
-class ObjectTarget(Implementation):
+class ObjectTarget(UserTarget):
     """A user's object with ``forward`` and ``backward``."""
 
-    def __init__(self, name: str, factory: Any) -> None:
-        self.name = name
+    def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
+        super().__init__(name, spec, features.ALL)
         self._factory = factory
         if not callable(factory):
             raise TargetError(
@@ -30,20 +31,8 @@ class ObjectTarget(Implementation):
                 "argument and gives an object with forward(x, weight, bias, layer) and backward(grad_output)"
             )
 
-    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        """Return the output of one forward pass of a new object."""
-        output: Array = self._new().forward(x.copy(), weight.copy(), _copy(bias), layer)
-        return output
-
-    def run(self, layer: Layer, operands: Operands) -> tuple[Any, Callable[[], tuple[Any, Any, Any]]]:
-        """Run the forward pass of a new object; return its output and its backward pass."""
-        # Copies: a target that writes into its arguments must not change what it is compared with.
-        given = operands.map(lambda array: array.copy())
-        instance = self._new()
-        output = instance.forward(given.x, given.weight, given.bias, layer)
-        return output, lambda: _triple(instance.backward(given.grad_output), layer)
-
-    def _new(self) -> Any:
+    def session(self, layer: Layer, given: Given) -> Session:
+        """Make a new object."""
         instance = self._factory()
         for method in ("forward", "backward"):
             if not callable(getattr(instance, method, None)):
@@ -51,18 +40,19 @@ class ObjectTarget(Implementation):
                     f"{type(instance).__name__} has no method {method}; expected forward(x, weight, bias, layer) and "
                     "backward(grad_output)"
                 )
-        return instance
+        return _ObjectSession(instance, layer, given)
 
 
-def _copy(array: Array | None) -> Array | None:
-    return None if array is None else array.copy()
+class _ObjectSession(Session):
+    def __init__(self, instance: Any, layer: Layer, given: Given) -> None:
+        self._instance, self._layer, self._given = instance, layer, given
 
+    def forward(self) -> Any:
+        given = self._given
+        return self._instance.forward(given.x, given.weight, given.bias, self._layer)
 
-def _triple(gradients: Any, layer: Layer) -> tuple[Any, Any, Any]:
-    """Return (grad_input, grad_weight, grad_bias); without a bias, the third may be left out."""
-    allowed = (3,) if layer.bias else (2, 3)
-    if isinstance(gradients, (tuple, list)) and len(gradients) in allowed:
-        grad_input, grad_weight, grad_bias = (*gradients, None)[:3]
-        return grad_input, grad_weight, grad_bias
-    count = f"{len(gradients)} values" if isinstance(gradients, (tuple, list)) else f"one {type(gradients).__name__}"
-    raise TargetContractError(f"backward returned {count}; expected the triple (grad_input, grad_weight, grad_bias)")
+    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
+        return triple(self._instance.backward(grad_output), bias=self._layer.bias)
+
+    def arguments(self) -> Mapping[str, Any]:
+        return vars(self._given)

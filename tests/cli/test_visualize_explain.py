@@ -152,9 +152,11 @@ def test_explain_an_entry(tmp_path):
     assert "the same." in done.stdout
 
 
-@pytest.mark.parametrize(("format", "sign"), [("text", "===="), ("latex", r"\section*"), ("markdown", "# The backward")])
-def test_explain_a_layer(tmp_path, format, sign):
-    done = run("explain", "hostile", "--layer", "groups", "--output-format", format, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("written", "sign"), [("text", "===="), ("latex", r"\section*"), ("markdown", "# The backward")]
+)
+def test_explain_a_layer(tmp_path, written, sign):
+    done = run("explain", "hostile", "--layer", "groups", "--output-format", written, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sign in done.stdout
 
@@ -177,7 +179,9 @@ def test_explain_refuses(tmp_path, args, message):
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("args", [("--help",), ("verify", "-k", "T3-stride-1"), ("explain",), ("visualize", "--terminal")])
+@pytest.mark.parametrize(
+    "args", [("--help",), ("verify", "-k", "T3-stride-1"), ("explain",), ("visualize", "--terminal")]
+)
 def test_matplotlib_is_imported_only_to_draw(tmp_path, args):
     code = (
         "import sys\nfrom convcheck.__main__ import main\n"

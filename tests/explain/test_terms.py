@@ -146,18 +146,18 @@ def test_entries_that_do_not_exist(text, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("written", FORMATS)
 @pytest.mark.parametrize("writing", [OWN, *NOTATIONS.values()], ids=lambda writing: writing.name)
 @pytest.mark.parametrize("layer", ["T1-groups", "T2-causal", "T3-volume"])
-def test_every_layer_in_every_notation_and_format(layer, writing, format):
+def test_every_layer_in_every_notation_and_format(layer, writing, written):
     spec = textbook(layer)
-    told = render(derivation.document(spec, writing), format)
+    told = render(derivation.document(spec, writing), written)
     assert told.endswith("\n")
     assert layer in told.replace("\\", "")
     at = example_operands(spec)
     for array, shape in (("input", spec.input_shape), ("weight", spec.weight_shape), ("bias", spec.bias_shape)):
         found = explain(spec, at, array, (0,) * len(shape))
-        assert "The sum" in render(entry.document(found, writing), format)
+        assert "The sum" in render(entry.document(found, writing), written)
 
 
 def test_derivation_has_the_layers_numbers():

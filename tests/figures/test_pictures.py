@@ -108,9 +108,7 @@ def test_functions_return_matplotlib_figures_and_leave_pyplot_alone():
 
 def test_svg_is_the_same_to_the_byte_and_speaks():
     layer, at = t3()
-    first, second = (
-        figures.encode(figures.input_gradient(layer, at.weight, at.grad_output), "svg") for _ in range(2)
-    )
+    first, second = (figures.encode(figures.input_gradient(layer, at.weight, at.grad_output), "svg") for _ in range(2))
     assert first == second
     root = ElementTree.fromstring(first)
     space = {"s": "http://www.w3.org/2000/svg"}
@@ -145,12 +143,12 @@ def test_png_prints():
     assert image.info["Title"] == picture.title
 
 
-@pytest.mark.parametrize("format", ["gif", "webp", "apng"])
-def test_animation_has_a_frame_per_entry(format):
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng"])
+def test_animation_has_a_frame_per_entry(kind):
     layer, at = t3()
     moving = figures.input_gradient_animation(layer, at.weight, at.grad_output)
     assert len(moving.frames) == 25
-    image = Image.open(io.BytesIO(moving.encode(format)))
+    image = Image.open(io.BytesIO(moving.encode(kind)))
     assert image.n_frames == 25
     assert len({frame.tobytes() for frame in moving.frames}) == 25
 
@@ -167,7 +165,9 @@ def test_formats_that_cannot_be_written(monkeypatch):
     with pytest.raises(UsageError, match='format "mp4" is not one of gif, webp, apng'):
         animation.require("mp4")
     monkeypatch.setattr(animation.features, "check", lambda name: False)
-    with pytest.raises(UsageError, match="format webp cannot be written: this Pillow was built without libwebp; use gif"):
+    with pytest.raises(
+        UsageError, match="format webp cannot be written: this Pillow was built without libwebp; use gif"
+    ):
         animation.require("webp")
 
 

@@ -1,0 +1,190 @@
+"""What a target does beside its result: it keeps state, writes into its arguments, differs from call to call.
+
+Each such finding fails the check of the array that it shows in, with the mistake's slug as its diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from convcheck.arrays import Array
+from convcheck.checks import variants
+from convcheck.checks.case import Case
+from convcheck.checks.outcome import Fault, Outcome, explained
+from convcheck.comparison import compare
+from convcheck.mistakes import MISTAKES
+from convcheck.report import Diagnosis, GradientResult
+
+__all__ = ["Finding", "with_behaviour"]
+
+#: Where a finding about an array is shown, if that check ran: the strictest first.
+_PREFERRED = ("forward", "exact", "projected", "central")
+
+#: The result that shows that an argument was written into.
+_SHOWN_IN = {"x": "input", "weight": "weight", "bias": "bias", "grad_output": "input"}
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """Something wrong with a target that comparing one result does not show.
+
+    Attributes
+    ----------
+    slug : str or None
+        The mistake's name in the catalogue; None where it has none.
+    gradient : str
+        The array that it shows in: "output", "input", "weight" or "bias".
+    message : str
+        One sentence.
+    fix : str
+    values : array or None
+        What another call gave for that array.
+    status : str
+        "failed" or "error".
+    """
+
+    slug: str | None
+    gradient: str
+    message: str
+    fix: str = ""
+    values: Array | None = None
+    status: str = "failed"
+
+
+def with_behaviour(results: Sequence[GradientResult], case: Case, outcome: Outcome) -> list[GradientResult]:
+    """Return the results of a target with what its behaviour says about them.
+
+    Parameters
+    ----------
+    results : sequence of GradientResult
+        Of one target on one layer.
+    case : Case
+    outcome : Outcome
+        With a second backward pass.
+    """
+    marked = list(results)
+    for finding in _findings(case, outcome):
+        place = _place(marked, finding.gradient)
+        if place is not None:
+            marked[place] = _marked(marked[place], finding, outcome)
+    return marked
+
+
+def _findings(case: Case, outcome: Outcome) -> list[Finding]:
+    findings = _written(outcome) + _not_finite(outcome)
+    if "output" in outcome.arrays:
+        findings += _second_forward(case, outcome)
+    findings += _other_forward(case, outcome)
+    if isinstance(outcome.again, Fault):
+        findings.append(
+            Finding(None, "input", f"a second backward pass raised:\n{outcome.again.message}", status="error")
+        )
+    elif outcome.again is not None:
+        written = any(outcome.modified.values())
+        for name, second in outcome.again.items():
+            found = _second_backward(case, name, outcome.arrays[name], second)
+            # A target that spoils its own arguments cannot but differ the next time: that is one mistake, not two.
+            findings += [finding for finding in found if not written or finding.slug == "stale-accumulation"]
+    return findings
+
+
+def _written(outcome: Outcome) -> list[Finding]:
+    findings = []
+    for phase, names in outcome.modified.items():
+        for name in names:
+            gradient = "output" if phase == "forward" else _SHOWN_IN[name]
+            message = f"the {phase} pass writes into its argument {name}"
+            findings.append(Finding("inputs-modified", gradient, message))
+    return findings
+
+
+def _not_finite(outcome: Outcome) -> list[Finding]:
+    findings = []
+    for gradient, array in outcome.arrays.items():
+        count = int(np.count_nonzero(~np.isfinite(array)))
+        if count:
+            label = "output" if gradient == "output" else f"grad_{gradient}"
+            message = f"{count:,} of {array.size:,} entries of {label} are NaN or infinite"
+            findings.append(Finding("non-finite", gradient, message))
+    return findings
+
+
+def _second_forward(case: Case, outcome: Outcome) -> list[Finding]:
+    """The differences start from another forward pass on the same data: it must be the same."""
+    first = outcome.arrays["output"]
+    try:
+        second = case.start
+    except Exception as error:
+        message = f"a second forward pass on the same data raised:\n{explained(error)}"
+        return [Finding(None, "output", message, status="error")]
+    if second.shape == first.shape and _agree(first, second, float(np.max(case.forward_allowance))):
+        return []
+    message = "two forward passes on the same data give different outputs"
+    values = second if second.shape == first.shape else None
+    return [Finding("nondeterministic", "output", message, values=values)]
+
+
+def _other_forward(case: Case, outcome: Outcome) -> list[Finding]:
+    """Name what a forward pass computes that is not the definition's."""
+    output = outcome.output
+    if output is None or not case.exact_data or np.array_equal(output, case.definition):
+        return []
+    variant = variants.name_forward(case.layer, case.operands, output)
+    return [] if variant is None else [Finding(variant.slug, "output", variant.message, variant.fix)]
+
+
+def _second_backward(case: Case, name: str, first: Array, second: Array) -> list[Finding]:
+    allowed = 0.0 if case.exact_data else float(getattr(case.allowed, name).max())
+    if second.shape == first.shape and _agree(first, second, allowed):
+        return []
+    if second.shape == first.shape and np.array_equal(second, 2 * first):
+        slug, message = "stale-accumulation", f"a second backward pass adds to the grad_{name} of the first"
+    else:
+        slug, message = "nondeterministic", f"a second backward pass on the same data gives another grad_{name}"
+    return [Finding(slug, name, message, values=second if second.shape == first.shape else None)]
+
+
+def _agree(first: Array, second: Array, allowed: float) -> bool:
+    if allowed == 0:
+        return np.array_equal(first, second, equal_nan=True)
+    with np.errstate(invalid="ignore"):
+        far = np.abs(first.astype(np.float64) - second) > allowed
+    return not far.any() and np.array_equal(np.isnan(first), np.isnan(second))
+
+
+def _place(results: Sequence[GradientResult], gradient: str) -> int | None:
+    """Return the position of the result that shows a finding: of the array itself, if it was checked."""
+    candidates = [i for i, r in enumerate(results) if r.gradient == gradient and r.status != "skipped"]
+    candidates = candidates or [i for i, r in enumerate(results) if r.status != "skipped"]
+    return min(candidates, key=lambda i: _PREFERRED.index(results[i].check), default=None)
+
+
+def _marked(result: GradientResult, finding: Finding, outcome: Outcome) -> GradientResult:
+    """Return the result, failed on account of the finding; numbers that say more are kept."""
+    if result.status == "passed":
+        result = replace(result, status=finding.status, message=None)
+        if finding.values is not None and result.gradient == finding.gradient:
+            # The first call passed, so it stands for what is right.
+            comparison = compare(finding.values, outcome.arrays[finding.gradient], 0.0)
+            result = replace(
+                result,
+                max_abs_error=comparison.max_abs_error,
+                max_rel_error=comparison.max_rel_error,
+                allowed_error=comparison.allowed_error,
+                mismatches=comparison.mismatches,
+                worst=comparison.worst,
+            )
+    message = finding.message if result.message is None else f"{finding.message}; {result.message}"
+    if finding.slug is None or any(diagnosis.name == finding.slug for diagnosis in result.diagnosis):
+        return replace(result, message=message)
+    return replace(result, message=message, diagnosis=(*result.diagnosis, _diagnosis(finding, finding.slug)))
+
+
+def _diagnosis(finding: Finding, slug: str) -> Diagnosis:
+    known = next((mistake for mistake in MISTAKES if mistake.name == slug), None)
+    if known is None:
+        return Diagnosis(code="", name=slug, explanation=f"{finding.message}.", fix=finding.fix)
+    return Diagnosis(known.code, known.name, known.explanation, known.fix)

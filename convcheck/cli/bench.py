@@ -1,0 +1,83 @@
+"""``convcheck bench``: speed of the formulations, and of PyTorch where it is installed, as ratios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from convcheck.bench.report import BenchReport
+
+__all__ = ["bench"]
+
+_FORMATS = ("table", "json")
+
+
+def _known_format(name: str) -> str:
+    if name not in _FORMATS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(_FORMATS)}")
+    return name
+
+
+def bench(
+    config: Annotated[
+        str | None,
+        typer.Argument(metavar="[CONFIG]", help="A config file, or the name of a suite; by default as for verify."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="Code to time too: module:name or path/to/file.py:name.")
+    ] = None,
+    formulation: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Time only this built-in formulation. Repeatable.")
+    ] = None,
+    select: Annotated[str | None, typer.Option("-k", metavar="EXPR", help="Time only layers so named.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="DTYPE", help="float64 or float32, in place of each layer's own.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often everything is timed.")] = 5,
+    output_format: Annotated[
+        str, typer.Option(metavar="FORMAT", callback=_known_format, help=f"How to report: {', '.join(_FORMATS)}.")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report to this file instead of standard output.")
+    ] = None,
+) -> None:
+    """Time forward and backward passes and whole checks, as ratios to PyTorch's.
+
+    Everything is timed in turn, in one run, on the same arrays. Without PyTorch, ratios are to the fastest formulation.
+    """
+    from convcheck.bench.suite import bench as run
+    from convcheck.cli.progress import Progress
+    from convcheck.config import load
+    from convcheck.files import require_writable
+    from convcheck.selection import restricted
+    from convcheck.suites import default_source
+
+    if output is not None:
+        require_writable(output)
+    suite = restricted(load(config or default_source()), select)
+    with Progress() as progress:
+        report = run(
+            suite, target=target, formulations=formulation or (), dtype=dtype, rounds=rounds, progress=progress
+        )
+    _write(report, output_format, output)
+
+
+def _write(report: BenchReport, output_format: str, output: Path | None) -> None:
+    import json
+
+    from convcheck.cli.output import screen, write_out
+    from convcheck.files import write_whole
+    from convcheck.render.bench_table import render
+
+    width, color = screen()
+    if output_format == "json":
+        text = json.dumps(report.to_dict(), indent=2) + "\n"
+    else:
+        text = render(report, width=width, color=color and output is None)
+    if output is None:
+        write_out(text)
+    else:
+        write_whole(output, text)

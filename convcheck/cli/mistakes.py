@@ -1,0 +1,26 @@
+"""``convcheck mistakes``: the catalogue, or one entry of it at length."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["mistakes"]
+
+
+def mistakes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A mistake to explain, by name or code; without it, all.")
+    ] = None,
+) -> None:
+    """List the known mistakes, or explain one with a small example."""
+    from convcheck.cli.output import screen, write_out
+    from convcheck.mistakes import mistake
+    from convcheck.render.catalogue import render_catalogue, render_mistake
+
+    width, color = screen()
+    if name is None:
+        write_out(render_catalogue(width=width, color=color))
+    else:
+        write_out(render_mistake(mistake(name), width=width, color=color))

@@ -1,0 +1,33 @@
+"""grad_bias is summed over the wrong axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from convcheck.mistakes.mistake import Mistake, Wrong
+from convcheck.mistakes.scene import Scene
+
+__all__ = ["BiasAxesConfused"]
+
+
+class BiasAxesConfused(Mistake):
+    """Grad_bias is summed over the wrong axes."""
+
+    code = "CC133"
+    name = "bias-axes-confused"
+    title = "grad_bias is summed over the wrong axes"
+    explanation = (
+        "The bias gradient is not summed over the batch and all output positions, or is summed over the filters."
+    )
+    why = "grad_output.sum(axis=0) or sum(axis=(0, 1)), where the axes to keep and to sum are easily miscounted."
+    fix = "Sum over every axis but that of the filters: grad_output.sum(axis=(0, 2, 3)) in two dimensions."
+    shows_on = (
+        "more than one sample and output position; filters summed need as many samples as filters to keep the shape"
+    )
+    gradients = ("bias",)
+
+    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
+        """Leave an axis unsummed, or sum over the filters instead of the batch."""
+        yield Wrong("not summed over the batch", scene.grad_output.sum(axis=scene.sites))
+        yield Wrong("not summed over the positions", scene.grad_output.sum(axis=0))
+        yield Wrong("summed over the filters, not the batch", scene.grad_output.sum(axis=(1, *scene.sites)))

@@ -1,0 +1,32 @@
+"""The forward pass flips the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from convcheck.mistakes.mistake import WrongArrays
+from convcheck.mistakes.scene import Scene
+
+__all__ = ["ForwardIsConvolution"]
+
+
+class ForwardIsConvolution(WrongArrays):
+    """The forward pass flips the kernel: a true convolution."""
+
+    code = "CC130"
+    name = "forward-is-convolution"
+    title = "the forward pass flips the kernel: a true convolution"
+    explanation = (
+        "The forward pass is a convolution in the mathematician's sense: it reverses the kernel, which frameworks do "
+        "not."
+    )
+    why = "scipy.signal.convolve and np.convolve flip the kernel; every framework's convolution is a correlation."
+    fix = "Correlate in the forward pass (scipy.signal.correlate), or reverse the kernel before convolving."
+    shows_on = "kernels with more than one tap that are not symmetric"
+    gradients = ("output",)
+
+    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
+        """Flip the kernel."""
+        yield "", scene.with_arrays(weight=np.flip(scene.weight, scene.sites))

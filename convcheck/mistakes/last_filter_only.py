@@ -1,0 +1,37 @@
+"""One filter stands for the sum over all filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from convcheck.mistakes.mistake import WrongArrays
+from convcheck.mistakes.scene import Scene
+
+__all__ = ["LastFilterOnly"]
+
+
+class LastFilterOnly(WrongArrays):
+    """Grad_input of one filter instead of the sum over all filters."""
+
+    code = "CC131"
+    name = "last-filter-only"
+    title = "grad_input of one filter instead of the sum over all filters"
+    explanation = (
+        "The input gradient is what a single filter passes back; every input sample feeds all filters, so they must "
+        "add up."
+    )
+    why = "An assignment in the loop over the filters, where each must add to the sum."
+    fix = "Add up what all filters pass back: grad_input += ... inside the loop over the filters."
+    shows_on = "more than one filter (per group)"
+    gradients = ("input",)
+
+    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
+        """Silence dL/dO of all filters but one of each group."""
+        layer = scene.layer
+        for variant, kept in (("the last filter", -1), ("the first filter", 0)):
+            alone = np.zeros_like(scene.grad_output)
+            split = (layer.batch, layer.groups, layer.filters_per_group, *layer.output)
+            alone.reshape(split)[:, :, kept] = scene.grad_output.reshape(split)[:, :, kept]
+            yield variant, scene.with_arrays(grad_output=alone)

@@ -1,0 +1,181 @@
+"""The two backward walks over windows and taps, with every part of the index arithmetic open to change.
+
+Right code multiplies by the stride, the dilation and so on that the layer says. Most mistakes are one of these walks
+with a single argument changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convcheck.arrays import Array, at_sites
+from convcheck.formulations import dilate_flip
+from convcheck.layer import Layer
+from convcheck.mistakes.scene import Scene
+
+__all__ = [
+    "Rule", "correlated_input", "correlated_weight", "gathered", "grad_columns", "padded_by", "read_back", "scattered",
+    "scattered_padded", "windowed",
+]  # fmt: skip
+
+#: rule(indices, size) -> (indices that exist, which of them count): what is done about an index out of range.
+Rule = Callable[[NDArray[np.intp], int], tuple[NDArray[np.intp], NDArray[np.bool_]]]
+
+
+def grad_columns(scene: Scene) -> Array:
+    """What each window passes back through each tap, W~^T dL/dO, shape (N, C, *kernel, *output)."""
+    layer = scene.layer
+    kernel = scene.weight.reshape(layer.groups, layer.filters_per_group, -1)
+    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
+    columns: Array = (kernel.swapaxes(1, 2) @ rows).reshape(layer.batch, layer.channels, *layer.kernel, *layer.output)
+    return columns
+
+
+def scattered(
+    scene: Scene,
+    *,
+    stride: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    before: Sequence[int] | None = None,
+) -> Array | None:
+    """dL/dX by adding every column to its window, then cropping ``before`` samples in front.
+
+    None where a window would leave the padded input, as the layer's own never do.
+    """
+    padded = scattered_padded(scene, stride=stride, dilation=dilation)
+    start = before or [axis.before for axis in scene.layer.axes]
+    return None if padded is None else windowed(padded, start, scene.layer.input)
+
+
+def scattered_padded(
+    scene: Scene, *, stride: Sequence[int] | None = None, dilation: Sequence[int] | None = None
+) -> Array | None:
+    """Gradient of the padded input: every column added at i*stride + a*dilation; None where a window leaves it."""
+    layer = scene.layer
+    stride, dilation = stride or layer.stride, dilation or layer.dilation
+    if not _windows_fit(layer, stride, dilation, [axis.padded_size for axis in layer.axes]):
+        return None
+    columns = grad_columns(scene)
+    padded = np.zeros((*columns.shape[:2], *(axis.padded_size for axis in layer.axes)), columns.dtype)
+    for tap in np.ndindex(*layer.kernel):
+        padded[at_sites(_steps(tap, stride, dilation, layer.output))] += columns[(slice(None), slice(None), *tap)]
+    return padded
+
+
+def gathered(
+    scene: Scene, image: Array, *, stride: Sequence[int] | None = None, dilation: Sequence[int] | None = None
+) -> Array | None:
+    """dL/dW by reading ``image`` (the padded input, where right) at i*stride + a*dilation.
+
+    None where a window would leave the image.
+    """
+    layer = scene.layer
+    stride, dilation = stride or layer.stride, dilation or layer.dilation
+    if not _windows_fit(layer, stride, dilation, image.shape[2:]):
+        return None
+    seen = np.empty((*image.shape[:2], *layer.kernel, *layer.output), image.dtype)
+    for tap in np.ndindex(*layer.kernel):
+        seen[(slice(None), slice(None), *tap)] = image[at_sites(_steps(tap, stride, dilation, layer.output))]
+    columns = seen.reshape(layer.batch, layer.groups, -1, prod(layer.output))
+    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
+    gradient: Array = (rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
+    return gradient
+
+
+def windowed(padded: Array, start: Sequence[int], size: Sequence[int]) -> Array:
+    """Cut ``size`` samples from ``start`` on out of the trailing axes; what lies outside is zero."""
+    ends = [s + n for s, n in zip(start, size, strict=True)]
+    room = [(max(0, -s), max(0, end - total)) for s, end, total in zip(start, ends, padded.shape[2:], strict=True)]
+    wide = np.pad(padded, [(0, 0), (0, 0), *room])
+    cut: Array = wide[at_sites(slice(max(0, s), max(0, s) + n) for s, n in zip(start, size, strict=True))]
+    return cut
+
+
+def correlated_input(scene: Scene, dilated: Array, padding: Sequence[tuple[int, int]]) -> Array | None:
+    """dL/dX as a correlation of a dilated dL/dO, padded (or cropped, where negative), with the rotated kernel.
+
+    None where nothing is left to correlate with. The result is as large as the padding makes it.
+    """
+    layer = scene.layer
+    size = [n + before + after for n, (before, after) in zip(dilated.shape[2:], padding, strict=True)]
+    if any(n < axis.effective_kernel for n, axis in zip(size, layer.axes, strict=True)):
+        return None
+    image = windowed(dilated, [-before for before, _ in padding], size)
+    rotated = dilate_flip.rotated_kernel(layer, scene.weight)
+    kernel = rotated.reshape(layer.groups, layer.channels_per_group, *rotated.shape[1:])
+    grouped = image.reshape(layer.batch, layer.groups, -1, *image.shape[2:])
+    gradient = dilate_flip.correlate(grouped, kernel, [1] * len(layer.input), layer.dilation)
+    return gradient.reshape(layer.batch, layer.channels, *gradient.shape[3:])
+
+
+def correlated_weight(scene: Scene, image: Array, dilated: Array) -> Array | None:
+    """dL/dW as a correlation of an image with a dilated dL/dO, as many taps as fit; None where none does."""
+    layer = scene.layer
+    if any(n < m for n, m in zip(image.shape[2:], dilated.shape[2:], strict=True)):
+        return None
+
+    def exchanged(array: Array) -> Array:
+        """(N, groups * C, *size) as (groups, C, N, *size)."""
+        split = array.reshape(len(array), layer.groups, -1, *array.shape[2:])
+        return np.moveaxis(split, 0, 2)
+
+    seen = exchanged(image).swapaxes(0, 1)
+    gradient = dilate_flip.correlate(seen, exchanged(dilated), layer.dilation, [1] * len(layer.input))
+    moved = np.moveaxis(gradient, 0, 2)
+    return np.ascontiguousarray(moved).reshape(layer.filters, layer.channels_per_group, *gradient.shape[3:])
+
+
+def read_back(scene: Scene, rule: Rule) -> Array:
+    """dL/dX[p] as a sum over the taps of W[a] dL/dO[(p + before - a*d) / s], ``rule`` deciding out of range."""
+    layer = scene.layer
+    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, *layer.output)
+    kernel = scene.weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    gradient = np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input)), scene.x.dtype)
+    for tap in np.ndindex(*layer.kernel):
+        found, counts = [], []
+        for axis, a in zip(layer.axes, tap, strict=True):
+            output, between = np.divmod(np.arange(axis.size) + axis.before - a * axis.dilation, axis.stride)
+            indices, exist = rule(output, axis.output_size)
+            found.append(indices)
+            counts.append(exist & (between == 0))
+        read = rows[at_sites(np.ix_(*found))] * _outer(counts)
+        gradient += kernel[at_sites(tap)].swapaxes(1, 2) @ read.reshape(*rows.shape[:3], -1)
+    return gradient.reshape(layer.input_shape)
+
+
+def padded_by(scene: Scene, rule: Rule) -> Array:
+    """Return the padded input, ``rule`` deciding what stands in the padding."""
+    found, counts = [], []
+    for axis in scene.layer.axes:
+        indices, exist = rule(np.arange(axis.padded_size) - axis.before, axis.size)
+        found.append(indices)
+        counts.append(exist)
+    padded: Array = scene.x[at_sites(np.ix_(*found))] * _outer(counts)
+    return padded
+
+
+def _outer(counts: Sequence[NDArray[np.bool_]]) -> NDArray[np.int8]:
+    """One where all axes count, in a type that leaves float32 what it is."""
+    mask = np.ones([len(count) for count in counts], np.int8)
+    for one in np.ix_(*(count.astype(np.int8) for count in counts)):
+        mask = mask * one
+    return mask
+
+
+def _windows_fit(layer: Layer, stride: Sequence[int], dilation: Sequence[int], size: Sequence[int]) -> bool:
+    return all(
+        (m - 1) * s + (k - 1) * d < n
+        for m, k, s, d, n in zip(layer.output, layer.kernel, stride, dilation, size, strict=True)
+    )
+
+
+def _steps(
+    tap: Sequence[int], stride: Sequence[int], dilation: Sequence[int], output: Sequence[int]
+) -> tuple[slice, ...]:
+    return tuple(
+        slice(a * d, a * d + (m - 1) * s + 1, s) for a, s, d, m in zip(tap, stride, dilation, output, strict=True)
+    )

@@ -1,0 +1,176 @@
+"""Which parameter of a user's function or constructor takes what."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from convcheck.errors import TargetError
+from convcheck.layer import Layer
+
+__all__ = ["Binding", "bind", "per_axis", "symmetric_padding"]
+
+#: What people call the options of a layer.
+_NAMES = {
+    "stride": ("stride", "strides", "window_strides", "step"),
+    "padding": ("padding", "pad", "pads", "paddings", "pad_width"),
+    "dilation": ("dilation", "dilations", "rhs_dilation", "dilation_rate"),
+    "groups": ("groups", "group", "num_groups", "feature_group_count"),
+    "kernel": ("kernel_size", "kernel", "kernel_shape", "ksize", "filter_size"),
+    "channels": ("in_channels", "in_channel", "channels", "num_channels", "input_channels", "c_in", "in_features"),
+    "filters": ("out_channels", "out_channel", "filters", "num_filters", "output_channels", "c_out", "n_filters"),
+    "bias": ("bias", "use_bias", "with_bias", "biases", "b"),
+    "layer": ("layer",),
+}
+
+#: Names that mean one number per axis.
+_PLURAL = ("strides", "window_strides", "rhs_dilation", "dilations", "dilation_rate")
+
+#: Options without which nothing can be told to work: those a constructor or function may lack, as features.
+OPTIONS = ("stride", "padding", "dilation", "groups", "bias")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where a callable takes what.
+
+    Attributes
+    ----------
+    positional : tuple of str
+        What is passed by position, in order.
+    keywords : mapping of str to str
+        Parameter to what is passed to it.
+    """
+
+    positional: tuple[str, ...]
+    keywords: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Everything that is passed."""
+        return frozenset(self.positional) | frozenset(self.keywords.values())
+
+    def call(self, function: Callable[..., Any], values: Callable[[str, str], Any]) -> Any:
+        """Call with values(what, name of the parameter)."""
+        by_position = [values(what, "") for what in self.positional]
+        return function(*by_position, **{name: values(what, name) for name, what in self.keywords.items()})
+
+
+def bind(
+    target: str,
+    function: Callable[..., Any],
+    arrays: Iterable[str],
+    keywords: Mapping[str, str | None],
+    *,
+    by_position: bool = False,
+    extra: str | None = None,
+) -> Binding:
+    """Find out by the signature which parameter takes what.
+
+    Parameters
+    ----------
+    target : str
+        As messages call it.
+    function : callable
+    arrays : iterable of str
+        What the first parameters take, of "x", "weight" and "bias"; a bias only where one is named like it.
+    keywords : mapping
+        The user's own names for the options.
+    by_position : bool
+        Whether nothing may be passed by name.
+    extra : str, optional
+        What the first parameter that is not understood takes.
+
+    Raises
+    ------
+    TargetError
+        If a parameter that has no default cannot be understood.
+    """
+    parameters = _parameters(function)
+    if parameters is None:
+        options = {name: what for what, name in _conventional(keywords).items()}
+        return Binding(tuple(arrays), options)
+    names = _names(keywords)
+    positional, rest = _leading(parameters, list(arrays), names)
+    named: dict[str, str] = {}
+    for parameter in rest:
+        what = names.get(parameter.name)
+        required = parameter.default is parameter.empty
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= {name: what for what, name in _conventional(keywords).items() if what not in named.values()}
+        elif parameter.kind is parameter.VAR_POSITIONAL or what in positional:
+            continue
+        elif what is not None and not by_position:
+            named[parameter.name] = what
+        elif what is not None:
+            positional.append(what)
+        elif extra is not None and required and not named:
+            positional.append(extra)
+            extra = None
+        elif required:
+            raise TargetError(
+                f'target {target}: it is not clear what its parameter "{parameter.name}" takes; expected options named '
+                "as in PyTorch (stride, padding, dilation, groups), or give a mapping with keywords: "
+                f"{{stride: {parameter.name}}}"
+            )
+        elif by_position:
+            # What follows cannot be reached by position without giving this one, whose meaning is unknown.
+            break
+    return Binding(tuple(positional), named)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (ValueError, TypeError):
+        # Built-in functions, such as PyTorch's, may have no signature that Python can read.
+        return None
+    if isinstance(function, type) and all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        # A constructor that hands everything on: what it takes is what the next class takes.
+        start = next((i for i, c in enumerate(function.__mro__) if "__init__" in vars(c)), len(function.__mro__))
+        for base in function.__mro__[start + 1 : -1]:
+            if "__init__" in vars(base):
+                return _parameters(base)
+    return parameters
+
+
+def _names(keywords: Mapping[str, str | None]) -> dict[str, str]:
+    known = {name: what for what, names in _NAMES.items() if what not in keywords for name in names}
+    return known | {name: what for what, name in keywords.items() if name is not None}
+
+
+def _conventional(keywords: Mapping[str, str | None]) -> dict[str, str]:
+    names = {what: _NAMES[what][0] for what in ("stride", "padding", "dilation", "groups")} | dict(keywords)
+    return {what: name for what, name in names.items() if name is not None}
+
+
+def _leading(
+    parameters: list[inspect.Parameter], arrays: list[str], names: Mapping[str, str]
+) -> tuple[list[str], list[inspect.Parameter]]:
+    """Split off the parameters that take arrays."""
+    taken: list[str] = []
+    rest = list(parameters)
+    for array in arrays:
+        if not rest or rest[0].kind not in (rest[0].POSITIONAL_ONLY, rest[0].POSITIONAL_OR_KEYWORD):
+            break
+        if (
+            array == "bias"
+            and names.get(rest[0].name) != "bias"
+            and rest[0].name.lower() not in ("bias", "b", "biases")
+        ):
+            break
+        taken.append(array)
+        rest.pop(0)
+    return taken, rest
+
+
+def per_axis(values: tuple[int, ...], name: str, *, tuples: bool) -> int | tuple[int, ...]:
+    """Return one number where all axes are alike and the parameter's name does not speak of several."""
+    return values if tuples or name in _PLURAL or len(set(values)) > 1 else values[0]
+
+
+def symmetric_padding(layer: Layer) -> tuple[int, ...]:
+    """Return the padding of each axis in front."""
+    return tuple(before for before, _ in layer.padding)

@@ -1,0 +1,124 @@
+"""Which form a target has: what its mapping says, or else what one sees by looking at it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from convcheck.errors import TargetError
+from convcheck.target_spec import TargetSpec
+from convcheck.targets.cache_functions import CacheTarget
+from convcheck.targets.implementation import Implementation
+from convcheck.targets.jax_code import JaxTarget, is_jax
+from convcheck.targets.layer_object import LayerTarget
+from convcheck.targets.loading import load
+from convcheck.targets.object_protocol import ObjectTarget
+from convcheck.targets.torch_code import TorchTarget, is_torch
+from convcheck.targets.user_target import UserTarget
+
+__all__ = ["choose"]
+
+#: Every form whose target is one class or function, by the style that a mapping names.
+FORMS: dict[str, type[ObjectTarget | LayerTarget | TorchTarget | JaxTarget]] = {
+    "object": ObjectTarget,
+    "layer": LayerTarget,
+    "torch": TorchTarget,
+    "jax": JaxTarget,
+}
+
+
+def choose(spec: TargetSpec, folder: Path) -> Implementation:
+    """Load what a target names and return it in its form.
+
+    Raises
+    ------
+    TargetError
+        If it cannot be found, imported or used.
+    """
+    target = _choose(spec, folder)
+    if spec.device is not None and not isinstance(target, (TorchTarget, JaxTarget)):
+        raise TargetError(f"target {target.name}: device {spec.device} is for PyTorch and JAX; leave it out")
+    return target
+
+
+def _choose(spec: TargetSpec, folder: Path) -> UserTarget:
+    files: dict[Path, ModuleType] = {}
+
+    def loaded(place: Any) -> Any:
+        return load(place, folder, files) if isinstance(place, str) else place
+
+    if spec.call is None:
+        return CacheTarget(spec.named, loaded(spec.forward), loaded(spec.backward), spec)
+    found = loaded(spec.call)
+    style = spec.style or _style_of(found)
+    if style == "function":
+        backward = _sibling(spec.call, loaded)
+        if backward is not None:
+            return CacheTarget(spec.named, found, backward, spec)
+        raise TargetError(
+            f"target {spec.named} is a function, and it is not clear of what kind; expected a function with the same "
+            'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the pair '
+            "forward and backward"
+        )
+    return FORMS[style](spec.named, found, spec)
+
+
+def _style_of(found: Any) -> str:
+    if is_torch(found):
+        return "torch"
+    if is_jax(found):
+        return "jax"
+    if isinstance(found, type):
+        return "layer" if _looks_like_layer(found) else "object"
+    required = _required(found)
+    if not required:
+        return "object"
+    return _framework_of(found, required) or "function"
+
+
+def _framework_of(function: Any, required: list[str]) -> str | None:
+    """Return the framework that a function's module uses, where it uses just one and takes arrays."""
+    module = inspect.getmodule(function)
+    space = getattr(inspect.unwrap(function), "__globals__", vars(module) if module else {})
+    roots = {
+        str(value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")).partition(".")[0]
+        for value in space.values()
+    }
+    used = [name for name in ("torch", "jax") if name in roots]
+    forward_of_pair = len(required) >= 2 and "forward" in getattr(function, "__name__", "")
+    return used[0] if len(used) == 1 and not forward_of_pair else None
+
+
+def _looks_like_layer(found: type) -> bool:
+    """Whether a class is constructed with sizes, or its forward takes nothing but the input."""
+    if _required(found):
+        return True
+    forward = getattr(found, "forward", None)
+    return callable(forward) and len(_required(forward)) == 2 and hasattr(found, "backward")
+
+
+def _required(function: Any) -> list[str]:
+    """Return the names of the parameters that must be given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
+
+
+def _sibling(place: Any, loaded: Callable[[str], Any]) -> Any:
+    """Return the function named alike but for "backward" in place of "forward"; None if there is none."""
+    if not isinstance(place, str):
+        module, name = inspect.getmodule(place), str(getattr(place, "__name__", ""))
+        return getattr(module, name.replace("forward", "backward"), None) if "forward" in name else None
+    start, colon, name = place.rpartition(":")
+    if "forward" not in name:
+        return None
+    try:
+        return loaded(f"{start}{colon}{name.replace('forward', 'backward')}")
+    except TargetError:
+        return None

@@ -1,0 +1,219 @@
+"""Keeping what the code under test does to the process away from the report: prints, settings, exits and hangs.
+
+Not within reach of one process: code that ends it (``os._exit``, a crash), and a hang inside a compiled function that
+never returns to Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from dataclasses import replace
+from types import FrameType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from convcheck.arrays import Array
+from convcheck.errors import UsageError
+from convcheck.layer import Layer
+from convcheck.operands import Operands
+from convcheck.targets.implementation import Implementation, Pass, TargetContractError
+from convcheck.targets.loading import user_traceback
+
+__all__ = ["Guarded", "kept_settings", "kept_state", "output_to_stderr"]
+
+Result = TypeVar("Result")
+
+#: Seconds after which a target that swallowed the exception that was to stop it is interrupted again.
+_AGAIN = 0.5
+
+
+class _TimeUpError(BaseException):
+    """Raised inside the target; no Exception, so that ``except Exception`` lets it through."""
+
+
+class Guarded(Implementation):
+    """A target whose calls can neither change the process's settings nor outlast their time.
+
+    Parameters
+    ----------
+    target : Implementation
+    timeout : float, optional
+        Seconds that the target may take for each layer.
+
+    Raises
+    ------
+    UsageError
+        If a time limit cannot be kept here.
+    """
+
+    def __init__(self, target: Implementation, timeout: float | None = None) -> None:
+        self.name, self.exact, self.absent = target.name, target.exact, target.absent
+        self._target = target
+        self._timeout = timeout
+        self._left = timeout
+        if timeout is not None and not _has_alarm():
+            raise UsageError("--timeout works in the main thread on Linux and macOS only; leave it out")
+
+    def begin(self) -> None:
+        """Grant the time for another layer."""
+        self._left = self._timeout
+
+    def unsupported(self, layer: Layer) -> str | None:
+        """Return why the target cannot take a layer; None if it can."""
+        return self._target.unsupported(layer)
+
+    def takes_bias(self) -> bool:
+        """Whether the target can add a bias."""
+        return self._target.takes_bias()
+
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return the output of one forward pass."""
+        return self._call(lambda: self._target.forward(layer, x, weight, bias))
+
+    def run(self, layer: Layer, operands: Operands) -> Pass:
+        """Run the forward pass."""
+        done = self._call(lambda: self._target.run(layer, operands))
+        return replace(done, backward=lambda: self._call(done.backward), repeat=lambda: self._call(done.repeat))
+
+    def _call(self, function: Callable[[], Result]) -> Result:
+        try:
+            with kept_settings(), self._limited():
+                return function()
+        except (Exception, KeyboardInterrupt):
+            raise
+        except _TimeUpError as error:
+            raise TargetContractError(
+                f"the target did not return within {self._timeout:g} s, the limit that --timeout sets; it was stopped "
+                f"here:\n{_place(error)}"
+            ) from None
+        except BaseException as error:
+            # SystemExit, say: it ends the layer, not the run.
+            raise TargetContractError(user_traceback(error)) from error
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        if self._left is None:
+            yield
+            return
+        if self._left <= 0:
+            raise TargetContractError(f"not run: the target has used up the {self._timeout:g} s that --timeout sets")
+        began = time.monotonic()
+        before = signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, self._left, _AGAIN)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            self._left -= time.monotonic() - began
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _TimeUpError
+
+
+def _has_alarm() -> bool:
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
+def _place(error: BaseException) -> str:
+    """Return the user's part of the traceback, without the exception that stopped it."""
+    lines = user_traceback(error).splitlines()
+    frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
+    # The last frame is this module's own signal handler.
+    return "\n".join(lines[: frames[-1]] if frames else lines)
+
+
+@contextmanager
+def kept_settings() -> Iterator[None]:
+    """Set back the current folder, NumPy's treatment of errors and standard output after each call of a target."""
+    folder = _folder()
+    errors = np.geterr()
+    stdout, stderr = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = stdout, stderr
+        np.seterr(**errors)
+        if folder is not None and _folder() != folder:
+            with suppress(OSError):
+                os.chdir(folder)
+
+
+def _folder() -> str | None:
+    with suppress(OSError):
+        return os.getcwd()
+    return None
+
+
+@contextmanager
+def kept_state() -> Iterator[None]:
+    """Set back the global random generators, the warning filters and PyTorch's default dtype after a verification.
+
+    Only at its end: were the generators set back after each call, a target that draws from them would seem
+    deterministic.
+    """
+    state, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global generator is what is kept
+    torch = sys.modules.get("torch")
+    torch_state: Any = None if torch is None else (torch.get_rng_state(), torch.get_default_dtype())
+    printing = np.get_printoptions()
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            np.random.set_state(legacy)  # noqa: NPY002
+            np.set_printoptions(**printing)
+            if torch is not None:
+                torch.set_rng_state(torch_state[0])
+                torch.set_default_dtype(torch_state[1])
+
+
+@contextmanager
+def output_to_stderr() -> Iterator[None]:
+    """Send all that is written to standard output to standard error, by compiled code and child processes as well."""
+    with ExitStack() as stack:
+        stack.enter_context(_descriptor_to_stderr())
+        stack.enter_context(redirect_stdout(_Unclosable()))
+        yield
+
+
+class _Unclosable:
+    """Standard error, which a target cannot close in the belief that it is its own standard output."""
+
+    def close(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+@contextmanager
+def _descriptor_to_stderr() -> Iterator[None]:
+    try:
+        out, err = sys.__stdout__.fileno(), sys.__stderr__.fileno()  # type: ignore[union-attr]
+        kept = os.dup(out)
+    except (AttributeError, OSError, ValueError):
+        # No such descriptor, as in a window without a console: nothing can be written to it.
+        yield
+        return
+    try:
+        sys.stdout.flush()
+        os.dup2(err, out)
+        yield
+    finally:
+        # What compiled code has printed may still wait in the C library's buffer.
+        with suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, out)
+        os.close(kept)

@@ -1,0 +1,189 @@
+"""What all forms of the user's own code have in common: copies, layouts, and a session per forward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convcheck.arrays import Array
+from convcheck.layer import Layer
+from convcheck.operands import Operands
+from convcheck.target_spec import TargetSpec
+from convcheck.targets import features
+from convcheck.targets.implementation import Implementation, Pass, TargetContractError
+from convcheck.targets.layouts import images, weights
+
+__all__ = ["Given", "Session", "UserTarget", "triple"]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The arguments of a forward pass, as the target takes them: its own kind of array, its own order of axes.
+
+    Attributes
+    ----------
+    x, weight
+    bias
+        None where the layer has none.
+    differentiate : bool
+        Whether a backward pass will follow.
+    """
+
+    x: Any
+    weight: Any
+    bias: Any
+    differentiate: bool
+
+
+class Session(ABC):
+    """One object of the user's, or one call of the user's functions, at given arguments."""
+
+    @abstractmethod
+    def forward(self) -> Any:
+        """Run the forward pass and return the output as the target gives it."""
+
+    @abstractmethod
+    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
+        """Run the backward pass and return (grad_input, grad_weight, grad_bias) as the target gives them."""
+
+    @abstractmethod
+    def arguments(self) -> Mapping[str, Any]:
+        """Return what the target was given, as it is now: "x", "weight" and, where there is one, "bias"."""
+
+
+class UserTarget(Implementation):
+    """Code of the user's.
+
+    Parameters
+    ----------
+    name : str
+        As reports call it.
+    spec : TargetSpec
+    takes : frozenset of str
+        Features that this form takes as far as one can see.
+    """
+
+    def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str]) -> None:
+        self.name = name
+        self.spec = spec
+        self.exact = spec.exact
+        self._takes = (takes | set(spec.supports)) - set(spec.unsupported)
+        self._images, self._weights = images(spec.layout), weights(spec.weight_layout)
+        self.absent = {
+            gradient: "the target does not give this gradient"
+            for gradient in ("input", "weight", "bias")
+            if gradient not in spec.gradients
+        }
+
+    def unsupported(self, layer: Layer) -> str | None:
+        """Return why it cannot take a layer; None if it can."""
+        rank = len(layer.kernel)
+        for layout in (self._images, self._weights):
+            if not layout.fits(rank):
+                return f"the layout {layout.letters} is not defined for {rank} spatial axes"
+        return features.missing(layer, self._takes)
+
+    def takes_bias(self) -> bool:
+        """Whether it can add a bias."""
+        return "bias" in self._takes
+
+    @abstractmethod
+    def session(self, layer: Layer, given: Given) -> Session:
+        """Prepare a forward pass."""
+
+    def own(self, array: Array) -> Any:
+        """Return a fresh array as the target's own kind of array."""
+        return array
+
+    def numpy(self, value: Any) -> Any:
+        """Return what the target gave as a NumPy array, if it is any kind of array."""
+        return np.asarray(value)
+
+    def world(self, layer: Layer) -> AbstractContextManager[Any]:
+        """Return the settings under which the target runs."""
+        return nullcontext()
+
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return the output of one forward pass."""
+        with self.world(layer):
+            output: Array = self._image(
+                self.session(layer, self._given(x, weight, bias, differentiate=False)).forward()
+            )
+        return output
+
+    def run(self, layer: Layer, operands: Operands) -> Pass:
+        """Run the forward pass."""
+        changed: set[str] = set()
+        with self.world(layer):
+            given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
+            session = self.session(layer, given)
+            output = self._image(session.forward())
+
+        def backward() -> tuple[Any, Any, Any]:
+            # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
+            pristine = self._images.to_target(operands.grad_output)
+            with self.world(layer):
+                grad_output = self.own(pristine.copy())
+                gradients = session.backward(grad_output)
+                if not np.array_equal(self.numpy(grad_output), pristine):
+                    changed.add("grad_output")
+                return self._image(gradients[0]), self._weight(gradients[1]), self._vector(gradients[2])
+
+        def repeat() -> tuple[Any, Any, Any]:
+            with self.world(layer):
+                session.forward()
+            return backward()
+
+        def modified() -> tuple[str, ...]:
+            now = session.arguments()
+            with self.world(layer):
+                wrong = {name for name, array in self._pristine(operands).items() if self._differs(now[name], array)}
+            return tuple(name for name in ("x", "weight", "bias", "grad_output") if name in wrong | changed)
+
+        return Pass(output, backward, repeat, modified)
+
+    def _given(self, x: Array, weight: Array, bias: Array | None, *, differentiate: bool) -> Given:
+        # Copies: a target that writes into its arguments must not change what it is compared with.
+        return Given(
+            self.own(self._images.to_target(x)),
+            self.own(self._weights.to_target(weight)),
+            None if bias is None else self.own(bias.copy()),
+            differentiate,
+        )
+
+    def _pristine(self, operands: Operands) -> dict[str, Array]:
+        pristine = {"x": self._images.to_target(operands.x), "weight": self._weights.to_target(operands.weight)}
+        return pristine if operands.bias is None else pristine | {"bias": operands.bias}
+
+    def _differs(self, now: Any, before: Array) -> bool:
+        return not np.array_equal(np.asarray(self.numpy(now)).reshape(before.shape), before)
+
+    def _image(self, value: Any) -> Any:
+        return None if value is None else self._images.from_target(np.asarray(self.numpy(value)))
+
+    def _weight(self, value: Any) -> Any:
+        return None if value is None else self._weights.from_target(np.asarray(self.numpy(value)))
+
+    def _vector(self, value: Any) -> Any:
+        return None if value is None else np.asarray(self.numpy(value))
+
+
+def triple(gradients: Any, *, bias: bool) -> tuple[Any, Any, Any]:
+    """Return (grad_input, grad_weight, grad_bias); without a bias, the third may be left out.
+
+    Raises
+    ------
+    TargetContractError
+        If ``gradients`` is no such triple.
+    """
+    allowed = (3,) if bias else (2, 3)
+    if isinstance(gradients, (tuple, list)) and len(gradients) in allowed:
+        grad_input, grad_weight, grad_bias = (*gradients, None)[:3]
+        return grad_input, grad_weight, grad_bias
+    count = f"{len(gradients)} values" if isinstance(gradients, (tuple, list)) else f"one {type(gradients).__name__}"
+    raise TargetContractError(f"backward returned {count}; expected the triple (grad_input, grad_weight, grad_bias)")

@@ -1,0 +1,90 @@
+"""Look for a right target that is accused: ``python -m tests.false_alarms --count 10000``.
+
+Each round draws a random layer and seed, runs all checks of the built-in formulations and of a right target on it, and
+runs the diagnosis on its right gradients. Anything but a pass is a false alarm; its layer is printed, so that it can be
+run again. Exit status 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+from convcheck import Layer, verify
+from convcheck.diagnose import diagnose
+from convcheck.errors import LayerError
+from convcheck.mistakes import Scene
+from convcheck.small_layers import as_yaml
+from tests.targets_for_tests import Right
+
+
+def random_layer(generator):
+    """Draw a layer of any kind: 1-D to 3-D, groups, strides, dilations, uneven padding, remainders, both dtypes."""
+    while True:
+        axes = generator.choice((1, 1, 2, 2, 2, 3))
+        groups = generator.choice((1, 1, 2, 3))
+
+        def per_axis(low, high, axes=axes):
+            return [generator.randint(low, high) for _ in range(axes)]
+
+        try:
+            return Layer(
+                channels=groups * generator.randint(1, 4),
+                filters=groups * generator.randint(1, 4),
+                kernel=per_axis(1, 5 if axes < 3 else 3),
+                stride=per_axis(1, 4),
+                padding=[tuple(per_axis(0, 4)[:1] + per_axis(0, 4)[:1]) for _ in range(axes)],
+                dilation=per_axis(1, 3),
+                groups=groups,
+                bias=generator.random() < 0.7,
+                input=per_axis(1, 11 if axes < 3 else 6),
+                batch=generator.randint(1, 4),
+                dtype=generator.choice(("float64", "float64", "float32")),
+                seed=generator.randrange(2**31),
+            )
+        except LayerError:
+            continue
+
+
+def false_alarm(layer):
+    """Return what is wrong with the verdict on right code, or None."""
+    reports = [verify(layer), verify(layer, target=Right), verify(layer, target=Right, checks=["projected"])]
+    for report in reports:
+        for result in report.layers[0].results:
+            if not result.passed or result.diagnosis:
+                return f"{result.implementation} {result.gradient} {result.check}: {result.status}, {result.message}"
+
+    def rerun(other, operands):
+        return {"output": Scene(other, operands).output, **Scene(other, operands).right._asdict()}
+
+    for gradient in ("output", "input", "weight", "bias") if layer.bias else ("output", "input", "weight"):
+        accused = diagnose(layer, gradient, rerun).diagnoses
+        if accused:
+            return f"{gradient} is diagnosed: {', '.join(diagnosis.name for diagnosis in accused)}"
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    generator = random.Random(options.seed)
+    began, alarms = time.perf_counter(), 0
+    for number in range(1, options.count + 1):
+        layer = random_layer(generator)
+        alarm = false_alarm(layer)
+        if alarm is not None:
+            alarms += 1
+            sys.stdout.write(f"round {number}: {as_yaml(layer)} seed {layer.seed}: {alarm}\n")
+        if number % 1000 == 0 or number == options.count:
+            seconds = time.perf_counter() - began
+            sys.stdout.write(f"{number:,} layers, {alarms} false alarms, {seconds:.0f} s\n")
+            sys.stdout.flush()
+    sys.exit(1 if alarms else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Targets that make one known mistake and are right otherwise."""
+
+from __future__ import annotations
+
+from convcheck.formulations import FASTEST, formulation
+from convcheck.mistakes import MISTAKES, Scene
+from convcheck.operands import Operands, integer_operands
+
+#: Mistakes that a single result betrays.
+VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)
+
+
+def scene_of(layer):
+    return Scene(layer, integer_operands(layer))
+
+
+def mistaken(mistake, gradient, variant, name=FASTEST):
+    """A target whose ``gradient`` (or output) is what one form of a mistake gives, where the shapes allow it."""
+    right = formulation(name)
+
+    def spoiled(layer, x, weight, bias, grad_output):
+        scene = Scene(layer, Operands(x, weight, bias, grad_output))
+        return next((wrong.array for wrong in mistake.wrong(scene, gradient) if wrong.variant == variant), None)
+
+    class Mistaken:
+        def forward(self, x, weight, bias, layer):
+            self.saved = layer, x, weight, bias
+            output = right.forward(layer, x, weight, bias)
+            wrong = spoiled(layer, x, weight, bias, output) if gradient == "output" else None
+            return output if wrong is None else wrong
+
+        def backward(self, grad_output):
+            layer, x, weight, bias = self.saved
+            gradients = right.backward(layer, x, weight, grad_output)._asdict()
+            wrong = spoiled(layer, x, weight, bias, grad_output) if gradient != "output" else None
+            if wrong is not None:
+                gradients[gradient] = wrong.astype(layer.dtype)
+            return tuple(gradients.values())
+
+    return Mistaken
+
+
+def forms_visible_on(layer):
+    """Every (mistake, gradient, variant) that makes a difference on a layer."""
+    scene = scene_of(layer)
+    return [
+        (mistake, gradient, variant)
+        for mistake in VISIBLE
+        for gradient in mistake.gradients
+        for variant in sorted(mistake.visible(scene, gradient))
+    ]

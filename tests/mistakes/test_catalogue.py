@@ -1,0 +1,122 @@
+"""The catalogue is complete, and every entry is documented."""
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convcheck import Layer
+from convcheck.errors import UsageError
+from convcheck.mistakes import MISTAKES, mistake
+from convcheck.mistakes.example import example_of
+from convcheck.mistakes.mistake import Mistake
+from convcheck.report import GRADIENTS
+from tests.mistaken import VISIBLE, scene_of
+
+CONTRACT = [
+    "kernel-not-flipped",
+    "kernel-flipped-one-axis",
+    "channel-axes-not-swapped",
+    "gradient-not-dilated",
+    "gradient-repeated",
+    "remainder-dropped",
+    "padding-offset",
+    "overlap-overwritten",
+    "clamped-index",
+    "wrapped-index",
+    "dilation-ignored",
+    "stride-ignored",
+    "axes-swapped",
+    "groups-ignored",
+    "weight-gradient-flipped",
+    "input-not-padded",
+    "weight-axes-swapped",
+    "reshape-instead-of-transpose",
+    "last-sample-only",
+    "batch-averaged",
+    "spatially-averaged",
+    "sign-flipped",
+    "scaled",
+    "zero-gradient",
+    "grad-output-ignored",
+    "stale-accumulation",
+    "inputs-modified",
+    "nondeterministic",
+    "non-finite",
+    "forward-is-convolution",
+]
+
+#: What is not the catalogue's entries but their frame.
+FRAME = {"__init__", "mistake", "scene", "walks", "example"}
+
+BY_NAME = {entry.name: entry for entry in MISTAKES}
+
+
+def test_every_name_of_the_contract_is_there():
+    assert set(BY_NAME) >= set(CONTRACT)
+    assert [entry.name for entry in MISTAKES][: len(CONTRACT)] == CONTRACT
+
+
+def test_codes_and_names_are_unique_and_in_order():
+    assert len(BY_NAME) == len(MISTAKES)
+    assert [entry.code for entry in MISTAKES] == [f"CC{101 + number}" for number in range(len(MISTAKES))]
+
+
+def test_every_file_is_listed():
+    modules = {Path(inspect.getfile(type(entry))).stem for entry in MISTAKES}
+    folder = Path(inspect.getfile(Mistake)).parent
+    assert modules | FRAME == {path.stem for path in folder.glob("*.py")}
+
+
+@pytest.mark.parametrize("entry", MISTAKES, ids=BY_NAME)
+def test_documented(entry):
+    assert Path(inspect.getfile(type(entry))).stem == entry.name.replace("-", "_")
+    assert type(entry).__doc__
+    for sentence in (entry.explanation, entry.why, entry.fix):
+        assert sentence.endswith(".")
+        assert len(sentence) > 20
+    assert not entry.title.endswith(".")
+    assert entry.shows_on
+    assert set(entry.gradients) <= set(GRADIENTS)
+    assert "\n" not in entry.explanation + entry.fix
+
+
+@pytest.mark.parametrize("entry", VISIBLE, ids=lambda entry: entry.name)
+def test_has_an_example_that_is_wrong(entry):
+    example = example_of(entry)
+    assert example is not None
+    assert example.wrong.shape != example.right.shape or not np.array_equal(example.wrong, example.right)
+
+
+@pytest.mark.parametrize("entry", VISIBLE, ids=lambda entry: entry.name)
+def test_variants_have_names_of_their_own(entry):
+    scene = scene_of(
+        Layer(4, 4, (3, 3), stride=(2, 3), padding=((1, 2), (2, 0)), dilation=(1, 2), groups=2, input=(9, 9), batch=3)
+    )
+    for gradient in entry.gradients:
+        names = [wrong.variant for wrong in entry.wrong(scene, gradient)]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("kernel-not-flipped", 0), ("CC102", 1), ("cc103", 2), ("stride_ignored", 11)]
+)
+def test_found_by_name_or_code(given, name):
+    assert mistake(given) is MISTAKES[name]
+
+
+def test_a_misspelt_name_gets_the_nearest():
+    with pytest.raises(UsageError) as caught:
+        mistake("kernel-not-fliped")
+    assert str(caught.value) == (
+        'unknown mistake "kernel-not-fliped"; did you mean "kernel-not-flipped"? `convcheck mistakes` lists them all'
+    )
+
+
+def test_a_gradient_that_a_mistake_does_not_affect():
+    layer = Layer(2, 3, 2)
+    scene = scene_of(layer)
+    assert BY_NAME["kernel-not-flipped"].wrong_gradient(layer, scene.operands, "weight") is None
+    assert BY_NAME["kernel-flipped-one-axis"].wrong(scene_of(Layer(2, 3, [2])), "input") == ()
+    assert BY_NAME["sign-flipped"].wrong(scene_of(Layer(2, 3, 2, bias=False)), "bias") == ()

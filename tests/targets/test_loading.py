@@ -1,0 +1,105 @@
+"""Targets are found by file or module, and what goes wrong is said with the user's own traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from convcheck import Layer, TargetError, verify
+from convcheck.targets import resolve
+
+RIGHT = """
+from tests.targets_for_tests import Right
+class MyConv(Right):
+    pass
+class Space:
+    Inner = MyConv
+number = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "my_layers.py").write_text(RIGHT)
+    return tmp_path
+
+
+def test_a_file_relative_to_the_folder(folder):
+    assert resolve("my_layers.py:MyConv", folder).name == "my_layers.py:MyConv"
+    assert resolve("my_layers.py:Space.Inner", folder).name == "my_layers.py:Space.Inner"
+
+
+def test_a_file_imports_its_neighbours(tmp_path):
+    (tmp_path / "neighbour_of_target.py").write_text(RIGHT)
+    (tmp_path / "main_target.py").write_text("from neighbour_of_target import MyConv")
+    assert verify(Layer(2, 3, 2), target=f"{tmp_path}/main_target.py:MyConv").passed
+
+
+def test_a_module_and_an_object():
+    assert verify(Layer(2, 3, 2), target="tests.targets_for_tests:Right").passed
+    assert not verify(Layer(2, 3, 2), target="tests.targets_for_tests:Unflipped").passed
+
+
+def test_a_target_in_a_config_is_relative_to_the_config(folder, monkeypatch):
+    (folder / "suite.yaml").write_text(
+        "target: my_layers.py:MyConv\nlayers:\n- {channels: 2, filters: 3, kernel: 2, input: [5, 6]}\n"
+    )
+    monkeypatch.chdir(Path("/"))
+    report = verify(folder / "suite.yaml")
+    assert report.passed
+    assert report.target == "my_layers.py:MyConv"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("MyConv", 'target "MyConv" is not allowed; expected module:name or path/to/file.py:name'),
+        ("my_layers.py:", 'target "my_layers.py:" is not allowed; expected module:name or path/to/file.py:name'),
+        ("my_layers.py:MyCnv", 'target "my_layers.py:MyCnv": my_layers.py has no "MyCnv"; did you mean "MyConv"?'),
+        (
+            "my_layers.py:zzz",
+            'target "my_layers.py:zzz": my_layers.py has no "zzz"; expected the name of a class or function in it',
+        ),
+        (
+            "no_such_module_at_all:MyConv",
+            'target "no_such_module_at_all:MyConv": there is no module no_such_module_at_all; expected an importable '
+            "module, or a file as path/to/file.py:name",
+        ),
+        (
+            "my_layers.py:number",
+            "target my_layers.py:number: int cannot be called; expected a class or factory that takes no argument and "
+            "gives an object with forward(x, weight, bias, layer) and backward(grad_output)",
+        ),
+    ],
+)
+def test_what_cannot_be_found(folder, target, message):
+    with pytest.raises(TargetError) as caught:
+        resolve(target, folder)
+    assert str(caught.value) == message
+
+
+def test_a_missing_file_is_named(folder):
+    with pytest.raises(TargetError) as caught:
+        resolve("other.py:MyConv", folder)
+    assert str(caught.value) == (
+        f'target "other.py:MyConv": there is no file {folder / "other.py"}; expected an existing Python file'
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "last"),
+    [
+        ("def f(:\n", "SyntaxError: invalid syntax"),
+        ("import no_such_thing_either", "ModuleNotFoundError: No module named 'no_such_thing_either'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+    ],
+)
+def test_what_cannot_be_imported_shows_the_users_own_traceback(tmp_path, source, last):
+    (tmp_path / "broken_target.py").write_text(source)
+    with pytest.raises(TargetError) as caught:
+        resolve("broken_target.py:MyConv", tmp_path)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == 'target "broken_target.py:MyConv" cannot be imported:'
+    assert lines[-1] == last
+    assert "targets/loading.py" not in str(caught.value)
+    assert any("broken_target.py" in line for line in lines[1:])

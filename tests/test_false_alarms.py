@@ -1,0 +1,30 @@
+"""The search for false alarms, in a small number; the full one is ``python -m tests.false_alarms --count 10000``."""
+
+import random
+
+import pytest
+
+from convcheck import Layer, verify
+from tests.false_alarms import false_alarm, main, random_layer
+from tests.targets_for_tests import Right
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_right_target_is_accused(seed):
+    assert false_alarm(random_layer(random.Random(seed))) is None
+
+
+def test_it_would_notice_a_false_alarm(monkeypatch):
+    monkeypatch.setattr(Right, "backward", lambda self, grad_output: (None, None, None))
+    alarm = false_alarm(Layer(1, 2, 2))
+    assert alarm is not None
+    assert "input central: failed" in alarm
+    assert verify(Layer(1, 2, 2)).passed
+
+
+def test_the_command_says_how_many(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["false_alarms", "--count", "3"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("3 layers, 0 false alarms, ")
