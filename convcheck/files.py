@@ -9,7 +9,7 @@ from pathlib import Path
 
 from convcheck.errors import UsageError
 
-__all__ = ["require_writable", "write_whole"]
+__all__ = ["require_writable", "require_writable_folder", "write_whole"]
 
 
 def require_writable(path: Path) -> None:
@@ -34,16 +34,33 @@ def require_writable(path: Path) -> None:
         raise UsageError(f"cannot write {path}: the folder {folder} may not be written")
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text as UTF-8 so that the file is at no time incomplete.
+def require_writable_folder(folder: Path) -> None:
+    """Complain now if files could not be written into a folder later; the folder need not exist yet.
 
-    The text is written beside the file and takes its place at the end. A file that was there keeps its permissions, a
-    link stays a link. What is no regular file, such as ``/dev/stderr`` or a pipe, is written to directly.
+    Raises
+    ------
+    UsageError
+        If it is a file, or it may not be written, or it could not be made.
+    """
+    nearest = folder.resolve()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UsageError(f"cannot write into {folder}: {nearest} is no folder; expected the name of a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write into {folder}: the folder {nearest} may not be written")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, a text as UTF-8, so that it is at no time incomplete.
+
+    The content is written beside the file and takes its place at the end. A file that was there keeps its permissions,
+    a link stays a link. What is no regular file, such as ``/dev/stderr`` or a pipe, is written to directly.
 
     Parameters
     ----------
     path : Path
-    text : str
+    content : str or bytes
 
     Raises
     ------
@@ -51,21 +68,22 @@ def write_whole(path: Path, text: str) -> None:
         If the file cannot be written; what was there is then as it was.
     """
     require_writable(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
         else:
-            _replace(path.resolve(), text)
+            _replace(path.resolve(), data)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, data: bytes) -> None:
     beside = path.with_name(f".convcheck-{secrets.token_hex(8)}.tmp")
     try:
         # Opened like any new file, so that the user's umask decides on its permissions.
-        with open(beside, "x", encoding="utf-8") as file:
-            file.write(text)
+        with open(beside, "xb") as file:
+            file.write(data)
         if path.exists():
             shutil.copymode(path, beside)
         os.replace(beside, path)

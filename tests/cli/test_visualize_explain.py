@@ -1,0 +1,193 @@
+"""The commands visualize and explain: what they write, print and refuse."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WRONG = """
+import convcheck
+
+class Unflipped:
+    def forward(self, x, weight, bias, layer):
+        self.layer, self.x, self.weight = layer, x, weight
+        return convcheck.forward(layer, x, weight, bias)
+
+    def backward(self, grad_output):
+        print("noise")
+        grads = convcheck.backward(self.layer, self.x, self.weight, grad_output)
+        flipped = convcheck.backward(self.layer, self.x, self.weight[..., ::-1, ::-1], grad_output)
+        return flipped.input, grads.weight, grads.bias
+
+class Right(Unflipped):
+    def backward(self, grad_output):
+        return convcheck.backward(self.layer, self.x, self.weight, grad_output)
+
+class Raises(Right):
+    def backward(self, grad_output):
+        raise RuntimeError("not today")
+"""
+
+
+def run(*args, cwd, **environment):
+    env = {**os.environ, "COLUMNS": "100", **environment}
+    env.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    command = [sys.executable, "-m", "convcheck", *args]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def target(tmp_path):
+    (tmp_path / "wrong.py").write_text(WRONG)
+    return tmp_path
+
+
+def test_by_default_the_worked_example_is_drawn(tmp_path):
+    done = run("visualize", "--output-dir", "new/pictures", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    paths = done.stdout.splitlines()
+    assert [Path(path).name for path in paths] == [
+        f"T3-stride-2-{name}.png" for name in ("input-gradient", "weight-gradient", "overlap", "unfold")
+    ]
+    assert all((tmp_path / path).read_bytes()[:4] == b"\x89PNG" for path in paths)
+    assert sorted(p.name for p in (tmp_path / "new/pictures").iterdir()) == sorted(Path(path).name for path in paths)
+
+
+def test_layers_by_name_in_svg(tmp_path):
+    args = ("visualize", "textbook", "--layer", "T3-crop", "--layer", "T1-groups", "--channel", "1", "--format", "svg")
+    done = run(*args, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [Path(path).name for path in done.stdout.splitlines()]
+    assert len(names) == 10
+    assert "T3-crop-channels.svg" in names
+    before = {path: (tmp_path / path).read_bytes() for path in done.stdout.splitlines()}
+    run(*args, cwd=tmp_path)
+    assert before == {path: (tmp_path / path).read_bytes() for path in before}
+
+
+def test_the_animation(tmp_path):
+    done = run("visualize", "--format", "gif", cwd=tmp_path)
+    assert done.stdout == os.path.join("convcheck-figures", "T3-stride-2-input-gradient.gif") + "\n"
+    assert (tmp_path / done.stdout.strip()).read_bytes()[:6] == b"GIF89a"
+
+
+def test_a_wrong_target_gets_a_map_of_its_error(target):
+    done = run("visualize", "--target", "wrong.py:Unflipped", "--format", "svg", cwd=target)
+    assert done.returncode == 0, done.stderr
+    first, *rest = done.stdout.splitlines()
+    assert first.endswith("T3-stride-2-error-input.svg")
+    assert len(rest) == 4
+    assert "noise" in done.stderr
+    told = (target / first).read_text()
+    assert "dL/dX is wrong" in told
+    assert "as it should be (numeric)" in told
+
+
+def test_a_right_target_is_said_to_be_right(target):
+    done = run("visualize", "--target", "wrong.py:Right", "--terminal", cwd=target)
+    assert done.returncode == 0
+    assert "is right, so there is no error to draw" in done.stderr
+
+
+def test_a_target_that_raises_writes_nothing(target):
+    done = run("visualize", "--target", "wrong.py:Raises", "--output-dir", "out", cwd=target)
+    assert done.returncode == 2
+    assert "RuntimeError: not today" in done.stderr
+    assert not (target / "out").exists()
+
+
+def test_terminal_without_colour(tmp_path):
+    done = run("visualize", "--terminal", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert "3×3 = (2-1)·2+1" in done.stdout
+    assert "3   ░   ░  [·] [·] [·]  ░   ░" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_terminal_with_colour(tmp_path):
+    done = run("visualize", "--terminal", cwd=tmp_path, FORCE_COLOR="1", TERM="xterm-256color")
+    assert "\x1b[" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--layer", "T3-strid-2"), 'textbook has no layer "T3-strid-2"; did you mean "T3-stride-2"? its layers are'),
+        (("--format", "bmp"), '--format "bmp" is unknown; expected one of png, svg, gif, webp, apng'),
+        (("--sample", "1"), "--sample 1 is out of range; layer T3-stride-2 has samples 0..0"),
+        (("--seed", "-1"), "--seed -1 is not allowed"),
+        (("--output-dir", "file/deeper"), "is no folder; expected the name of a folder"),
+        (("nosuch",), 'unknown suite "nosuch"'),
+        (("--target", "nosuch.py:X"), "there is no file"),
+    ],
+)
+def test_visualize_refuses(tmp_path, args, message):
+    (tmp_path / "file").write_text("")
+    done = run("visualize", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    done = run("visualize", "--output-dir", "locked", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "may not be written" in done.stderr
+
+
+def test_explain_an_entry(tmp_path):
+    done = run("explain", "--entry", "input[0,0,2,2]", "--notation", "T3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "dL/dx22 = dO00 f22 + dO01 f20 + dO10 f02 + dO11 f00" in done.stdout
+    assert "the window would start at 1, which is no multiple of the stride 2" in done.stdout
+    assert "the same." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("written", "sign"), [("text", "===="), ("latex", r"\section*"), ("markdown", "# The backward")]
+)
+def test_explain_a_layer(tmp_path, written, sign):
+    done = run("explain", "hostile", "--layer", "groups", "--output-format", written, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sign in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("hostile",), "choose one with --layer NAME: all-different, "),
+        (("--layer", "nosuch"), 'textbook has no layer "nosuch"'),
+        (("--entry", "bias[0]"), "has no bias"),
+        (("--entry", "input[0,1,2,2]"), "expected input[0..0, 0..0, 0..4, 0..4]"),
+        (("--notation", "T9"), '--notation "T9" is unknown; expected one of T0, T1, T2, T3, T4'),
+        (("--output-format", "html"), '--output-format "html" is unknown; expected one of text, latex, markdown'),
+    ],
+)
+def test_explain_refuses(tmp_path, args, message):
+    done = run("explain", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "args", [("--help",), ("verify", "-k", "T3-stride-1"), ("explain",), ("visualize", "--terminal")]
+)
+def test_matplotlib_is_imported_only_to_draw(tmp_path, args):
+    code = (
+        "import sys\nfrom convcheck.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "sys.exit('matplotlib' in sys.modules or 'PIL' in sys.modules)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run([sys.executable, "-c", code, *args], cwd=tmp_path, env=env, capture_output=True, check=False)
+    assert done.returncode == 0
