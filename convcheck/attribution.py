@@ -52,6 +52,8 @@ def _find(layer: Layer, gradient: str, implementation: Implementation) -> Findin
 
 def _run(implementation: Implementation, layer: Layer, operands: Operands) -> dict[str, Array]:
     """Return the arrays that an implementation gives; what it cannot do is missing."""
+    if implementation.unsupported(layer):
+        return {}
     try:
         done = implementation.run(layer, operands)
         gradients = dict(zip(("input", "weight", "bias"), done.backward(), strict=True))

@@ -15,7 +15,7 @@ from convcheck.checks import variants
 from convcheck.checks.case import Case
 from convcheck.checks.outcome import Fault, Outcome, explained
 from convcheck.comparison import compare
-from convcheck.mistakes import MISTAKES
+from convcheck.mistakes import MISTAKES, mistake
 from convcheck.report import Diagnosis, GradientResult
 
 __all__ = ["Finding", "with_behaviour"]
@@ -33,23 +33,21 @@ class Finding:
 
     Attributes
     ----------
-    slug : str or None
-        The mistake's name in the catalogue; None where it has none.
+    diagnosis : Diagnosis or None
+        The mistake; None where it is none.
     gradient : str
         The array that it shows in: "output", "input", "weight" or "bias".
     message : str
-        One sentence.
-    fix : str
+        One sentence; empty where the result says it already.
     values : array or None
         What another call gave for that array.
     status : str
         "failed" or "error".
     """
 
-    slug: str | None
+    diagnosis: Diagnosis | None
     gradient: str
     message: str
-    fix: str = ""
     values: Array | None = None
     status: str = "failed"
 
@@ -75,6 +73,11 @@ def with_behaviour(results: Sequence[GradientResult], case: Case, outcome: Outco
 
 def _findings(case: Case, outcome: Outcome) -> list[Finding]:
     findings = _written(outcome) + _not_finite(outcome)
+    findings += [
+        Finding(_known(fault.slug), gradient, "")
+        for gradient, fault in outcome.faults.items()
+        if fault.slug is not None
+    ]
     if "output" in outcome.arrays:
         findings += _second_forward(case, outcome)
     findings += _other_forward(case, outcome)
@@ -87,7 +90,7 @@ def _findings(case: Case, outcome: Outcome) -> list[Finding]:
         for name, second in outcome.again.items():
             found = _second_backward(case, name, outcome.arrays[name], second)
             # A target that spoils its own arguments cannot but differ the next time: that is one mistake, not two.
-            findings += [finding for finding in found if not written or finding.slug == "stale-accumulation"]
+            findings += [finding for finding in found if not written or _is(finding, "stale-accumulation")]
     return findings
 
 
@@ -97,7 +100,7 @@ def _written(outcome: Outcome) -> list[Finding]:
         for name in names:
             gradient = "output" if phase == "forward" else _SHOWN_IN[name]
             message = f"the {phase} pass writes into its argument {name}"
-            findings.append(Finding("inputs-modified", gradient, message))
+            findings.append(Finding(_known("inputs-modified"), gradient, message))
     return findings
 
 
@@ -108,7 +111,7 @@ def _not_finite(outcome: Outcome) -> list[Finding]:
         if count:
             label = "output" if gradient == "output" else f"grad_{gradient}"
             message = f"{count:,} of {array.size:,} entries of {label} are NaN or infinite"
-            findings.append(Finding("non-finite", gradient, message))
+            findings.append(Finding(_known("non-finite"), gradient, message))
     return findings
 
 
@@ -124,7 +127,7 @@ def _second_forward(case: Case, outcome: Outcome) -> list[Finding]:
         return []
     message = "two forward passes on the same data give different outputs"
     values = second if second.shape == first.shape else None
-    return [Finding("nondeterministic", "output", message, values=values)]
+    return [Finding(_known("nondeterministic"), "output", message, values)]
 
 
 def _other_forward(case: Case, outcome: Outcome) -> list[Finding]:
@@ -133,7 +136,7 @@ def _other_forward(case: Case, outcome: Outcome) -> list[Finding]:
     if output is None or not case.exact_data or np.array_equal(output, case.definition):
         return []
     variant = variants.name_forward(case.layer, case.operands, output)
-    return [] if variant is None else [Finding(variant.slug, "output", variant.message, variant.fix)]
+    return [] if variant is None else [Finding(_named(variant), "output", variant.message)]
 
 
 def _second_backward(case: Case, name: str, first: Array, second: Array) -> list[Finding]:
@@ -144,7 +147,7 @@ def _second_backward(case: Case, name: str, first: Array, second: Array) -> list
         slug, message = "stale-accumulation", f"a second backward pass adds to the grad_{name} of the first"
     else:
         slug, message = "nondeterministic", f"a second backward pass on the same data gives another grad_{name}"
-    return [Finding(slug, name, message, values=second if second.shape == first.shape else None)]
+    return [Finding(_known(slug), name, message, second if second.shape == first.shape else None)]
 
 
 def _agree(first: Array, second: Array, allowed: float) -> bool:
@@ -177,14 +180,26 @@ def _marked(result: GradientResult, finding: Finding, outcome: Outcome) -> Gradi
                 mismatches=comparison.mismatches,
                 worst=comparison.worst,
             )
-    message = finding.message if result.message is None else f"{finding.message}; {result.message}"
-    if finding.slug is None or any(diagnosis.name == finding.slug for diagnosis in result.diagnosis):
+    message = "; ".join(part for part in (finding.message, result.message) if part)
+    if finding.diagnosis is None or finding.diagnosis.name in [known.name for known in result.diagnosis]:
         return replace(result, message=message)
-    return replace(result, message=message, diagnosis=(*result.diagnosis, _diagnosis(finding, finding.slug)))
+    # What a target that differs from call to call happened to resemble says nothing.
+    others = () if _is(finding, "nondeterministic") else result.diagnosis
+    return replace(result, message=message, diagnosis=(finding.diagnosis, *others))
 
 
-def _diagnosis(finding: Finding, slug: str) -> Diagnosis:
-    known = next((mistake for mistake in MISTAKES if mistake.name == slug), None)
-    if known is None:
-        return Diagnosis(code="", name=slug, explanation=f"{finding.message}.", fix=finding.fix)
+def _is(finding: Finding, name: str) -> bool:
+    return finding.diagnosis is not None and finding.diagnosis.name == name
+
+
+def _known(name: str) -> Diagnosis:
+    """Return what the catalogue says of a mistake."""
+    known = mistake(name)
     return Diagnosis(known.code, known.name, known.explanation, known.fix)
+
+
+def _named(variant: variants.Variant) -> Diagnosis:
+    """Return what is known of another forward pass; the catalogue's words, where it has some."""
+    if variant.slug in [known.name for known in MISTAKES]:
+        return _known(variant.slug)
+    return Diagnosis("", variant.slug, f"{variant.message[0].upper()}{variant.message[1:]}.", variant.fix)

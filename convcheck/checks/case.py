@@ -92,13 +92,22 @@ class Case:
         """How far two right forward passes may be apart: nothing on integers."""
         if self.exact_data:
             return 0.0
+        if not self.source.exact:
+            return self._transformed[0]
         return rounding.allowed_output_error(self.layer, self.reals, formulation(FASTEST).forward)
 
     @cached_property
     def allowed(self) -> Gradients:
         """How far a right gradient may be from the central difference on real data, per entry."""
+        if not self.source.exact:
+            return self._transformed[1]
         reference = formulation(FASTEST)
         return rounding.allowed_errors(self.layer, self.reals, reference.forward, reference.backward)
+
+    @cached_property
+    def _transformed(self) -> tuple[Array, Gradients]:
+        reference = formulation(FASTEST)
+        return rounding.transformed(self.layer, self.reals, reference.forward, reference.backward)
 
     def exact(self, gradient: str, *, packed: bool = True) -> NumericGradient:
         """Numeric gradient on integer data.

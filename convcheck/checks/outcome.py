@@ -28,10 +28,13 @@ class Fault:
     status : str
         "failed" if the implementation gave something of the wrong kind, "error" if it raised.
     message : str
+    slug : str or None
+        The known mistake that it is.
     """
 
     status: str
     message: str
+    slug: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,7 @@ class _Trial:
     def accept(self, name: str, value: Any) -> None:
         fault = _fault(name, value, self.layer)
         if fault:
-            self.faults[name] = Fault("failed", fault)
+            self.faults[name] = Fault("failed", fault, "zero-gradient" if value is None and name != "output" else None)
         else:
             self.arrays[name] = np.asarray(value)
 

@@ -12,7 +12,7 @@ sections 3.1 and 4.2).
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import log2, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from convcheck.numeric.differences import STEP
 from convcheck.numeric.directions import Forward
 from convcheck.operands import Operands
 
-__all__ = ["allowed_errors", "allowed_output_error", "gamma"]
+__all__ = ["allowed_errors", "allowed_output_error", "gamma", "transformed"]
 
 Backward = Callable[[Layer, Array, Array, Array], Gradients]
 
@@ -81,6 +81,58 @@ def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.f
     summed = terms + _EXTRA_ROUNDINGS
     own = gamma(summed, layer.dtype) * sizes + gamma(summed, "float64") * (sizes + noise)
     return (own + noise) * (1 + gamma(summed, "float64"))
+
+
+def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Backward) -> tuple[Array, Gradients]:
+    """Bound the errors of an algorithm that works by Fourier transforms: the output's and the gradients'.
+
+    Such an algorithm rounds relative to the size of whole images, not of the terms of one sum. A transform of n points
+    is off by at most log2(n) * eta / (1 - log2(n) * eta) in the 2-norm, relative to its result, with eta = u +
+    gamma_4 * (sqrt(2) + u) (Higham, section 24.1); a product of two transformed images is transformed three times and
+    multiplied once. By Cauchy's inequality no entry of the product of two images is larger than the product of their
+    norms; these are added up over what is summed. The bound of the direct algorithm comes on top.
+
+    Parameters
+    ----------
+    layer, operands, forward, backward
+        As for `allowed_errors`.
+
+    Returns
+    -------
+    tuple of (array, Gradients)
+        In float64.
+    """
+    norms = {
+        name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
+        for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
+    }
+    points = prod(axis.padded_size + axis.effective_kernel for axis in layer.axes)
+    unit = float(np.finfo(layer.dtype).eps) / 2
+    eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
+    relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
+    terms = {
+        "output": layer.channels_per_group * norms["x"] * norms["weight"],
+        "input": layer.filters_per_group * norms["grad_output"] * norms["weight"],
+        "weight": layer.batch * norms["grad_output"] * norms["x"],
+    }
+    direct = allowed_errors(layer, operands, forward, backward)
+    output = allowed_output_error(layer, operands, forward) + relative * terms["output"]
+    # The numeric side: two evaluations, each off by the output's bound after a step, seen through |grad_output|. A step
+    # for the input may move every sample of an image by 1, one for the weight a single tap.
+    sizes = np.abs(operands.grad_output.astype(np.float64))
+    per_filter = float(sizes.sum(axis=(0, *range(2, sizes.ndim))).max())
+    seen = {
+        "input": float(sizes.max()) * layer.filters_per_group * prod(layer.kernel),
+        "weight": per_filter,
+        "bias": per_filter,
+    }
+    step = {"input": points**0.5 * norms["weight"], "weight": norms["x"], "bias": 1.0}
+    seen = {name: seen[name] * relative * (terms["output"] + step[name]) for name in seen}
+    return output, Gradients(
+        direct.input + relative * terms["input"] + seen["input"],
+        direct.weight + relative * terms["weight"] + seen["weight"],
+        None if direct.bias is None else direct.bias + seen["bias"],
+    )
 
 
 def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> NDArray[np.float64]:

@@ -1,0 +1,70 @@
+"""A target described by a mapping: what is refused, and in which words."""
+
+import re
+
+import pytest
+
+from convcheck import Layer, TargetError, UsageError, verify
+from tests.targets_for_tests import Right
+
+LAYER = Layer(2, 3, (3, 2))
+
+
+def pair(x, w, b, conv_param):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (
+            {"call": Right, "lay_out": "NHWC"},
+            'target.lay_out: "lay_out" is not known; did you mean "layout"? allowed: ',
+        ),
+        (
+            {"call": Right, "style": "object", "backward": pair},
+            "target.backward: not allowed beside call; give either ",
+        ),
+        ({"forward": pair}, "target.forward: missing backward; expected module:name or path/to/file.py:name"),
+        ({"call": Right, "style": "cache"}, 'target.style: "cache" needs forward and backward, a pair of functions'),
+        ({"forward": pair, "backward": pair, "style": "jax"}, 'target.style: "jax" needs call, a class or function'),
+        ({"call": Right, "unsupported": "groups"}, 'target.unsupported: "groups" is not allowed; expected a list of '),
+        ({"call": Right, "keywords": {"stride": 3}}, "target.keywords[stride]: 3 is not allowed; expected the name "),
+        ({"call": 5}, "target.call: 5 is not allowed; expected module:name or path/to/file.py:name"),
+        ({"call": Right, "device": "cuda"}, "target tests.targets_for_tests:Right: device cuda is for PyTorch and JAX"),
+        ({"call": pair}, "target test_mapping:pair is a function, and it is not clear of what kind; expected "),
+        ("{call: [}", "target {call: [}: not a mapping in YAML's flow style: "),
+        ("{}", "target.call: missing call, or forward and backward; expected module:name or path/to/file.py:name"),
+    ],
+)
+def test_what_is_wrong_is_said(mapping, message):
+    with pytest.raises(TargetError) as caught:
+        verify(LAYER, target=mapping)
+    assert re.sub(r"tests\.targets\.", "", str(caught.value)).startswith(message)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_time_limit_is_positive(seconds):
+    with pytest.raises(UsageError, match=f"--timeout {seconds} is not allowed; expected a positive number of seconds"):
+        verify(LAYER, target=Right, timeout=seconds)
+
+
+def test_a_layer_that_is_not_taken_is_skipped_and_has_not_passed():
+    strided = Layer(2, 3, (3, 2), stride=2)
+    report = verify(strided, target={"call": Right, "unsupported": ["stride", "per-axis-kernel"]})
+    assert not report.passed
+    assert {(r.status, r.message) for r in report.layers[0].results} == {
+        ("skipped", "the target does not take a stride, a kernel that is not square")
+    }
+
+
+def test_without_a_bias_the_rest_is_checked():
+    report = verify(LAYER, target={"call": Right, "unsupported": ["bias"]})
+    assert report.passed
+    *rest, bias = report.layers[0].results
+    assert all(r.passed for r in rest)
+    assert (bias.gradient, bias.status, bias.message) == (
+        "bias",
+        "skipped",
+        "the target takes no bias, so the layer was checked without one",
+    )
