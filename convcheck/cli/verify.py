@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from convcheck.render import FORMATS
 
-if TYPE_CHECKING:
-    from convcheck.report import Report
-
 __all__ = ["verify"]
 
 
-def _known_format(name: str) -> str:
-    if name not in FORMATS:
+def _known_format(name: str | None) -> str | None:
+    if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
 
@@ -61,11 +58,20 @@ def verify(
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
     output_format: Annotated[
-        str,
-        typer.Option(metavar="FORMAT", callback=_known_format, help=f"How to report: {', '.join(FORMATS)}."),
-    ] = "table",
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            callback=_known_format,
+            help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
+        ),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report to this file instead of standard output.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the report to this file, in the format of its ending (.xml junit, .json, .md, .txt table) or "
+            "of --output-format. Repeatable. Standard output then gets only a format that no file has.",
+        ),
     ] = None,
 ) -> None:
     """Check the backward pass of layers.
@@ -75,32 +81,17 @@ def verify(
     import contextlib
     import sys
 
+    from convcheck.cli.destinations import choose_destinations
     from convcheck.cli.progress import Progress
-    from convcheck.files import require_writable
     from convcheck.suites import default_source
     from convcheck.verification import verify as run
 
-    if output is not None:
-        require_writable(output)
+    places = choose_destinations(output_format, output or [])
     # What the code under test prints must not end up inside the report.
     with contextlib.redirect_stdout(sys.stderr), Progress() as progress:
         report = run(
             configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
             exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, progress=progress,
         )  # fmt: skip
-    _write(report, output_format, output)
+    places.write(report)
     raise typer.Exit(0 if report.passed else 1)
-
-
-def _write(report: Report, output_format: str, output: Path | None) -> None:
-    from convcheck.cli.output import screen, write_out
-    from convcheck.files import write_whole
-    from convcheck.render import render
-
-    width, color = screen()
-    if output is None:
-        write_out(render(report, output_format, width=width, color=color))
-        return
-    write_whole(output, render(report, output_format, width=width))
-    verdict = "passed" if report.passed else "FAILED"
-    typer.echo(f"{verdict}; the report is in {output}", err=True)
