@@ -57,6 +57,10 @@ def verify(
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A stored JSON report: fail only on what is worse than in it."),
+    ] = None,
     output_format: Annotated[
         str | None,
         typer.Option(
@@ -76,16 +80,19 @@ def verify(
 ) -> None:
     """Check the backward pass of layers.
 
-    Exit status: 0 if all passed, 1 if anything did not, 2 for a wrong option, config or target, 130 if interrupted.
+    Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
+    config or target, 130 if interrupted.
     """
     import contextlib
     import sys
 
+    from convcheck.baseline import load
     from convcheck.cli.destinations import choose_destinations
     from convcheck.cli.progress import Progress
     from convcheck.suites import default_source
     from convcheck.verification import verify as run
 
+    earlier = None if baseline is None else load(baseline)
     places = choose_destinations(output_format, output or [])
     # What the code under test prints must not end up inside the report.
     with contextlib.redirect_stdout(sys.stderr), Progress() as progress:
@@ -94,4 +101,11 @@ def verify(
             exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, progress=progress,
         )  # fmt: skip
     places.write(report)
-    raise typer.Exit(0 if report.passed else 1)
+    passed = report.passed
+    if earlier is not None:
+        from convcheck.render.changes import render_changes
+
+        comparison = earlier.compare(report)
+        passed = comparison.passed
+        typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)
+    raise typer.Exit(0 if passed else 1)
