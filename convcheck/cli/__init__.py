@@ -12,13 +12,14 @@ from typing import Annotated
 import typer
 
 from convcheck import __version__
+from convcheck.cli.import_ import import_
 from convcheck.cli.schema import schema
 from convcheck.cli.verify import verify
 
 __all__ = ["COMMANDS", "app"]
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
-COMMANDS: tuple[Callable[..., None], ...] = (verify, schema)
+COMMANDS: tuple[Callable[..., None], ...] = (verify, import_, schema)
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -41,4 +42,5 @@ def _root(
 
 
 for _command in COMMANDS:
-    app.command()(_command)
+    # A word of Python's own has an underscore behind it.
+    app.command(_command.__name__.rstrip("_"))(_command)
