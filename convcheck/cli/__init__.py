@@ -13,13 +13,14 @@ import typer
 
 from convcheck import __version__
 from convcheck.cli.import_ import import_
+from convcheck.cli.init import init
 from convcheck.cli.schema import schema
 from convcheck.cli.verify import verify
 
 __all__ = ["COMMANDS", "app"]
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
-COMMANDS: tuple[Callable[..., None], ...] = (verify, import_, schema)
+COMMANDS: tuple[Callable[..., None], ...] = (verify, init, import_, schema)
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)

@@ -144,7 +144,7 @@ def test_the_input_size_is_needed(imported):
 
 def test_a_factory_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TargetError, match='target "net.py:Net": there is no file'):
+    with pytest.raises(TargetError, match=r"target .net\.py:Net.: there is no file"):
         import_model("net.py:Net", (1, 3, 8, 8))
 
 
