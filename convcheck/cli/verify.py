@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli import completion
 from convcheck.render import FORMATS
 
 __all__ = ["verify"]
@@ -23,6 +24,7 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="CONFIG",
+            autocompletion=completion.configs,
             help="Config files, or names of suites that ship with convcheck; without one, convcheck.yaml in the "
             "current folder, or else the suite textbook.",
         ),
@@ -33,17 +35,26 @@ def verify(
     ] = None,
     check: Annotated[
         list[str] | None,
-        typer.Option(metavar="KIND", help="Run only this check: forward, central, exact or projected. Repeatable."),
+        typer.Option(
+            metavar="KIND",
+            autocompletion=completion.checks,
+            help="Run only this check: forward, central, exact or projected. Repeatable.",
+        ),
     ] = None,
     formulation: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Check only this built-in formulation. Repeatable."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.formulations,
+            help="Check only this built-in formulation. Repeatable.",
+        ),
     ] = None,
     select: Annotated[
         str | None,
         typer.Option(
             "-k",
             metavar="EXPR",
+            autocompletion=completion.layers,
             help="Check only layers whose names contain a word; words can be joined by and, or, not and parentheses, "
             "and a word in quotes is a whole name.",
         ),
@@ -65,6 +76,7 @@ def verify(
         str | None,
         typer.Option(
             metavar="FORMAT",
+            autocompletion=completion.formats,
             callback=_known_format,
             help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
         ),
