@@ -241,6 +241,11 @@ class Report:
 
         return render(self)
 
+    def _repr_html_(self) -> str:
+        from convcheck.render.html import html_report
+
+        return html_report(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither.
 

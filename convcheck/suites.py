@@ -8,7 +8,7 @@ from pathlib import Path
 
 from convcheck.errors import UsageError
 
-__all__ = ["DEFAULT_FILE", "DEFAULT_SUITE", "default_source", "find", "locate", "names", "shipped"]
+__all__ = ["DEFAULT_FILE", "DEFAULT_SUITE", "default_source", "find", "locate", "looks_like_path", "names", "shipped"]
 
 #: The config that is taken where none is named, if the current folder has one.
 DEFAULT_FILE = "convcheck.yaml"
@@ -65,7 +65,7 @@ def locate(source: str) -> Path:
     UsageError
         If ``source`` does not look like a path and no suite has that name.
     """
-    if _looks_like_path(source):
+    if looks_like_path(source):
         return Path(source)
     suite = find(source)
     if suite is not None:
@@ -80,7 +80,8 @@ def _shipped() -> dict[str, Path]:
     return {path.stem: path for path in folder.glob("*.yaml")} if folder else {}
 
 
-def _looks_like_path(source: str) -> bool:
+def looks_like_path(source: str) -> bool:
+    """Return whether a CONFIG argument is certainly a path: it has a slash, or ends in ``.yaml`` or ``.yml``."""
     separators = "/" + os.sep + (os.altsep or "")
     return source.lower().endswith(_SUFFIXES) or any(separator in source for separator in separators)
 

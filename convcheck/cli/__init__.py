@@ -14,6 +14,8 @@ import typer
 from convcheck import __version__
 from convcheck.cli.bench import bench
 from convcheck.cli.explain import explain
+from convcheck.cli.import_ import import_
+from convcheck.cli.init import init
 from convcheck.cli.mistakes import mistakes
 from convcheck.cli.schema import schema
 from convcheck.cli.verify import verify
@@ -22,7 +24,7 @@ from convcheck.cli.visualize import visualize
 __all__ = ["COMMANDS", "app"]
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
-COMMANDS: tuple[Callable[..., None], ...] = (verify, visualize, explain, mistakes, bench, schema)
+COMMANDS: tuple[Callable[..., None], ...] = (verify, visualize, explain, mistakes, init, import_, bench, schema)
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -45,4 +47,5 @@ def _root(
 
 
 for _command in COMMANDS:
-    app.command()(_command)
+    # A word of Python's own has an underscore behind it.
+    app.command(_command.__name__.rstrip("_"))(_command)

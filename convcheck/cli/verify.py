@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from convcheck.cli import completion
 from convcheck.render import FORMATS
-
-if TYPE_CHECKING:
-    from convcheck.report import Report
 
 __all__ = ["verify"]
 
 
-def _known_format(name: str) -> str:
-    if name not in FORMATS:
+def _known_format(name: str | None) -> str | None:
+    if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
 
@@ -26,6 +24,7 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="CONFIG",
+            autocompletion=completion.configs,
             help="Config files, or names of suites that ship with convcheck; without one, convcheck.yaml in the "
             "current folder, or else the suite textbook.",
         ),
@@ -40,17 +39,26 @@ def verify(
     ] = None,
     check: Annotated[
         list[str] | None,
-        typer.Option(metavar="KIND", help="Run only this check: forward, central, exact or projected. Repeatable."),
+        typer.Option(
+            metavar="KIND",
+            autocompletion=completion.checks,
+            help="Run only this check: forward, central, exact or projected. Repeatable.",
+        ),
     ] = None,
     formulation: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Check only this built-in formulation. Repeatable."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.formulations,
+            help="Check only this built-in formulation. Repeatable.",
+        ),
     ] = None,
     select: Annotated[
         str | None,
         typer.Option(
             "-k",
             metavar="EXPR",
+            autocompletion=completion.layers,
             help="Check only layers whose names contain a word; words can be joined by and, or, not and parentheses, "
             "and a word in quotes is a whole name.",
         ),
@@ -73,26 +81,42 @@ def verify(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop a target that takes longer than this for a layer.")
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A stored JSON report: fail only on what is worse than in it."),
+    ] = None,
     output_format: Annotated[
-        str,
-        typer.Option(metavar="FORMAT", callback=_known_format, help=f"How to report: {', '.join(FORMATS)}."),
-    ] = "table",
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            autocompletion=completion.formats,
+            callback=_known_format,
+            help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
+        ),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report to this file instead of standard output.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the report to this file, in the format of its ending (.xml junit, .json, .md, .txt table) or "
+            "of --output-format. Repeatable. Standard output then gets only a format that no file has.",
+        ),
     ] = None,
 ) -> None:
     """Check the backward pass of layers.
 
-    Exit status: 0 if all passed, 1 if anything did not, 2 for a wrong option, config or target, 130 if interrupted.
+    Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
+    config or target, 130 if interrupted.
     """
+    from convcheck.baseline import load
+    from convcheck.cli.destinations import choose_destinations
     from convcheck.cli.progress import Progress
-    from convcheck.files import require_writable
     from convcheck.suites import default_source
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import verify as run
 
-    if output is not None:
-        require_writable(output)
+    earlier = None if baseline is None else load(baseline)
+    places = choose_destinations(output_format, output or [])
     # What the code under test prints must not end up inside the report.
     with output_to_stderr(), Progress() as progress:
         report = run(
@@ -100,19 +124,12 @@ def verify(
             exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True, strict=strict,
             device=device, timeout=timeout, progress=progress,
         )  # fmt: skip
-    _write(report, output_format, output)
-    raise typer.Exit(0 if report.passed else 1)
+    places.write(report)
+    passed = report.passed
+    if earlier is not None:
+        from convcheck.render.changes import render_changes
 
-
-def _write(report: Report, output_format: str, output: Path | None) -> None:
-    from convcheck.cli.output import screen, write_out
-    from convcheck.files import write_whole
-    from convcheck.render import render
-
-    width, color = screen()
-    if output is None:
-        write_out(render(report, output_format, width=width, color=color))
-        return
-    write_whole(output, render(report, output_format, width=width))
-    verdict = "passed" if report.passed else "FAILED"
-    typer.echo(f"{verdict}; the report is in {output}", err=True)
+        comparison = earlier.compare(report)
+        passed = comparison.passed
+        typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)
+    raise typer.Exit(0 if passed else 1)

@@ -19,6 +19,9 @@ __all__ = ["FORMATS", "render"]
 FORMATS = {
     "table": "convcheck.render.table",
     "json": "convcheck.render.json",
+    "junit": "convcheck.render.junit",
+    "github": "convcheck.render.github",
+    "markdown": "convcheck.render.markdown",
 }
 
 

@@ -9,10 +9,21 @@ from dataclasses import dataclass
 from convcheck.render.reproduce import command
 from convcheck.report import GradientResult, LayerReport, Report
 
-__all__ = ["Failure", "Finding", "Totals", "failures_of", "findings_of", "totals_of"]
+__all__ = [
+    "GRAVEST_FIRST",
+    "NOTHING_CHECKED",
+    "Failure",
+    "Finding",
+    "Totals",
+    "failures_of",
+    "findings_of",
+    "totals_of",
+]
 
-#: From what decides most to what decides least.
-_WEIGHT = ("failed", "error", "inconclusive", "passed", "skipped")
+#: The statuses, from what decides most to what decides least.
+GRAVEST_FIRST = ("failed", "error", "inconclusive", "passed", "skipped")
+
+NOTHING_CHECKED = "no gradient was checked, so the layer has not passed"
 
 
 @dataclass(frozen=True)
@@ -122,9 +133,8 @@ def findings_of(report: Report) -> list[Finding]:
         layer.layer.name for layer in report.layers if not layer.passed and all(r.acceptable for r in layer.results)
     )
     if unchecked:
-        reason = "no gradient was checked, so the layer has not passed"
-        findings.append(Finding("failed", reason, unchecked, (), (), (), None))
-    return sorted(findings, key=lambda finding: _WEIGHT.index(finding.status))
+        findings.append(Finding("failed", NOTHING_CHECKED, unchecked, (), (), (), None))
+    return sorted(findings, key=lambda finding: GRAVEST_FIRST.index(finding.status))
 
 
 def totals_of(report: Report) -> Totals:
@@ -145,7 +155,7 @@ def totals_of(report: Report) -> Totals:
         passed=report.passed,
         layers=len(report.layers),
         layers_passed=sum(layer.passed for layer in report.layers),
-        gradients=Counter(sorted(statuses, key=_WEIGHT.index)),
+        gradients=Counter(sorted(statuses, key=GRAVEST_FIRST.index)),
         compared_exactly=compared_exactly,
         compared_within_bound=compared - compared_exactly,
         projected_gradients=len(sizes),
@@ -162,7 +172,7 @@ def _gradient_statuses(report: LayerReport) -> list[str]:
     for result in report.results:
         if result.gradient != "output":
             known = statuses.get(result.gradient, result.status)
-            statuses[result.gradient] = min(known, result.status, key=_WEIGHT.index)
+            statuses[result.gradient] = min(known, result.status, key=GRAVEST_FIRST.index)
     return list(statuses.values())
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convcheck.render.columns import INDENT, Columns, columns_for, entries_text
+from convcheck.render.details import failure_lines
 from convcheck.render.findings import Failure, Finding, Totals, failures_of, findings_of, totals_of
 from convcheck.render.rows import Row, rows_of
 from convcheck.render.words import (
@@ -28,7 +29,7 @@ from convcheck.render.words import (
     forward_geometry,
     visible,
 )
-from convcheck.report import GradientResult, LayerReport, Power, Report
+from convcheck.report import LayerReport, Power, Report
 
 __all__ = ["render"]
 
@@ -164,36 +165,7 @@ def _print_failure(console: Console, failure: Failure) -> None:
     result = failure.result
     names = [failure.layer.layer.name, GRADIENT_NAMES[result.gradient], result.check, result.implementation]
     _print_title(console, result.status, names)
-    lines = []
-    if failure.layer.config is not None:
-        line = "" if failure.layer.line is None else f":{failure.layer.line}"
-        lines.append(("config", f"{failure.layer.config}{line}"))
-    if result.worst is not None:
-        lines.append(("worst", _worst(result)))
-    error, relative, allowed = map(exact, (result.max_abs_error, result.max_rel_error, result.allowed_error))
-    lines += [("error", f"{error} (relative {relative}), allowed {allowed}"), ("differ", _differ(result))]
-    if result.message:
-        lines.append(("where", result.message))
-    for diagnosis in result.diagnosis:
-        lines += [("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix)]
-    _print_details(console, lines, failure.command)
-
-
-def _worst(result: GradientResult) -> str:
-    assert result.worst is not None
-    analytic, numeric = exact(result.worst.analytic), exact(result.worst.numeric)
-    if result.gradient == "output":
-        values = f"the forward pass gives {analytic}, the definition {numeric}"
-    else:
-        values = f"the backward pass gives {analytic}, the forward pass implies {numeric}"
-    return f"[{', '.join(map(str, result.worst.index))}]: {values}" if result.worst.index else f"sum: {values}"
-
-
-def _differ(result: GradientResult) -> str:
-    if result.check == "projected":
-        directions = counted(result.mismatches, "random direction")
-        return f"the sum of all {result.entries:,} entries, weighted by {directions}"
-    return f"{result.mismatches:,} of {counted(result.entries_checked, 'entry', 'entries')}"
+    _print_details(console, failure_lines(failure.layer, result), failure.command)
 
 
 def _print_finding(console: Console, finding: Finding) -> None:

@@ -1,0 +1,61 @@
+"""What a shell offers behind ``convcheck verify``: suites and files, layers, checks, formats, formulations.
+
+The shell runs convcheck for every press of Tab, so a mistake here must give nothing rather than an error.
+"""
+
+from __future__ import annotations
+
+import glob
+
+import typer
+
+__all__ = ["checks", "configs", "formats", "formulations", "layers"]
+
+
+def configs(incomplete: str) -> list[str]:
+    """Return the suites that ship with convcheck, then the config files and folders that begin like this."""
+    from convcheck import suites
+
+    found = [name for name in suites.names() if name.startswith(incomplete)]
+    begun = glob.escape(incomplete)
+    files = [path for ending in ("yaml", "yml") for path in glob.glob(f"{begun}*.{ending}")]
+    return [*found, *sorted(files), *sorted(glob.glob(f"{begun}*/"))]
+
+
+def layers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the layers of the configs that are already on the line, or of the default one."""
+    from convcheck.config import load
+    from convcheck.errors import ConvcheckError
+    from convcheck.suites import default_source
+
+    names: list[str] = []
+    # A line that ends in an option without its value is not parsed: its words are then all arguments. What is no config
+    # among them cannot be loaded.
+    words = [word for word in ctx.args if not word.startswith("-")]
+    for source in ctx.params.get("configs") or words or [default_source()]:
+        try:
+            names += [layer.name for layer in load(source).layers]
+        except ConvcheckError:
+            continue
+    return [name for name in dict.fromkeys(names) if name.casefold().startswith(incomplete.casefold())]
+
+
+def checks(incomplete: str) -> list[str]:
+    """Return the kinds of check."""
+    from convcheck.report import CHECKS
+
+    return [name for name in CHECKS if name.startswith(incomplete)]
+
+
+def formats(incomplete: str) -> list[str]:
+    """Return the output formats."""
+    from convcheck.render import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+def formulations(incomplete: str) -> list[str]:
+    """Return the built-in formulations."""
+    from convcheck.formulations import FORMULATIONS
+
+    return [name for name in FORMULATIONS if name.startswith(incomplete)]

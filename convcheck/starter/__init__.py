@@ -1,0 +1,75 @@
+"""What ``convcheck init`` writes: a config, a target skeleton and a CI job, made from the templates in ``files``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["CI_FILES", "FORMS", "Form", "starter_files"]
+
+_TEMPLATES = Path(__file__).resolve().parent / "files"
+
+_CODE_FILE = "my_conv.py"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of target to start from.
+
+    Attributes
+    ----------
+    target : str
+        What the config names, in YAML.
+    edit : str
+        What in the skeleton is there to be replaced.
+    package : str
+        What the CI job installs.
+    any_padding : bool
+        Whether it takes steps and padding that differ by axis and side.
+    """
+
+    target: str
+    edit: str
+    package: str = "convcheck"
+    any_padding: bool = True
+
+
+#: The forms, by the names of the option ``--form``.
+FORMS = {
+    "object": Form("my_conv.py:MyConv", "MyConv.forward and MyConv.backward"),
+    "cache": Form(
+        "{style: cache, forward: my_conv.py:conv_forward, backward: my_conv.py:conv_backward}",
+        "conv_forward and conv_backward",
+        any_padding=False,
+    ),
+    "torch": Form(
+        "{style: torch, call: my_conv.py:my_conv}", "MyConv.forward and MyConv.backward", "convcheck[torch]",
+        any_padding=False,
+    ),
+}  # fmt: skip
+
+#: Where each CI system looks for its jobs, by the names of the option ``--ci``.
+CI_FILES = {"github": ".github/workflows/convcheck.yml", "gitlab": ".gitlab-ci.yml"}
+
+
+def starter_files(form: str, ci: str | None) -> dict[str, str]:
+    """Return the files to start from: paths relative to the project's folder, and their texts.
+
+    Parameters
+    ----------
+    form : str
+        A key of `FORMS`.
+    ci : str or None
+        A key of `CI_FILES`; None for no CI job.
+    """
+    chosen = FORMS[form]
+    more = _template("more_layers").rstrip("\n") if chosen.any_padding else ""
+    config = _template("convcheck.yaml").replace("@TARGET@", chosen.target).replace("@MORE@", more)
+    files = {"convcheck.yaml": config.rstrip("\n") + "\n", _CODE_FILE: _template(f"{form}.py")}
+    if ci is not None:
+        files[CI_FILES[ci]] = _template(f"{ci}.yml").replace("@PACKAGE@", chosen.package)
+    return files
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8")

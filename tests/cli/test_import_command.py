@@ -1,0 +1,79 @@
+"""``convcheck import``, from a model to a verdict."""
+
+import builtins
+
+import pytest
+
+from tests.cli.test_verify_command import run
+
+__all__ = ["run"]
+
+NET = "from torch import nn\nNet = lambda: nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ConvTranspose2d(4, 3, 2))\n"
+
+
+@pytest.fixture
+def net(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "net.py").write_text(NET)
+
+
+def test_round_trip(run, net):
+    status, out, err = run("import", "net.py:Net", "--input-size", "2,3,9,11", "--output", "net.yaml")
+    assert (status, out) == (0, "")
+    assert err == (
+        "left out: 1 (ConvTranspose2d): a transposed convolution is not a layer of convcheck\n"
+        "imported 1 layer to net.yaml; check it with: convcheck verify net.yaml\n"
+    )
+    status, out, _ = run("verify", "net.yaml")
+    assert status == 0
+    assert "PASSED  1 layer of net.yaml" in out
+
+
+def test_to_standard_output(run, net):
+    status, out, err = run("import", "net.py:Net", "--input-size", "2x3x9x11")
+    assert status == 0
+    assert out.endswith(
+        'version: 1\nlayers:\n  - name: "0"\n    channels: 3\n    filters: 4\n    kernel: 3\n    stride: 2\n'
+        "    input: [9, 11]\n    batch: 2\n"
+    )
+    assert err.endswith("imported 1 layer\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.h5"], "model.h5: unknown format"),
+        (["missing.onnx"], "missing.onnx: cannot be read"),
+        (["bad.onnx"], "bad.onnx: is not an ONNX model"),
+        (["bad.onnx", "--input-size", "1,3,a"], "--input-size 1,3,a is not allowed; expected positive integers"),
+        (["bad.onnx", "--input-size", "1,0"], "--input-size 1,0 is not allowed"),
+        (["missing.py:Net", "--input-size", "1,3,8,8"], 'target "missing.py:Net": there is no file'),
+    ],
+)
+def test_nothing_is_written_where_something_is_wrong(run, tmp_path, words, message):
+    pytest.importorskip("onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"not a model")
+    status, out, err = run("import", *words, "--output", "out.yaml")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert message in err
+    assert "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("package", "words"), [("onnx", ["m.onnx"]), ("torch", ["m.py:Net", "--input-size", "1,3,8,8"])]
+)
+def test_a_missing_package_is_named_with_the_extra_that_has_it(run, monkeypatch, package, words):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.partition(".")[0] == package and (not args or args[0].get("__name__", "").startswith("convcheck")):
+            raise ImportError(f"No module named '{name}'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    status, _, err = run("import", *words)
+    assert status == 2
+    assert f"needs the package {package}" in err
+    assert f"pip install 'convcheck[{package}]'" in err

@@ -1,0 +1,166 @@
+"""``convcheck init`` as a new user: an empty folder, what it prints, a mistake, and the CI job that goes red."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import yaml
+
+import convcheck
+from convcheck import config
+from convcheck.starter import CI_FILES, FORMS, starter_files
+from tests.cli.test_verify_command import run
+from tests.shell import shell
+
+__all__ = ["run"]
+
+every_form = pytest.mark.parametrize("form", FORMS)
+
+
+def write(folder, form, ci=None):
+    for name, text in starter_files(form, ci).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def module(folder, form):
+    spec = importlib.util.spec_from_file_location(f"skeleton_{form}", folder / "my_conv.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_it_writes_the_files_and_says_what_is_next(run):
+    status, out, err = run("init")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[:6] == [
+        "wrote convcheck.yaml", "wrote my_conv.py", "wrote .github/workflows/convcheck.yml", "", "next:",
+        "  convcheck verify",
+    ]  # fmt: skip
+
+
+def test_what_it_prints_works(run, tmp_path):
+    """The lines below "next:", in a shell."""
+    _, out, _ = run("init", "new project")
+    commands = [line for line in out.splitlines() if line.startswith("  ")]
+    assert commands == ["  cd 'new project'", "  convcheck verify"]
+    status, out, err = shell("\n".join(commands), tmp_path, tmp_path / "bin")
+    assert status == 0, out + err
+    assert "PASSED  5 layers of convcheck.yaml" in out
+    assert "target       my_conv.py:MyConv" in out
+
+
+def steps(folder, ci):
+    job = yaml.safe_load((folder / CI_FILES[ci]).read_text(encoding="utf-8"))
+    if ci == "gitlab":
+        return job["convcheck"]["script"]
+    return [step["run"] for step in job["jobs"]["convcheck"]["steps"] if "run" in step]
+
+
+@pytest.mark.parametrize("ci", CI_FILES)
+def test_the_ci_job_is_green_and_goes_red_with_the_right_words(run, tmp_path, ci):
+    run("init", "--ci", ci)
+    install, check = steps(tmp_path, ci)
+    assert install == "python -m pip install 'convcheck'"
+    summary = tmp_path / "summary.md"
+    status, out, err = shell(check, tmp_path, tmp_path / "bin", GITHUB_STEP_SUMMARY=str(summary))
+    assert status == 0, out + err
+    assert json.loads((tmp_path / "convcheck.json").read_text())["passed"] is True
+
+    code = (tmp_path / "my_conv.py").read_text()
+    (tmp_path / "my_conv.py").write_text(code.replace("grad_padded[read] += ", "grad_padded[read] = "))
+    status, out, err = shell(check, tmp_path, tmp_path / "bin", GITHUB_STEP_SUMMARY=str(summary))
+    assert status == 1
+    assert "FAILED; the report is in convcheck" in err
+    assert json.loads((tmp_path / "convcheck.json").read_text())["passed"] is False
+    if ci == "github":
+        assert "::error file=convcheck.yaml,line=15,title=convcheck%3A plain%2C input dL/dX::FAIL" in out
+        assert "PASSED" in summary.read_text(encoding="utf-8")
+        assert "FAILED: 5 of 5 layers of convcheck.yaml" in summary.read_text(encoding="utf-8")
+    else:
+        assert "FAILED  5 of 5 layers of convcheck.yaml" in out
+        assert 'failures="5"' in (tmp_path / "convcheck.xml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("there", ["convcheck.yaml", "my_conv.py", ".github/workflows/convcheck.yml"])
+def test_nothing_is_overwritten_without_being_told(run, tmp_path, there):
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).write_text("mine")
+    status, out, err = run("init")
+    assert (status, out) == (2, "")
+    assert err == f"error: {there} already there; nothing was written; overwrite with --force\n"
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()] == [there]
+    assert (tmp_path / there).read_text() == "mine"
+    assert run("init", "--force")[0] == 0
+    assert (tmp_path / there).read_text() != "mine"
+
+
+def test_a_folder_that_cannot_be_made(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, err = run("init", "file/below")
+    assert status == 2
+    assert err == "error: cannot make the folder file/below: Not a directory\n"
+
+
+def test_an_unknown_form(run, tmp_path):
+    status, _, err = run("init", "--form", "keras")
+    assert status == 2
+    assert "object" in err
+    assert not list(tmp_path.iterdir())
+
+
+@every_form
+def test_every_starter_config_loads(tmp_path, form):
+    write(tmp_path, form)
+    suite = config.load(tmp_path / "convcheck.yaml")
+    assert suite.target is not None
+    assert len(suite.layers) >= 3
+
+
+@every_form
+def test_every_skeleton_is_right(tmp_path, form):
+    """By its own calling convention, whatever forms of target there are."""
+    write(tmp_path, form)
+    if form == "torch":
+        pytest.importorskip("torch")
+    for layer in config.load(tmp_path / "convcheck.yaml").layers:
+        random = np.random.default_rng(0)
+        shapes = layer.input_shape, layer.weight_shape, layer.bias_shape, layer.output_shape
+        x, w, b, grad = (random.integers(-4, 5, shape).astype(float) for shape in shapes)
+        output, gradients = CALLS[form](module(tmp_path, form), layer, x, w, b if layer.bias else None, grad)
+        np.testing.assert_array_equal(output, convcheck.forward(layer, x, w, b if layer.bias else None))
+        for found, expected in zip(gradients, convcheck.backward(layer, x, w, grad), strict=True):
+            assert expected is None or np.array_equal(found, expected)
+
+
+def call_object(module, layer, x, w, b, grad):
+    conv = module.MyConv()
+    return conv.forward(x, w, b, layer), conv.backward(grad)
+
+
+def call_cache(module, layer, x, w, b, grad):
+    output, cache = module.conv_forward(x, w, b, {"stride": layer.stride[0], "pad": layer.padding[0][0]})
+    return output, module.conv_backward(grad, cache)
+
+
+def call_torch(module, layer, x, w, b, grad):
+    import torch
+
+    tensors = [torch.tensor(array, requires_grad=True) for array in (x, w, b)]
+    output = module.my_conv(*tensors, stride=layer.stride, padding=tuple(p for p, _ in layer.padding))
+    output.backward(torch.tensor(grad))
+    return output.detach().numpy(), [tensor.grad.numpy() for tensor in tensors]
+
+
+CALLS = {"object": call_object, "cache": call_cache, "torch": call_torch}
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "object"])
+def test_every_form_verifies(run, tmp_path, form):
+    pytest.importorskip("convcheck.targets.choice", reason="only the object protocol is there yet")
+    if form == "torch":
+        pytest.importorskip("torch")
+    run("init", "--form", form)
+    status, out, err = run("verify")
+    assert status == 0, out + err
