@@ -96,7 +96,7 @@ class Animation:
         return self.encode("apng")
 
 
-_OPTIONS: dict[str, dict[str, bool]] = {"gif": {"optimize": False}, "webp": {"lossless": True}, "apng": {}}
+_OPTIONS: dict[str, dict[str, bool]] = {"gif": {"optimize": True}, "webp": {"lossless": True}, "apng": {}}
 
 
 def input_gradient_animation(
