@@ -150,7 +150,8 @@ def _story(told: Story, entries: list[Index]) -> Story:
         panels=(
             replace(full, number="1", title="dL/dO, zeros inserted, padded", outlined=frozenset()),
             replace(
-                kernel, number="2", title="W, rotated by 180°", lines=kernel.lines[1:], corners={}, outlined=frozenset(),
+                kernel, number="2", title="W, rotated by 180°", lines=kernel.lines[1:], corners={},
+                outlined=frozenset(),
             ),
             replace(
                 result, number="3", title=result.lines[-1] if len(told.panels) > 6 else "dL/dX",
