@@ -55,6 +55,8 @@ def visualize(
 
     Prints the paths of the files. Exit status: 0 if they were written, 2 for a wrong option, config or target.
     """
+    import warnings
+
     from convcheck import memory
     from convcheck.choosing import choose
     from convcheck.errors import UsageError
@@ -69,6 +71,8 @@ def visualize(
     if not terminal:
         _require_format(format)
         require_writable_folder(output_dir)
+    # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
+    warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
     for one, selection in chosen:
         wrong = _errors(one, suite, target)
         if terminal:

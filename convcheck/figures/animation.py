@@ -96,7 +96,7 @@ class Animation:
         return self.encode("apng")
 
 
-_OPTIONS: dict[str, dict[str, bool]] = {"gif": {"optimize": False}, "webp": {"lossless": True}, "apng": {}}
+_OPTIONS: dict[str, dict[str, bool]] = {"gif": {"optimize": True}, "webp": {"lossless": True}, "apng": {}}
 
 
 def input_gradient_animation(
@@ -149,7 +149,10 @@ def _story(told: Story, entries: list[Index]) -> Story:
         intro=("Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",),
         panels=(
             replace(full, number="1", title="dL/dO, zeros inserted, padded", outlined=frozenset()),
-            replace(kernel, number="2", title="W, rotated by 180°", lines=kernel.lines[1:], corners={}),
+            replace(
+                kernel, number="2", title="W, rotated by 180°", lines=kernel.lines[1:], corners={},
+                outlined=frozenset(),
+            ),
             replace(
                 result, number="3", title=result.lines[-1] if len(told.panels) > 6 else "dL/dX",
                 texts=dict.fromkeys(entries, ""), values=np.zeros_like(result.values), outlined=frozenset(),

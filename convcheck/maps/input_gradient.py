@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -12,8 +12,8 @@ from convcheck.formulations.dilate_flip import correlate, dilated_gradient, full
 from convcheck.layer import Layer
 from convcheck.maps import sizes
 from convcheck.maps.common import at, axis_names, corners, no_kinds, scale_of, sum_text
-from convcheck.maps.panel import Index, Panel, Story
-from convcheck.maps.window import LIMIT, Selection, Window, cut, full_kinds, most_read, window_of
+from convcheck.maps.panel import Index, Kind, Panel, Story
+from convcheck.maps.window import LIMIT, Selection, Window, cut, full_kinds, leading, most_read, window_of
 
 __all__ = ["InputGradient", "story"]
 
@@ -79,7 +79,7 @@ class InputGradient:
         return [
             (float(self.full[cell]), float(self.rotated[tap]))
             for cell, tap in self.window_of_entry(entry)
-            if kinds[cell] == 0
+            if kinds[cell] == Kind.VALUE
         ]
 
 
@@ -97,7 +97,11 @@ def story(layer: Layer, weight: Array, grad_output: Array, chosen: Selection, li
     """
     arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, limit)
     entry = most_read(layer, window)
-    panels = [*_gradient_panels(arrays, window, entry), *_kernel_panels(arrays), *_result_panels(arrays, window, entry)]
+    panels = [
+        *_gradient_panels(arrays, window, entry),
+        *_kernel_panels(arrays, entry),
+        *_result_panels(arrays, window, entry),
+    ]
     return Story(
         name="input-gradient",
         title="The input gradient dL/dX: insert zeros, pad, turn the kernel, slide",
@@ -146,34 +150,48 @@ def _gradient_panels(arrays: InputGradient, window: Window, entry: Index) -> lis
     ]
 
 
-def _kernel_panels(arrays: InputGradient) -> list[Panel]:
-    layer, chosen = arrays.layer, arrays.selection
-    shape = layer.kernel
-    scale, letters = scale_of(arrays.kernel), corners(shape)
-    turned = {tuple(k - 1 - a for k, a in zip(shape, place, strict=True)): letter for place, letter in letters.items()}
-    names, origin = axis_names(layer), (0,) * len(shape)
-    shown = tuple(range(min(k, 14)) for k in shape)
-    size = f"{sizes.times(shape)}, from channel {chosen.channel} to filter {chosen.filter}"
-    spread = (
-        [f"when sliding, its taps are {sizes.times(layer.dilation)} apart (dilation)"]
-        if max(layer.dilation) > 1
-        else []
-    )
+def _kernel_panels(arrays: InputGradient, entry: Index) -> list[Panel]:
+    """The kernel before and after the turn; outlined are the taps that meet a value for the entry."""
+    layer, chosen, shape = arrays.layer, arrays.selection, arrays.layer.kernel
+    letters = corners(shape)
+    kinds = full_kinds(layer, padded=True)
+    meeting = frozenset(tap for cell, tap in arrays.window_of_entry(entry) if kinds[cell] == Kind.VALUE)
+    lines = [_turn_words(layer)]
+    if max(layer.dilation) > 1:
+        lines.append(f"when sliding, its taps are {sizes.times(layer.dilation)} apart (dilation)")
 
     def panel(number: str, title: str, lines: list[str], values: Array, marks: dict[Index, str]) -> Panel:
-        part = cut(values, shown)
+        part = cut(values, leading(values.shape))
         return Panel(
-            number, title, tuple(lines), part, no_kinds(part), names, origin, values.shape, scale, corners=marks
+            number=number,
+            title=title,
+            lines=tuple(lines),
+            values=part,
+            kinds=no_kinds(part),
+            names=axis_names(layer),
+            start=(0,) * part.ndim,
+            shape=values.shape,
+            scale=scale_of(values),
+            corners=marks,
         )
 
-    turn = "rotated by 180°" if sum(k > 1 for k in shape) != 1 else "turned end for end"
-    corner_words = (
-        ["a single tap: nothing to turn"] if not any(k > 1 for k in shape) else ["follow the lettered corners"]
-    )
+    size = f"{sizes.times(shape)}, from channel {chosen.channel} to filter {chosen.filter}"
+    turn = "turned end for end" if len(shape) == 1 else "rotated by 180°"
+    turned = {_opposite(place, shape): letter for place, letter in letters.items()}
+    after = panel("4b", f"W {turn}, as it goes backward", lines, arrays.rotated, turned)
     return [
         panel("4a", "W: the kernel as it goes forward", [size], arrays.kernel, letters),
-        panel("4b", f"W {turn}, as it goes backward", [*corner_words, *spread], arrays.rotated, turned),
+        replace(after, outlined=meeting),
     ]
+
+
+def _turn_words(layer: Layer) -> str:
+    return "follow the lettered corners" if max(layer.kernel) > 1 else "a single tap: nothing to turn"
+
+
+def _opposite(tap: Index, kernel: Index) -> Index:
+    """Where a tap is once the kernel is rotated."""
+    return tuple(k - 1 - a for k, a in zip(kernel, tap, strict=True))
 
 
 def _result_panels(arrays: InputGradient, window: Window, entry: Index) -> list[Panel]:
