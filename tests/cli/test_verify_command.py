@@ -83,7 +83,7 @@ def test_every_option_reaches_the_verification(run, called):
     run(
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
-        "--device", "cuda", "--timeout", "2.5",
+        "--device", "cuda", "--timeout", "2.5", "--strict",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -98,6 +98,8 @@ def test_every_option_reaches_the_verification(run, called):
         "timeout": 2.5,
         "seed": 3,
         "complete": True,
+        "blind_spots": True,
+        "strict": True,
     }
 
 
@@ -105,6 +107,7 @@ def test_without_options(run, called, tmp_path):
     assert run("verify")[0] == 0
     called.pop("progress")
     assert called.pop("subject") == ["textbook"]
+    assert called.pop("blind_spots")
     assert not any(called.values())
     (tmp_path / "convcheck.yaml").write_text(SMALL)
     run("verify")

@@ -67,27 +67,32 @@ def test_right_code_passes(target):
     assert len(results) == 3 * (1 + 3 * 2)
 
 
-BOTH = [("input", "central"), ("input", "exact")]
-INPUT = {key: [] for key in BOTH}
-WEIGHT = {("weight", "central"): [], ("weight", "exact"): []}
-BIAS = {("bias", "central"): [], ("bias", "exact"): []}
+def named(name, *gradients):
+    """Both checks of these gradients fail, and the mistake is named."""
+    return {(gradient, check): [name] for gradient in gradients for check in ("central", "exact")}
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        (course("conv_forward_naive", "backward_overwrites"), INPUT),
-        (course("conv_forward_naive", "backward_flips"), INPUT),
-        (course("conv_forward_naive", "backward_of_last_sample"), WEIGHT),
+        (course("conv_forward_naive", "backward_overwrites"), named("overlap-overwritten", "input")),
+        (course("conv_forward_naive", "backward_flips"), named("kernel-not-flipped", "input")),
+        (course("conv_forward_naive", "backward_of_last_sample"), named("last-sample-only", "weight")),
         ("im2col_layer.py:AddsUp", {("weight", "exact"): ["stale-accumulation"]}),
-        ("im2col_layer.py:Averages", WEIGHT),
+        ("im2col_layer.py:Averages", named("batch-averaged", "weight")),
         ("im2col_layer.py:PadsInPlace", {("output", "forward"): ["inputs-modified"]}),
-        ("im2col_layer.py:Random", INPUT | {("input", "exact"): ["nondeterministic"]}),
-        ("im2col_layer.py:Forgets", BIAS),
-        pytest.param("torch_function.py:NotFlipped", INPUT, marks=needs("torch")),
-        pytest.param("torch_function.py:WrongModule", INPUT, marks=needs("torch")),
-        pytest.param("torch_function.py:NoBiasGradient", BIAS, marks=needs("torch")),
-        pytest.param("torch_function.py:IgnoresUpstream", INPUT | WEIGHT | BIAS, marks=needs("torch")),
+        ("im2col_layer.py:Random", {("input", "central"): [], ("input", "exact"): ["nondeterministic"]}),
+        ("im2col_layer.py:Forgets", {("bias", "central"): [], ("bias", "exact"): []}),
+        pytest.param("torch_function.py:NotFlipped", named("kernel-not-flipped", "input"), marks=needs("torch")),
+        pytest.param("torch_function.py:WrongModule", named("kernel-not-flipped", "input"), marks=needs("torch")),
+        pytest.param(
+            "torch_function.py:NoBiasGradient", {("bias", "central"): [], ("bias", "exact"): []}, marks=needs("torch")
+        ),
+        pytest.param(
+            "torch_function.py:IgnoresUpstream",
+            named("grad-output-ignored", "input", "weight", "bias"),
+            marks=needs("torch"),
+        ),
         pytest.param(
             "torch_function.py:ScalesInPlace", {("input", "exact"): ["inputs-modified"]}, marks=needs("torch")
         ),
@@ -232,7 +237,7 @@ class TestJax:
         target = "{call: jax_conv.py:wrong, layout: NHWC, weight_layout: HWIO}"
         status, results = verify(target, "-k", "simple", suite="jax.yaml")
         del results["simple", "bias", "exact"]
-        assert (status, wrong(results)) == (1, WEIGHT)
+        assert (status, wrong(results)) == (1, named("weight-gradient-flipped", "weight"))
 
     def test_the_wrong_layout_is_caught(self):
         target = "{call: jax_conv.py:conv, layout: NHWC, weight_layout: HWOI}"
