@@ -78,9 +78,9 @@ def _inferred(model: Any, path: Path) -> Any:
     onnx = _onnx()
     try:
         if model.functions:
-            import onnx.inliner
+            from onnx.inliner import inline_local_functions
 
-            model = onnx.inliner.inline_local_functions(model)
+            model = inline_local_functions(model)
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:
         raise UsageError(f"{path}: its shapes cannot be inferred ({_first_line(error)})") from error
