@@ -217,6 +217,8 @@ class Report:
         Looked for only where `power` is.
     strict : bool
         Whether a blind spot is a failure.
+    unchecked : tuple of str
+        Names of the layers that were not checked, because the run was interrupted or stopped at the first failure.
     """
 
     layers: tuple[LayerReport, ...]
@@ -229,12 +231,14 @@ class Report:
     power: Power | None = None
     blind_spots: tuple[BlindSpot, ...] = ()
     strict: bool = False
+    unchecked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """True if there is a layer and every layer passed, and, where that is strict, there is no blind spot."""
+        """True if there is a layer, every layer was checked and passed, and, where that is strict, nothing is blind."""
         blind = self.strict and bool(self.blind_spots)
-        return bool(self.layers) and all(layer.passed for layer in self.layers) and not blind
+        complete = bool(self.layers) and not self.unchecked
+        return complete and all(layer.passed for layer in self.layers) and not blind
 
     def __str__(self) -> str:
         from convcheck.render.table import render
@@ -249,7 +253,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither.
 
-        ``power`` and ``blind_spots`` are there where they were asked for.
+        ``power`` and ``blind_spots`` are there where they were asked for, ``unchecked`` where some layers were not.
         """
         envelope: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
@@ -262,6 +266,8 @@ class Report:
         if self.power is not None:
             envelope["power"] = vars(self.power)
             envelope["blind_spots"] = [vars(spot) | {"forms": list(spot.forms)} for spot in self.blind_spots]
+        if self.unchecked:
+            envelope["unchecked"] = list(self.unchecked)
         return envelope
 
 

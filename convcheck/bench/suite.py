@@ -22,8 +22,9 @@ from convcheck.config import Suite
 from convcheck.formulations import FASTEST, FORMULATIONS
 from convcheck.layer import Layer
 from convcheck.operands import real_operands
+from convcheck.running import Progress
 from convcheck.targets import Implementation, builtin, resolve
-from convcheck.verification import Progress, verify
+from convcheck.verification import verify
 
 __all__ = ["bench"]
 

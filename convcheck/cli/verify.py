@@ -81,6 +81,9 @@ def verify(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop a target that takes longer than this for a layer.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", help="Check so many layers side by side, in processes.")
+    ] = 1,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A stored JSON report: fail only on what is worse than in it."),
@@ -113,17 +116,23 @@ def verify(
     from convcheck.cli.progress import Progress
     from convcheck.suites import default_source
     from convcheck.targets.isolation import output_to_stderr
+    from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
 
     earlier = None if baseline is None else load(baseline)
     places = choose_destinations(output_format, output or [])
     # What the code under test prints must not end up inside the report.
-    with output_to_stderr(), Progress() as progress:
-        report = run(
-            configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
-            exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True, strict=strict,
-            device=device, timeout=timeout, progress=progress,
-        )  # fmt: skip
+    try:
+        with output_to_stderr(), Progress() as progress:
+            report = run(
+                configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
+                exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
+                strict=strict, device=device, timeout=timeout, jobs=jobs, progress=progress,
+            )  # fmt: skip
+    except Interrupted as interruption:
+        # What was found until now may have taken long: it is not thrown away.
+        places.write(interruption.report)
+        raise
     places.write(report)
     passed = report.passed
     if earlier is not None:

@@ -226,6 +226,8 @@ def _print_totals(console: Console, totals: Totals, report: Report) -> None:
         outcome = "no layer was verified"
     elif totals.passed:
         outcome = f"{counted(totals.layers, 'layer')} of {visible(report.config)}"
+    elif totals.layers == totals.layers_passed and report.unchecked:
+        outcome = f"{counted(totals.layers, 'layer')} of {visible(report.config)} passed; the run was interrupted"
     elif totals.layers == totals.layers_passed:
         spots = counted(len({spot.name for spot in report.blind_spots}), "mistake")
         outcome = f"{counted(totals.layers, 'layer')} of {visible(report.config)} passed, but cannot show {spots}"
@@ -247,6 +249,11 @@ def _power(power: Power) -> str:
 def _total_lines(totals: Totals, report: Report) -> list[tuple[str, str]]:
     statuses = ", ".join(f"{number:,} {status}" for status, number in totals.gradients.items())
     lines = [("gradients", statuses or "none")]
+    if report.unchecked:
+        names = [visible(name) for name in report.unchecked[:_NAMED_LAYERS]]
+        more = len(report.unchecked) - len(names)
+        named = ", ".join(names) + (f" and {counted(more, 'more layer')}" if more else "")
+        lines.append(("not checked", f"{counted(len(report.unchecked), 'layer')}: {named}"))
     compared = []
     if totals.compared_exactly:
         compared.append(f"{counted(totals.compared_exactly, 'entry', 'entries')} exactly")
