@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convcheck.cli import completion
+
 if TYPE_CHECKING:
     from convcheck.bench.report import BenchReport
 
@@ -24,7 +26,11 @@ def _known_format(name: str) -> str:
 def bench(
     config: Annotated[
         str | None,
-        typer.Argument(metavar="[CONFIG]", help="A config file, or the name of a suite; by default as for verify."),
+        typer.Argument(
+            metavar="[CONFIG]",
+            autocompletion=completion.configs,
+            help="A config file, or the name of a suite; by default as for verify.",
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Code to time too: module:name or path/to/file.py:name.")

@@ -1,4 +1,4 @@
-"""What a shell offers behind ``convcheck verify``: suites and files, layers, checks, formats, formulations.
+"""What a shell offers behind a command: suites and files, layers, checks, formats, formulations, mistakes.
 
 The shell runs convcheck for every press of Tab, so a mistake here must give nothing rather than an error.
 """
@@ -9,7 +9,7 @@ import glob
 
 import typer
 
-__all__ = ["checks", "configs", "formats", "formulations", "layers"]
+__all__ = ["checks", "configs", "formats", "formulations", "layers", "mistakes"]
 
 
 def configs(incomplete: str) -> list[str]:
@@ -32,7 +32,8 @@ def layers(ctx: typer.Context, incomplete: str) -> list[str]:
     # A line that ends in an option without its value is not parsed: its words are then all arguments. What is no config
     # among them cannot be loaded.
     words = [word for word in ctx.args if not word.startswith("-")]
-    for source in ctx.params.get("configs") or words or [default_source()]:
+    given = ctx.params.get("configs") or [ctx.params.get("config")]
+    for source in [source for source in given if source] or words or [default_source()]:
         try:
             names += [layer.name for layer in load(source).layers]
         except ConvcheckError:
@@ -59,3 +60,10 @@ def formulations(incomplete: str) -> list[str]:
     from convcheck.formulations import FORMULATIONS
 
     return [name for name in FORMULATIONS if name.startswith(incomplete)]
+
+
+def mistakes(incomplete: str) -> list[str]:
+    """Return the names of the known mistakes."""
+    from convcheck.mistakes import MISTAKES
+
+    return [mistake.name for mistake in MISTAKES if mistake.name.startswith(incomplete)]

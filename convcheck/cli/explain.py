@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli import completion
+
 __all__ = ["explain"]
 
 
@@ -14,11 +16,15 @@ def explain(
         str | None,
         typer.Argument(
             metavar="[CONFIG]",
+            autocompletion=completion.configs,
             help="A config file, or the name of a suite that ships with convcheck; without one, convcheck.yaml in the "
             "current folder, or else a worked example with stride 2.",
         ),
     ] = None,
-    layer: Annotated[str | None, typer.Option(metavar="NAME", help="The layer; needed if there are several.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", autocompletion=completion.layers, help="The layer; needed if there are several."),
+    ] = None,
     entry: Annotated[
         str | None,
         typer.Option(metavar="ENTRY", help="Such as 'input[0,1,2,2]'; also weight[...], bias[...], output[...]."),

@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli import completion
+
 __all__ = ["mistakes"]
 
 
 def mistakes(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A mistake to explain, by name or code; without it, all.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            autocompletion=completion.mistakes,
+            help="A mistake to explain, by name or code; without it, all.",
+        ),
     ] = None,
 ) -> None:
     """List the known mistakes, or explain one with a small example."""

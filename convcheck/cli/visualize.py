@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convcheck.cli import completion
+
 if TYPE_CHECKING:
     from convcheck.config import Suite
     from convcheck.layer import Layer
@@ -24,12 +26,16 @@ def visualize(
         str | None,
         typer.Argument(
             metavar="[CONFIG]",
+            autocompletion=completion.configs,
             help="A config file, or the name of a suite that ships with convcheck; without one, convcheck.yaml in the "
             "current folder, or else a worked example with stride 2.",
         ),
     ] = None,
     layer: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Draw this layer; by default all. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.layers, help="Draw this layer; by default all. Repeatable."
+        ),
     ] = None,
     output_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Write into this folder; it is made if it is not there.")

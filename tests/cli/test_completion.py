@@ -46,6 +46,10 @@ def folder(tmp_path):
         ("verify --formulation unf", ["unfold"]),
         ("verify --output-format ju", ["junit"]),
         ("sch", ["schema"]),
+        ("explain small.yaml --layer t", ["two"]),
+        ("visualize res", ["resnet50"]),
+        ("bench vgg", ["vgg16"]),
+        ("mistakes kernel-not", ["kernel-not-flipped"]),
         ("init --form ca", ["cache"]),
     ],
 )

@@ -158,7 +158,6 @@ CALLS = {"object": call_object, "cache": call_cache, "torch": call_torch}
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "object"])
 def test_every_form_verifies(run, tmp_path, form):
-    pytest.importorskip("convcheck.targets.choice", reason="only the object protocol is there yet")
     if form == "torch":
         pytest.importorskip("torch")
     run("init", "--form", form)

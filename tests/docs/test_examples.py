@@ -125,11 +125,12 @@ def test_a_wrong_example_would_be_noticed(tmp_path, text, message):
         Page(tmp_path).run(block)
 
 
-def test_the_page_of_the_config_is_generated_from_the_schema():
+def test_the_generated_pages_are_up_to_date():
     namespace = {"__file__": str(ROOT / "docs" / "generate.py"), "__name__": "generate"}
     exec(compile((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"), "generate.py", "exec"), namespace)
-    text = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
-    assert namespace["config_page"](text) == text, "python docs/generate.py"
+    for name, updated in namespace["PAGES"].items():
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert updated(text) == text, "python docs/generate.py"
 
 
 def test_every_page_is_in_the_navigation():
