@@ -197,7 +197,8 @@ class TestBudget:
         recorder = Recorder()
         verify(LAYER, progress=recorder)
         assert recorder.done == recorder.total > 0
-        assert recorder.name == "conv1"
+        foreseen = sum(step.evaluations for step in planning.plan(LAYER, planning.DEFAULT_CHECKS, 1e9))
+        assert recorder.name == f"conv1 · {foreseen} evaluations"
 
 
 class TestNothingPassesUnchecked:

@@ -131,7 +131,8 @@ def verify(
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.
-        places.write(interruption.report)
+        if interruption.report.layers:
+            places.write(interruption.report)
         raise
     places.write(report)
     passed = report.passed

@@ -34,8 +34,9 @@ def render(report: BenchReport, *, width: int, color: bool = False) -> str:
     """
     out = StringIO()
     console = Console(
-        file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False
-    )
+        file=out, width=width, force_terminal=color, force_jupyter=False, legacy_windows=False, no_color=not color,
+        color_system="standard" if color else None, markup=False, emoji=False, highlight=False,
+    )  # fmt: skip
     rates = ", ".join(f"{rate / 1e9:.0f} billion in {dtype}" for dtype, rate in report.matrix_rates.items())
     console.print(Text(_HEAD.format(reference=report.reference, rates=rates)), soft_wrap=False)
     for layer in report.layers:

@@ -83,7 +83,7 @@ def test_every_option_reaches_the_verification(run, called):
     run(
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
-        "--device", "cuda", "--timeout", "2.5", "--strict",
+        "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -96,6 +96,7 @@ def test_every_option_reaches_the_verification(run, called):
         "max_error": 1e-6,
         "device": "cuda",
         "timeout": 2.5,
+        "jobs": 2,
         "seed": 3,
         "complete": True,
         "blind_spots": True,
@@ -107,7 +108,7 @@ def test_without_options(run, called, tmp_path):
     assert run("verify")[0] == 0
     called.pop("progress")
     assert called.pop("subject") == ["textbook"]
-    assert called.pop("blind_spots")
+    assert (called.pop("blind_spots"), called.pop("jobs")) == (True, 1)
     assert not any(called.values())
     (tmp_path / "convcheck.yaml").write_text(SMALL)
     run("verify")
@@ -317,6 +318,30 @@ def test_ctrl_c_ends_quietly(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_keeps_what_was_found(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import sys, time\nfrom convcheck import backward, forward\n"
+        "class Slow:\n"
+        "    def forward(self, x, weight, bias, layer):\n"
+        "        if layer.name == 'second':\n            print('ready', flush=True)\n            time.sleep(60)\n"
+        "        self.saved = layer, x, weight\n        return forward(layer, x, weight, bias)\n"
+        "    def backward(self, grad_output):\n        return backward(*self.saved, grad_output)\n"
+    )
+    (tmp_path / "two.yaml").write_text(
+        "target: slow.py:Slow\ndefaults: {channels: 2, filters: 3, kernel: 2}\nlayers:\n- name: first\n- name: second\n"
+    )
+    process = command("verify", "two.yaml", "--output", "report.json", cwd=tmp_path)
+    assert process.stderr.readline() == b"ready\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out == b""
+    assert err.endswith(b"interrupted\n")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["passed"], report["unchecked"]) == (False, ["second"])
 
 
 def test_an_output_that_knows_few_characters_is_no_error():
