@@ -95,7 +95,7 @@ REQUIRED = ("channels", "filters", "kernel")
 #: Keys of the gate.
 GATE_KEYS: Mapping[str, dict[str, Any]] = {
     "max_error": {
-        "description": "Largest allowed relative error of a gradient, in addition to the derived bound.",
+        "description": "Largest allowed relative error of a gradient, in place of the derived bound.",
         "type": "number",
         "exclusiveMinimum": 0,
         "maximum": sys.float_info.max,
@@ -200,7 +200,7 @@ TARGET_KEYS: Mapping[str, dict[str, Any]] = {
 FILE_KEYS: Mapping[str, dict[str, Any]] = {
     "version": {"description": "Version of the file's format.", "type": "integer", "const": VERSION},
     "defaults": {"description": "Values for every layer that does not give its own.", "type": "object"},
-    "gate": {"description": "When a verification fails, beyond the derived bounds.", "type": "object"},
+    "gate": {"description": "When a gradient fails; without it, the derived bounds decide.", "type": "object"},
     "target": {
         "description": "What to check: module:name, path/to/file.py:name (relative to this file), or a mapping. "
         "Left out: the built-in formulations.",

@@ -6,6 +6,7 @@ is a package without which the rest of the page is left out.
 """
 
 import doctest
+import html
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from convcheck import config
+from convcheck.mistakes import MISTAKES
 from tests.shell import ROOT, shell
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -126,12 +128,27 @@ def test_a_wrong_example_would_be_noticed(tmp_path, text, message):
         Page(tmp_path).run(block)
 
 
-def test_the_generated_pages_are_up_to_date():
+def generator():
     namespace = {"__file__": str(ROOT / "docs" / "generate.py"), "__name__": "generate"}
     exec(compile((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"), "generate.py", "exec"), namespace)
-    for name, updated in namespace["PAGES"].items():
-        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-        assert updated(text) == text, "python docs/generate.py"
+    return namespace
+
+
+@pytest.mark.parametrize("name", ["config.md", "mistakes.md"])
+def test_what_is_generated_from_the_code_is_in_step_with_it(name):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert generator()["PAGES"][name](text) == text, "python docs/generate.py"
+
+
+def test_every_generated_page_is_tested():
+    assert set(generator()["PAGES"]) == {"config.md", "mistakes.md"}
+
+
+def test_the_catalogue_says_everything_of_every_mistake():
+    page = html.unescape((ROOT / "docs" / "mistakes.md").read_text(encoding="utf-8").replace("\\", ""))
+    for known in MISTAKES:
+        for words in (known.code, f"### {known.name}", known.title, known.explanation, known.why, known.fix):
+            assert words in page, known.name
 
 
 def test_every_page_is_in_the_navigation():
