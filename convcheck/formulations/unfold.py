@@ -4,9 +4,9 @@
     dL/dW~   = dL/dO X~^T
     dL/dX    = fold(W~^T dL/dO)   overlapping windows add up, padding is cropped away
 
-X~ repeats every input sample up to k times. Where that copy is what costs, on large images, the same products are
-taken tap by tap instead, and nothing is copied: with stride 1, what a tap sees of the flattened padded input is one
-contiguous run.
+With stride 1, what a tap sees of the flattened padded input is one contiguous run. On images that are much larger than
+their padding, X~ is therefore copied run by run instead of window by window, with a few columns in vain where a run
+crosses the padding, and in blocks that stay in the caches.
 """
 
 from __future__ import annotations
@@ -21,19 +21,14 @@ from convcheck.layer import Layer
 
 __all__ = ["backward", "fold", "forward", "unfold"]
 
-#: Tap by tap pays where an image has this many times more outputs than a tap has filters, since the kernel is
-#: rearranged then, and where a tap has enough channels to make a product worthwhile.
-_LARGE_IMAGE = 4
-_MANY_CHANNELS = 32
-
-#: Entries of one block of rows and columns: 1 MiB of float64, so that sums over taps stay in the second-level cache.
-_BLOCK_ENTRIES = 2**17
+#: Entries of a block of columns: 16 MiB of float64, so that what is copied is still in the caches when it is multiplied.
+_BLOCK_ENTRIES = 2**21
 
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
     """O = W~ X~ + b."""
-    if _by_tap(layer):
-        output = _forward_by_tap(layer, x, weight)
+    if _in_runs(layer):
+        output = _forward_in_runs(layer, x, weight)
     else:
         output = (_weight_matrix(layer, weight) @ unfold(layer, x)).reshape(len(x), layer.filters, *layer.output)
     if bias is not None:
@@ -45,8 +40,8 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
     """dL/dX = fold(W~^T dL/dO), dL/dW~ = dL/dO X~^T, dL/db = row sums of dL/dO."""
     rows = grad_output.reshape(len(x), layer.groups, layer.filters_per_group, -1)
     grad_bias = rows.sum(axis=(0, 3)).reshape(-1) if layer.bias else None
-    if _by_tap(layer):
-        return Gradients(*_backward_by_tap(layer, x, weight, grad_output), grad_bias)
+    if _in_runs(layer):
+        return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)
     grad_columns = _weight_matrix(layer, weight).swapaxes(1, 2) @ rows
     grad_weight = rows @ unfold(layer, x).swapaxes(2, 3)
     grad_weight = grad_weight[0] if len(x) == 1 else grad_weight.sum(axis=0)
@@ -90,83 +85,69 @@ def fold(layer: Layer, columns: Array) -> Array:
     return _crop(layer, padded)
 
 
-def _forward_by_tap(layer: Layer, x: Array, weight: Array) -> Array:
-    """Sum of W[tap] X[shifted by tap], one matrix product per tap and block of columns."""
-    seen, taps = _flat_channels(layer, _pad(layer, x)), _weight_by_tap(layer, weight)
+def _forward_in_runs(layer: Layer, x: Array, weight: Array) -> Array:
+    seen = _flat_channels(layer, _pad(layer, x))
     output = np.empty((layer.groups, layer.filters_per_group, seen.shape[-1]), x.dtype)
     for block in _blocks(layer, seen.shape[-1]):
-        total = output[..., block]
-        for index, (tap, shift) in enumerate(zip(taps, _shifts(layer), strict=True)):
-            part = seen[..., block.start + shift : block.stop + shift]
-            if index:
-                total += tap @ part
-            else:
-                np.matmul(tap, part, out=total)
+        np.matmul(_weight_matrix(layer, weight), _columns(layer, seen, block), out=output[..., block])
     padded = output.reshape(layer.filters, len(x), *(axis.padded_size for axis in layer.axes))
     inside = padded[at_sites(slice(axis.output_size) for axis in layer.axes)]
     return np.ascontiguousarray(inside.swapaxes(0, 1))
 
 
-def _backward_by_tap(layer: Layer, x: Array, weight: Array, grad_output: Array) -> tuple[Array, Array]:
-    """dL/dX and dL/dW, tap by tap, with dL/dO set into the padded input's rows so that shifts are alike."""
+def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array) -> tuple[Array, Array]:
+    """dL/dX and dL/dW, with dL/dO set into rows as long as the padded input's, so that runs are alike."""
     sizes = tuple(axis.padded_size for axis in layer.axes)
     spread = np.zeros((len(x), layer.filters, *sizes), grad_output.dtype)
     spread[at_sites(slice(axis.output_size) for axis in layer.axes)] = grad_output
     given, seen = _flat_channels(layer, spread), _flat_channels(layer, _pad(layer, x))
-    taps = _weight_by_tap(layer, weight).swapaxes(2, 3)
-    shifts = list(_shifts(layer))
-    length = seen.shape[-1] - shifts[-1]
-    grad_taps = np.empty((len(shifts), layer.groups, layer.filters_per_group, layer.channels_per_group), x.dtype)
-    for grad_tap, shift in zip(grad_taps, shifts, strict=True):
-        np.matmul(given[..., :length], seen[..., shift : shift + length].swapaxes(1, 2), out=grad_tap)
-    grad_seen = np.zeros_like(seen)
+    grad_seen, grad_weight = np.zeros_like(seen), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
     for block in _blocks(layer, seen.shape[-1]):
-        for tap, shift in zip(taps, shifts, strict=True):
-            grad_seen[..., block.start + shift : block.stop + shift] += tap @ given[..., block]
+        rows = given[..., block]
+        grad_weight = grad_weight + rows @ _columns(layer, seen, block).swapaxes(1, 2)
+        grad_columns = _weight_matrix(layer, weight).swapaxes(1, 2) @ rows
+        by_tap = grad_columns.reshape(layer.groups, layer.channels_per_group, prod(layer.kernel), -1)
+        for tap, run in enumerate(_runs(layer, block)):
+            grad_seen[..., run] += by_tap[:, :, tap]
     grad_padded = grad_seen.reshape(layer.channels, len(x), *sizes).swapaxes(0, 1)
-    grad_weight = np.ascontiguousarray(np.moveaxis(grad_taps, 0, 3)).reshape(layer.weight_shape)
-    return _crop(layer, grad_padded), grad_weight
+    return _crop(layer, grad_padded), grad_weight.reshape(layer.weight_shape)
 
 
-def _by_tap(layer: Layer) -> bool:
-    """Whether products per tap beat one unfolded product; see the head of this module."""
-    taps, outputs = prod(layer.kernel), prod(layer.output)
+def _columns(layer: Layer, seen: Array, block: slice) -> Array:
+    """Some columns of X~, shape (groups, C/groups * prod(kernel), columns), from the flattened padded input."""
+    columns = np.empty((*seen.shape[:2], prod(layer.kernel), block.stop - block.start), seen.dtype)
+    for tap, run in enumerate(_runs(layer, block)):
+        columns[:, :, tap] = seen[..., run]
+    return columns.reshape(layer.groups, -1, columns.shape[-1])
+
+
+def _in_runs(layer: Layer) -> bool:
+    """Whether X~ is copied run by run; see the head of this module."""
     padded = prod(axis.padded_size for axis in layer.axes)
-    return (
-        taps > 1
-        and all(axis.stride == 1 for axis in layer.axes)
-        and layer.channels_per_group >= _MANY_CHANNELS
-        and outputs >= _LARGE_IMAGE * layer.filters_per_group
-        # The runs of a tap also cross the padding: not too many products may be in vain.
-        and 4 * padded <= 5 * outputs
-    )
+    few_in_vain = 4 * padded <= 5 * prod(layer.output)
+    return few_in_vain and prod(layer.kernel) > 1 and all(axis.stride == 1 for axis in layer.axes)
 
 
 def _blocks(layer: Layer, length: int) -> Iterator[slice]:
-    """Runs of flattened positions, as long as a cache holds, of which every tap's shift stays inside."""
-    *_, longest = _shifts(layer)
-    step = max(512, _BLOCK_ENTRIES // max(layer.channels_per_group, layer.filters_per_group))
-    for start in range(0, length - longest, step):
-        yield slice(start, min(start + step, length - longest))
+    """Blocks of columns, of which every tap's run stays inside the flattened padded input."""
+    last = length - max(run.start for run in _runs(layer, slice(0, 0)))
+    step = max(512, _BLOCK_ENTRIES // (layer.channels * prod(layer.kernel)))
+    for start in range(0, last, step):
+        yield slice(start, min(start + step, last))
 
 
-def _shifts(layer: Layer) -> Iterator[int]:
-    """Distance from an output to what each tap reads, in the flattened padded input."""
+def _runs(layer: Layer, block: slice) -> Iterator[slice]:
+    """What each tap sees of the flattened padded input, for a block of columns."""
     sizes = [axis.padded_size for axis in layer.axes]
     for tap in np.ndindex(*layer.kernel):
         offset = [a * axis.dilation for a, axis in zip(tap, layer.axes, strict=True)]
-        yield int(np.ravel_multi_index(offset, sizes))
+        shift = int(np.ravel_multi_index(offset, sizes))
+        yield slice(block.start + shift, block.stop + shift)
 
 
 def _flat_channels(layer: Layer, array: Array) -> Array:
     """Array (N, C, *sites) as (groups, C/groups, N * sites): one row per channel."""
     return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(layer.groups, array.shape[1] // layer.groups, -1)
-
-
-def _weight_by_tap(layer: Layer, weight: Array) -> Array:
-    """W as (prod(kernel), groups, F/groups, C/groups)."""
-    by_group = weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, -1)
-    return np.ascontiguousarray(np.moveaxis(by_group, 3, 0))
 
 
 def _pointwise(layer: Layer) -> bool:

@@ -1,10 +1,10 @@
 from convcheck.bench.timing import Timing, time_in_turn
 
 
-def test_contenders_take_turns_and_the_first_round_is_not_counted():
+def test_contenders_take_turns_and_warm_up_before_each():
     calls = []
     timings = time_in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
-    assert calls == ["a", "b"] * 4
+    assert calls == ["a", "b"] + ["a", "a", "b", "b"] * 3
     assert {name: len(timing.seconds) for name, timing in timings.items()} == {"a": 3, "b": 3}
 
 
