@@ -21,7 +21,7 @@ from convcheck.layer import Layer
 
 __all__ = ["backward", "fold", "forward", "unfold"]
 
-#: Entries of a block of columns: 16 MiB of float64, so that what is copied is still in the caches when it is multiplied.
+#: Entries of a block of columns: 16 MiB of float64, still in the caches when they are multiplied.
 _BLOCK_ENTRIES = 2**21
 
 
@@ -42,9 +42,12 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
     grad_bias = rows.sum(axis=(0, 3)).reshape(-1) if layer.bias else None
     if _in_runs(layer):
         return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)
-    grad_columns = _weight_matrix(layer, weight).swapaxes(1, 2) @ rows
-    grad_weight = rows @ unfold(layer, x).swapaxes(2, 3)
+    columns = unfold(layer, x)
+    grad_weight = rows @ columns.swapaxes(2, 3)
     grad_weight = grad_weight[0] if len(x) == 1 else grad_weight.sum(axis=0)
+    # The columns are used up, so their memory, still in the caches, takes the gradient's; unless it is the input's.
+    memory = None if _pointwise(layer) else columns
+    grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=memory)
     return Gradients(fold(layer, grad_columns), grad_weight.reshape(layer.weight_shape), grad_bias)
 
 
@@ -78,10 +81,17 @@ def fold(layer: Layer, columns: Array) -> Array:
     """
     if _pointwise(layer):
         return columns.reshape(len(columns), layer.channels, *layer.input)
-    columns = columns.reshape(len(columns), layer.channels, *layer.kernel, *layer.output)
-    padded = np.zeros((*columns.shape[:2], *(axis.padded_size for axis in layer.axes)), columns.dtype)
-    for tap in np.ndindex(*layer.kernel):
-        padded[at_sites(_tap_slices(layer, tap))] += columns[(slice(None), slice(None), *tap)]
+    by_tap = np.moveaxis(columns.reshape(len(columns), layer.channels, prod(layer.kernel), *layer.output), 2, 0)
+    padded = np.zeros((*by_tap.shape[1:3], *(axis.padded_size for axis in layer.axes)), columns.dtype)
+    for phase, taps in _taps_by_phase(layer).items():
+        # Taps of one phase meet the same samples, every s-th: added up side by side, then set apart once.
+        apart: Array = padded[
+            at_sites(slice(start, None, axis.stride) for start, axis in zip(phase, layer.axes, strict=True))
+        ]
+        total = np.zeros(apart.shape, apart.dtype)
+        for tap in taps:
+            total[at_sites(_tap_steps(layer, tap))] += by_tap[np.ravel_multi_index(tap, layer.kernel)]
+        apart[...] = total
     return _crop(layer, padded)
 
 
@@ -103,9 +113,10 @@ def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array)
     given, seen = _flat_channels(layer, spread), _flat_channels(layer, _pad(layer, x))
     grad_seen, grad_weight = np.zeros_like(seen), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
     for block in _blocks(layer, seen.shape[-1]):
-        rows = given[..., block]
-        grad_weight = grad_weight + rows @ _columns(layer, seen, block).swapaxes(1, 2)
-        grad_columns = _weight_matrix(layer, weight).swapaxes(1, 2) @ rows
+        rows, columns = given[..., block], _columns(layer, seen, block)
+        grad_weight = grad_weight + rows @ columns.swapaxes(1, 2)
+        # As in `backward`, the memory is used again.
+        grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=columns)
         by_tap = grad_columns.reshape(layer.groups, layer.channels_per_group, prod(layer.kernel), -1)
         for tap, run in enumerate(_runs(layer, block)):
             grad_seen[..., run] += by_tap[:, :, tap]
@@ -169,6 +180,22 @@ def _crop(layer: Layer, padded: Array) -> Array:
 
 def _tap_slices(layer: Layer, tap: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(axis.tap_slice(a) for axis, a in zip(layer.axes, tap, strict=True))
+
+
+def _taps_by_phase(layer: Layer) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
+    """Taps by the place that they read between two windows: a*d % s per axis."""
+    phases: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for tap in np.ndindex(*layer.kernel):
+        phase = tuple(a * axis.dilation % axis.stride for a, axis in zip(tap, layer.axes, strict=True))
+        phases.setdefault(phase, []).append(tap)
+    return phases
+
+
+def _tap_steps(layer: Layer, tap: tuple[int, ...]) -> Iterator[slice]:
+    """Per axis, what a tap reads among the samples of its phase, one per output."""
+    for a, axis in zip(tap, layer.axes, strict=True):
+        first = a * axis.dilation // axis.stride
+        yield slice(first, first + axis.output_size)
 
 
 def _weight_matrix(layer: Layer, weight: Array) -> Array:
