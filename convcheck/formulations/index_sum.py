@@ -65,7 +65,7 @@ def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
     readers_per_axis = [[outputs_reading(layer, axis, p) for p in range(size)] for axis, size in enumerate(layer.input)]
     for p in np.ndindex(*layer.input):
         for pairs in product(*(readers_per_axis[axis][p_axis] for axis, p_axis in enumerate(p))):
-            i, a = (tuple(pair[part] for pair in pairs) for part in (0, 1))
+            i, a = zip(*pairs, strict=True)
             gradient[p] += at_tap[a].swapaxes(-1, -2) @ at_output[i]
     return np.ascontiguousarray(_sites_last(gradient, (layer.channels, batch)).swapaxes(0, 1))
 
@@ -83,17 +83,17 @@ def outputs_reading(layer: Layer, axis: int, p: int) -> list[tuple[int, int]]:
 
 
 def _terms(layer: Layer) -> Iterator[tuple[Index, Index, Index]]:
-    """Output i, tap a and input sample p = i*s + a*d - before, wherever p is in range."""
-    for i in np.ndindex(*_output_size(layer)):
-        for a in np.ndindex(*layer.kernel):
-            p = tuple(
-                i_axis * s + a_axis * d - before
-                for i_axis, a_axis, s, d, (before, _) in zip(
-                    i, a, layer.stride, layer.dilation, layer.padding, strict=True
-                )
-            )
-            if all(0 <= p_axis < size for p_axis, size in zip(p, layer.input, strict=True)):
-                yield i, a, p
+    """Output i, tap a and input sample p = i*s + a*d - before, wherever p is in range on every axis."""
+    sizes = zip(
+        _output_size(layer), layer.input, layer.kernel, layer.stride, layer.dilation, layer.padding, strict=True
+    )
+    per_axis = [
+        [(i, a, i * s + a * d - before) for i in range(m) for a in range(k) if 0 <= i * s + a * d - before < n]
+        for m, n, k, s, d, (before, _) in sizes
+    ]
+    for triples in product(*per_axis):
+        i, a, p = zip(*triples, strict=True)
+        yield i, a, p
 
 
 def _output_size(layer: Layer) -> tuple[int, ...]:
