@@ -59,12 +59,13 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
     finite = np.isfinite(error)
     if not finite.all():
         place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
-        wrong = ~finite | (error > allowed)
+        wrong = ~finite | ~(error <= allowed)
         return Comparison(np.inf, np.inf, _at(allowed, place), Worst(place, left[place], right[place]), wrong)
     scale = max(float(np.abs(left).max(initial=0)), float(np.abs(right).max(initial=0)))
     if max_error is not None:
         allowed = max_error * scale
-    wrong = error > allowed
+    # Not `error > allowed`: that NaN allows nothing must not let everything pass.
+    wrong = ~(error <= allowed)
     badness = error
     if wrong.any():
         with np.errstate(over="ignore"):

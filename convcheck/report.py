@@ -91,6 +91,8 @@ class GradientResult:
     diagnosis : tuple of Diagnosis
     message : str or None
         Where the wrong entries lie, or why the check was skipped, is inconclusive or ended in an error.
+    waived : bool
+        Whether it was skipped because the target is said not to give this gradient at all.
     """
 
     implementation: str
@@ -108,6 +110,7 @@ class GradientResult:
     worst: Worst | None = None
     diagnosis: tuple[Diagnosis, ...] = ()
     message: str | None = None
+    waived: bool = False
 
     @property
     def passed(self) -> bool:
@@ -143,10 +146,12 @@ class LayerReport:
     def passed(self) -> bool:
         """True if no result is bad and something was really checked: being skipped is no pass.
 
-        Where gradients were to be checked, the forward pass alone does not count.
+        Every gradient must have passed some check; where there are any, the forward pass alone does not count.
         """
-        gradients = [r for r in self.results if r.gradient != "output"] or self.results
-        return any(r.passed for r in gradients) and all(r.acceptable for r in self.results)
+        results = [r for r in self.results if r.gradient != "output"] or self.results
+        passed = {(r.implementation, r.gradient) for r in results if r.passed}
+        needed = {(r.implementation, r.gradient) for r in results if not r.waived}
+        return bool(passed) and needed <= passed and all(r.acceptable for r in self.results)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def verify(
         Compare every entry, however long it takes.
     blind_spots : bool, default False
         Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
-        mistakes it could not have shown. Not done where only some layers or checks were asked for.
+        mistakes it could not have shown. Not done where only some checks were asked for.
     strict : bool, default False
         Look for blind spots in any case, and fail if there is one.
     device : str, optional
@@ -159,15 +159,17 @@ def verify(
     if names and target is not None:
         raise UsageError("--formulation chooses among the built-in formulations; leave it out to check a target")
     _check_numbers(max_error, seed, timeout, jobs)
-    subjects = [subject] if isinstance(subject, (Layer, Suite, str, os.PathLike)) else subject
+    subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     suites = [_suite(item) for item in subjects]
+    for suite in suites:
+        _check_numbers(suite.max_error, seed, timeout, jobs)
     demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error)
     reports: list[LayerReport] = []
     interrupted = False
     with kept_state():
         asked = Subjects(target, Path.cwd(), device, timeout, names)
         work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, seed)], select, suites)
-        memory.require((_where(job), job.layer) for job in work)
+        memory.require([(_where(job), job.layer) for job in work], at_once=jobs)
         try:
             with closing(_results([job.task for job in work], progress or _Silent(), jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
@@ -189,7 +191,8 @@ def verify(
     )
     if interrupted:
         raise Interrupted(report)
-    partial = select is not None or checks is not None
+    # A choice of layers is a suite of its own where code is checked on it; a choice of checks is no whole check.
+    partial = checks is not None or (select is not None and report.target is None)
     own = report.target is not None or any(suite.path is not None and not shipped(suite.path) for suite in suites)
     return assessed(report) if strict or (blind_spots and own and not partial) else report
 
@@ -249,7 +252,9 @@ def _suite(subject: Subject) -> Suite:
         return subject
     if isinstance(subject, Layer):
         return Suite(name=subject.name, layers=(subject,), lines=(None,))
-    return load(subject)
+    if isinstance(subject, (str, os.PathLike)):
+        return load(subject)
+    raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
 
 
 def _jobs(suite: Suite, asked: Subjects, demand: Demand, seed: int | None) -> list[_Job]:

@@ -70,7 +70,6 @@ def test_what_failed_and_passes_now_is_better(compared):
         ({"mismatches": 1}, "better", "wrong entries 54 before, 1 now, but still wrong"),
         ({"max_rel_error": 0.25, "mismatches": 55}, "worse", "wrong entries 54 before, 55 now"),
         ({"max_rel_error": 0.5 * (1 + 1e-6)}, "known", "failed as before"),
-        ({"status": "skipped"}, "known", "failed before, skipped now"),
         ({"status": "inconclusive"}, "worse", "failed before, inconclusive now"),
         ({"status": "error"}, "worse", "failed before, error now"),
     ],
@@ -79,6 +78,13 @@ def test_what_fails_before_and_now(compared, change, kind, text):
     found = compared((WRONG, OTHER), (replace(WRONG, **change), OTHER))
     assert texts(getattr(found, kind)) == [("input, exact, my_layers.py:MyConv", text)]
     assert found.passed == (kind != "worse")
+
+
+def test_what_failed_before_and_is_skipped_now_leaves_its_gradient_unchecked(compared):
+    found = compared((WRONG, OTHER), (replace(WRONG, status="skipped"), OTHER))
+    assert texts(found.known) == [("input, exact, my_layers.py:MyConv", "failed before, skipped now")]
+    assert texts(found.worse) == [("", "no gradient was checked")]
+    assert not found.passed
 
 
 def test_infinite_errors_are_alike(compared):

@@ -112,7 +112,11 @@ class TestWhenItIsSaid:
 
     def test_not_where_only_a_part_was_asked_for(self):
         assert verify(PLAIN, target=Right, blind_spots=True, checks=["exact"]).power is None
-        assert verify(PLAIN, target=Right, blind_spots=True, select="layer").power is None
+        assert verify("textbook", blind_spots=True, select="T3").power is None
+
+    def test_of_the_layers_that_a_target_was_tried_on(self):
+        report = verify("textbook", target=Right, blind_spots=True, select='"T3-stride-2"')
+        assert "last-sample-only" in {spot.name for spot in report.blind_spots}
 
     def test_not_where_something_failed(self):
         report = verify(PLAIN, target=wrong("input", lambda array: -array), strict=True)

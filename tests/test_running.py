@@ -66,8 +66,8 @@ def test_a_target_that_cannot_be_sent_is_refused():
 
 def test_a_process_that_ends_abruptly_is_an_error(tmp_path):
     (tmp_path / "deadly.py").write_text(
-        "import os\nfrom tests.targets_for_tests import Right\n"
-        "class MyConv(Right):\n    def forward(self, *args):\n        os._exit(3)\n"
+        "import os, signal\nfrom tests.targets_for_tests import Right\n"
+        "class MyConv(Right):\n    def forward(self, *args):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     with pytest.raises(TargetError, match="ended abruptly while it checked layer first or one beside it"):
         verify(SUITE, target=f"{tmp_path}/deadly.py:MyConv", jobs=2)

@@ -384,3 +384,133 @@ def test_a_layer_of_each_real_network_passes(suite):
 )
 def test_the_report_knows_the_options_that_run_it_again(arguments, options):
     assert verify(LAYER, **arguments).options == options
+
+
+class TestNoLoophole:
+    """Ways in which a wrong gradient could slip through, each found by trying."""
+
+    BIG = Layer(128, 128, 3, padding=1, input=(28, 28))
+
+    def test_a_passing_bias_does_not_carry_gradients_that_nothing_checked(self, monkeypatch):
+        monkeypatch.setattr("convcheck.verification.WORK_BUDGET", 10 * LAYER.multiply_adds)
+        monkeypatch.setattr("convcheck.checks.layer._TARGET_RATE", 0)
+        mapping = {"call": "tests.targets_for_tests:Right", "exact": False}
+        report = verify(LAYER, target=mapping)
+        assert {r.status for r in results(report, gradient="input")} == {"skipped"}
+        assert {r.status for r in results(report, gradient="bias", check="central")} == {"passed"}
+        assert not report.passed
+
+    def test_a_bound_as_wide_as_the_gradient_says_nothing(self):
+        layer = Layer(4, 32, 7, padding=3, input=(64, 64), batch=1, dtype="float32")
+        mapping = {"call": "tests.targets_for_tests:Unflipped", "exact": False}
+        report = verify(layer, target=mapping, complete=True, checks=["central"])
+        (central,) = results(report, gradient="input", check="central")
+        assert central.status in ("skipped", "failed")
+        assert not report.passed
+
+    def test_sums_so_long_that_no_bound_holds_are_no_pass(self):
+        layer = Layer(1, 1, 1, input=(4096, 4097), batch=1, dtype="float32")
+        report = verify(layer, target=wrong("weight", np.zeros_like))
+        (central,) = results(report, gradient="weight", check="central")
+        assert central.status == "skipped"
+        assert central.message == (
+            "rounding in float32 can be as large as the gradient itself, so real data say nothing"
+        )
+        assert not report.passed
+
+    def test_a_gate_that_is_no_number_is_refused_from_a_suite_too(self):
+        with pytest.raises(UsageError, match="--max-error nan is not allowed"):
+            verify(Suite(name="s", layers=(LAYER,), lines=(None,), max_error=float("nan")))
+
+    def test_a_gate_is_about_entries_also_where_only_sums_are_compared(self):
+        def one_entry(array):
+            array.flat[0] += 1e-5 * np.abs(array).max()
+            return array
+
+        target = wrong("input", one_entry)
+        assert not verify(self.BIG, target=target, checks=["projected"], max_error=1e-6).passed
+        assert verify(self.BIG, target=target, checks=["projected"], max_error=1e-4).passed
+
+    def test_a_forward_pass_that_is_right_on_integers_only_is_caught(self):
+        class WrongOnReals(Right):
+            def forward(self, x, weight, bias, layer):
+                output = super().forward(x, weight, bias, layer)
+                return output if (x == np.rint(x)).all() else output + 1000
+
+        (output,) = results(verify(LAYER, target=WrongOnReals), gradient="output")
+        assert output.status == "failed"
+        assert output.message == "on real data, not on integers: everywhere"
+
+    def test_another_forward_pass_is_no_pass_even_where_it_was_not_asked_about(self):
+        assert not verify(LAYER, target=TrueConvolution, checks=["exact"]).passed
+
+    def test_ending_the_process_is_a_result(self):
+        class Ends(Right):
+            def backward(self, grad_output):
+                import os
+
+                os._exit(0)
+
+        report = verify(LAYER, target=Ends)
+        assert not report.passed
+        assert any(r.status == "error" for r in results(report))
+
+    def test_leaving_in_the_second_backward_pass_is_a_result(self):
+        class Leaves(Right):
+            calls = 0
+
+            def backward(self, grad_output):
+                self.calls += 1
+                if self.calls > 1:
+                    raise SystemExit(0)
+                return super().backward(grad_output)
+
+        assert not verify(LAYER, target=Leaves).passed
+
+    def test_a_second_result_of_another_kind_does_not_end_the_run(self):
+        class Strings(Right):
+            calls = 0
+
+            def backward(self, grad_output):
+                right = super().backward(grad_output)
+                self.calls += 1
+                return right if self.calls == 1 else (right.input.astype(str), *right[1:])
+
+        report = verify([LAYER, Layer(1, 2, 2)], target=Strings)
+        assert len(report.layers) == 2
+        assert not report.passed
+
+
+class TestNoFalseAlarm:
+    def test_buffers_that_are_used_again(self):
+        kept = {}
+
+        class Workspace(Right):
+            def keep(self, name, value):
+                buffer = kept.setdefault((name, value.shape), np.empty_like(value))
+                buffer[...] = value
+                return buffer
+
+            def forward(self, x, weight, bias, layer):
+                return self.keep("output", super().forward(x, weight, bias, layer))
+
+            def backward(self, grad_output):
+                return tuple(map(self.keep, "iwb", super().backward(grad_output)))
+
+        assert verify(LAYER, target=Workspace).passed
+
+    def test_code_that_knows_its_sizes(self):
+        class Strict(Right):
+            def forward(self, x, weight, bias, layer):
+                assert x.shape == layer.input_shape
+                assert weight.shape == layer.weight_shape
+                assert x.shape[0] == LAYER.batch
+                assert len(weight) == LAYER.filters
+                return super().forward(x, weight, bias, layer)
+
+        assert verify(LAYER, target=Strict).passed
+
+
+def test_what_is_no_subject_is_refused():
+    with pytest.raises(UsageError, match="3 cannot be verified; expected a Layer, a Suite, a path"):
+        verify(3)

@@ -78,7 +78,8 @@ class Case:
     def start(self) -> Array:
         """The source's output on integer data, where all differences start."""
         at = self.operands
-        return np.asarray(self.source.forward(self.layer, at.x, at.weight, at.bias))
+        # A copy: a target may return the same buffer from every call.
+        return np.array(self.source.forward(self.layer, at.x, at.weight, at.bias))
 
     @cached_property
     def follows_definition(self) -> bool:
@@ -90,8 +91,17 @@ class Case:
     @cached_property
     def forward_allowance(self) -> Array | float:
         """How far two right forward passes may be apart: nothing on integers."""
-        if self.exact_data:
-            return 0.0
+        return 0.0 if self.exact_data else self.real_output_allowance
+
+    @cached_property
+    def real_output(self) -> Array:
+        """The output on real data, in float64."""
+        at = self.reals.map(lambda array: array.astype(np.float64))
+        return formulation(FASTEST).forward(self.layer, at.x, at.weight, at.bias)
+
+    @cached_property
+    def real_output_allowance(self) -> Array:
+        """How far two right forward passes may be apart on real data."""
         if not self.source.exact:
             return self._transformed[0]
         return rounding.allowed_output_error(self.layer, self.reals, formulation(FASTEST).forward)

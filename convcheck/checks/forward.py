@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from convcheck.checks.case import Case
 from convcheck.checks.outcome import Outcome
 from convcheck.checks.results import compared, faulty
@@ -10,7 +12,22 @@ from convcheck.report import GradientResult
 __all__ = ["check"]
 
 
-def check(case: Case, outcome: Outcome) -> GradientResult:
-    """Compare every entry of the output with the definition's, exactly where the data are integers."""
-    fault = faulty(case, outcome, "output", "forward")
-    return fault or compared(case, outcome, "output", "forward", case.definition, case.forward_allowance, 0)
+def check(case: Case, outcome: Outcome, on_reals: Outcome) -> GradientResult:
+    """Compare every entry of the output with the definition's, exactly where the data are integers.
+
+    Parameters
+    ----------
+    case : Case
+    outcome : Outcome
+        On the data of the forward check.
+    on_reals : Outcome
+        On real data, where the same must hold within the rounding bound; ``outcome`` itself where that was not run.
+    """
+    fault = faulty(case, outcome, "output", "forward") or faulty(case, on_reals, "output", "forward")
+    if fault:
+        return fault
+    result = compared(case, outcome, "output", "forward", case.definition, case.forward_allowance, 0)
+    if not result.passed or on_reals is outcome:
+        return result
+    real = compared(case, on_reals, "output", "forward", case.real_output, case.real_output_allowance, 0)
+    return result if real.passed else replace(real, message=f"on real data, not on integers: {real.message}")

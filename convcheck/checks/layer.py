@@ -92,7 +92,7 @@ def _check_target(
     results = _check_implementation(without, target, demand)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
-        results.append(skipped(case, target.name, "bias", results[-1].check, reason))
+        results.append(skipped(case, target.name, "bias", results[-1].check, reason, waived=True))
     return results
 
 
@@ -100,7 +100,6 @@ def _check_implementation(case: Case, implementation: Implementation, demand: De
     outcome = Outcome.of(implementation, case.layer, case.operands, twice=not implementation.builtin)
     if outcome.refusal:
         return refused(case, implementation.name, demand.checks, outcome.refusal)
-    results = [forward.check(case, outcome)] if "forward" in demand.checks else []
     cost = case.layer.multiply_adds
     if not implementation.builtin:
         cost = max(cost, int(_forward_seconds(case, outcome) * _TARGET_RATE))
@@ -108,6 +107,11 @@ def _check_implementation(case: Case, implementation: Implementation, demand: De
     steps = plan(case.layer, demand.checks, affordable)
     needs_reals = any(step.check == "central" and not step.skipped for step in steps)
     on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
+    if on_reals.refusal:
+        return refused(case, implementation.name, demand.checks, on_reals.refusal)
+    output = forward.check(case, outcome, on_reals)
+    # Gradients of another function are no pass, even where the forward pass was not asked for.
+    results = [output] if "forward" in demand.checks or not output.passed else []
     for step in steps:
         results.append(_run(step, case, outcome, on_reals, affordable))
     results = attributed(results, case, implementation)
@@ -130,7 +134,7 @@ def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable
     name = outcome.implementation.name
     absent = outcome.implementation.absent.get(step.gradient)
     if step.skipped or absent:
-        return skipped(case, name, step.gradient, step.check, absent or step.note)
+        return skipped(case, name, step.gradient, step.check, absent or step.note, waived=bool(absent))
     if step.check != "central" and not case.source.exact:
         return skipped(case, name, step.gradient, step.check, _INEXACT)
     if "output" in outcome.faults and step.gradient not in outcome.faults:

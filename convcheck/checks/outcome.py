@@ -13,7 +13,7 @@ from convcheck.arrays import Array
 from convcheck.errors import ConvcheckError
 from convcheck.layer import Layer
 from convcheck.operands import Operands
-from convcheck.targets.implementation import Implementation, Pass
+from convcheck.targets.implementation import Implementation, Pass, TargetContractError
 from convcheck.targets.loading import user_traceback
 
 __all__ = ["Fault", "Outcome", "explained", "shape_of"]
@@ -131,13 +131,17 @@ class _Trial:
         """Run the backward pass again; where that is not possible, after another forward pass on the same object."""
         try:
             gradients = done.backward()
+        except TargetContractError as error:
+            return Fault("error", str(error))
         except Exception:
             try:
                 gradients = done.repeat()
             except Exception as error:
                 return Fault("error", explained(error))
         pairs = zip(("input", "weight", "bias"), gradients, strict=True)
-        return {name: np.asarray(value) for name, value in pairs if name in self.arrays and value is not None}
+        seconds = {name: _copy(value) for name, value in pairs if name in self.arrays and value is not None}
+        faults = [fault for name, value in seconds.items() if (fault := _fault(name, value, self.layer))]
+        return Fault("failed", f"the second backward pass differs in kind: {faults[0]}") if faults else seconds
 
     def accept(self, name: str, value: Any) -> None:
         fault = _fault(name, value, self.layer)

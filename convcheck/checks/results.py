@@ -27,9 +27,12 @@ def faulty(case: Case, outcome: Outcome, gradient: str, check: str) -> GradientR
     return GradientResult(name, gradient, check, fault.status, entries, mismatches=mismatches, message=fault.message)
 
 
-def skipped(case: Case, name: str, gradient: str, check: str, reason: str | None) -> GradientResult:
+def skipped(
+    case: Case, name: str, gradient: str, check: str, reason: str | None, *, waived: bool = False
+) -> GradientResult:
     """Return the result of a check that did not run."""
-    return GradientResult(name, gradient, check, "skipped", prod(shape_of(gradient, case.layer)), message=reason)
+    entries = prod(shape_of(gradient, case.layer))
+    return GradientResult(name, gradient, check, "skipped", entries, message=reason, waived=waived)
 
 
 def refused(case: Case, name: str, checks: Collection[str], reason: str) -> list[GradientResult]:

@@ -131,7 +131,7 @@ def verify(
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.
-        if interruption.report.layers:
+        if interruption.report.layers or output:
             places.write(interruption.report)
         raise
     places.write(report)
@@ -140,6 +140,6 @@ def verify(
         from convcheck.render.changes import render_changes
 
         comparison = earlier.compare(report)
-        passed = comparison.passed
+        passed = comparison.passed and not report.unchecked and not (report.strict and report.blind_spots)
         typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)
     raise typer.Exit(0 if passed else 1)

@@ -10,7 +10,7 @@ total is read off digit by digit in base B.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convcheck.arrays import Array
 from convcheck.layer import Layer
-from convcheck.numeric.directions import Directions, Forward, direction_count
+from convcheck.numeric.directions import Directions, Forward, Step, direction_count
 from convcheck.operands import EXACT_LIMIT, integer_magnitude
 
 __all__ = ["STEP", "NumericGradient", "Packing", "central_gradient", "exact_gradient", "packing_for"]
@@ -144,12 +144,18 @@ def central_gradient(
     gradient = directions.empty_gradient()
     pairs = [[[(direction, STEP)], [(direction, -STEP)]] for direction in range(directions.count)]
     for merged in _chunks(pairs, 2 * directions.entries if merge else None):
-        outputs = directions.evaluate(forward, [step for pair in merged for step in pair])
+        steps = [step for pair in merged for step in pair]
+        outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
         for index, ((forth, _), *_) in enumerate(pair[0] for pair in merged):
             change = outputs[2 * index].astype(np.float64) - outputs[2 * index + 1]
             directions.book(gradient, forth, change * grad_output / (2 * STEP))
         advance(2 * len(merged))
     return NumericGradient(directions.finish(gradient), 2 * len(pairs))
+
+
+def _one_by_one(forward: Forward, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:
+    """Evaluate in calls of their own, as code needs that knows its batch and its filters."""
+    return np.concatenate([np.array(directions.evaluate(forward, [steps])) for steps in evaluations])
 
 
 def _digits(total: NDArray[np.float64], radix: int, count: int) -> Iterator[NDArray[np.float64]]:

@@ -221,7 +221,7 @@ class BiasDirections(Directions):
         operands = self.operands
         assert operands.bias is not None
         moved = [operands.bias + operands.bias.dtype.type(sum(amount for _, amount in steps)) for steps in evaluations]
-        return np.stack([forward(self.layer, operands.x, operands.weight, bias) for bias in moved])
+        return np.stack([np.array(forward(self.layer, operands.x, operands.weight, bias)) for bias in moved])
 
     def empty_gradient(self) -> NDArray[np.float64]:
         """Zeros of shape (F,)."""
@@ -261,7 +261,7 @@ class EntryDirections(Directions):
             for entry, amount in steps:
                 moved.flat[entry] += amount
             operands = replace(self.operands, **{self._operand: moved})
-            outputs.append(forward(self.layer, operands.x, operands.weight, operands.bias))
+            outputs.append(np.array(forward(self.layer, operands.x, operands.weight, operands.bias)))
         return np.stack(outputs)
 
     def empty_gradient(self) -> NDArray[np.float64]:

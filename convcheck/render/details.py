@@ -13,10 +13,13 @@ def failure_lines(layer: LayerReport, result: GradientResult) -> list[tuple[str,
     lines = [("config", where)] if (where := place(layer)) else []
     if result.worst is not None:
         lines.append(("worst", worst_entry(result)))
-    error, relative, allowed = map(exact, (result.max_abs_error, result.max_rel_error, result.allowed_error))
-    lines += [("error", f"{error} (relative {relative}), allowed {allowed}"), ("differ", difference(result))]
+    compared = result.entries_checked or result.check == "projected"
+    if compared:
+        error, relative, allowed = map(exact, (result.max_abs_error, result.max_rel_error, result.allowed_error))
+        lines += [("error", f"{error} (relative {relative}), allowed {allowed}"), ("differ", difference(result))]
     if result.message:
-        lines.append(("where", result.message))
+        # What has a wrong shape or type is not compared, so there is no place.
+        lines.append(("where" if compared else "reason", result.message))
     for diagnosis in result.diagnosis:
         lines += [("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix)]
     return lines

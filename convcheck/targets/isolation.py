@@ -1,7 +1,6 @@
 """Keeping what the code under test does to the process away from the report: prints, settings, exits and hangs.
 
-Not within reach of one process: code that ends it (``os._exit``, a crash), and a hang inside a compiled function that
-never returns to Python.
+Not within reach of one process: a crash, and a hang inside a compiled function that never returns to Python.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -140,9 +139,19 @@ def kept_settings() -> Iterator[None]:
     folder = _folder()
     errors = np.geterr()
     stdout, stderr = sys.stdout, sys.stderr
+    end, process = os._exit, os.getpid()
+
+    def refuse_to_end(status: int) -> NoReturn:
+        if os.getpid() != process:
+            # A child process that the target has forked ends like this, and may.
+            end(status)
+        raise SystemExit(status)
+
+    os._exit = refuse_to_end
     try:
         yield
     finally:
+        os._exit = end
         sys.stdout, sys.stderr = stdout, stderr
         np.seterr(**errors)
         if folder is not None and _folder() != folder:
@@ -212,6 +221,8 @@ def _descriptor_to_stderr() -> Iterator[None]:
         os.dup2(err, out)
         yield
     finally:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.__stdout__.flush()  # type: ignore[union-attr]
         # What compiled code has printed may still wait in the C library's buffer.
         with suppress(OSError, AttributeError, TypeError):
             ctypes.CDLL(None).fflush(None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
 import importlib
 import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -21,6 +23,10 @@ __all__ = ["load", "user_traceback"]
 _FRAMEWORKS = {"torch", "jax", "jaxlib"}
 
 _PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent) + os.sep
+
+
+#: Modules that targets brought along, by the folder of the target.
+_BROUGHT: dict[Path, set[str]] = {}
 
 
 def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None) -> Any:
@@ -45,9 +51,11 @@ def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None)
     if place.endswith(".py"):
         path = folder / place
         files = {} if files is None else files
-        module = files[path] = files.get(path) or _import_file(target, path)
+        with _own_modules(path.resolve().parent):
+            module = files[path] = files.get(path) or _import_file(target, path)
     else:
-        module = _import_module(target, place, folder)
+        with _own_modules(folder.resolve()):
+            module = _import_module(target, place, folder)
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -74,7 +82,14 @@ def _is_framework(filename: str) -> bool:
 
 
 def _is_internal(filename: str) -> bool:
-    return filename.startswith((_PACKAGE_FOLDER, "<frozen importlib")) or "importlib" in Path(filename).parts
+    path = Path(filename)
+    return (
+        filename.startswith((_PACKAGE_FOLDER, "<frozen importlib"))
+        or "importlib" in path.parts
+        # Between convcheck's own frames stand those of cached properties and context managers.
+        or path == Path(functools.__file__)
+        or path == Path(contextlib.__file__)
+    )
 
 
 def _import_file(target: str, path: Path) -> ModuleType:
@@ -113,8 +128,28 @@ def _import_module(target: str, name: str, folder: Path) -> ModuleType:
 
 
 def _look_first_in(folder: Path) -> None:
-    if str(folder) not in sys.path:
+    if sys.path[:1] != [str(folder)]:
         sys.path.insert(0, str(folder))
+
+
+@contextlib.contextmanager
+def _own_modules(folder: Path) -> Iterator[None]:
+    """Forget what targets of other folders brought along: a module of the same name would be taken for this one's."""
+    for other in [other for other in _BROUGHT if other != folder]:
+        for name in _BROUGHT.pop(other):
+            sys.modules.pop(name, None)
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        _BROUGHT.setdefault(folder, set()).update(
+            name for name in set(sys.modules) - before if _lies_in(sys.modules[name], folder)
+        )
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(folder) and "site-packages" not in Path(file).parts
 
 
 def _install(error: BaseException) -> str:

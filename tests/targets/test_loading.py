@@ -103,3 +103,16 @@ def test_what_cannot_be_imported_shows_the_users_own_traceback(tmp_path, source,
     assert lines[-1] == last
     assert "targets/loading.py" not in str(caught.value)
     assert any("broken_target.py" in line for line in lines[1:])
+
+
+@pytest.mark.parametrize("how", ["mylayers_of_two:Conv", "main_of_two.py:Conv"])
+def test_two_configs_with_targets_of_the_same_name_are_checked_with_their_own_code(tmp_path, how):
+    for name, target in (("right", "Right"), ("wrong", "Unflipped")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "mylayers_of_two.py").write_text(f"from tests.targets_for_tests import {target} as Conv")
+        (folder / "main_of_two.py").write_text("from mylayers_of_two import Conv")
+        (folder / "c.yaml").write_text(f"target: {how}\nlayers: [{{channels: 2, filters: 3, kernel: 2}}]\n")
+    for order in (["right", "wrong"], ["wrong", "right"]):
+        report = verify([tmp_path / name / "c.yaml" for name in order])
+        assert [layer.passed for layer in report.layers] == [name == "right" for name in order]
