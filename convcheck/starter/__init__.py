@@ -42,10 +42,12 @@ FORMS = {
         "conv_forward and conv_backward",
         any_padding=False,
     ),
+    "layer": Form("{style: layer, call: my_conv.py:MyConv}", "MyConv.forward and MyConv.backward", any_padding=False),
     "torch": Form(
         "{style: torch, call: my_conv.py:my_conv}", "MyConv.forward and MyConv.backward", "convcheck[torch]",
         any_padding=False,
     ),
+    "jax": Form("{style: jax, call: my_conv.py:my_conv}", "forward and backward", "convcheck[jax]", any_padding=False),
 }  # fmt: skip
 
 #: Where each CI system looks for its jobs, by the names of the option ``--ci``.

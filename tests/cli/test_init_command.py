@@ -122,8 +122,8 @@ def test_every_starter_config_loads(tmp_path, form):
 def test_every_skeleton_is_right(tmp_path, form):
     """By its own calling convention, whatever forms of target there are."""
     write(tmp_path, form)
-    if form == "torch":
-        pytest.importorskip("torch")
+    if form in ("torch", "jax"):
+        pytest.importorskip(form)
     for layer in config.load(tmp_path / "convcheck.yaml").layers:
         random = np.random.default_rng(0)
         shapes = layer.input_shape, layer.weight_shape, layer.bias_shape, layer.output_shape
@@ -153,13 +153,28 @@ def call_torch(module, layer, x, w, b, grad):
     return output.detach().numpy(), [tensor.grad.numpy() for tensor in tensors]
 
 
-CALLS = {"object": call_object, "cache": call_cache, "torch": call_torch}
+def call_layer(module, layer, x, w, b, grad):
+    conv = module.MyConv(layer.channels, layer.filters, layer.kernel, layer.stride, layer.padding[0][0])
+    conv.weight, conv.bias = w, b
+    output = conv.forward(x)
+    return output, (conv.backward(grad), conv.grad_weight, conv.grad_bias)
+
+
+def call_jax(module, layer, x, w, b, grad):
+    import jax
+
+    with jax.enable_x64(True):
+        output, pull = jax.vjp(lambda *operands: module.my_conv(*operands, layer.stride, layer.padding), x, w, b)
+        return output, pull(jax.numpy.asarray(grad))
+
+
+CALLS = {"object": call_object, "cache": call_cache, "layer": call_layer, "torch": call_torch, "jax": call_jax}
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "object"])
 def test_every_form_verifies(run, tmp_path, form):
-    if form == "torch":
-        pytest.importorskip("torch")
+    if form in ("torch", "jax"):
+        pytest.importorskip(form)
     run("init", "--form", form)
     status, out, err = run("verify")
     assert status == 0, out + err
