@@ -11,44 +11,48 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from convcheck.config import Suite, load
-    from convcheck.errors import ConfigError, ConvcheckError, LayerError, TargetError, UsageError
-    from convcheck.layer import Layer
-    from convcheck.passes import backward, forward
-    from convcheck.report import GradientResult, LayerReport, Report
-    from convcheck.verification import verify
+from convcheck.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from convcheck.errors import ConfigError, ConvcheckError, LayerError, TargetError, UsageError
+    from convcheck.explain.pictures import drawing as figures
+    from convcheck.gradients.passes import backward, forward
+    from convcheck.layer.layer import Layer
+    from convcheck.reports.report import Report
+    from convcheck.reports.results import GradientResult, LayerReport
+    from convcheck.suites.config import Suite, load
+    from convcheck.verification import verify
 
 #: Where each public name is defined. They are imported when first used, so that starting the command line stays quick.
 _PUBLIC = {
     "ConfigError": "errors",
     "ConvcheckError": "errors",
-    "GradientResult": "report",
-    "Layer": "layer",
+    "GradientResult": "reports.results",
+    "Layer": "layer.layer",
     "LayerError": "errors",
-    "LayerReport": "report",
-    "Report": "report",
-    "Suite": "config",
+    "LayerReport": "reports.results",
+    "Report": "reports.report",
+    "Suite": "suites.config",
     "TargetError": "errors",
     "UsageError": "errors",
-    "backward": "passes",
-    "forward": "passes",
-    "load": "config",
+    "backward": "gradients.passes",
+    "figures": "explain.pictures.drawing",
+    "forward": "gradients.passes",
+    "load": "suites.config",
     "verify": "verification",
 }
 
 __all__ = [
     "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
-    "TargetError", "UsageError", "__version__", "backward", "forward", "load", "verify",
+    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "load", "verify",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'convcheck' has no attribute {name!r}")
-    return getattr(import_module(f"convcheck.{_PUBLIC[name]}"), name)
+    module = import_module(f"convcheck.{_PUBLIC[name]}")
+    return module if name == "figures" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from convcheck.config import Suite
-    from convcheck.report import Report
+    from convcheck.reports.report import Report
+    from convcheck.suites.config import Suite
 
 __all__ = ["Check", "ConfigFile", "LayerItem"]
 
@@ -65,7 +65,7 @@ def convcheck(request: pytest.FixtureRequest) -> Check:
     def check(subject: Any, /, *, target: Any = None, **options: Any) -> Report:
         __tracebackhide__ = True
         from convcheck.errors import ConvcheckError
-        from convcheck.render.compact import compact_report
+        from convcheck.reports.formats.compact import compact_report
         from convcheck.verification import verify
 
         problem = ""
@@ -125,8 +125,8 @@ class ConfigFile(pytest.File):
         """Read the config; every error of it is shown, without a traceback."""
         from dataclasses import replace
 
-        from convcheck.config import load
         from convcheck.errors import ConvcheckError
+        from convcheck.suites.config import load
 
         try:
             suite = load(self.path)
@@ -158,7 +158,7 @@ class LayerItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the report of what is wrong, or what is wrong with the target, in place of a traceback."""
         from convcheck.errors import ConvcheckError
-        from convcheck.render.compact import compact_report
+        from convcheck.reports.formats.compact import compact_report
 
         if isinstance(excinfo.value, _LayerFailedError):
             return compact_report(excinfo.value.report)

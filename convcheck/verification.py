@@ -12,16 +12,10 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from convcheck import __version__, memory
-from convcheck.blind_spots import assessed
-from convcheck.checks.layer import Demand
+from convcheck.checks import memory
+from convcheck.checks.check_layer import Demand
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
-from convcheck.config import Suite, load
-from convcheck.errors import UsageError
-from convcheck.formulations import FORMULATIONS
-from convcheck.layer import Layer
-from convcheck.report import CHECKS, GradientResult, LayerReport, Report
-from convcheck.running import (
+from convcheck.checks.running import (
     Progress,
     Subjects,
     Task,
@@ -30,9 +24,17 @@ from convcheck.running import (
     run_in_turn,
     run_side_by_side,
 )
-from convcheck.selection import nothing_selected, selector
-from convcheck.suites import shipped
+from convcheck.errors import UsageError
+from convcheck.gradients import FORMULATIONS
+from convcheck.layer.layer import Layer
+from convcheck.mistakes.blind_spots import assessed
+from convcheck.reports.report import Report
+from convcheck.reports.results import CHECKS, GradientResult, LayerReport
+from convcheck.suites.config import Suite, load
+from convcheck.suites.selection import nothing_selected, selector
+from convcheck.suites.shipped import shipped
 from convcheck.targets.isolation import kept_state
+from convcheck.version import __version__
 
 __all__ = ["Interrupted", "Subject", "verify"]
 

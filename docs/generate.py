@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from convcheck.layer.fields import LAYER_KEYS, REQUIRED
 from convcheck.mistakes import MISTAKES, Mistake
-from convcheck.schema import FILE_KEYS, GATE_KEYS, LAYER_KEYS, REQUIRED, TARGET_KEYS
+from convcheck.suites.schema import FILE_KEYS, GATE_KEYS
+from convcheck.targets.spec import TARGET_KEYS
 
 __all__ = ["PAGES", "config_page", "mistakes_page"]
 

@@ -13,10 +13,10 @@ import sys
 import time
 
 from convcheck import Layer, verify
-from convcheck.diagnose import diagnose
 from convcheck.errors import LayerError
+from convcheck.layer.similar import as_yaml
 from convcheck.mistakes import Scene
-from convcheck.small_layers import as_yaml
+from convcheck.mistakes.diagnose import diagnose
 from tests.targets_for_tests import Right
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from convcheck.formulations import FASTEST, formulation
+from convcheck.gradients import FASTEST, formulation
+from convcheck.layer.data import Operands, integer_operands
 from convcheck.mistakes import MISTAKES, Scene
-from convcheck.operands import Operands, integer_operands
 
 #: Mistakes that a single result betrays.
 VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from convcheck.layer import Layer
-from convcheck.report import Diagnosis, GradientResult, LayerReport, Report, Worst
+from convcheck.layer.layer import Layer
+from convcheck.reports.report import Report
+from convcheck.reports.results import Diagnosis, GradientResult, LayerReport, Worst
 
 FORMULATIONS = ("index_sum", "dilate_flip", "unfold")
 TARGET = "my_layers.py:MyConv"

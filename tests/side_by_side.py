@@ -22,9 +22,9 @@ from itertools import chain
 import numpy as np
 
 from convcheck import Layer, verify
-from convcheck.formulations import FASTEST, formulation
+from convcheck.gradients import FASTEST, formulation
+from convcheck.layer.data import Operands, integer_operands, real_operands
 from convcheck.mistakes import Scene
-from convcheck.operands import Operands, integer_operands, real_operands
 from tests.mistaken import VISIBLE, mistaken, scene_of
 
 UNFOLD = formulation(FASTEST)

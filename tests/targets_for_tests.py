@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from convcheck.formulations import FASTEST, formulation
+from convcheck.gradients import FASTEST, formulation
 
 UNFOLD = formulation(FASTEST)
 

@@ -1,6 +1,7 @@
-"""Imports point one way, and heavy libraries are imported only when used."""
+"""Imports point one way, without a circle, and heavy libraries are imported only when used."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -9,19 +10,15 @@ import convcheck
 
 PACKAGE = Path(convcheck.__file__).parent
 
-#: What each part must not know of.
-FORBIDDEN = {
-    "axis.py": ["convcheck"],
-    "layer.py": ["convcheck.formulations", "convcheck.numeric", "convcheck.targets", "convcheck.report"],
-    "formulations": ["convcheck.numeric", "convcheck.targets", "convcheck.report", "convcheck.verification"],
-    "numeric": ["convcheck.formulations", "convcheck.targets", "convcheck.report", "convcheck.verification"],
-    "targets": ["convcheck.verification", "convcheck.render", "convcheck.cli", "convcheck.numeric"],
-    "checks": ["convcheck.verification", "convcheck.render", "convcheck.cli"],
-    "mistakes": ["convcheck.verification", "convcheck.render", "convcheck.cli", "convcheck.targets"],
-    "render": ["convcheck.verification", "convcheck.cli", "convcheck.checks", "convcheck.numeric", "convcheck.targets"],
-    "figures": ["convcheck.verification", "convcheck.cli", "convcheck.targets"],
-    "report.py": ["convcheck.verification", "convcheck.cli", "convcheck.checks", "convcheck.targets"],
-    "verification.py": ["convcheck.cli", "convcheck.render", "convcheck.figures"],
+#: The rooms and loose files, from the ground up: each imports only what stands above it here.
+ROOMS = (
+    "errors", "version", "wording", "layer", "gradients", "reports", "targets", "mistakes", "suites", "checks",
+    "verification", "explain", "bench", "pytest_plugin", "cli", "__init__", "__main__",
+)  # fmt: skip
+
+#: What a room must not know although it stands below: {room: rooms}.
+STRANGERS = {
+    "gradients.numeric": ["gradients.index_sum", "gradients.dilate_flip", "gradients.unfold", "gradients.passes"],
 }
 
 HEAVY = {"torch", "jax", "onnx", "matplotlib"}
@@ -35,7 +32,7 @@ def imports(path, *, at_start=False):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _run_at_import(tree):
@@ -48,29 +45,76 @@ def _run_at_import(tree):
         yield from _run_at_import(node)
 
 
-def files(part):
-    path = PACKAGE / part
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+def modules(package=PACKAGE):
+    """Every file of the package by its dotted name without the package's: "layer.axis", "layer" for its __init__."""
+    named = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return named
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
-def test_imports_point_one_way(part):
-    for path in files(part):
-        for module in imports(path, at_start=True):
-            assert not any(module == f or module.startswith(f + ".") for f in FORBIDDEN[part]), f"{path}: {module}"
+def arrows(named, *, at_start=False):
+    """Pairs (importing, imported) of modules of the package; `TYPE_CHECKING` and lazy imports too, unless at_start."""
+    for name, path in named.items():
+        for module in imports(path, at_start=at_start):
+            package, _, target = module.partition(".")
+            if package == "convcheck":
+                # What is imported is a module, or a name in one.
+                target = target if target in named else target.rpartition(".")[0] or "__init__"
+                if target != name:
+                    yield name, target
 
 
-def test_heavy_libraries_are_not_imported_with_the_package_outside_the_figures():
+def room(module):
+    return module.partition(".")[0]
+
+
+def test_every_room_is_in_the_plan():
+    assert {room(name) for name in modules()} == set(ROOMS)
+
+
+def test_imports_point_one_way():
+    """Also those in functions: an arrow upwards is one, whenever it is followed."""
+    for importer, imported in arrows(modules()):
+        assert ROOMS.index(room(imported)) <= ROOMS.index(room(importer)), f"{importer} imports {imported}"
+
+
+def test_no_file_is_part_of_a_circle():
+    graph = {}
+    for importer, imported in arrows(modules()):
+        graph.setdefault(importer, set()).add(imported)
+    tuple(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("part", STRANGERS)
+def test_some_rooms_do_not_know_each_other(part):
+    for importer, imported in arrows(modules()):
+        if importer.startswith(part):
+            assert imported not in STRANGERS[part], f"{importer} imports {imported}"
+
+
+def test_at_most_nine_rooms_and_eight_loose_files():
+    rooms = [path for path in PACKAGE.iterdir() if path.is_dir() and any(path.glob("*.py"))]
+    assert len(rooms) <= 9
+    assert len(list(PACKAGE.glob("*.py"))) <= 8
+
+
+def test_heavy_libraries_are_not_imported_with_the_package_outside_the_pictures():
     for path in PACKAGE.rglob("*.py"):
-        if "figures" not in path.parts:
+        if "drawing" not in path.parts:
             assert HEAVY.isdisjoint(module.partition(".")[0] for module in imports(path, at_start=True)), path
 
 
 def test_the_tests_above_would_notice(tmp_path):
-    path = tmp_path / "sample.py"
+    (tmp_path / "layer").mkdir()
+    path = tmp_path / "layer" / "axis.py"
     path.write_text("import torch.nn\nfrom convcheck.cli import app\ndef f():\n    import jax\n")
-    assert list(imports(path, at_start=True)) == ["torch.nn", "convcheck.cli"]
+    (tmp_path / "cli.py").write_text("def f():\n    from convcheck.layer import axis\n")
+    assert "torch.nn" in list(imports(path, at_start=True))
+    assert "jax" not in list(imports(path, at_start=True))
     assert "jax" in list(imports(path))
+    assert set(arrows(modules(tmp_path))) == {("layer.axis", "cli"), ("cli", "layer.axis")}
 
 
 def test_nothing_prints_outside_the_command_line():

@@ -3,7 +3,7 @@
 import pytest
 
 from convcheck import Layer
-from convcheck.operands import real_operands
+from convcheck.layer.data import real_operands
 from tests.side_by_side import CHECKERS, LARGE, fitting_forms, report, rows
 
 pytest.importorskip("torch")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 import convcheck
 from convcheck import Layer, Suite, UsageError, verify
 from convcheck.checks import plan as planning
-from convcheck.formulations import FORMULATIONS
+from convcheck.gradients import FORMULATIONS
 from tests.strategies import layers
 from tests.targets_for_tests import (
     Right,
@@ -393,7 +393,7 @@ class TestNoLoophole:
 
     def test_a_passing_bias_does_not_carry_gradients_that_nothing_checked(self, monkeypatch):
         monkeypatch.setattr("convcheck.verification.WORK_BUDGET", 10 * LAYER.multiply_adds)
-        monkeypatch.setattr("convcheck.checks.layer._TARGET_RATE", 0)
+        monkeypatch.setattr("convcheck.checks.check_layer._TARGET_RATE", 0)
         mapping = {"call": "tests.targets_for_tests:Right", "exact": False}
         report = verify(LAYER, target=mapping)
         assert {r.status for r in results(report, gradient="input")} == {"skipped"}

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from convcheck.arrays import Array
-from convcheck.checks import variants
-from convcheck.checks.case import Case
-from convcheck.checks.outcome import Fault, Outcome, explained
-from convcheck.comparison import compare
+from convcheck.checks.comparison import compare
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Fault, Outcome, explained
+from convcheck.layer.arrays import Array
 from convcheck.mistakes import MISTAKES, mistake
-from convcheck.report import Diagnosis, GradientResult
+from convcheck.mistakes import wrong_forward as variants
+from convcheck.reports.results import Diagnosis, GradientResult
 
 __all__ = ["Finding", "with_behaviour"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from convcheck.arrays import Array
-from convcheck.checks.case import Case
-from convcheck.checks.outcome import Outcome
-from convcheck.checks.results import compared, faulty, skipped
-from convcheck.report import GradientResult
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome
+from convcheck.checks.verdict import compared, faulty, skipped
+from convcheck.layer.arrays import Array
+from convcheck.reports.results import GradientResult
 
 __all__ = ["check"]
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from convcheck.checks import projected
-from convcheck.checks.case import Case
-from convcheck.checks.outcome import Outcome
-from convcheck.checks.results import compared, faulty
-from convcheck.numeric.directions import OPERAND_OF
-from convcheck.report import GradientResult
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome
+from convcheck.checks.verdict import compared, faulty
+from convcheck.gradients.numeric.directions import OPERAND_OF
+from convcheck.reports.results import GradientResult
 
 __all__ = ["check"]
 

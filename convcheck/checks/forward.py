@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from convcheck.checks.case import Case
-from convcheck.checks.outcome import Outcome
-from convcheck.checks.results import compared, faulty
-from convcheck.report import GradientResult
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome
+from convcheck.checks.verdict import compared, faulty
+from convcheck.reports.results import GradientResult
 
 __all__ = ["check"]
 

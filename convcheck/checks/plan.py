@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from convcheck.layer import Layer
-from convcheck.numeric.differences import packing_for
-from convcheck.numeric.directions import direction_count
-from convcheck.numeric.projection import draw_size
-from convcheck.operands import integer_magnitude
+from convcheck.gradients.numeric.differences import packing_for
+from convcheck.gradients.numeric.directions import direction_count
+from convcheck.gradients.numeric.projection import draw_size
+from convcheck.layer.data import integer_magnitude
+from convcheck.layer.layer import Layer
 
 __all__ = ["DEFAULT_CHECKS", "WORK_BUDGET", "Step", "gradients_of", "plan"]
 

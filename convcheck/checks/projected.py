@@ -6,12 +6,12 @@ from math import prod
 
 import numpy as np
 
-from convcheck.checks.case import Case
-from convcheck.checks.outcome import Outcome, shape_of
-from convcheck.checks.results import compared, faulty, inconclusive
-from convcheck.formulations import FASTEST, formulation
-from convcheck.numeric.projection import Draw, project
-from convcheck.report import GradientResult, Worst
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome, shape_of
+from convcheck.checks.verdict import compared, faulty, inconclusive
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric.projection import Draw, project
+from convcheck.reports.results import GradientResult, Worst
 
 __all__ = ["check"]
 

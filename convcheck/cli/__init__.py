@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from convcheck import __version__
 from convcheck.cli.bench import bench
 from convcheck.cli.explain import explain
 from convcheck.cli.import_ import import_
@@ -20,6 +19,7 @@ from convcheck.cli.mistakes import mistakes
 from convcheck.cli.schema import schema
 from convcheck.cli.verify import verify
 from convcheck.cli.visualize import visualize
+from convcheck.version import __version__
 
 __all__ = ["COMMANDS", "app"]
 

@@ -10,7 +10,7 @@ import typer
 from convcheck.cli import completion
 
 if TYPE_CHECKING:
-    from convcheck.bench.report import BenchReport
+    from convcheck.bench import BenchReport
 
 __all__ = ["bench"]
 
@@ -54,12 +54,12 @@ def bench(
 
     Everything is timed in turn, in one run, on the same arrays. Without PyTorch, ratios are to the fastest formulation.
     """
-    from convcheck.bench.suite import bench as run
+    from convcheck.bench import bench as run
+    from convcheck.cli.files import require_writable
     from convcheck.cli.progress import Progress
-    from convcheck.config import load
-    from convcheck.files import require_writable
-    from convcheck.selection import restricted
-    from convcheck.suites import default_source
+    from convcheck.suites.config import load
+    from convcheck.suites.selection import restricted
+    from convcheck.suites.shipped import default_source
 
     if output is not None:
         require_writable(output)
@@ -74,9 +74,9 @@ def bench(
 def _write(report: BenchReport, output_format: str, output: Path | None) -> None:
     import json
 
+    from convcheck.bench import render
+    from convcheck.cli.files import write_whole
     from convcheck.cli.output import screen, write_out
-    from convcheck.files import write_whole
-    from convcheck.render.bench_table import render
 
     width, color = screen()
     if output_format == "json":

@@ -14,7 +14,7 @@ __all__ = ["checks", "configs", "formats", "formulations", "layers", "mistakes"]
 
 def configs(incomplete: str) -> list[str]:
     """Return the suites that ship with convcheck, then the config files and folders that begin like this."""
-    from convcheck import suites
+    from convcheck.suites import shipped as suites
 
     found = [name for name in suites.names() if name.startswith(incomplete)]
     begun = glob.escape(incomplete)
@@ -24,9 +24,9 @@ def configs(incomplete: str) -> list[str]:
 
 def layers(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the names of the layers of the configs that are already on the line, or of the default one."""
-    from convcheck.config import load
     from convcheck.errors import ConvcheckError
-    from convcheck.suites import default_source
+    from convcheck.suites.config import load
+    from convcheck.suites.shipped import default_source
 
     names: list[str] = []
     # A line that ends in an option without its value is not parsed: its words are then all arguments. What is no config
@@ -43,21 +43,21 @@ def layers(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def checks(incomplete: str) -> list[str]:
     """Return the kinds of check."""
-    from convcheck.report import CHECKS
+    from convcheck.reports.results import CHECKS
 
     return [name for name in CHECKS if name.startswith(incomplete)]
 
 
 def formats(incomplete: str) -> list[str]:
     """Return the output formats."""
-    from convcheck.render import FORMATS
+    from convcheck.reports.formats import FORMATS
 
     return [name for name in FORMATS if name.startswith(incomplete)]
 
 
 def formulations(incomplete: str) -> list[str]:
     """Return the built-in formulations."""
-    from convcheck.formulations import FORMULATIONS
+    from convcheck.gradients import FORMULATIONS
 
     return [name for name in FORMULATIONS if name.startswith(incomplete)]
 

@@ -13,7 +13,7 @@ import typer
 from convcheck.errors import UsageError
 
 if TYPE_CHECKING:
-    from convcheck.report import Report
+    from convcheck.reports.report import Report
 
 __all__ = ["FORMAT_OF_ENDING", "Destinations", "choose_destinations"]
 
@@ -43,9 +43,9 @@ class Destinations:
 
     def write(self, report: Report) -> None:
         """Write the report everywhere."""
+        from convcheck.cli.files import write_whole
         from convcheck.cli.output import screen, write_out
-        from convcheck.files import write_whole
-        from convcheck.render import render
+        from convcheck.reports.formats import render
 
         width, color = screen()
         for path, format_ in self.files:
@@ -70,7 +70,7 @@ def choose_destinations(output_format: str | None, outputs: Sequence[Path]) -> D
     UsageError
         If a file cannot be written, has no known format or is given twice.
     """
-    from convcheck.files import require_writable
+    from convcheck.cli.files import require_writable
 
     files: list[tuple[Path, str]] = []
     for path in outputs:

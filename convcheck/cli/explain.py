@@ -41,15 +41,15 @@ def explain(
 
     Exit status: 0, or 2 for a wrong option or config.
     """
-    from convcheck import memory
-    from convcheck.choosing import choose
+    from convcheck.checks import memory
     from convcheck.cli.output import write_out
-    from convcheck.explain import derivation, render
-    from convcheck.explain import entry as entries
-    from convcheck.explain.notation import notation as find_notation
-    from convcheck.explain.terms import explain as find_terms
-    from convcheck.explain.terms import parse_entry
-    from convcheck.maps.data import example_operands
+    from convcheck.explain.pictures.data import example_operands
+    from convcheck.explain.sums import derivation, render
+    from convcheck.explain.sums import entry as entries
+    from convcheck.explain.sums.notation import notation as find_notation
+    from convcheck.explain.sums.terms import explain as find_terms
+    from convcheck.explain.sums.terms import parse_entry
+    from convcheck.suites.choosing import choose
 
     writing = find_notation(notation)
     _, (one,) = choose(config, [layer] if layer is not None else [], seed, several=False)

@@ -34,10 +34,10 @@ def import_(
 
     Exit status: 0 if there is at least one, 2 if not or if the model cannot be read.
     """
+    from convcheck.cli.files import require_writable, write_whole
     from convcheck.cli.output import write_out
-    from convcheck.files import require_writable, write_whole
-    from convcheck.importers import import_model
-    from convcheck.importers.writing import config_text
+    from convcheck.suites.importing import import_model
+    from convcheck.suites.importing.writing import config_text
 
     if output is not None:
         require_writable(output)

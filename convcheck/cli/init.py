@@ -37,9 +37,9 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Write a config, a skeleton of the code to check and a CI job to start from."""
+    from convcheck.cli.files import write_whole
     from convcheck.errors import UsageError
-    from convcheck.files import write_whole
-    from convcheck.starter import FORMS, starter_files
+    from convcheck.suites.starter import FORMS, starter_files
 
     files = {folder / name: text for name, text in starter_files(form, None if ci is _Ci.NONE else ci).items()}
     there = [str(path) for path in files if path.exists() or path.is_symlink()]

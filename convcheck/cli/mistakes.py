@@ -24,7 +24,7 @@ def mistakes(
     """List the known mistakes, or explain one with a small example."""
     from convcheck.cli.output import screen, write_out
     from convcheck.mistakes import mistake
-    from convcheck.render.catalogue import render_catalogue, render_mistake
+    from convcheck.mistakes.describe import render_catalogue, render_mistake
 
     width, color = screen()
     if name is None:

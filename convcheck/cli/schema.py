@@ -22,8 +22,8 @@ def schema(
     import json
 
     from convcheck.cli.output import write_out
-    from convcheck.render.report_schema import report_schema
-    from convcheck.schema import config_schema
+    from convcheck.reports.schema import report_schema
+    from convcheck.suites.schema import config_schema
 
     described = config_schema() if document is _Document.CONFIG else report_schema()
     write_out(json.dumps(described, indent=2) + "\n")

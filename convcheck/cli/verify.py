@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.render import FORMATS
+from convcheck.reports.formats import FORMATS
 
 __all__ = ["verify"]
 
@@ -111,10 +111,10 @@ def verify(
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
-    from convcheck.baseline import load
     from convcheck.cli.destinations import choose_destinations
     from convcheck.cli.progress import Progress
-    from convcheck.suites import default_source
+    from convcheck.reports.baseline import load
+    from convcheck.suites.shipped import default_source
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
@@ -137,7 +137,7 @@ def verify(
     places.write(report)
     passed = report.passed
     if earlier is not None:
-        from convcheck.render.changes import render_changes
+        from convcheck.reports.changes import render_changes
 
         comparison = earlier.compare(report)
         passed = comparison.passed and not report.unchecked and not (report.strict and report.blind_spots)

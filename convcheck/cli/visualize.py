@@ -10,10 +10,10 @@ import typer
 from convcheck.cli import completion
 
 if TYPE_CHECKING:
-    from convcheck.config import Suite
-    from convcheck.layer import Layer
-    from convcheck.maps.panel import Story
-    from convcheck.maps.window import Selection
+    from convcheck.explain.pictures.panel import Story
+    from convcheck.explain.pictures.window import Selection
+    from convcheck.layer.layer import Layer
+    from convcheck.suites.config import Suite
 
 __all__ = ["visualize"]
 
@@ -63,11 +63,11 @@ def visualize(
     """
     import warnings
 
-    from convcheck import memory
-    from convcheck.choosing import choose
+    from convcheck.checks import memory
+    from convcheck.cli.files import require_writable_folder
     from convcheck.errors import UsageError
-    from convcheck.files import require_writable_folder
-    from convcheck.maps.window import Selection
+    from convcheck.explain.pictures.window import Selection
+    from convcheck.suites.choosing import choose
 
     if format not in _FORMATS:
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join(_FORMATS)}')
@@ -91,7 +91,7 @@ def visualize(
 
 def _require_format(format: str) -> None:  # noqa: A002
     if format not in ("png", "svg"):
-        from convcheck.figures.animation import require
+        from convcheck.explain.pictures.drawing.animation import require
 
         require(format)
 
@@ -101,7 +101,7 @@ def _errors(layer: Layer, suite: Suite, target: str | None) -> tuple[Story, ...]
     import contextlib
     import sys
 
-    from convcheck.offending import find
+    from convcheck.explain.pictures.wrong import find
     from convcheck.targets import resolve
 
     wanted = target if target is not None else suite.target
@@ -116,15 +116,15 @@ def _errors(layer: Layer, suite: Suite, target: str | None) -> tuple[Story, ...]
 
 
 def _stories(layer: Layer, chosen: Selection, wrong: tuple[Story, ...]) -> list[Story]:
-    from convcheck.maps.data import example_operands
-    from convcheck.maps.stories import stories_of
+    from convcheck.explain.pictures.data import example_operands
+    from convcheck.explain.pictures.stories import stories_of
 
     return [*wrong, *stories_of(layer, example_operands(layer), chosen)]
 
 
 def _print(layer: Layer, chosen: Selection, wrong: tuple[Story, ...]) -> None:
     from convcheck.cli.output import screen, write_out
-    from convcheck.render.grids import render
+    from convcheck.explain.pictures.terminal import render
 
     width, color = screen()
     for story in _stories(layer, chosen, wrong):
@@ -132,8 +132,8 @@ def _print(layer: Layer, chosen: Selection, wrong: tuple[Story, ...]) -> None:
 
 
 def _write(layer: Layer, chosen: Selection, wrong: tuple[Story, ...], folder: Path, format: str) -> None:  # noqa: A002
-    from convcheck.figures.page import draw, layer_line
-    from convcheck.figures.saving import encode
+    from convcheck.explain.pictures.drawing.page import draw, layer_line
+    from convcheck.explain.pictures.drawing.saving import encode
 
     stories = _stories(layer, chosen, wrong)
     # All pictures of a layer are made before the first is written.
@@ -143,8 +143,8 @@ def _write(layer: Layer, chosen: Selection, wrong: tuple[Story, ...], folder: Pa
 
 
 def _animate(layer: Layer, chosen: Selection, folder: Path, format: str) -> None:  # noqa: A002
-    from convcheck.figures import input_gradient_animation
-    from convcheck.maps.data import example_operands
+    from convcheck.explain.pictures.data import example_operands
+    from convcheck.explain.pictures.drawing import input_gradient_animation
 
     at = example_operands(layer)
     moving = input_gradient_animation(
@@ -154,9 +154,9 @@ def _animate(layer: Layer, chosen: Selection, folder: Path, format: str) -> None
 
 
 def _save(folder: Path, name: str, data: bytes) -> None:
+    from convcheck.cli.files import write_whole
     from convcheck.cli.output import write_out
     from convcheck.errors import UsageError
-    from convcheck.files import write_whole
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

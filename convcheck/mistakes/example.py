@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from convcheck.arrays import Array
-from convcheck.layer import Layer
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import integer_operands
+from convcheck.layer.layer import Layer
 from convcheck.mistakes.mistake import Mistake, differs
 from convcheck.mistakes.scene import Scene
-from convcheck.operands import integer_operands
 
 __all__ = ["Example", "example_of"]
 

@@ -14,10 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from convcheck.arrays import Array
-from convcheck.layer import Layer
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 from convcheck.mistakes.scene import Scene
-from convcheck.operands import Operands
 
 __all__ = ["Mistake", "Wrong", "WrongArrays", "WrongResult", "differs"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from convcheck.arrays import Array, Gradients
-from convcheck.formulations import unfold
-from convcheck.layer import Layer
-from convcheck.operands import Operands
+from convcheck.gradients import unfold
+from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 
 __all__ = ["Scene"]
 

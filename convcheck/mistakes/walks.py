@@ -12,9 +12,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.arrays import Array, at_sites
-from convcheck.formulations import dilate_flip
-from convcheck.layer import Layer
+from convcheck.gradients import dilate_flip
+from convcheck.layer.arrays import Array, at_sites
+from convcheck.layer.layer import Layer
 from convcheck.mistakes.scene import Scene
 
 __all__ = [

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.errors import TargetError
-from convcheck.target_spec import TargetSpec
-from convcheck.targets.implementation import Implementation
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.target import Implementation
 
 __all__ = ["Implementation", "builtin", "resolve"]
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from convcheck.targets.implementation import TargetContractError
+from convcheck.targets.target import TargetContractError
 
 __all__ = ["find", "get", "has", "put"]
 

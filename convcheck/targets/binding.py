@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convcheck.errors import TargetError
-from convcheck.layer import Layer
+from convcheck.layer.layer import Layer
 
 __all__ = ["Binding", "bind", "per_axis", "symmetric_padding"]
 

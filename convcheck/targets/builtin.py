@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from convcheck.arrays import Array, Gradients
-from convcheck.formulations import formulation
-from convcheck.layer import Layer
-from convcheck.operands import Operands
-from convcheck.targets.implementation import Implementation, Pass
+from convcheck.gradients import formulation
+from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+from convcheck.targets.target import Implementation, Pass
 
 __all__ = ["BuiltIn"]
 

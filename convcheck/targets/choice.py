@@ -9,14 +9,14 @@ from types import ModuleType
 from typing import Any
 
 from convcheck.errors import TargetError
-from convcheck.target_spec import TargetSpec
-from convcheck.targets.cache_functions import CacheTarget
-from convcheck.targets.implementation import Implementation
-from convcheck.targets.jax_code import JaxTarget, is_jax
-from convcheck.targets.layer_object import LayerTarget
+from convcheck.targets.forms.cache_functions import CacheTarget
+from convcheck.targets.forms.jax_code import JaxTarget, is_jax
+from convcheck.targets.forms.layer_object import LayerTarget
+from convcheck.targets.forms.object_protocol import ObjectTarget
+from convcheck.targets.forms.torch_code import TorchTarget, is_torch
 from convcheck.targets.loading import load
-from convcheck.targets.object_protocol import ObjectTarget
-from convcheck.targets.torch_code import TorchTarget, is_torch
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.target import Implementation
 from convcheck.targets.user_target import UserTarget
 
 __all__ = ["choose"]

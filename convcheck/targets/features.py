@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from convcheck.layer import Layer
-from convcheck.schema import TARGET_FEATURES
+from convcheck.layer.layer import Layer
+from convcheck.targets.spec import TARGET_FEATURES
 
 __all__ = ["ALL", "missing", "needed", "ranks_in"]
 

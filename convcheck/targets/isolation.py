@@ -21,12 +21,12 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from convcheck.arrays import Array
 from convcheck.errors import UsageError
-from convcheck.layer import Layer
-from convcheck.operands import Operands
-from convcheck.targets.implementation import Implementation, Pass, TargetContractError
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
+from convcheck.targets.target import Implementation, Pass, TargetContractError
 
 __all__ = ["Guarded", "kept_settings", "kept_state", "output_to_stderr"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from convcheck.arrays import Array
 from convcheck.errors import TargetError
+from convcheck.layer.arrays import Array
 
 __all__ = ["Layout", "images", "weights"]
 

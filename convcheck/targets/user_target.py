@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from convcheck.arrays import Array
-from convcheck.layer import Layer
-from convcheck.operands import Operands
-from convcheck.target_spec import TargetSpec
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.implementation import Implementation, Pass, TargetContractError
 from convcheck.targets.layouts import images, weights
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.target import Implementation, Pass, TargetContractError
 
 __all__ = ["Given", "Session", "UserTarget", "triple"]
 

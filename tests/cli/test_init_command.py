@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import convcheck
-from convcheck import config
-from convcheck.starter import CI_FILES, FORMS, starter_files
+from convcheck.suites import config
+from convcheck.suites.starter import CI_FILES, FORMS, starter_files
 from tests.cli.test_verify_command import run
 from tests.shell import shell
 

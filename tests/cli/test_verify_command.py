@@ -12,8 +12,8 @@ from convcheck import __version__, verification
 from convcheck.__main__ import main
 from convcheck.cli.progress import Progress
 from convcheck.errors import ConfigError
-from convcheck.render import FORMATS
-from convcheck.report import CHECKS
+from convcheck.reports.formats import FORMATS
+from convcheck.reports.results import CHECKS
 from tests.reports import failed_report, passed_report
 
 SMALL = """\

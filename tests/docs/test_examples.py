@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from convcheck import config
 from convcheck.mistakes import MISTAKES
+from convcheck.suites import config
 from tests.shell import ROOT, shell
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcheck import Layer, UsageError, backward, forward, load
-from convcheck.explain import FORMATS, derivation, entry, render
-from convcheck.explain.notation import NOTATIONS, OWN, notation
-from convcheck.explain.terms import explain, parse_entry
-from convcheck.maps.data import example_operands
+from convcheck.explain.pictures.data import example_operands
+from convcheck.explain.sums import FORMATS, derivation, entry, render
+from convcheck.explain.sums.notation import NOTATIONS, OWN, notation
+from convcheck.explain.sums.terms import explain, parse_entry
 
 
 def textbook(name):

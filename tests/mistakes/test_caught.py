@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from convcheck import load, verify
-from convcheck.config import Suite
-from convcheck.formulations import FORMULATIONS
+from convcheck.gradients import FORMULATIONS
+from convcheck.suites.config import Suite
 from tests.mistaken import VISIBLE, forms_visible_on, mistaken
 from tests.strategies import layers
 

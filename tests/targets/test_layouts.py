@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from convcheck import Layer, TargetError, formulations, verify
+from convcheck import Layer, TargetError, verify
+from convcheck import gradients as formulations
 from convcheck.targets.layouts import images, weights
 
 OWN = formulations.formulation("unfold")

@@ -1,0 +1,486 @@
+"""Speed, as ratios: both sides measured in one run, on the same arrays, in turn.
+
+Libraries leave threads behind that spin for a while in wait of more work, and would take a core from whoever is next.
+So every turn begins with a pause in which they fall asleep, and with a run that is not counted, which wakes its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from math import exp, log, prod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from convcheck.checks import memory
+from convcheck.checks.running import Progress
+from convcheck.gradients import FASTEST, FORMULATIONS
+from convcheck.layer.data import Operands, real_operands
+from convcheck.layer.layer import Layer
+from convcheck.suites.config import Suite
+from convcheck.targets import Implementation, builtin, resolve
+from convcheck.verification import verify
+from convcheck.version import __version__
+from convcheck.wording import counted, visible
+
+SCHEMA_VERSION = 1
+
+#: Seconds: longer than the usual thread pools spin.
+_PAUSE = 0.05
+
+TORCH = "torch"
+
+#: Rows and columns of the matrices whose product gives the machine's rate: large enough for full speed.
+_MATRIX_SIZE = 1024
+
+#: Forward and backward passes that gradcheck may take on a layer to be timed: two per input entry, one per output.
+_GRADCHECK_PASSES = 40_000
+
+#: And the multiply-adds of all of them: about a minute.
+_GRADCHECK_WORK = 1e11
+
+_HEAD = (
+    "Forward and backward, in turn on the same arrays: median (fastest–slowest) in milliseconds, ratio to "
+    "{reference}'s, and share of the rate of NumPy's matrix product: {rates} multiply-adds a second."
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What was measured, as plain data
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that one piece of work took in each round.
+
+    Attributes
+    ----------
+    seconds : tuple of float
+    """
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median, in seconds."""
+        return median(self.seconds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The fastest and the slowest round, in seconds."""
+        return min(self.seconds), max(self.seconds)
+
+
+@dataclass(frozen=True)
+class LayerBench:
+    """Forward and backward of one layer.
+
+    Attributes
+    ----------
+    layer : Layer
+    alike : int
+        How many layers of the suite have these very sizes.
+    timings : dict of str to Timing
+        Per contender.
+    """
+
+    layer: Layer
+    alike: int
+    timings: dict[str, Timing]
+
+    def ratio(self, contender: str, reference: str) -> float | None:
+        """Median time of a contender divided by the reference's; None where one was not timed."""
+        if contender not in self.timings or reference not in self.timings:
+            return None
+        return self.timings[contender].median / self.timings[reference].median
+
+    def rate(self, contender: str) -> float:
+        """Multiply-adds per second: forward, and a gradient each for input and weight, cost the same."""
+        return 3 * self.layer.multiply_adds / self.timings[contender].median
+
+
+@dataclass(frozen=True)
+class CheckBench:
+    """A whole check of one layer against PyTorch's.
+
+    Attributes
+    ----------
+    layer : Layer
+    verify, gradcheck : Timing
+    """
+
+    layer: Layer
+    verify: Timing
+    gradcheck: Timing
+
+    @property
+    def ratio(self) -> float:
+        """How many times longer gradcheck takes."""
+        return self.gradcheck.median / self.verify.median
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What a benchmark measured.
+
+    Attributes
+    ----------
+    config : str
+    contenders : tuple of str
+    matrix_rates : dict of str to float
+        Multiply-adds per second of NumPy's matrix product, per dtype.
+    layers : tuple of LayerBench
+    checks : tuple of CheckBench
+    reference : str
+        The contender that ratios are to.
+    convcheck_version : str
+    """
+
+    config: str
+    contenders: tuple[str, ...]
+    matrix_rates: dict[str, float]
+    layers: tuple[LayerBench, ...]
+    checks: tuple[CheckBench, ...]
+    reference: str
+    convcheck_version: str
+
+    def ratios(self, contender: str) -> list[float]:
+        """Ratios of a contender to the reference, of all layers on which both were timed."""
+        found = (layer.ratio(contender, self.reference) for layer in self.layers)
+        return [ratio for ratio in found if ratio is not None]
+
+    def geometric_mean(self, contender: str) -> float | None:
+        """Geometric mean of a contender's ratios; None where there is none."""
+        ratios = self.ratios(contender)
+        return exp(sum(map(log, ratios)) / len(ratios)) if ratios else None
+
+    def share(self, layer: LayerBench, contender: str) -> float:
+        """Share of the machine's matrix product rate that a contender reaches on a layer."""
+        return layer.rate(contender) / self.matrix_rates[layer.layer.dtype]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as data that can be written as JSON."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "convcheck_version": self.convcheck_version,
+            "config": self.config,
+            "reference": self.reference,
+            "matrix_product_multiply_adds_per_second": self.matrix_rates,
+            "geometric_mean_ratios": {name: self.geometric_mean(name) for name in self.contenders},
+            "layers": [self._layer_to_dict(layer) for layer in self.layers],
+            "checks": [
+                {
+                    "name": check.layer.name,
+                    "spec": check.layer.spec(),
+                    "verify_seconds": list(check.verify.seconds),
+                    "gradcheck_seconds": list(check.gradcheck.seconds),
+                    "ratio": check.ratio,
+                }
+                for check in self.checks
+            ],
+        }
+
+    def _layer_to_dict(self, layer: LayerBench) -> dict[str, Any]:
+        return {
+            "name": layer.layer.name,
+            "alike": layer.alike,
+            "spec": layer.layer.spec(),
+            "contenders": {
+                name: {
+                    "seconds": list(timing.seconds),
+                    "median_seconds": timing.median,
+                    "ratio": layer.ratio(name, self.reference),
+                    "share_of_matrix_product_rate": self.share(layer, name),
+                }
+                for name, timing in layer.timings.items()
+            },
+        }
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Who is timed, and how
+
+
+def time_in_turn(work: Mapping[str, Callable[[], object]], rounds: int, slow: float = 2.0) -> dict[str, Timing]:
+    """Time every piece of work once per round.
+
+    Parameters
+    ----------
+    work : mapping of str to callable
+    rounds : int
+    slow : float, default 2.0
+        What takes longer than this many seconds in its first run is not run again: that run counts.
+
+    Returns
+    -------
+    dict of str to Timing
+        In the order of ``work``.
+    """
+    first = {name: _seconds(run) for name, run in work.items()}
+    quick = [name for name, seconds in first.items() if seconds <= slow]
+    counted: dict[str, list[float]] = {name: [] for name in quick}
+    for _ in range(rounds):
+        for name in quick:
+            time.sleep(_PAUSE)
+            work[name]()
+            counted[name].append(_seconds(work[name]))
+    return {name: Timing(tuple(counted.get(name) or [first[name]])) for name in work}
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def implementation_pass(implementation: Implementation, layer: Layer, at: Operands) -> Callable[[], object]:
+    """Forward and backward of a formulation or a target."""
+    return lambda: implementation.run(layer, at).backward()
+
+
+def torch_is_installed() -> bool:
+    """Whether PyTorch can be imported; does not import it."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def torch_pass(layer: Layer, at: Operands) -> Callable[[], object]:
+    """PyTorch's convolution and its gradients by autograd, on the CPU, on the same arrays."""
+    import torch
+
+    operands = _torch_operands(at)
+    grad_output = torch.from_numpy(at.grad_output)
+    function = _torch_function(layer)
+
+    def run() -> object:
+        return torch.autograd.grad(function(*operands), operands, grad_output)
+
+    return run
+
+
+def torch_gradcheck(layer: Layer, at: Operands) -> Callable[[], object]:
+    """``torch.autograd.gradcheck`` in its complete mode, on the same layer and arrays."""
+    import torch
+
+    operands = _torch_operands(at)
+    return lambda: torch.autograd.gradcheck(_torch_function(layer), tuple(operands), fast_mode=False)
+
+
+def matrix_product(dtype: str) -> tuple[Callable[[], object], int]:
+    """NumPy's product of two square matrices, and its multiply-adds: the rate that is the limit of all the others."""
+    left, right = (np.random.default_rng(seed).random((_MATRIX_SIZE, _MATRIX_SIZE)).astype(dtype) for seed in (0, 1))
+    return lambda: left @ right, _MATRIX_SIZE**3
+
+
+def _torch_operands(at: Operands) -> list[Any]:
+    import torch
+
+    arrays = [array for array in (at.x, at.weight, at.bias) if array is not None]
+    return [torch.from_numpy(array).requires_grad_() for array in arrays]
+
+
+def _torch_function(layer: Layer) -> Callable[..., Any]:
+    import torch
+
+    convolve = getattr(torch.nn.functional, f"conv{len(layer.input)}d")
+    uneven = any(before != after for before, after in layer.padding)
+    amounts = [amount for pair in reversed(layer.padding) for amount in pair]
+    padding = 0 if uneven else tuple(before for before, _ in layer.padding)
+
+    def function(x: Any, weight: Any, bias: Any = None) -> Any:
+        if uneven:
+            x = torch.nn.functional.pad(x, amounts)
+        return convolve(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+
+    return function
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A suite -> BenchReport
+
+
+def bench(
+    suite: Suite,
+    *,
+    target: str | None = None,
+    formulations: Sequence[str] = (),
+    dtype: str | None = None,
+    rounds: int = 5,
+    progress: Progress,
+) -> BenchReport:
+    """Time forward and backward of every contender on every distinct layer, and the checks themselves.
+
+    Parameters
+    ----------
+    suite : Suite
+    target : str, optional
+        Also timed; relative to the current folder.
+    formulations : sequence of str, optional
+        By default all.
+    dtype : {"float64", "float32"}, optional
+        By default each layer's own.
+    rounds : int, default 5
+    progress : Progress
+    """
+    layers = [layer if dtype is None else replace(layer, dtype=dtype) for layer in suite.layers]
+    memory.require((f"layer {layer.name}", layer) for layer in layers)
+    contenders = [builtin(name) for name in formulations or FORMULATIONS]
+    if target is not None:
+        contenders.append(resolve(target, Path.cwd()))
+    distinct = _distinct(layers)
+    rates = {name: _matrix_rate(name, rounds) for name in dict.fromkeys(layer.dtype for layer in layers)}
+    progress.start(sum(layer.multiply_adds for layer in distinct))
+    timed = []
+    for layer, alike in distinct.items():
+        progress.layer(layer.name)
+        timed.append(LayerBench(layer, alike, _time_layer(layer, contenders, rounds)))
+        progress.advance(layer.multiply_adds)
+    names = tuple(timed[0].timings)
+    return BenchReport(
+        config=suite.name,
+        contenders=names,
+        matrix_rates=rates,
+        layers=tuple(timed),
+        checks=_time_checks(list(distinct), rounds),
+        reference=TORCH if TORCH in names else FASTEST if FASTEST in names else names[0],
+        convcheck_version=__version__,
+    )
+
+
+def _distinct(layers: Sequence[Layer]) -> dict[Layer, int]:
+    """Return layers of different sizes, the first of each, with the number of layers alike."""
+    first: dict[Layer, Layer] = {}
+    counts: dict[Layer, int] = {}
+    for layer in layers:
+        kept = first.setdefault(replace(layer, name="any", seed=0), layer)
+        counts[kept] = counts.get(kept, 0) + 1
+    return counts
+
+
+def _time_layer(layer: Layer, contenders: Sequence[Implementation], rounds: int) -> dict[str, Timing]:
+    at = real_operands(layer)
+    work = {contender.name: implementation_pass(contender, layer, at) for contender in contenders}
+    if torch_is_installed():
+        work[TORCH] = torch_pass(layer, at)
+    return time_in_turn(work, rounds)
+
+
+def _matrix_rate(dtype: str, rounds: int) -> float:
+    run, multiply_adds = matrix_product(dtype)
+    # The fastest round: the rate is what the machine can do, not what it did on average.
+    return multiply_adds / min(time_in_turn({"product": run}, 2 * rounds)["product"].seconds)
+
+
+def _time_checks(layers: Sequence[Layer], rounds: int) -> tuple[CheckBench, ...]:
+    """Time a whole check of each layer on which gradcheck's complete mode can run in about a minute."""
+    if not torch_is_installed():
+        return ()
+    return tuple(_time_check(layer, rounds) for layer in layers if _gradcheck_can_run(layer))
+
+
+def _time_check(layer: Layer, rounds: int) -> CheckBench:
+    at = real_operands(layer)
+    work = {"verify": lambda: verify(layer), "gradcheck": torch_gradcheck(layer, at)}
+    timings = time_in_turn(work, rounds, slow=5.0)
+    return CheckBench(layer, timings["verify"], timings["gradcheck"])
+
+
+def _gradcheck_can_run(layer: Layer) -> bool:
+    # In float32 gradcheck's differences are mostly rounding, and it refuses or fails.
+    passes = 2 * (prod(layer.input_shape) + prod(layer.weight_shape)) + prod(layer.output_shape)
+    affordable = passes <= _GRADCHECK_PASSES and passes * layer.multiply_adds <= _GRADCHECK_WORK
+    return layer.dtype == "float64" and affordable
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# BenchReport -> text
+
+
+def render(report: BenchReport, *, width: int, color: bool = False) -> str:
+    """Render a benchmark as tables.
+
+    Parameters
+    ----------
+    report : BenchReport
+    width : int
+        Columns.
+    color : bool, default False
+    """
+    out = StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=color, force_jupyter=False, legacy_windows=False, no_color=not color,
+        color_system="standard" if color else None, markup=False, emoji=False, highlight=False,
+    )  # fmt: skip
+    rates = ", ".join(f"{rate / 1e9:.0f} billion in {dtype}" for dtype, rate in report.matrix_rates.items())
+    console.print(Text(_HEAD.format(reference=report.reference, rates=rates)), soft_wrap=False)
+    for layer in report.layers:
+        _print_layer(console, report, layer)
+    _print_summary(console, report)
+    if report.checks:
+        _print_checks(console, report.checks)
+    return out.getvalue()
+
+
+def _print_layer(console: Console, report: BenchReport, bench: LayerBench) -> None:
+    layer = bench.layer
+    alike = f" · {bench.alike} layers alike" if bench.alike > 1 else ""
+    sizes = "×".join(map(str, layer.input))
+    taps, strides = ("×".join(map(str, numbers)) for numbers in (layer.kernel, layer.stride))
+    facts = f"{layer.channels} → {layer.filters} · kernel {taps} · stride {strides} · {sizes} · {layer.dtype}{alike}"
+    console.print()
+    console.print(Text(visible(layer.name), style="bold") + Text(f" · {facts}", style="not bold"))
+    table = _table("contender", "median", "spread", "ratio", "of rate")
+    for name, timing in bench.timings.items():
+        low, high = timing.spread
+        ratio = bench.ratio(name, report.reference)
+        table.add_row(
+            visible(name),
+            _milliseconds(timing.median),
+            f"{_milliseconds(low)}–{_milliseconds(high)}",
+            "–" if ratio is None else f"{ratio:.2f}",
+            f"{report.share(bench, name):.0%}",
+        )
+    console.print(table)
+
+
+def _print_summary(console: Console, report: BenchReport) -> None:
+    console.print()
+    console.print(Text(f"All {counted(len(report.layers), 'distinct layer')} of {report.config}", style="bold"))
+    table = _table("contender", f"ratio to {report.reference}", "largest", "smallest", "of rate, largest")
+    for name in report.contenders:
+        ratios, mean = report.ratios(name), report.geometric_mean(name)
+        share = max(report.share(layer, name) for layer in report.layers if name in layer.timings)
+        table.add_row(visible(name), f"{mean:.2f}", f"{max(ratios):.2f}", f"{min(ratios):.2f}", f"{share:.0%}")
+    console.print(table)
+    console.print(Text("The ratio of all layers is their geometric mean."))
+
+
+def _print_checks(console: Console, checks: tuple[CheckBench, ...]) -> None:
+    console.print()
+    console.print(Text("A whole check of a layer: convcheck.verify, and torch.autograd.gradcheck in its complete mode"))
+    table = _table("layer", "verify", "gradcheck", "gradcheck / verify")
+    for check in checks:
+        times = (_milliseconds(timing.median) for timing in (check.verify, check.gradcheck))
+        table.add_row(visible(check.layer.name), *times, f"{check.ratio:.1f}")
+    console.print(table)
+
+
+def _table(name: str, *numbers: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column(Text(name), overflow="fold")
+    for head in numbers:
+        table.add_column(Text(head), justify="right", no_wrap=True)
+    return table
+
+
+def _milliseconds(seconds: float) -> str:
+    milliseconds = 1000 * seconds
+    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"

@@ -1,0 +1,153 @@
+"""Everything that is checked on one layer: every implementation, every gradient, every kind of check planned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from convcheck.checks import central, exact, forward, projected
+from convcheck.checks.attribution import attributed
+from convcheck.checks.behaviour import with_behaviour
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome, explained
+from convcheck.checks.plan import Step, plan
+from convcheck.checks.verdict import inconclusive, raised, refused, skipped
+from convcheck.gradients import FASTEST
+from convcheck.layer.layer import Layer
+from convcheck.reports.results import GradientResult
+from convcheck.targets import Implementation, builtin
+
+__all__ = ["Demand", "check_layer", "foreseen_evaluations"]
+
+#: Multiply-adds that count for a second of a target's time, so that the work budget grants it some ten seconds for
+#: each check of a gradient.
+_TARGET_RATE = 2e9
+
+_INEXACT = "the target's mapping says exact: false, so that nothing can be expected to be exact"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What is asked of a layer's check.
+
+    Attributes
+    ----------
+    checks : tuple of str
+        Kinds of check.
+    budget : float
+        Multiply-adds that one check of one gradient may take; infinite for completeness.
+    max_error : float or None
+        The gate, if there is one.
+    """
+
+    checks: tuple[str, ...]
+    budget: float
+    max_error: float | None
+
+
+def foreseen_evaluations(layer: Layer, demand: Demand) -> int:
+    """Count the forward passes that a layer's check will take, unless a target turns out to be slow."""
+    return sum(step.evaluations for step in plan(layer, demand.checks, demand.budget / layer.multiply_adds))
+
+
+def check_layer(
+    layer: Layer,
+    implementations: Sequence[Implementation],
+    demand: Demand,
+    advance: Callable[[int], None] = lambda evaluations: None,
+) -> tuple[GradientResult, ...]:
+    """Check one layer.
+
+    Parameters
+    ----------
+    layer : Layer
+    implementations : sequence of Implementation
+    demand : Demand
+    advance : callable
+        Told the number of evaluations as they are made.
+    """
+    shared = Case(layer, builtin(FASTEST), demand.max_error, advance)
+    results: list[GradientResult] = []
+    for implementation in implementations:
+        if implementation.builtin:
+            results += _check_implementation(shared, implementation, demand)
+        else:
+            results += _check_target(layer, implementation, demand, advance)
+    return tuple(results)
+
+
+def _check_target(
+    layer: Layer, target: Implementation, demand: Demand, advance: Callable[[int], None]
+) -> list[GradientResult]:
+    """Check a layer on a target, or as much of it as the target takes."""
+    case = Case(layer, target, demand.max_error, advance)
+    refusal = target.unsupported(layer)
+    if refusal:
+        return refused(case, target.name, demand.checks, refusal)
+    target.begin()
+    if target.takes_bias() or not layer.bias:
+        return _check_implementation(case, target, demand)
+    without = Case(replace(layer, bias=False), target, demand.max_error, advance)
+    results = _check_implementation(without, target, demand)
+    if any(result.gradient != "output" for result in results):
+        reason = "the target takes no bias, so the layer was checked without one"
+        results.append(skipped(case, target.name, "bias", results[-1].check, reason, waived=True))
+    return results
+
+
+def _check_implementation(case: Case, implementation: Implementation, demand: Demand) -> list[GradientResult]:
+    outcome = Outcome.of(implementation, case.layer, case.operands, twice=not implementation.builtin)
+    if outcome.refusal:
+        return refused(case, implementation.name, demand.checks, outcome.refusal)
+    cost = case.layer.multiply_adds
+    if not implementation.builtin:
+        cost = max(cost, int(_forward_seconds(case, outcome) * _TARGET_RATE))
+    affordable = demand.budget / cost
+    steps = plan(case.layer, demand.checks, affordable)
+    needs_reals = any(step.check == "central" and not step.skipped for step in steps)
+    on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
+    if on_reals.refusal:
+        return refused(case, implementation.name, demand.checks, on_reals.refusal)
+    output = forward.check(case, outcome, on_reals)
+    # Gradients of another function are no pass, even where the forward pass was not asked for.
+    results = [output] if "forward" in demand.checks or not output.passed else []
+    for step in steps:
+        results.append(_run(step, case, outcome, on_reals, affordable))
+    results = attributed(results, case, implementation)
+    return results if implementation.builtin else with_behaviour(results, case, outcome)
+
+
+def _forward_seconds(case: Case, outcome: Outcome) -> float:
+    """Return the time of a target's forward pass; the first may have compiled or loaded something, so take two."""
+    began = time.perf_counter()
+    try:
+        # The differences start here, so it is evaluated in any case.
+        _ = case.start
+    except Exception:
+        # Said where it matters: it is a finding about the forward pass.
+        return outcome.forward_seconds
+    return min(outcome.forward_seconds, time.perf_counter() - began)
+
+
+def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable: float) -> GradientResult:
+    name = outcome.implementation.name
+    absent = outcome.implementation.absent.get(step.gradient)
+    if step.skipped or absent:
+        return skipped(case, name, step.gradient, step.check, absent or step.note, waived=bool(absent))
+    if step.check != "central" and not case.source.exact:
+        return skipped(case, name, step.gradient, step.check, _INEXACT)
+    if "output" in outcome.faults and step.gradient not in outcome.faults:
+        return inconclusive(case, name, step.gradient, step.check, "the forward pass gave no output to difference")
+    runs: dict[str, Callable[[], GradientResult]] = {
+        "central": lambda: central.check(case, on_reals, step.gradient),
+        "exact": lambda: exact.check(case, outcome, step.gradient, affordable),
+        "projected": lambda: projected.check(case, outcome, step.gradient, step.note),
+    }
+    try:
+        return runs[step.check]()
+    except Exception as error:
+        if outcome.implementation.builtin:
+            raise
+        # A target may well run once and raise at the next call.
+        return raised(case, name, step.gradient, step.check, explained(error))

@@ -1,0 +1,80 @@
+"""Comparing an analytic with a numeric array, entry by entry, so that the numbers shown imply the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convcheck.layer.arrays import Array
+from convcheck.reports.results import Worst
+
+__all__ = ["Comparison", "compare"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """How two arrays differ; the fields are those of `GradientResult`.
+
+    Attributes
+    ----------
+    wrong : array of bool
+        True at every entry whose error is larger than allowed, or not finite.
+    """
+
+    max_abs_error: float
+    max_rel_error: float
+    allowed_error: float
+    worst: Worst | None
+    wrong: NDArray[np.bool_]
+
+    @property
+    def mismatches(self) -> int:
+        """Number of wrong entries."""
+        return int(np.count_nonzero(self.wrong))
+
+
+def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: float | None = None) -> Comparison:
+    """Compare every entry.
+
+    Parameters
+    ----------
+    analytic, numeric : array
+        Of equal shape.
+    allowed : array or float
+        Allowed |analytic - numeric|, per entry or for all.
+    max_error : float, optional
+        Largest allowed relative error; takes the place of ``allowed``.
+
+    Notes
+    -----
+    NaN or infinity is wrong whatever is allowed. The worst entry is the one with the largest error if all are within
+    what is allowed, and else the one furthest beyond it; ``allowed_error`` is what is allowed there, so that
+    ``max_abs_error <= allowed_error`` holds exactly if nothing is wrong.
+    """
+    left, right = analytic.astype(np.float64), numeric.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(left - right)
+    finite = np.isfinite(error)
+    if not finite.all():
+        place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
+        wrong = ~finite | ~(error <= allowed)
+        return Comparison(np.inf, np.inf, _at(allowed, place), Worst(place, left[place], right[place]), wrong)
+    scale = max(float(np.abs(left).max(initial=0)), float(np.abs(right).max(initial=0)))
+    if max_error is not None:
+        allowed = max_error * scale
+    # Not `error > allowed`: that NaN allows nothing must not let everything pass.
+    wrong = ~(error <= allowed)
+    badness = error
+    if wrong.any():
+        with np.errstate(over="ignore"):
+            badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
+    place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
+    largest = float(error.max(initial=0))
+    worst = Worst(place, float(left[place]), float(right[place])) if largest else None
+    return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), worst, wrong)
+
+
+def _at(allowed: Array | float, place: tuple[int, ...]) -> float:
+    return float(allowed[place]) if isinstance(allowed, np.ndarray) else float(allowed)

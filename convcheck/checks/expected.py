@@ -1,0 +1,155 @@
+"""One layer with its data, and everything that several comparisons share, computed once and when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from convcheck.gradients import FASTEST, ORACLE, formulation
+from convcheck.gradients.numeric import rounding
+from convcheck.gradients.numeric.differences import (
+    NumericGradient,
+    Packing,
+    central_gradient,
+    exact_gradient,
+    packing_for,
+)
+from convcheck.gradients.numeric.directions import Directions, EntryDirections, directions_of
+from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.data import Operands, integer_operands, real_operands
+from convcheck.layer.layer import Layer
+from convcheck.targets.target import Implementation
+
+__all__ = ["Case"]
+
+
+class Case:
+    """A layer, and the implementation whose forward pass is differenced.
+
+    Parameters
+    ----------
+    layer : Layer
+    source : Implementation
+        A built-in formulation, shared by all of them, or the target itself.
+    max_error : float or None
+        The gate, if there is one.
+    advance : callable
+        Told the number of evaluations as they are made.
+    """
+
+    def __init__(
+        self, layer: Layer, source: Implementation, max_error: float | None, advance: Callable[[int], None]
+    ) -> None:
+        self.layer = layer
+        self.source = source
+        self.max_error = max_error
+        self._advance = advance
+        self._numeric: dict[tuple[str, str, int], NumericGradient] = {}
+
+    @cached_property
+    def integers(self) -> Operands | None:
+        """Integer data; None where none stay exact."""
+        return integer_operands(self.layer)
+
+    @cached_property
+    def reals(self) -> Operands:
+        """Real data."""
+        return real_operands(self.layer)
+
+    @property
+    def exact_data(self) -> bool:
+        """Whether the source can be checked on data on which nothing rounds."""
+        return self.integers is not None and self.source.exact
+
+    @property
+    def operands(self) -> Operands:
+        """The data of the forward check: integers where possible."""
+        return self.integers if self.integers is not None and self.exact_data else self.reals
+
+    @cached_property
+    def definition(self) -> Array:
+        """The output by the definition."""
+        at = self.operands
+        return formulation(ORACLE).forward(self.layer, at.x, at.weight, at.bias)
+
+    @cached_property
+    def reference(self) -> Gradients:
+        """The gradients of the definition's forward pass."""
+        at = self.operands
+        return formulation(FASTEST).backward(self.layer, at.x, at.weight, at.grad_output)
+
+    @cached_property
+    def start(self) -> Array:
+        """The source's output on integer data, where all differences start."""
+        at = self.operands
+        # A copy: a target may return the same buffer from every call.
+        return np.array(self.source.forward(self.layer, at.x, at.weight, at.bias))
+
+    @cached_property
+    def follows_definition(self) -> bool:
+        """Whether the source's forward pass gives what the definition gives; colouring and packing need that."""
+        if self.start.shape != self.definition.shape:
+            return False
+        return bool((np.abs(self.start.astype(np.float64) - self.definition) <= self.forward_allowance).all())
+
+    @cached_property
+    def forward_allowance(self) -> Array | float:
+        """How far two right forward passes may be apart: nothing on integers."""
+        return 0.0 if self.exact_data else self.real_output_allowance
+
+    @cached_property
+    def real_output(self) -> Array:
+        """The output on real data, in float64."""
+        at = self.reals.map(lambda array: array.astype(np.float64))
+        return formulation(FASTEST).forward(self.layer, at.x, at.weight, at.bias)
+
+    @cached_property
+    def real_output_allowance(self) -> Array:
+        """How far two right forward passes may be apart on real data."""
+        if not self.source.exact:
+            return self._transformed[0]
+        return rounding.allowed_output_error(self.layer, self.reals, formulation(FASTEST).forward)
+
+    @cached_property
+    def allowed(self) -> Gradients:
+        """How far a right gradient may be from the central difference on real data, per entry."""
+        if not self.source.exact:
+            return self._transformed[1]
+        reference = formulation(FASTEST)
+        return rounding.allowed_errors(self.layer, self.reals, reference.forward, reference.backward)
+
+    @cached_property
+    def _transformed(self) -> tuple[Array, Gradients]:
+        reference = formulation(FASTEST)
+        return rounding.transformed(self.layer, self.reals, reference.forward, reference.backward)
+
+    def exact(self, gradient: str, *, packed: bool = True) -> NumericGradient:
+        """Numeric gradient on integer data.
+
+        Where the source's forward pass is not the definition, one entry at a time, since neither colouring nor packing
+        may then be relied upon.
+        """
+        assert self.integers is not None
+        directions: Directions = EntryDirections(self.layer, self.integers, gradient)
+        packing = Packing(radix=2, digits=1)
+        if self.follows_definition:
+            directions = directions_of(gradient, self.layer, self.integers)
+            packing = packing_for(self.layer, gradient) if packed else packing
+        key = ("exact", gradient, packing.digits)
+        if key not in self._numeric:
+            self._numeric[key] = exact_gradient(
+                self.source.forward, directions, self.start, packing, merge=self.source.builtin, advance=self._advance
+            )
+        return self._numeric[key]
+
+    def central(self, gradient: str) -> NumericGradient:
+        """Numeric gradient on real data."""
+        key = ("central", gradient, 1)
+        if key not in self._numeric:
+            directions = directions_of(gradient, self.layer, self.reals)
+            self._numeric[key] = central_gradient(
+                self.source.forward, directions, merge=self.source.builtin, advance=self._advance
+            )
+        return self._numeric[key]

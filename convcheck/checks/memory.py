@@ -1,0 +1,67 @@
+"""How much memory checking a layer takes, found out before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from convcheck.errors import UsageError
+from convcheck.layer.layer import Layer
+
+__all__ = ["estimate", "require"]
+
+_FLOAT64 = 8
+
+
+def estimate(layer: Layer) -> int:
+    """Bytes that checking a layer takes at its peak, roughly: all arrays in play at once, and the unfolded input."""
+    padded = layer.batch * layer.channels * prod(axis.padded_size for axis in layer.axes)
+    full = layer.batch * layer.filters * prod(axis.size + axis.effective_kernel - 1 for axis in layer.axes)
+    weight, output = prod(layer.weight_shape), prod(layer.output_shape)
+    unfolded = layer.batch * layer.channels * prod(layer.kernel) * prod(layer.output)
+    strides = prod(axis.stride * axis.output_size for axis in layer.axes)
+    spread = layer.batch * layer.filters * strides
+    # Operands, integer and real, results of the implementations, also of a second call, numeric gradient, allowance,
+    # and their temporaries.
+    return _FLOAT64 * (12 * padded + 12 * weight + 12 * output + 3 * full + 3 * unfolded + 2 * spread)
+
+
+def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
+    """Refuse layers that would need more memory than is free.
+
+    Parameters
+    ----------
+    layers : iterable of (where, Layer)
+        ``where`` starts the message, for example "suite.yaml:6: layer conv1".
+    at_once : int, default 1
+        Layers that are checked side by side.
+
+    Raises
+    ------
+    UsageError
+        Naming every such layer with its estimate.
+    """
+    import psutil
+
+    free = psutil.virtual_memory().available
+    needs = [(where, estimate(layer)) for where, layer in layers]
+    problems = [
+        f"{where} would need about {_gibibytes(needed)} of memory, but {_gibibytes(free)} are free; expected a smaller "
+        "input, batch or number of channels"
+        for where, needed in needs
+        if needed > free
+    ]
+    together = sum(sorted(needed for _, needed in needs)[-at_once:])
+    if not problems and together > free:
+        problems.append(
+            f"{at_once} layers at once would need up to {_gibibytes(together)} of memory, but {_gibibytes(free)} are "
+            "free; expected fewer --jobs"
+        )
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _gibibytes(size: int) -> str:
+    # Integer arithmetic: a size may be beyond what a float holds.
+    tenths = (10 * size + 2**29) // 2**30
+    return f"{tenths // 10:,}.{tenths % 10} GiB"

@@ -1,0 +1,44 @@
+"""The input gradient, in numbered panels."""
+
+from __future__ import annotations
+
+from convcheck.explain.pictures import input_gradient as maps
+from convcheck.explain.pictures.drawing.page import Picture, draw, layer_line
+from convcheck.explain.pictures.window import Selection
+from convcheck.layer.arrays import Array
+from convcheck.layer.layer import Layer
+
+__all__ = ["input_gradient"]
+
+
+def input_gradient(
+    layer: Layer,
+    weight: Array,
+    grad_output: Array,
+    *,
+    sample: int = 0,
+    channel: int | None = None,
+    filter: int | None = None,  # noqa: A002
+) -> Picture:
+    """Draw how dL/dX comes about: dL/dO, zeros inserted, padded, the kernel turned, the result.
+
+    Parameters
+    ----------
+    layer : Layer
+    weight : array, shape (F, C/groups, *kernel)
+    grad_output : array, shape (N, F, *output)
+    sample, channel, filter : int, optional
+        Which slice is shown; by default the first.
+
+    Returns
+    -------
+    Picture
+        A `matplotlib.figure.Figure`.
+
+    Raises
+    ------
+    UsageError
+        If the slice does not exist.
+    """
+    chosen = Selection.of(layer, sample, channel, filter)
+    return draw(maps.story(layer, weight, grad_output, chosen), layer_line(layer))

@@ -1,0 +1,209 @@
+"""Story -> matplotlib Figure: panels in the order in which they are read, with what is said above and below."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from convcheck.explain.pictures.drawing import style
+from convcheck.explain.pictures.drawing.sheet import Line, Place, Sheet, height_of, write_lines
+from convcheck.explain.pictures.panel import KIND_NAMES, Index, Kind, Panel, Story
+from convcheck.layer.layer import Layer
+from convcheck.layer.words import forward_geometry
+
+__all__ = ["Picture", "draw", "layer_line"]
+
+#: Inches: around the page, between panels, below a row, the widest row, and the least width for the words.
+_MARGIN, _GAP, _BELOW, _WIDEST, _NARROWEST = 0.35, 0.5, 0.3, 14.6, 7.0
+
+#: Edge of a cell; smaller where a map would be larger than `_MAP`, down to the second number.
+_CELL, _SMALL_CELL, _MAP = 0.42, 0.27, 3.9
+
+#: Room for the mark in front of the worked example, and a line of the legend.
+_MARK, _LEGEND_LINE = 0.3, 0.27
+
+
+class Picture(Figure):
+    """A matplotlib Figure with a title and a description, for those who do not see it.
+
+    Attributes
+    ----------
+    title, description : str
+    places : mapping
+        Left, top and edge of every cell, in inches from the upper left, by the panel's number and the cell's index.
+    foot : tuple of float
+        Left, top, width and height of the worked example, in inches.
+    """
+
+    foot: tuple[float, float, float, float]
+    places: dict[str, dict[Index, Place]]
+    title: str = ""
+    description: str = ""
+
+    def _repr_png_(self) -> bytes:
+        """Show the picture in a notebook, without pyplot."""
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=100)
+        return buffer.getvalue()
+
+
+def draw(story: Story, subtitle: str = "") -> Picture:
+    """Draw a story.
+
+    Parameters
+    ----------
+    story : Story
+    subtitle : str
+        The layer, in a line.
+
+    Returns
+    -------
+    Picture
+        A `matplotlib.figure.Figure`.
+    """
+    rows = _rows(_place_sheets(story.panels))
+    inner = max(_NARROWEST, *(sum(s.width for s in row) + _GAP * (len(row) - 1) for row in rows))
+    head, foot = _head(story, subtitle, inner), _lines(story.example, style.FOOT, inner - _MARK)
+    legend = _legend(story.panels, inner)
+    body = sum(_row_height(row) + _BELOW for row in rows)
+    height = 2 * _MARGIN + height_of(head) + 0.2 + body + height_of(foot) + 0.15 + len(legend) * _LEGEND_LINE
+    picture = Picture(figsize=(inner + 2 * _MARGIN, height), facecolor="white")
+    picture.title, picture.description = story.title, " ".join(part for part in (subtitle, story.description) if part)
+    axes = _axes(picture)
+    y = write_lines(axes, _MARGIN, _MARGIN, head) + 0.2
+    picture.places, y = _draw_rows(axes, y, rows)
+    picture.foot = (_MARGIN + _MARK, y, inner - _MARK, height_of(foot))
+    if any(panel.outlined for panel in story.panels):
+        axes.add_patch(Rectangle((_MARGIN, y), 0.16, 0.16, fill=False, edgecolor=style.OUTLINE, linewidth=2.2))
+    y = write_lines(axes, _MARGIN + _MARK, y, foot) + 0.15
+    _draw_legend(axes, y, legend)
+    return picture
+
+
+def layer_line(layer: Layer) -> str:
+    """Return the layer in a line, as it stands below a picture's title."""
+    return f"Layer {layer.name}: {', '.join(forward_geometry(layer))}"
+
+
+def _head(story: Story, subtitle: str, width: float) -> list[Line]:
+    return [
+        *_lines([story.title], style.HEAD, width, bold=True),
+        *_lines([subtitle], style.CAPTION, width, style.MUTED),
+        Line("", style.CAPTION / 2),
+        *_lines(story.intro, style.FOOT, width),
+    ]
+
+
+def _lines(
+    texts: Sequence[str], size: float, width: float, color: str = style.INK, *, bold: bool = False
+) -> list[Line]:
+    return [Line(line, size, color, bold) for text in texts for line in style.wrap(text, width, size, bold=bold)]
+
+
+def _axes(picture: Figure) -> Axes:
+    """One set of axes over all of the page, in inches, y downwards."""
+    width, height = picture.get_size_inches()
+    axes = picture.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_rows(axes: Axes, y: float, rows: Sequence[Sequence[Sheet]]) -> tuple[dict[str, dict[Index, Place]], float]:
+    """Draw rows of panels below each other; return where all cells are, and where the next row would be."""
+    places = {}
+    for row in rows:
+        x = _MARGIN
+        text_height = max(sheet.text_height for sheet in row)
+        for sheet in row:
+            places[sheet.panel.number] = sheet.draw(axes, x, y, text_height)
+            x += sheet.width + _GAP
+        y += _row_height(row) + _BELOW
+    return places, y
+
+
+def _row_height(row: Sequence[Sheet]) -> float:
+    """Height of a row of panels, whose maps start below the longest text."""
+    return max(sheet.text_height for sheet in row) + max(sheet.map_height for sheet in row)
+
+
+def _place_sheets(panels: Sequence[Panel]) -> list[Sheet]:
+    """Place panels in sheets; cells are equally large in all of them, so that sizes can be compared."""
+    longest = max(size for panel in panels for size in panel.values.shape[-2:])
+    cell = max(_SMALL_CELL, min(_CELL, _MAP / longest))
+    return [Sheet(panel, cell) for panel in panels]
+
+
+def _rows(sheets: Sequence[Sheet]) -> list[list[Sheet]]:
+    """Break panels into rows that are not too wide; 4a and 4b stay together where they can."""
+    rows: list[list[Sheet]] = [[]]
+    for _, group in groupby(sheets, key=lambda sheet: sheet.panel.number.rstrip("ab")):
+        siblings = list(group)
+        if sum(s.width + _GAP for s in [*rows[-1], *siblings]) - _GAP > _WIDEST and rows[-1]:
+            rows.append([])
+        for sheet in siblings:
+            if rows[-1] and sum(s.width + _GAP for s in rows[-1]) + sheet.width > _WIDEST:
+                rows.append([])
+            rows[-1].append(sheet)
+    return rows
+
+
+#: What is explained: a kind of cell, or one of the words below.
+_Entry = tuple[str, Kind | str]
+
+
+def _legend(panels: Sequence[Panel], width: float) -> list[list[_Entry]]:
+    """Say what colours, hatches and marks mean, in lines that fit."""
+    entries: list[_Entry] = []
+    if any(panel.counts for panel in panels):
+        entries.append(("the darker, the more", "counts"))
+    if any(not panel.counts for panel in panels):
+        entries.append(("red: negative, white: 0, blue: positive", "signed"))
+    found = {int(kind) for panel in panels for kind in np.unique(panel.kinds)}
+    entries += [(name, kind) for kind, name in KIND_NAMES.items() if kind in found]
+    if any(not panel.whole for panel in panels):
+        entries.append(("the map goes on", "rest"))
+    lines: list[list[_Entry]] = [[]]
+    used = 0.0
+    for entry in entries:
+        room = _legend_width(entry)
+        if lines[-1] and used + room > width:
+            lines.append([])
+            used = 0.0
+        lines[-1].append(entry)
+        used += room
+    return lines
+
+
+def _legend_width(entry: _Entry) -> float:
+    return 0.6 + style.text_width(entry[0], style.CAPTION)
+
+
+def _draw_legend(axes: Axes, y: float, lines: Sequence[Sequence[_Entry]]) -> None:
+    for line in lines:
+        x = _MARGIN
+        for entry in line:
+            _draw_key(axes, x, y, entry[1])
+            style.write(axes, x + _MARK, y + 0.1, entry[0], style.CAPTION, middle=True)
+            x += _legend_width(entry)
+        y += _LEGEND_LINE
+
+
+def _draw_key(axes: Axes, x: float, y: float, meaning: Kind | str) -> None:
+    if isinstance(meaning, Kind):
+        style.draw_cell(axes, x, y, 0.2, (1.0, 1.0, 1.0), meaning, "", 1.0)
+    elif meaning == "rest":
+        axes.plot([x, x + 0.2], [y + 0.1, y + 0.1], linestyle=":", color=style.MUTED, linewidth=2)
+    else:
+        values, counts = ((0.3, 0.6, 1.0), True) if meaning == "counts" else ((-1.0, 0.0, 1.0), False)
+        for part, value in enumerate(values):
+            color = style.cell_color(value, 1.0, counts=counts)
+            place = (x + part * 0.08, y + 0.02)
+            axes.add_patch(Rectangle(place, 0.08, 0.16, facecolor=color, edgecolor=style.MUTED, linewidth=0.4))

@@ -1,0 +1,179 @@
+"""The complete numeric gradient: difference quotients along every direction.
+
+Convolution is linear in each operand, so a difference has no truncation error at any step; the step is 1.
+
+*Central* differences, on real data, are off by rounding only. *Exact* ones, on integer data, are not off at all, and
+need one new evaluation each, since f at the starting point is shared. There, several directions share one evaluation:
+direction t is taken with the step B**t, and as every change of an output is an integer of size at most (B - 1)/2, the
+total is read off digit by digit in base B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convcheck.gradients.numeric.directions import Directions, Forward, Step, direction_count
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import EXACT_LIMIT, integer_magnitude
+from convcheck.layer.layer import Layer
+
+__all__ = ["STEP", "NumericGradient", "Packing", "central_gradient", "exact_gradient", "packing_for"]
+
+#: Step of all differences: a power of two, so that dividing by it is exact.
+STEP = 1.0
+
+#: Entries of the largest array when several evaluations are merged into one call: 16 MiB of float64.
+_MERGED_ENTRIES = 2**21
+
+
+@dataclass(frozen=True)
+class NumericGradient:
+    """A gradient computed from the forward pass alone.
+
+    Attributes
+    ----------
+    values : array of float64, in the shape of its operand
+    evaluations : int
+        Forward passes that it took.
+    """
+
+    values: NDArray[np.float64]
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How many directions share an evaluation.
+
+    Attributes
+    ----------
+    radix : int
+        The base B, a power of two larger than twice the largest change.
+    digits : int
+        Directions per evaluation; 1 means that none is shared.
+    """
+
+    radix: int
+    digits: int
+
+    def evaluations(self, directions: int) -> int:
+        """Evaluations that so many directions take."""
+        return ceil(directions / self.digits)
+
+
+def packing_for(layer: Layer, gradient: str) -> Packing:
+    """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents.
+
+    An output sees one entry of a direction, times one weight (or one input sample): a unit step changes it by at most
+    the largest integer in the data.
+    """
+    magnitude = integer_magnitude(layer)
+    reach = 1 if gradient == "bias" else magnitude
+    radix = 1 << (2 * reach).bit_length()
+    start = layer.channels_per_group * prod(layer.kernel) * magnitude**2 + magnitude
+    room = EXACT_LIMIT[layer.dtype] - start
+    digits, total = 0, 0
+    while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
+        digits += 1
+    return Packing(radix, max(digits, 1))
+
+
+def exact_gradient(
+    forward: Forward,
+    directions: Directions,
+    base: Array,
+    packing: Packing,
+    *,
+    merge: bool,
+    advance: Callable[[int], None] = lambda evaluations: None,
+) -> NumericGradient:
+    """Differences f(x + v) - f(x) on integer data: every entry exact.
+
+    Parameters
+    ----------
+    forward : callable
+    directions : Directions
+        At integer operands.
+    base : array
+        f at the starting point.
+    packing : Packing
+    merge : bool
+        Whether several evaluations may be merged into one call with a larger batch or more filters.
+    advance : callable
+        Told the number of evaluations after each call.
+    """
+    start = base.astype(np.float64)
+    grad_output = directions.operands.grad_output.astype(np.float64)
+    gradient = directions.empty_gradient()
+    steps = [float(packing.radix**digit) for digit in range(packing.digits)]
+    evaluations = [
+        [(first + digit, steps[digit]) for digit in range(min(packing.digits, directions.count - first))]
+        for first in range(0, directions.count, packing.digits)
+    ]
+    for merged in _chunks(evaluations, directions.entries if merge else None):
+        for output, taken in zip(directions.evaluate(forward, merged), merged, strict=True):
+            change = output.astype(np.float64) - start
+            for (direction, _), digit in zip(taken, _digits(change, packing.radix, len(taken)), strict=True):
+                digit *= grad_output
+                directions.book(gradient, direction, digit)
+        advance(len(merged))
+    return NumericGradient(directions.finish(gradient), len(evaluations))
+
+
+def central_gradient(
+    forward: Forward,
+    directions: Directions,
+    *,
+    merge: bool,
+    advance: Callable[[int], None] = lambda evaluations: None,
+) -> NumericGradient:
+    """Central differences (f(x + v) - f(x - v)) / 2, exact up to the rounding of the two evaluations.
+
+    Parameters
+    ----------
+    forward, directions, merge, advance
+        As for `exact_gradient`.
+    """
+    operands = directions.operands
+    grad_output = operands.grad_output.astype(np.float64)
+    gradient = directions.empty_gradient()
+    pairs = [[[(direction, STEP)], [(direction, -STEP)]] for direction in range(directions.count)]
+    for merged in _chunks(pairs, 2 * directions.entries if merge else None):
+        steps = [step for pair in merged for step in pair]
+        outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
+        for index, ((forth, _), *_) in enumerate(pair[0] for pair in merged):
+            change = outputs[2 * index].astype(np.float64) - outputs[2 * index + 1]
+            directions.book(gradient, forth, change * grad_output / (2 * STEP))
+        advance(2 * len(merged))
+    return NumericGradient(directions.finish(gradient), 2 * len(pairs))
+
+
+def _one_by_one(forward: Forward, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:
+    """Evaluate in calls of their own, as code needs that knows its batch and its filters."""
+    return np.concatenate([np.array(directions.evaluate(forward, [steps])) for steps in evaluations])
+
+
+def _digits(total: NDArray[np.float64], radix: int, count: int) -> Iterator[NDArray[np.float64]]:
+    """Balanced digits of integers, lowest first; destroys ``total``. The array yielded is reused."""
+    if count == 1:
+        yield total
+        return
+    higher, digit = np.empty_like(total), np.empty_like(total)
+    for _ in range(count - 1):
+        np.rint(np.multiply(total, 1 / radix, out=higher), out=higher)
+        np.subtract(total, np.multiply(higher, radix, out=digit), out=digit)
+        yield digit
+        total, higher = higher, total
+    yield total
+
+
+def _chunks(items: list, entries_per_item: int | None) -> Iterator[list]:  # type: ignore[type-arg]
+    """Split into runs small enough to be merged into one call; None keeps every item by itself."""
+    size = 1 if entries_per_item is None else max(1, _MERGED_ENTRIES // entries_per_item)
+    for first in range(0, len(items), size):
+        yield items[first : first + size]

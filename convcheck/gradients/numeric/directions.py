@@ -1,0 +1,294 @@
+"""In which directions an operand is perturbed so that every entry's effect can be told apart.
+
+Convolution is local, so one evaluation can perturb many entries at once, as long as no output sees two of them. For the
+input, that is the column grouping of Curtis, Powell and Reid (1974), in closed form: see `Axis.colors`. The structure
+comes from the layer, never from the gradient under test.
+
+A set of directions knows how to perturb its operand and how to book an output change to the entries that caused it:
+
+    gradient[entry] = sum over the outputs n, f, i that see the entry, of grad_output[n, f, i] * change[n, f, i]
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from itertools import product
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convcheck.layer.arrays import Array, at_sites
+from convcheck.layer.axis import Axis
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+
+__all__ = [
+    "OPERAND_OF", "BiasDirections", "Directions", "EntryDirections", "Forward", "InputDirections", "Step",
+    "WeightDirections", "direction_count", "directions_of",
+]  # fmt: skip
+
+#: forward(layer, x, weight, bias) -> output. Where several evaluations are merged into one call, the layer given has
+#: more filters, or x a larger batch, than the layer under test.
+Forward = Callable[[Layer, Array, Array, Array | None], Array]
+
+#: The operand that a gradient is with respect to.
+OPERAND_OF = {"input": "x", "weight": "weight", "bias": "bias"}
+
+#: One perturbation: the number of a direction, and how far to go along it.
+Step = tuple[int, float]
+
+
+class Directions(ABC):
+    """The directions along which one operand of a layer is perturbed.
+
+    Parameters
+    ----------
+    layer : Layer
+    operands : Operands
+        The point from which the steps start.
+    """
+
+    def __init__(self, layer: Layer, operands: Operands) -> None:
+        self.layer = layer
+        self.operands = operands
+
+    @property
+    @abstractmethod
+    def count(self) -> int:
+        """Number of directions that reach every entry of the operand."""
+
+    @property
+    def entries(self) -> int:
+        """Entries of the largest array that one evaluation makes: bounds how many are merged into one call."""
+        return prod(self.layer.output_shape)
+
+    @abstractmethod
+    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+        """Run the forward pass once per entry of ``evaluations``, each with all its steps taken at once.
+
+        Returns
+        -------
+        array, shape (len(evaluations), N, F, *output)
+        """
+
+    @abstractmethod
+    def empty_gradient(self) -> NDArray[np.float64]:
+        """Return zeros into which `book` adds."""
+
+    @abstractmethod
+    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
+        """Add a direction's part to the gradient; ``weighted`` is grad_output * change, shape (N, F, *output)."""
+
+    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gradient in the shape of its operand."""
+        return gradient
+
+
+class InputDirections(Directions):
+    """One direction per colour and channel of a group: all groups and all samples of the batch are perturbed at once.
+
+    Their number, at most C/groups * prod(kernel), does not depend on the size of the input.
+    """
+
+    def __init__(self, layer: Layer, operands: Operands) -> None:
+        super().__init__(layer, operands)
+        # Directions come colour by colour, so few index arrays are in use at a time.
+        self._samples = lru_cache(maxsize=64)(self._find_samples)
+        self._positions = lru_cache(maxsize=64)(self._find_positions)
+
+    @cached_property
+    def _colors(self) -> list[tuple[int, ...]]:
+        return list(product(*map(_input_colors, self.layer.axes)))
+
+    @property
+    def count(self) -> int:
+        """Number of directions: C/groups times the number of colours."""
+        return direction_count("input", self.layer)
+
+    @property
+    def entries(self) -> int:
+        """Of the output, or of the unfolded input."""
+        unfolded = self.layer.channels * prod(self.layer.kernel) * prod(self.layer.output)
+        return max(super().entries, self.layer.batch * unfolded, self.operands.x.size)
+
+    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+        """Merge the evaluations into one batch."""
+        layer, operands = self.layer, self.operands
+        x = np.repeat(operands.x[np.newaxis], len(evaluations), axis=0)
+        by_group = x.reshape(len(x), layer.batch, layer.groups, layer.channels_per_group, *layer.input)
+        for perturbed, steps in zip(by_group, evaluations, strict=True):
+            for direction, amount in steps:
+                channel, color = self._split(direction)
+                perturbed[:, :, channel][at_sites(self._samples(color))] += amount
+        output = forward(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
+        return output.reshape(len(x), *layer.output_shape)
+
+    def empty_gradient(self) -> NDArray[np.float64]:
+        """Zeros of shape (N, groups, C/groups, padded entries)."""
+        layer = self.layer
+        padded = prod(axis.padded_size for axis in layer.axes)
+        return np.zeros((layer.batch, layer.groups, layer.channels_per_group, padded))
+
+    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
+        """Add each output's part to the one sample that it saw."""
+        layer = self.layer
+        channel, color = self._split(direction)
+        rows = layer.batch * layer.groups
+        parts = weighted.reshape(rows, layer.filters_per_group, -1).sum(axis=1)
+        padded = gradient.shape[-1]
+        where = self._positions(color) + np.arange(rows)[:, np.newaxis] * padded
+        booked = np.bincount(where.ravel(), parts.ravel(), rows * padded)
+        gradient[:, :, channel] += booked.reshape(layer.batch, layer.groups, padded)
+
+    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Crop the padding."""
+        axes = self.layer.axes
+        padded = gradient.reshape(self.layer.batch, self.layer.channels, *(axis.padded_size for axis in axes))
+        inside = [slice(axis.before, axis.before + axis.size) for axis in axes]
+        return padded[(slice(None), slice(None), *inside)]
+
+    def _split(self, direction: int) -> tuple[int, tuple[int, ...]]:
+        color, channel = divmod(direction, self.layer.channels_per_group)
+        return channel, self._colors[color]
+
+    def _find_samples(self, color: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+        """Index arrays of the input samples of a colour."""
+        return np.ix_(*(np.flatnonzero(axis.colors() == c) for axis, c in zip(self.layer.axes, color, strict=True)))
+
+    def _find_positions(self, color: tuple[int, ...]) -> NDArray[np.intp]:
+        """Flat padded position of the sample of a colour that each output sees, shape (prod(output),)."""
+        axes = self.layer.axes
+        seen = [axis.position_of_color(c) for axis, c in zip(axes, color, strict=True)]
+        return np.ravel_multi_index(np.ix_(*seen), [axis.padded_size for axis in axes]).ravel()
+
+
+class WeightDirections(Directions):
+    """One direction per tap and channel of a group: all filters are perturbed at once."""
+
+    @property
+    def count(self) -> int:
+        """Number of directions: C/groups * prod(kernel)."""
+        return direction_count("weight", self.layer)
+
+    @property
+    def entries(self) -> int:
+        """Of the output, or of the weight."""
+        return max(super().entries, self.operands.weight.size)
+
+    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+        """Merge the evaluations into one layer with as many more filters in each group."""
+        layer, operands, copies = self.layer, self.operands, len(evaluations)
+        grouped = operands.weight.reshape(layer.groups, 1, layer.filters_per_group, -1)
+        weight = np.repeat(grouped, copies, axis=1)
+        for copy, steps in enumerate(evaluations):
+            for direction, amount in steps:
+                weight[:, copy, :, direction] += amount
+        merged = layer if copies == 1 else replace(layer, filters=layer.filters * copies)
+        bias = operands.bias
+        if bias is not None:
+            bias = np.repeat(bias.reshape(layer.groups, 1, -1), copies, axis=1).reshape(-1)
+        output = forward(merged, operands.x, weight.reshape(merged.weight_shape), bias)
+        split = output.reshape(layer.batch, layer.groups, copies, layer.filters_per_group, *layer.output)
+        return np.moveaxis(split, 2, 0).reshape(copies, *layer.output_shape)
+
+    def empty_gradient(self) -> NDArray[np.float64]:
+        """Zeros of shape (F, C/groups * prod(kernel))."""
+        return np.zeros((self.layer.filters, self.count))
+
+    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
+        """Add up each filter's outputs: they all saw the same entry."""
+        gradient[:, direction] += weighted.sum(axis=(0, *range(2, weighted.ndim)))
+
+    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give every channel and tap its axis."""
+        return gradient.reshape(self.layer.weight_shape)
+
+
+class BiasDirections(Directions):
+    """One direction: all biases at once, since each filter has its own."""
+
+    @property
+    def count(self) -> int:
+        """One."""
+        return 1
+
+    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+        """One call per evaluation: there are at most two."""
+        operands = self.operands
+        assert operands.bias is not None
+        moved = [operands.bias + operands.bias.dtype.type(sum(amount for _, amount in steps)) for steps in evaluations]
+        return np.stack([np.array(forward(self.layer, operands.x, operands.weight, bias)) for bias in moved])
+
+    def empty_gradient(self) -> NDArray[np.float64]:
+        """Zeros of shape (F,)."""
+        return np.zeros(self.layer.filters)
+
+    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
+        """Add up each filter's outputs."""
+        gradient += weighted.sum(axis=(0, *range(2, weighted.ndim)))
+
+
+class EntryDirections(Directions):
+    """One direction per entry: makes no assumption about the forward pass, and costs an evaluation per entry.
+
+    Parameters
+    ----------
+    layer, operands
+        As for every set of directions.
+    gradient : str
+        "input", "weight" or "bias".
+    """
+
+    def __init__(self, layer: Layer, operands: Operands, gradient: str) -> None:
+        super().__init__(layer, operands)
+        self._operand = OPERAND_OF[gradient]
+        self._shape = getattr(operands, self._operand).shape
+
+    @property
+    def count(self) -> int:
+        """Number of entries."""
+        return prod(self._shape)
+
+    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+        """One call per evaluation."""
+        outputs = []
+        for steps in evaluations:
+            moved = getattr(self.operands, self._operand).copy()
+            for entry, amount in steps:
+                moved.flat[entry] += amount
+            operands = replace(self.operands, **{self._operand: moved})
+            outputs.append(np.array(forward(self.layer, operands.x, operands.weight, operands.bias)))
+        return np.stack(outputs)
+
+    def empty_gradient(self) -> NDArray[np.float64]:
+        """Zeros in the shape of the operand."""
+        return np.zeros(self._shape)
+
+    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
+        """Every output's change belongs to the one entry."""
+        gradient.flat[direction] += weighted.sum()
+
+
+def _input_colors(axis: Axis) -> list[int]:
+    """Colours that input samples have; one that only padding has needs no evaluation."""
+    return sorted(set(axis.colors().tolist()))
+
+
+def direction_count(gradient: str, layer: Layer) -> int:
+    """Count the directions for a gradient without making them."""
+    sites = [len(_input_colors(axis)) for axis in layer.axes] if gradient == "input" else layer.kernel
+    return 1 if gradient == "bias" else layer.channels_per_group * prod(sites)
+
+
+def directions_of(gradient: str, layer: Layer, operands: Operands) -> Directions:
+    """Return the directions for a gradient: "input", "weight" or "bias"."""
+    kinds: dict[str, type[InputDirections | WeightDirections | BiasDirections]] = {
+        "input": InputDirections,
+        "weight": WeightDirections,
+        "bias": BiasDirections,
+    }
+    return kinds[gradient](layer, operands)

@@ -1,0 +1,151 @@
+"""How far a right gradient may be off because of rounding: derived per entry and dtype, never picked.
+
+A sum of n products, each rounded, in any order of summation, is off by at most gamma_n * sum of |terms|, with
+gamma_n = n*u / (1 - n*u) and u the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
+sections 3.1 and 4.2).
+
+- Analytic side: the sum of |terms| is the same backward pass run on absolute values.
+- Numeric side: both forward evaluations are off by at most gamma * (|W| * |x| + |b|) and a step; that reaches an entry
+  through the |grad_output| of every output that sees it. Adding these parts up rounds once more, in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log2, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convcheck.gradients.numeric.differences import STEP
+from convcheck.gradients.numeric.directions import Forward
+from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+
+__all__ = ["allowed_errors", "allowed_output_error", "gamma", "transformed"]
+
+Backward = Callable[[Layer, Array, Array, Array], Gradients]
+
+#: Roundings of the numeric side beyond its sum: the difference of two outputs, the product with grad_output, the
+#: division by the step, and the rounding of the bound itself.
+_EXTRA_ROUNDINGS = 4
+
+
+def gamma(terms: int, dtype: str) -> float:
+    """gamma_n = n*u / (1 - n*u), infinite where n*u >= 1 and no bound holds."""
+    product = terms * float(np.finfo(dtype).eps) / 2
+    return product / (1 - product) if product < 1 else float("inf")
+
+
+def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward: Backward) -> Gradients:
+    """Bound |analytic - numeric| for every entry of every gradient of a right implementation.
+
+    Parameters
+    ----------
+    layer : Layer
+        Its dtype is the one in which the implementation computes.
+    operands : Operands
+        Where the gradients are taken.
+    forward, backward : callable
+        A right forward and backward pass, run in float64 on absolute values.
+
+    Returns
+    -------
+    Gradients
+        In float64.
+    """
+    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    analytic = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
+    output = forward(layer, sizes.x, sizes.weight, sizes.bias)
+    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    # One evaluation's error per unit step: two evaluations, divided by twice the step.
+    noise = {
+        name: sizes.grad_output * (output + STEP * reach) * gamma(terms, layer.dtype) / STEP
+        for name, reach in (("input", sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0))
+    }
+    ones = np.ones_like(sizes.weight)
+    reached = backward(layer, sizes.x, ones, noise["input"])
+    over_sites = (0, *range(2, output.ndim))
+    per_filter = {name: noise[name].sum(axis=over_sites) for name in ("weight", "bias")}
+    taps, sites = prod(layer.kernel), layer.batch * prod(layer.output)
+    return Gradients(
+        _total(analytic.input, layer.filters_per_group * taps, reached.input, layer),
+        _total(analytic.weight, sites, per_filter["weight"].reshape(-1, *[1] * (analytic.weight.ndim - 1)), layer),
+        None if analytic.bias is None else _total(analytic.bias, sites, per_filter["bias"], layer),
+    )
+
+
+def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.float64]:
+    """Rounding of the analytic sum, of the evaluations, and of the numeric sum."""
+    summed = terms + _EXTRA_ROUNDINGS
+    own = gamma(summed, layer.dtype) * sizes + gamma(summed, "float64") * (sizes + noise)
+    return (own + noise) * (1 + gamma(summed, "float64"))
+
+
+def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Backward) -> tuple[Array, Gradients]:
+    """Bound the errors of an algorithm that works by Fourier transforms: the output's and the gradients'.
+
+    Such an algorithm rounds relative to the size of whole images, not of the terms of one sum. A transform of n points
+    is off by at most log2(n) * eta / (1 - log2(n) * eta) in the 2-norm, relative to its result, with eta = u +
+    gamma_4 * (sqrt(2) + u) (Higham, section 24.1); a product of two transformed images is transformed three times and
+    multiplied once. By Cauchy's inequality no entry of the product of two images is larger than the product of their
+    norms; these are added up over what is summed. The bound of the direct algorithm comes on top.
+
+    Parameters
+    ----------
+    layer, operands, forward, backward
+        As for `allowed_errors`.
+
+    Returns
+    -------
+    tuple of (array, Gradients)
+        In float64.
+    """
+    norms = {
+        name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
+        for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
+    }
+    points = prod(axis.padded_size + axis.effective_kernel for axis in layer.axes)
+    unit = float(np.finfo(layer.dtype).eps) / 2
+    eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
+    relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
+    terms = {
+        "output": layer.channels_per_group * norms["x"] * norms["weight"],
+        "input": layer.filters_per_group * norms["grad_output"] * norms["weight"],
+        "weight": layer.batch * norms["grad_output"] * norms["x"],
+    }
+    direct = allowed_errors(layer, operands, forward, backward)
+    output = allowed_output_error(layer, operands, forward) + relative * terms["output"]
+    # The numeric side: two evaluations, each off by the output's bound after a step, seen through |grad_output|. A step
+    # for the input may move every sample of an image by 1, one for the weight a single tap.
+    sizes = np.abs(operands.grad_output.astype(np.float64))
+    per_filter = float(sizes.sum(axis=(0, *range(2, sizes.ndim))).max())
+    seen = {
+        "input": float(sizes.max()) * layer.filters_per_group * prod(layer.kernel),
+        "weight": per_filter,
+        "bias": per_filter,
+    }
+    step = {"input": points**0.5 * norms["weight"], "weight": norms["x"], "bias": 1.0}
+    seen = {name: seen[name] * relative * (terms["output"] + step[name]) for name in seen}
+    return output, Gradients(
+        direct.input + relative * terms["input"] + seen["input"],
+        direct.weight + relative * terms["weight"] + seen["weight"],
+        None if direct.bias is None else direct.bias + seen["bias"],
+    )
+
+
+def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> NDArray[np.float64]:
+    """Bound the difference of two right forward passes: each is off by gamma * (|W| * |x| + |b|).
+
+    Parameters
+    ----------
+    layer, operands
+        As for `allowed_errors`.
+    forward : callable
+        A right forward pass, run in float64 on absolute values.
+    """
+    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
+    return 2 * gamma(terms, layer.dtype) * output * (1 + gamma(terms, "float64"))

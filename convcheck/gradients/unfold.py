@@ -1,0 +1,203 @@
+"""T4: unfold and matrix products. The fast one.
+
+    O        = W~ X~ + b          W~ (F, C*k), X~ = unfolded input (C*k, m)
+    dL/dW~   = dL/dO X~^T
+    dL/dX    = fold(W~^T dL/dO)   overlapping windows add up, padding is cropped away
+
+With stride 1, what a tap sees of the flattened padded input is one contiguous run. On images that are much larger than
+their padding, X~ is therefore copied run by run instead of window by window, with a few columns in vain where a run
+crosses the padding, and in blocks that stay in the caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+
+from convcheck.layer.arrays import Array, Gradients, at_sites
+from convcheck.layer.layer import Layer
+
+__all__ = ["backward", "fold", "forward", "unfold"]
+
+#: Entries of a block of columns: 16 MiB of float64, still in the caches when they are multiplied.
+_BLOCK_ENTRIES = 2**21
+
+
+def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+    """O = W~ X~ + b."""
+    if _in_runs(layer):
+        output = _forward_in_runs(layer, x, weight)
+    else:
+        output = (_weight_matrix(layer, weight) @ unfold(layer, x)).reshape(len(x), layer.filters, *layer.output)
+    if bias is not None:
+        output += bias.reshape(-1, *[1] * len(layer.input))
+    return output
+
+
+def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradients:
+    """dL/dX = fold(W~^T dL/dO), dL/dW~ = dL/dO X~^T, dL/db = row sums of dL/dO."""
+    rows = grad_output.reshape(len(x), layer.groups, layer.filters_per_group, -1)
+    grad_bias = rows.sum(axis=(0, 3)).reshape(-1) if layer.bias else None
+    if _in_runs(layer):
+        return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)
+    columns = unfold(layer, x)
+    grad_weight = rows @ columns.swapaxes(2, 3)
+    grad_weight = grad_weight[0] if len(x) == 1 else grad_weight.sum(axis=0)
+    # The columns are used up, so their memory, still in the caches, takes the gradient's; unless it is the input's.
+    memory = None if _pointwise(layer) else columns
+    grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=memory)
+    return Gradients(fold(layer, grad_columns), grad_weight.reshape(layer.weight_shape), grad_bias)
+
+
+def unfold(layer: Layer, x: Array) -> Array:
+    """Unfolded input X~: one column per window, one row per (channel, tap).
+
+    Returns
+    -------
+    array, shape (N, groups, C/groups * prod(kernel), prod(output))
+        [n, g, (c, a), i] = Xpad[n, c, i*s + a*d]. A view of ``x`` where every window is one sample.
+    """
+    if _pointwise(layer):
+        return x.reshape(len(x), layer.groups, -1, prod(layer.output))
+    padded = _pad(layer, x)
+    columns = np.empty((*x.shape[:2], *layer.kernel, *layer.output), x.dtype)
+    for tap in np.ndindex(*layer.kernel):
+        columns[(slice(None), slice(None), *tap)] = padded[at_sites(_tap_slices(layer, tap))]
+    return columns.reshape(len(x), layer.groups, -1, prod(layer.output))
+
+
+def fold(layer: Layer, columns: Array) -> Array:
+    """Adjoint of `unfold`: add every column back to where its window was, then crop the padding.
+
+    Parameters
+    ----------
+    columns : array, shape (N, groups, C/groups * prod(kernel), prod(output))
+
+    Returns
+    -------
+    array, shape (N, C, *input)
+    """
+    if _pointwise(layer):
+        return columns.reshape(len(columns), layer.channels, *layer.input)
+    by_tap = np.moveaxis(columns.reshape(len(columns), layer.channels, prod(layer.kernel), *layer.output), 2, 0)
+    padded = np.zeros((*by_tap.shape[1:3], *(axis.padded_size for axis in layer.axes)), columns.dtype)
+    for phase, taps in _taps_by_phase(layer).items():
+        # Taps of one phase meet the same samples, every s-th: added up side by side, then set apart once.
+        apart: Array = padded[
+            at_sites(slice(start, None, axis.stride) for start, axis in zip(phase, layer.axes, strict=True))
+        ]
+        total = np.zeros(apart.shape, apart.dtype)
+        for tap in taps:
+            total[at_sites(_tap_steps(layer, tap))] += by_tap[np.ravel_multi_index(tap, layer.kernel)]
+        apart[...] = total
+    return _crop(layer, padded)
+
+
+def _forward_in_runs(layer: Layer, x: Array, weight: Array) -> Array:
+    seen = _flat_channels(layer, _pad(layer, x))
+    output = np.empty((layer.groups, layer.filters_per_group, seen.shape[-1]), x.dtype)
+    for block in _blocks(layer, seen.shape[-1]):
+        np.matmul(_weight_matrix(layer, weight), _columns(layer, seen, block), out=output[..., block])
+    padded = output.reshape(layer.filters, len(x), *(axis.padded_size for axis in layer.axes))
+    inside = padded[at_sites(slice(axis.output_size) for axis in layer.axes)]
+    return np.ascontiguousarray(inside.swapaxes(0, 1))
+
+
+def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array) -> tuple[Array, Array]:
+    """dL/dX and dL/dW, with dL/dO set into rows as long as the padded input's, so that runs are alike."""
+    sizes = tuple(axis.padded_size for axis in layer.axes)
+    spread = np.zeros((len(x), layer.filters, *sizes), grad_output.dtype)
+    spread[at_sites(slice(axis.output_size) for axis in layer.axes)] = grad_output
+    given, seen = _flat_channels(layer, spread), _flat_channels(layer, _pad(layer, x))
+    grad_seen, grad_weight = np.zeros_like(seen), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
+    for block in _blocks(layer, seen.shape[-1]):
+        rows, columns = given[..., block], _columns(layer, seen, block)
+        grad_weight = grad_weight + rows @ columns.swapaxes(1, 2)
+        # As in `backward`, the memory is used again.
+        grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=columns)
+        by_tap = grad_columns.reshape(layer.groups, layer.channels_per_group, prod(layer.kernel), -1)
+        for tap, run in enumerate(_runs(layer, block)):
+            grad_seen[..., run] += by_tap[:, :, tap]
+    grad_padded = grad_seen.reshape(layer.channels, len(x), *sizes).swapaxes(0, 1)
+    return _crop(layer, grad_padded), grad_weight.reshape(layer.weight_shape)
+
+
+def _columns(layer: Layer, seen: Array, block: slice) -> Array:
+    """Some columns of X~, shape (groups, C/groups * prod(kernel), columns), from the flattened padded input."""
+    columns = np.empty((*seen.shape[:2], prod(layer.kernel), block.stop - block.start), seen.dtype)
+    for tap, run in enumerate(_runs(layer, block)):
+        columns[:, :, tap] = seen[..., run]
+    return columns.reshape(layer.groups, -1, columns.shape[-1])
+
+
+def _in_runs(layer: Layer) -> bool:
+    """Whether X~ is copied run by run; see the head of this module."""
+    padded = prod(axis.padded_size for axis in layer.axes)
+    few_in_vain = 4 * padded <= 5 * prod(layer.output)
+    return few_in_vain and prod(layer.kernel) > 1 and all(axis.stride == 1 for axis in layer.axes)
+
+
+def _blocks(layer: Layer, length: int) -> Iterator[slice]:
+    """Blocks of columns, of which every tap's run stays inside the flattened padded input."""
+    last = length - max(run.start for run in _runs(layer, slice(0, 0)))
+    step = max(512, _BLOCK_ENTRIES // (layer.channels * prod(layer.kernel)))
+    for start in range(0, last, step):
+        yield slice(start, min(start + step, last))
+
+
+def _runs(layer: Layer, block: slice) -> Iterator[slice]:
+    """What each tap sees of the flattened padded input, for a block of columns."""
+    sizes = [axis.padded_size for axis in layer.axes]
+    for tap in np.ndindex(*layer.kernel):
+        offset = [a * axis.dilation for a, axis in zip(tap, layer.axes, strict=True)]
+        shift = int(np.ravel_multi_index(offset, sizes))
+        yield slice(block.start + shift, block.stop + shift)
+
+
+def _flat_channels(layer: Layer, array: Array) -> Array:
+    """Array (N, C, *sites) as (groups, C/groups, N * sites): one row per channel."""
+    return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(layer.groups, array.shape[1] // layer.groups, -1)
+
+
+def _pointwise(layer: Layer) -> bool:
+    """Whether every output sees one input sample, and every sample is seen."""
+    return all(axis.kernel == axis.stride == 1 and axis.padded_size == axis.size for axis in layer.axes)
+
+
+def _pad(layer: Layer, x: Array) -> Array:
+    """X with its zero padding; several times faster than a general pad."""
+    padded = np.zeros((*x.shape[:2], *(axis.padded_size for axis in layer.axes)), x.dtype)
+    padded[at_sites(slice(axis.before, axis.before + axis.size) for axis in layer.axes)] = x
+    return padded
+
+
+def _crop(layer: Layer, padded: Array) -> Array:
+    inside = at_sites(slice(axis.before, axis.before + axis.size) for axis in layer.axes)
+    return np.ascontiguousarray(padded[inside])
+
+
+def _tap_slices(layer: Layer, tap: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(axis.tap_slice(a) for axis, a in zip(layer.axes, tap, strict=True))
+
+
+def _taps_by_phase(layer: Layer) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
+    """Taps by the place that they read between two windows: a*d % s per axis."""
+    phases: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for tap in np.ndindex(*layer.kernel):
+        phase = tuple(a * axis.dilation % axis.stride for a, axis in zip(tap, layer.axes, strict=True))
+        phases.setdefault(phase, []).append(tap)
+    return phases
+
+
+def _tap_steps(layer: Layer, tap: tuple[int, ...]) -> Iterator[slice]:
+    """Per axis, what a tap reads among the samples of its phase, one per output."""
+    for a, axis in zip(tap, layer.axes, strict=True):
+        first = a * axis.dilation // axis.stride
+        yield slice(first, first + axis.output_size)
+
+
+def _weight_matrix(layer: Layer, weight: Array) -> Array:
+    """W~: one row per filter, shape (groups, F/groups, C/groups * prod(kernel))."""
+    return weight.reshape(layer.groups, layer.filters_per_group, -1)

@@ -1,0 +1,216 @@
+"""Small layers that stand for others: a large layer shrunk, and layers that differ from one in a single respect.
+
+A mistake in the backward pass depends on how the sizes of a layer relate to each other (is the kernel square, is there
+a remainder, are there as many filters as channels), hardly ever on how large they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from convcheck.errors import LayerError
+from convcheck.layer.layer import Layer
+
+__all__ = ["SMALL", "as_yaml", "neighbours", "revealing", "shrunk"]
+
+#: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
+SMALL = 100_000
+
+_LARGEST_KERNEL = 11
+
+
+#: What a config file need not say. The batch is always said: a file can have another default.
+_DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
+
+
+def shrunk(layer: Layer) -> Layer:
+    """Return a small layer of the same kind.
+
+    Kernel (up to 11 taps), stride, dilation, padding, remainders, the bias and the dtype stay. Batch, groups, channels,
+    filters and outputs shrink to a few each; those that are equal stay equal, and those that differ stay different.
+    A small layer is returned as it is.
+    """
+    if layer.multiply_adds <= SMALL and layer.batch * max(prod(layer.input), prod(layer.output)) <= SMALL:
+        return layer
+    per_group = _kept_apart((layer.channels_per_group, layer.filters_per_group), 2)
+    groups = min(layer.groups, 3)
+    kernel = layer.kernel if max(layer.kernel) <= _LARGEST_KERNEL else _kept_apart(layer.kernel, 5)
+    padding = _smaller_padding(layer, kernel)
+    outputs = _kept_apart(layer.output, 4)
+    order = sorted(set(layer.input))
+    sizes = []
+    for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True):
+        size = (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
+        # With more padding than kernel, few outputs may leave no input at all.
+        missing = max(0, 2 + order.index(axis.size) - size)
+        sizes.append(size + axis.stride * -(-missing // axis.stride))
+    return replace(
+        layer, channels=groups * per_group[0], filters=groups * per_group[1], groups=groups, kernel=kernel,
+        padding=padding, input=tuple(sizes), batch=min(layer.batch, 3),
+    )  # fmt: skip
+
+
+def _kept_apart(sizes: Iterable[int], cap: int) -> tuple[int, ...]:
+    """Cut sizes down to about ``cap``, so that equal ones stay equal and the order of the others stays."""
+    sizes = tuple(sizes)
+    small: dict[int, int] = {}
+    for size in sorted(set(sizes)):
+        small[size] = min(size, max([cap, *(value + 1 for value in small.values())]))
+    return tuple(small[size] for size in sizes)
+
+
+def _smaller_padding(layer: Layer, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Shrink the padding as the kernel shrinks, and to at most about twice the span of a window."""
+    scaled = [
+        amount if k == axis.kernel else -(-amount * k // axis.kernel)
+        for axis, k in zip(layer.axes, kernel, strict=True)
+        for amount in (axis.before, axis.after)
+    ]
+    amounts = _kept_apart(scaled, 2 * max(axis.effective_kernel for axis in layer.axes))
+    return tuple(zip(amounts[::2], amounts[1::2], strict=True))
+
+
+def as_yaml(layer: Layer, name: str | None = None) -> str:
+    """Return a layer as one line of a config file, defaults left out."""
+    spec = layer.spec()
+    shown: dict[str, Any] = {} if name is None else {"name": name}
+    for field in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias", "input", "batch"):
+        value = spec[field]
+        if field == "padding" and all(before == after for before, after in value):
+            value = [before for before, _ in value]
+        if isinstance(value, list) and field != "input" and all(entry == value[0] for entry in value):
+            # One number stands for all axes; a pair does not.
+            value = value if isinstance(value[0], list) else value[0]
+        if value != _DEFAULTS.get(field):
+            shown[field] = value
+    if layer.dtype != "float64":
+        shown["dtype"] = layer.dtype
+    return "{" + ", ".join(f"{field}: {_as_yaml_value(value)}" for field, value in shown.items()) + "}"
+
+
+def _as_yaml_value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def neighbours(layer: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield layers that differ from one in a single respect, each with that respect in words.
+
+    The changes are those in which wrong backward passes come to light, the plainest first.
+    """
+    for words, changes in _changes(layer):
+        try:
+            changed = Layer(**{**layer.spec(), **changes})
+        except LayerError:
+            continue
+        if changed != layer:
+            yield words, changed
+
+
+def _changes(layer: Layer) -> Iterator[tuple[str, dict[str, Any]]]:
+    rank = len(layer.input)
+    distinct, groups = range(rank), layer.groups
+    per_group = layer.channels_per_group, layer.filters_per_group
+    several = max(2, per_group[0]), max(3, per_group[1])
+    yield "a batch of 3", {"batch": 3}
+    yield "a bias", {"bias": True}
+    yield "several channels and filters", {"channels": groups * several[0], "filters": groups * several[1]}
+    yield "as many filters as channels", {"channels": groups * several[0], "filters": groups * several[0]}
+    yield "as many samples as filters", {"batch": layer.filters}
+    yield "groups", {"groups": 2, "channels": 2 * several[0], "filters": 2 * several[1]}
+    sizes = _inputs(layer)
+    yield "a larger kernel", {"kernel": [3] * rank, "input": [n + 3 for n in sizes]}
+    yield (
+        "a kernel that is not square",
+        {"kernel": [3 + i for i in distinct], "input": [n + 3 + i for i, n in enumerate(sizes)]},
+    )
+    yield "a larger input that is not square", {"input": [max(sizes) + 3 * (i + 1) for i in distinct]}
+    yield "a square input", {"input": [max(sizes) + 3] * rank}
+    yield "padding", {"padding": [[1, 1]] * rank}
+    yield "padding that differs between the sides", {"padding": [[1 + i, 0] if i % 2 else [i, 1 + i] for i in distinct]}
+    yield "padding that differs between the axes", {"padding": [[i, rank - 1 - i] for i in distinct]}
+    yield "padding in front and behind", {"padding": [[1, 2], [2, 1], [1, 2]][:rank]}
+    yield "dilation", {"dilation": [2] * rank, "input": [2 * n + 3 for n in sizes]}
+    yield (
+        "dilation that differs between the axes",
+        {"dilation": [2 + i for i in distinct], "input": [3 * n + 4 for n in sizes]},
+    )
+    yield "a stride", {"stride": [2] * rank, "input": [2 * n + 1 for n in sizes]}
+    yield from _strides(layer, sizes)
+
+
+def _strides(layer: Layer, sizes: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Strides, with and without a remainder, and with padding that fits into the remainder."""
+    rank = len(layer.input)
+    strides = [2 + i for i in range(rank)]
+    spans = [axis.effective_kernel for axis in layer.axes]
+    for leftover in ("no", "a"):
+        rest = [s - 1 if leftover == "a" else 0 for s in strides]
+        fitting = [[1, 1 + i % 2] for i in range(rank)]
+        tight = [3 * s + e + r for s, e, r in zip(strides, spans, rest, strict=True)]
+        size = [max(1, n - before - after) for n, (before, after) in zip(tight, layer.padding, strict=True)]
+        yield f"a stride and {leftover} remainder", {"stride": strides, "input": size}
+        yield (
+            f"a stride, padding and {leftover} remainder",
+            {"stride": strides, "padding": fitting, "input": [n - sum(p) for n, p in zip(tight, fitting, strict=True)]},
+        )
+    wide = [4 + i for i in range(rank)]
+    yield "padding that fits into the remainder", {
+        "stride": wide, "padding": [[1, i % 2] for i in range(rank)],
+        "input": [2 * s + e for s, e in zip(wide, spans, strict=True)],
+    }  # fmt: skip
+    equal = [max(spans) + 8] * rank
+    yield "strides that differ on a square input", {"stride": strides, "input": equal}
+
+
+def _inputs(layer: Layer) -> list[int]:
+    return [max(n, 3) for n in layer.input]
+
+
+def revealing(rank: int) -> list[tuple[str, Layer]]:
+    """Return layers of a rank on which every mistake shows that can show on a layer of that rank."""
+    cut = slice(3 - rank, 3)
+    few = {"channels": 2, "filters": 3, "kernel": [2, 3, 2][cut], "batch": 3}
+    unlike = {"stride": [2, 3, 2][cut], "padding": [[0, 2], [2, 1], [1, 3]][cut]}
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        (
+            "sizes that differ everywhere",
+            {**few, **unlike, "kernel": [2, 3, 4][cut], "dilation": [2, 2, 1][cut], "input": [6, 8, 9][cut]},
+        ),
+        (
+            "channels, sizes and kernel equal",
+            {
+                **few,
+                **unlike,
+                "filters": 2,
+                "kernel": [2, 3, 3][cut],
+                "stride": [2, 3, 4][cut],
+                "input": [5, 8, 8][cut],
+            },
+        ),
+        ("stride 1", {**few, "padding": [[1, 0], [1, 2], [2, 1]][cut], "input": [4, 5, 6][cut]}),
+        ("groups", {**few, "channels": 4, "filters": 6, "groups": 2, "input": [3, 4, 5][cut]}),
+        ("as many filters as channels in each group", {**few, "channels": 4, "filters": 4, "groups": 2}),
+        ("as many samples as filters", {**few, "filters": 3, "input": [3, 4, 4][cut]}),
+        (
+            "padding that fits into the remainder",
+            {**few, "stride": [3, 4, 5][cut], "padding": [[1, 0], [2, 1], [1, 3]][cut], "input": [5, 7, 12][cut]},
+        ),
+        (
+            "dilations that fit the other axis too",
+            {
+                **few,
+                "kernel": [2, 3, 3][cut],
+                "stride": [2, 3, 3][cut],
+                "dilation": [1, 2, 3][cut],
+                "input": [4, 13, 15][cut],
+            },
+        ),
+        (
+            "paddings of equal total",
+            {**few, "kernel": [2, 3, 3][cut], "padding": [[1, 1], [0, 2], [2, 0]][cut], "input": [3, 5, 5][cut]},
+        ),
+    ]
+    return [(words, Layer(**fields)) for words, fields in kinds]

@@ -1,0 +1,50 @@
+"""The geometry of a layer in words, as every text writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from convcheck.layer.layer import Layer
+from convcheck.wording import counted
+
+__all__ = ["backward_geometry", "forward_geometry"]
+
+
+def forward_geometry(layer: Layer) -> list[str]:
+    """Return what the layer does, in phrases that are to stay whole; defaults that say nothing are left out."""
+    parts = [
+        f"{counted(layer.channels, 'channel')} → {counted(layer.filters, 'filter')}",
+        f"kernel {_per_axis(layer.kernel)}",
+    ]
+    if any(step > 1 for step in layer.stride):
+        parts.append(f"stride {_per_axis(layer.stride)}")
+    if any(amount for pair in layer.padding for amount in pair):
+        parts.append(f"padding {_pairs(layer.padding)}")
+    if any(step > 1 for step in layer.dilation):
+        parts.append(f"dilation {_per_axis(layer.dilation)}")
+    if layer.groups > 1:
+        parts.append(f"groups {layer.groups}")
+    if not layer.bias:
+        parts.append("no bias")
+    sizes = f"{_per_axis(layer.input)} in, {_per_axis(layer.output)} out"
+    return [*parts, sizes, f"batch {layer.batch}", layer.dtype]
+
+
+def backward_geometry(layer: Layer) -> list[str]:
+    """Return what the backward pass of the layer works with, in phrases that are to stay whole."""
+    return [
+        f"dL/dO dilated to {_per_axis(axis.dilated_size for axis in layer.axes)}",
+        f"full padding {_pairs([axis.full_padding for axis in layer.axes], always=True)}",
+        f"remainder {_per_axis(axis.remainder for axis in layer.axes)}",
+    ]
+
+
+def _per_axis(numbers: Iterable[int]) -> str:
+    return "×".join(str(number) for number in numbers)
+
+
+def _pairs(pairs: Sequence[tuple[int, int]], *, always: bool = False) -> str:
+    """Return (before, after) per axis, or one number per axis where both sides are always the same."""
+    if not always and all(before == after for before, after in pairs):
+        return _per_axis(before for before, _ in pairs)
+    return "×".join(f"({before},{after})" for before, after in pairs)

@@ -1,0 +1,37 @@
+"""A loop over the outputs ends one too early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from convcheck.layer.arrays import at_sites
+from convcheck.mistakes.mistake import WrongArrays
+from convcheck.mistakes.scene import Scene
+
+__all__ = ["LastOutputSkipped"]
+
+
+class LastOutputSkipped(WrongArrays):
+    """The loop over the outputs ends one too early."""
+
+    code = "CC132"
+    name = "last-output-skipped"
+    title = "the loop over the outputs ends one too early"
+    explanation = "The last output position along each axis passes nothing back."
+    why = "range(m - 1) for range(m), or the output size computed with the rounding of another framework."
+    fix = (
+        "Let the backward loop run over exactly the outputs that the forward pass computed: (P - e) // s + 1 on each "
+        "axis."
+    )
+    shows_on = "all layers"
+    gradients = ("input", "weight", "bias")
+
+    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
+        """Silence dL/dO at the last position along every axis, or at the first."""
+        for variant, kept in (("the last position", slice(None, -1)), ("the first position", slice(1, None))):
+            inside = at_sites([kept] * len(scene.sites))
+            partial = np.zeros_like(scene.grad_output)
+            partial[inside] = scene.grad_output[inside]
+            yield variant, scene.with_arrays(grad_output=partial)

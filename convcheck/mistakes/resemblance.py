@@ -1,0 +1,152 @@
+"""What an unexplained wrong gradient has in common with the right one: a flip, a shift, a factor, a part that is right.
+
+Every kind of resemblance is a function that returns a `Diagnosis` or None; the first that holds is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, permutations, product
+
+import numpy as np
+
+from convcheck.layer.arrays import Array
+from convcheck.mistakes.scene import Scene
+from convcheck.reports.results import Diagnosis
+from convcheck.reports.where import axis_names, where
+
+__all__ = ["resemblances"]
+
+#: Shifts of up to so many samples along each axis are tried.
+_FARTHEST_SHIFT = 3
+
+#: A part that is right by chance is small; less than this share says nothing.
+_TELLING_SHARE = 0.25
+
+
+def resemblances(scene: Scene, gradient: str, observed: Array) -> Iterator[Diagnosis]:
+    """Yield how a wrong gradient resembles the right one: the first kind of resemblance that holds, if any."""
+    right = scene.answer(gradient)
+    names = axis_names(gradient, scene.x.ndim)
+    found = _transposed(right, observed, names)
+    if observed.shape == right.shape:
+        for kind in (_flipped, _factor_per_slice, _offset, _operand_added, _shifted, _partly_right):
+            found = found or kind(scene, gradient, right, observed)
+    if found is not None:
+        yield found
+
+
+def _transposed(right: Array, observed: Array, names: tuple[str, ...]) -> Diagnosis | None:
+    for order in permutations(range(right.ndim)):
+        if order != tuple(range(right.ndim)) and np.array_equal(right.transpose(order), observed):
+            listed = ", ".join(names[axis] for axis in order)
+            return Diagnosis(
+                "CC901", "right-when-transposed", f"The values are right, with the axes in the order {listed}.",
+                f"Transpose the result to the order {', '.join(names)}.",
+            )  # fmt: skip
+    if (
+        observed.size == right.size
+        and observed.shape != right.shape
+        and np.array_equal(observed.ravel(), right.ravel())
+    ):
+        return Diagnosis(
+            "CC902", "right-when-reshaped", f"The values are right, in shape {observed.shape}.",
+            f"Reshape the result to {right.shape}.",
+        )  # fmt: skip
+    return None
+
+
+def _flipped(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
+    names = axis_names(gradient, scene.x.ndim)
+    for count in range(1, right.ndim + 1):
+        for axes in combinations(range(right.ndim), count):
+            if np.array_equal(np.flip(right, axes), observed):
+                listed = " and ".join(names[axis] for axis in axes)
+                return Diagnosis(
+                    "CC903", "right-when-flipped", f"The gradient is right but for being reversed along {listed}.",
+                    "Look for a [::-1] or np.flip too many or too few along that axis.",
+                )  # fmt: skip
+    return None
+
+
+def _factor_per_slice(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
+    """A constant factor for every sample, filter or channel, different ones for different slices."""
+    for axis, name in enumerate(axis_names(gradient, scene.x.ndim)[:2]):
+        rows, wrong = np.moveaxis(right, axis, 0), np.moveaxis(observed, axis, 0)
+        rows, wrong = rows.reshape(len(rows), -1), wrong.reshape(len(wrong), -1)
+        if rows.shape[1] < 2 or not rows.any(axis=1).all():
+            continue
+        largest = np.argmax(np.abs(rows), axis=1)[:, np.newaxis]
+        factors = np.take_along_axis(wrong, largest, 1) / np.take_along_axis(rows, largest, 1)
+        allowed = 8 * np.finfo(scene.layer.dtype).eps * np.abs(wrong)
+        if (np.abs(wrong - factors * rows) <= allowed).all():
+            listed = ", ".join(f"{factor:.6g}" for factor in factors[:6, 0]) + (", ..." if len(factors) > 6 else "")
+            return Diagnosis(
+                "CC904", "factor-per-slice", f"Every {name} is right up to a factor of its own: {listed}.",
+                f"Look for what multiplies or divides each {name} by itself.",
+            )  # fmt: skip
+    return None
+
+
+def _offset(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
+    difference = observed - right
+    if difference.size > 1 and (difference == difference.flat[0]).all():
+        return Diagnosis(
+            "CC905", "constant-added", f"Every entry is too large by {float(difference.flat[0]):.6g}.",
+            "Look for an array that does not start at zero, or a constant that is added.",
+        )  # fmt: skip
+    return None
+
+
+def _operand_added(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
+    """A multiple of the operand, as weight decay adds."""
+    operands = {"input": scene.x, "weight": scene.weight, "bias": scene.operands.bias}
+    operand = operands.get(gradient)
+    if operand is None or not operand.all() or operand.size < 2:
+        return None
+    factors = (observed - right) / operand
+    if not factors.any() or np.ptp(factors) > 8 * np.finfo(scene.layer.dtype).eps * np.abs(observed).max():
+        return None
+    return Diagnosis(
+        "CC906", "operand-added", f"The {gradient} itself, times {float(factors.flat[0]):.6g}, is added.",
+        "Leave regularization such as weight decay to the loss or the optimizer.",
+    )  # fmt: skip
+
+
+def _shifted(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
+    if gradient == "bias":
+        return None
+    shifts = sorted(
+        product(range(-_FARTHEST_SHIFT, _FARTHEST_SHIFT + 1), repeat=len(scene.sites)),
+        key=lambda shift: sum(map(abs, shift)),
+    )
+    for shift in shifts[1:]:
+        ours = (..., *(slice(max(0, step), min(0, step) or None) for step in shift))
+        theirs = (..., *(slice(max(0, -step), min(0, -step) or None) for step in shift))
+        part = right[theirs]
+        if part.size >= _TELLING_SHARE * right.size and part.any() and np.array_equal(observed[ours], part):
+            listed = ", ".join(
+                f"{step:+} along {name}"
+                for step, name in zip(shift, axis_names(gradient, scene.x.ndim)[2:], strict=True)
+                if step
+            )
+            return Diagnosis(
+                "CC907", "right-when-shifted", f"The gradient is right but for a shift: {listed}.",
+                "Look for an index, a crop or a padding that is off by that much.",
+            )  # fmt: skip
+    return None
+
+
+def _partly_right(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
+    wrong = observed != right
+    # An entry that is zero is right by chance in most wrong gradients.
+    if np.mean(~wrong & (right != 0)) < _TELLING_SHARE:
+        return None
+    place = where(wrong, gradient)
+    if not place.startswith("only"):
+        return None
+    zeros = " (zero there)" if not observed[wrong].any() else ""
+    return Diagnosis(
+        "CC908", "partly-right", f"The gradient is right elsewhere and wrong {place}{zeros}.",
+        "Look at how the loop or slice treats that part.",
+    )  # fmt: skip

@@ -1,0 +1,126 @@
+"""A report as cases, one per layer and gradient: the unit that test reports and annotations count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convcheck.reports.details import difference, failure_lines, worst_entry
+from convcheck.reports.reproduce import command
+from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, ReportData
+from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED
+from convcheck.wording import GRADIENT_NAMES, VERDICTS, counted, exact
+
+__all__ = ["NO_LAYER", "Case", "bad_cases", "cases_of"]
+
+NO_LAYER = "no layer was verified"
+
+#: Kinds of check, whole numbers first, and single entries before sums of all of them.
+_MOST_LEGIBLE_FIRST = ("exact", "projected", "central", "forward")
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that was found about one gradient of one layer.
+
+    Attributes
+    ----------
+    report : ReportData
+    layer : LayerReport
+    gradient : str or None
+        None for a layer without any gradient that was checked, which has failed without a result that says so.
+    results : tuple of GradientResult
+        Of all implementations and all kinds of check, in the order of the report.
+    """
+
+    report: ReportData
+    layer: LayerReport
+    gradient: str | None
+    results: tuple[GradientResult, ...]
+
+    @property
+    def status(self) -> str:
+        """The gravest status of the results."""
+        return min((result.status for result in self.results), key=GRAVEST_FIRST.index, default="failed")
+
+    @property
+    def name(self) -> str:
+        """What is checked: ``input dL/dX``."""
+        return "gradients" if self.gradient is None else GRADIENT_NAMES[self.gradient]
+
+    @property
+    def bad(self) -> tuple[GradientResult, ...]:
+        """The results because of which the case has not passed."""
+        return tuple(result for result in self.results if not result.acceptable)
+
+    @property
+    def chief(self) -> GradientResult | None:
+        """The result that says most: of the gravest ones the one on the most legible numbers; None without any."""
+        order = [
+            (GRAVEST_FIRST.index(result.status), _MOST_LEGIBLE_FIRST.index(result.check)) for result in self.results
+        ]
+        return self.results[order.index(min(order))] if order else None
+
+    @property
+    def summary(self) -> str:
+        """The case's outcome in one sentence, with the diagnosis where there is one."""
+        chief = self.chief
+        if chief is None:
+            return NOTHING_CHECKED
+        if chief.status != "failed":
+            reason = chief.message or "no reason was given"
+            return f"{chief.status} ({chief.check} check): {reason.splitlines()[0]}"
+        cause = f"error {exact(chief.max_abs_error)}"
+        if chief.diagnosis:
+            cause = f"{chief.diagnosis[0].name}: {chief.diagnosis[0].explanation}"
+        elif chief.worst is not None:
+            cause = worst_entry(chief)
+        return f"wrong in {difference(chief)} ({chief.check} check); {cause}"
+
+    @property
+    def brief(self) -> str:
+        """All about the result that says most, line by line, and how many others there are."""
+        chief = self.chief
+        if chief is None:
+            return NOTHING_CHECKED
+        text = _paragraph(self.report, self.layer, chief)
+        more = len(self.bad) - 1
+        return text if more < 1 else f"{text}\n  and {counted(more, 'more result')} for this gradient"
+
+    @property
+    def text(self) -> str:
+        """All about the results because of which the case has not passed, line by line."""
+        return "\n\n".join(_paragraph(self.report, self.layer, result) for result in self.bad) or NOTHING_CHECKED
+
+
+def cases_of(report: ReportData) -> list[Case]:
+    """Return a report's cases, in its order; every layer that has not passed has at least one that has not."""
+    cases = []
+    for layer in report.layers:
+        found = [
+            Case(report, layer, gradient, results)
+            for gradient in GRADIENTS
+            if (results := tuple(result for result in layer.results if result.gradient == gradient))
+        ]
+        if not layer.passed and not any(case.bad for case in found):
+            found.append(Case(report, layer, None, ()))
+        cases += found
+    return cases
+
+
+def bad_cases(report: ReportData) -> list[Case]:
+    """Return the cases that have not passed."""
+    return [case for case in cases_of(report) if case.bad or case.gradient is None]
+
+
+def _paragraph(report: ReportData, layer: LayerReport, result: GradientResult) -> str:
+    title = f"{VERDICTS[result.status]}  {layer.layer.name} · {GRADIENT_NAMES[result.gradient]} · {result.check}"
+    lines = [f"{title} · {result.implementation}"]
+    if result.status == "failed":
+        details = failure_lines(layer, result)
+    else:
+        details = [("reason", result.message or "no reason was given")]
+    again = command(report, layer, result)
+    details += [("reproduce", again)] if again else []
+    # A text of several lines, such as a traceback, stays in its column.
+    lines += [f"  {label:<9}  {text}".replace("\n", "\n" + " " * 13) for label, text in details]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Where layers come from: config files, the suites that ship with convcheck, model files, and `init`."""

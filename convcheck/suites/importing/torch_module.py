@@ -1,0 +1,175 @@
+"""The convolutions of a PyTorch module, recorded while it runs once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from convcheck.errors import UsageError
+from convcheck.suites.importing.found import Findings, Model
+
+__all__ = ["import_torch"]
+
+
+@dataclass
+class _Calls:
+    """What was called during one forward pass.
+
+    Attributes
+    ----------
+    shapes : list of (str, shape)
+        Each convolution module's name and the shape of its input, in the order of the calls.
+    functions : int
+        Calls of convolution functions, those that modules make included.
+    """
+
+    shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    functions: int = 0
+
+
+def import_torch(source: str, input_size: Sequence[int] | None = None) -> Model:
+    """Record the convolutions of a module in one forward pass on zeros.
+
+    Parameters
+    ----------
+    source : str
+        ``module:factory`` or ``path/to/file.py:factory``: a module class or a function, called without arguments, or a
+        module itself.
+    input_size : sequence of int
+        Shape of the input, with the batch.
+
+    Raises
+    ------
+    UsageError
+        If there is no input size, the factory gives no module, or the module does not run on such an input.
+    TargetError
+        If the factory cannot be found or imported.
+    """
+    if input_size is None:
+        raise UsageError(f"{source}: a PyTorch module needs --input-size, for example --input-size 1,3,224,224")
+    module = _module(source)
+    with _recording(module) as calls:
+        _run(source, module, input_size)
+    return _model(source, module, calls)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError(
+            f"reading a PyTorch module needs the package torch ({error}); install it with: "
+            "pip install 'convcheck[torch]'"
+        ) from error
+    return torch
+
+
+def _module(source: str) -> Any:
+    from convcheck.targets.loading import load, user_traceback
+
+    torch = _torch()
+    factory = load(source, Path.cwd())
+    if not isinstance(factory, torch.nn.Module):
+        if not callable(factory):
+            raise UsageError(f"{source}: is a {type(factory).__name__}; expected a class or function without arguments")
+        try:
+            factory = factory()
+        except Exception as error:
+            raise UsageError(f"{source}: cannot be called without arguments:\n{user_traceback(error)}") from error
+    if not isinstance(factory, torch.nn.Module):
+        raise UsageError(f"{source}: gives a {type(factory).__name__}; expected a torch.nn.Module")
+    return factory
+
+
+def _run(source: str, module: Any, input_size: Sequence[int]) -> None:
+    from convcheck.targets.loading import user_traceback
+
+    torch = _torch()
+    parameter = next(module.parameters(), None)
+    # A lazy module's parameters have no data type to go by before the first call.
+    is_lazy = isinstance(parameter, torch.nn.parameter.UninitializedParameter)
+    like = {} if parameter is None or is_lazy else {"dtype": parameter.dtype, "device": parameter.device}
+    was_training = module.training
+    try:
+        with torch.no_grad():
+            module.eval()(torch.zeros(*input_size, **like))
+    except Exception as error:
+        shape = "×".join(map(str, input_size))
+        raise UsageError(
+            f"{source}: does not run on an input of {shape} zeros; check --input-size:\n{user_traceback(error)}"
+        ) from error
+    finally:
+        module.train(was_training)
+
+
+@contextmanager
+def _recording(module: Any) -> Iterator[_Calls]:
+    """Note every convolution that the module runs inside the block."""
+    torch = _torch()
+    calls = _Calls()
+    functions = {torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d}
+
+    mode: Any = torch.overrides.TorchFunctionMode
+
+    class Counting(mode):  # type: ignore[misc]
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            calls.functions += function in functions
+            return function(*args, **(kwargs or {}))
+
+    def note(name: str) -> Any:
+        return lambda _, inputs: calls.shapes.append((name, tuple(inputs[0].shape)))
+
+    hooks = [part.register_forward_pre_hook(note(name)) for name, part in _convolutions(module)]
+    try:
+        with Counting():
+            yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _convolutions(module: Any) -> list[tuple[str, Any]]:
+    kind = _torch().nn.modules.conv._ConvNd
+    # Without duplicates, so that a module that stands in two places is noted once per call.
+    return [(name or "conv", part) for name, part in module.named_modules() if isinstance(part, kind)]
+
+
+def _model(source: str, module: Any, calls: _Calls) -> Model:
+    findings = Findings()
+    parts = dict(_convolutions(module))
+    seen = dict.fromkeys(calls.shapes)
+    for name, shape in seen:
+        _add(name, parts[name], shape, findings)
+    for name, part in parts.items():
+        if name not in {called for called, _ in seen}:
+            findings.leave_out(name, type(part).__name__, "the forward pass does not call it")
+    by_modules = sum(not parts[name].transposed for name, _ in calls.shapes)
+    if calls.functions > by_modules:
+        reason = "called as a function; only modules are recorded"
+        findings.leave_out(f"{calls.functions - by_modules} more", "torch.nn.functional", reason)
+    return findings.model(source)
+
+
+def _add(name: str, part: Any, shape: tuple[int, ...], findings: Findings) -> None:
+    kind, rank = type(part).__name__, len(part.kernel_size)
+    if part.transposed:
+        findings.leave_out(name, kind, "a transposed convolution is not a layer of convcheck")
+        return
+    if part.padding_mode != "zeros" and any(part._reversed_padding_repeated_twice):
+        findings.leave_out(name, kind, f"its padding is {part.padding_mode}; only zero padding can be checked")
+        return
+    findings.add(
+        name, kind, channels=part.in_channels, filters=part.out_channels, kernel=part.kernel_size, stride=part.stride,
+        padding=_padding(part), dilation=part.dilation, groups=part.groups, bias=part.bias is not None,
+        input=shape[-rank:], batch=shape[0] if len(shape) == rank + 2 else 1,
+    )  # fmt: skip
+
+
+def _padding(part: Any) -> list[list[int]]:
+    """Return [before, after] per axis; "same", which may be asymmetric, included."""
+    flat = part._reversed_padding_repeated_twice
+    pairs = [[flat[i], flat[i + 1]] for i in range(0, len(flat), 2)]
+    return pairs[::-1]

@@ -1,0 +1,1 @@
+"""The forms that somebody's code may have, one file each."""

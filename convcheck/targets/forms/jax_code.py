@@ -1,0 +1,144 @@
+"""JAX: a function of (x, weight, bias), such as one around ``jax.lax.conv_general_dilated``; jax.vjp differentiates it.
+
+Padding is given as pairs. A function that takes none gets its input padded, inside what is differentiated.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from convcheck.errors import TargetError
+from convcheck.layer.arrays import Array
+from convcheck.layer.layer import Layer
+from convcheck.targets import features
+from convcheck.targets.binding import bind, per_axis
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.user_target import Given, Session, UserTarget
+
+__all__ = ["JaxTarget", "is_jax"]
+
+
+def is_jax(found: Any) -> bool:
+    """Whether something is a function of JAX's own or compiled by it, without importing JAX."""
+    if "jax" not in sys.modules:
+        return False
+    modules = (str(getattr(found, "__module__", "")), type(found).__module__)
+    return any(module.partition(".")[0] in ("jax", "jaxlib") for module in modules)
+
+
+class JaxTarget(UserTarget):
+    """A function of arrays."""
+
+    def __init__(self, name: str, function: Any, spec: TargetSpec) -> None:
+        self._jax = _import_jax(name)
+        self._device = _device(self._jax, name, spec.device)
+        if not callable(function) or isinstance(function, type):
+            raise TargetError(f"target {name}: expected a function of (x, weight, bias, ...)")
+        self._function = function
+        arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
+        self._binding = bind(name, function, arrays, spec.keywords)
+        taken = self._binding.takes
+        options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
+        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", "float32", "float64"}
+        super().__init__(name, spec, frozenset(takes | options | (taken & {"bias"}) | features.ranks_in(name)))
+
+    def own(self, array: Array) -> Any:
+        """Return an array of JAX's."""
+        return self._jax.device_put(array, self._device)
+
+    def numpy(self, value: Any) -> Any:
+        """Return an array of JAX's as one of NumPy's."""
+        return np.asarray(value)
+
+    def world(self, layer: Layer) -> AbstractContextManager[Any]:
+        """Switch float64 on where the layer needs it, and reduced precision off."""
+        return _settings(self._jax, wide=layer.dtype == "float64")
+
+    def session(self, layer: Layer, given: Given) -> Session:
+        """Prepare a call."""
+        return _JaxSession(self, layer, given)
+
+    def call(self, layer: Layer, x: Any, weight: Any, bias: Any) -> Any:
+        """Run the function."""
+        if not self._binding.takes & {"padding", "layer"}:
+            x = self._jax.numpy.pad(x, self._images.in_order([(0, 0), (0, 0), *layer.padding]))
+            padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
+            layer = replace(layer, padding=((0, 0),) * len(padded), input=padded)
+        arrays = {"x": x, "weight": weight, "bias": bias}
+
+        def value(what: str, name: str) -> Any:
+            if what in arrays:
+                return arrays[what]
+            if what == "padding":
+                return [tuple(pair) for pair in layer.padding]
+            option = layer if what == "layer" else getattr(layer, what)
+            return per_axis(option, name, tuples=self.spec.tuples) if isinstance(option, tuple) else option
+
+        return self._binding.call(self._function, value)
+
+    @property
+    def jax(self) -> Any:
+        """The module."""
+        return self._jax
+
+
+class _JaxSession(Session):
+    def __init__(self, target: JaxTarget, layer: Layer, given: Given) -> None:
+        self._target, self._layer, self._given = target, layer, given
+        self._pull: Any = None
+
+    def forward(self) -> Any:
+        given = self._given
+        arrays = (given.x, given.weight) if given.bias is None else (given.x, given.weight, given.bias)
+
+        def function(x: Any, weight: Any, bias: Any = None) -> Any:
+            return self._target.call(self._layer, x, weight, bias)
+
+        if not given.differentiate:
+            return function(*arrays)
+        output, self._pull = self._target.jax.vjp(function, *arrays)
+        return output
+
+    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
+        grad_input, grad_weight, grad_bias = (*self._pull(grad_output), None)[:3]
+        return grad_input, grad_weight, grad_bias
+
+    def arguments(self) -> Mapping[str, Any]:
+        return vars(self._given)
+
+
+def _import_jax(name: str) -> Any:
+    try:
+        import jax
+        import jax.experimental
+        import jax.numpy
+    except ImportError as error:
+        raise TargetError(
+            f'target {name} needs JAX, which cannot be imported ({error}); install it: pip install "convcheck[jax]"'
+        ) from error
+    return jax
+
+
+def _device(jax: Any, name: str, device: str | None) -> Any:
+    try:
+        return jax.devices(device or "cpu")[0]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise TargetError(f"target {name}: device {device} cannot be used: {reason}; expected cpu or cuda") from error
+
+
+@contextmanager
+def _settings(jax: Any, *, wide: bool) -> Iterator[None]:
+    with ExitStack() as stack:
+        if wide:
+            # A context of jax itself since 0.8, of jax.experimental before.
+            enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+            stack.enter_context(enable(True))
+        stack.enter_context(jax.default_matmul_precision("highest"))
+        yield

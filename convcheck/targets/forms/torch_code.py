@@ -1,0 +1,225 @@
+"""PyTorch: an ``nn.Module`` class, a function such as ``torch.nn.functional:conv2d``, or an ``autograd.Function``.
+
+Autograd supplies the gradients. Padding that differs in front and behind, or that a function does not take at all, is
+applied to the input beforehand, inside what autograd differentiates.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from convcheck.errors import TargetError
+from convcheck.layer.arrays import Array
+from convcheck.layer.layer import Layer
+from convcheck.targets import attributes, features
+from convcheck.targets.binding import Binding, bind
+from convcheck.targets.forms.layer_object import constructor_value
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.target import TargetContractError
+from convcheck.targets.user_target import Given, Session, UserTarget
+
+__all__ = ["TorchTarget", "is_torch"]
+
+
+def is_torch(found: Any) -> bool:
+    """Whether something is a module class or a function of PyTorch's, without importing PyTorch."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if isinstance(found, type):
+        return issubclass(found, (torch.nn.Module, torch.autograd.Function))
+    owner = getattr(found, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+        return True
+    return str(getattr(found, "__module__", "")).partition(".")[0] == "torch"
+
+
+class TorchTarget(UserTarget):
+    """A module class or a function of tensors."""
+
+    def __init__(self, name: str, found: Any, spec: TargetSpec) -> None:
+        self._torch = _import_torch(name)
+        self._device = _device(self._torch, name, spec.device)
+        self._is_module: bool = isinstance(found, type) and issubclass(found, self._torch.nn.Module)
+        self._callable, self._binding = self._bind(name, found, spec)
+        taken = self._binding.takes
+        if not {"x", "weight"} <= taken and not self._is_module:
+            raise TargetError(f"target {name}: expected a function of (input, weight, bias, ...) or a module class")
+        options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
+        bias = {"bias"} if "bias" in taken or self._is_module else set()
+        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", "float32", "float64"}
+        super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
+
+    def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
+        if self._is_module:
+            return found, bind(name, found, (), spec.keywords)
+        arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
+        owner: Any = getattr(found, "__self__", found)
+        is_function = isinstance(owner, type) and issubclass(owner, self._torch.autograd.Function)
+        if is_function:
+            # apply takes positions only; the names are those of forward.
+            return owner.apply, bind(name, _without_context(owner), arrays, spec.keywords, by_position=True)
+        if not callable(found):
+            raise TargetError(f"target {name}: {type(found).__name__} cannot be called; expected a class or function")
+        return found, bind(name, found, arrays, spec.keywords)
+
+    def own(self, array: Array) -> Any:
+        """Return a tensor on the device."""
+        return self._torch.from_numpy(array).to(self._device)
+
+    def numpy(self, value: Any) -> Any:
+        """Return a tensor as an array."""
+        return value.detach().cpu().numpy() if isinstance(value, self._torch.Tensor) else value
+
+    def world(self, layer: Layer) -> AbstractContextManager[Any]:
+        """Run with gradients on, and without the reduced precision that PyTorch may use for float32."""
+        return _settings(self._torch)
+
+    def session(self, layer: Layer, given: Given) -> Session:
+        """Prepare a call, of a new module where the target is a class."""
+        inner, outside = self._split_padding(layer)
+        bound = self._module(inner, given) if self._is_module else self._function(inner, given)
+        return _TorchSession(self._torch, bound, outside, given)
+
+    def _split_padding(self, layer: Layer) -> tuple[Layer, list[int]]:
+        """Return the layer that the target sees, and the padding to apply beforehand, last axis first."""
+        asymmetric = any(before != after for before, after in layer.padding)
+        takes_padding = self._binding.takes & {"padding", "layer"}
+        if not asymmetric and takes_padding:
+            return layer, []
+        padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
+        pairs = self._images.in_order([(0, 0), (0, 0), *layer.padding])
+        return replace(layer, padding=((0, 0),) * len(padded), input=padded), [
+            side for pair in reversed(pairs) for side in pair
+        ]
+
+    def _function(self, layer: Layer, given: Given) -> _Bound:
+        leaves = {name: tensor for name in ("x", "weight", "bias") if (tensor := getattr(given, name)) is not None}
+
+        def call(x: Any) -> Any:
+            tensors = {"weight": given.weight, "bias": given.bias, "x": x}
+            return self._binding.call(
+                self._callable,
+                lambda what, name: (
+                    tensors[what] if what in tensors else constructor_value(what, name, layer, tuples=self.spec.tuples)
+                ),
+            )
+
+        return _Bound(call, leaves)
+
+    def _module(self, layer: Layer, given: Given) -> _Bound:
+        names = self.spec.attributes
+        module = self._binding.call(
+            self._callable, lambda what, name: constructor_value(what, name, layer, tuples=self.spec.tuples)
+        ).to(device=self._device, dtype=given.x.dtype)
+        leaves = {"x": given.x, "weight": _parameter(module, "weight", names.get("weight", "weight"), given.weight)}
+        path = names.get("bias", "bias")
+        if given.bias is not None:
+            leaves["bias"] = _parameter(module, "bias", path, given.bias)
+        elif attributes.has(module, path):
+            # A module that has a bias whether it is wanted or not gets zeros.
+            with self._torch.no_grad():
+                attributes.get(module, path).zero_()
+        return _Bound(module, leaves)
+
+
+class _Bound:
+    """A function of the input alone, and the tensors with respect to which it is differentiated."""
+
+    def __init__(self, call: Callable[[Any], Any], leaves: Mapping[str, Any]) -> None:
+        self.call, self.leaves = call, leaves
+
+
+class _TorchSession(Session):
+    def __init__(self, torch: Any, bound: _Bound, outside: list[int], given: Given) -> None:
+        self._torch, self._bound, self._outside, self._given = torch, bound, outside, given
+        self._output: Any = None
+        for leaf in bound.leaves.values():
+            leaf.requires_grad_(given.differentiate)
+
+    def forward(self) -> Any:
+        x = self._bound.leaves["x"]
+        padded = self._torch.nn.functional.pad(x, self._outside) if self._outside else x
+        self._output = self._bound.call(padded)
+        return self._output
+
+    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
+        if not isinstance(self._output, self._torch.Tensor) or not self._output.requires_grad:
+            raise TargetContractError(
+                "the output does not depend on the input as far as autograd can see; expected it to be made with "
+                "PyTorch's operations or an autograd.Function"
+            )
+        names = list(self._bound.leaves)
+        # Returned, not added to .grad; the graph is kept for a second backward pass.
+        gradients = self._torch.autograd.grad(
+            self._output, list(self._bound.leaves.values()), grad_output, retain_graph=True, allow_unused=True
+        )
+        found = dict(zip(names, gradients, strict=True))
+        return found["x"], found["weight"], found.get("bias")
+
+    def arguments(self) -> Mapping[str, Any]:
+        return self._bound.leaves
+
+
+def _import_torch(name: str) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise TargetError(
+            f"target {name} needs PyTorch, which cannot be imported ({error}); install it: pip install "
+            '"convcheck[torch]"'
+        ) from error
+    return torch
+
+
+def _device(torch: Any, name: str, device: str | None) -> Any:
+    try:
+        found = torch.device(device or "cpu")
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise TargetError(f"target {name}: device {device} cannot be used: {reason}; expected cpu or cuda") from error
+    return found
+
+
+def _without_context(function: Any) -> Callable[..., Any]:
+    """Return something with the signature of a Function's forward as its caller sees it."""
+    signature = inspect.signature(function.forward)
+    parameters = list(signature.parameters.values())
+    # With setup_context of its own, forward has no ctx.
+    has_context = function.setup_context.__module__.startswith("torch.")
+
+    def apply(*args: Any) -> Any:
+        return function.apply(*args)
+
+    apply.__signature__ = signature.replace(parameters=parameters[1:] if has_context else parameters)  # type: ignore[attr-defined]
+    return apply
+
+
+def _parameter(module: Any, role: str, path: str, tensor: Any) -> Any:
+    path = attributes.find(module, role, path, ())
+    parameter = attributes.get(module, path)
+    if parameter.shape != tensor.shape:
+        raise TargetContractError(
+            f"its {path} has shape {tuple(parameter.shape)}; expected {tuple(tensor.shape)}: check the names of the "
+            "constructor's keywords, and give the order of the weight's axes as weight_layout"
+        )
+    parameter.data = tensor
+    return parameter
+
+
+@contextmanager
+def _settings(torch: Any) -> Iterator[None]:
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    convolution = torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolution

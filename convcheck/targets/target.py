@@ -1,0 +1,87 @@
+"""What every kind of target offers to the checks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convcheck.errors import ConvcheckError
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+
+__all__ = ["Implementation", "Pass", "TargetContractError"]
+
+
+class TargetContractError(ConvcheckError):
+    """The target ran and broke its contract: a wrong type, a wrong number of results."""
+
+
+def _nothing() -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A forward pass that was run, with what can follow it.
+
+    Attributes
+    ----------
+    output
+        As the implementation gave it, in convcheck's order of axes.
+    backward : callable
+        Runs the matching backward pass and returns (grad_input, grad_weight, grad_bias) as the implementation gave
+        them. May be called again.
+    repeat : callable
+        Runs forward and backward once more on the same object.
+    modified : callable
+        Returns those of "x", "weight", "bias" and "grad_output" that no longer hold what was given.
+    """
+
+    output: Any
+    backward: Callable[[], tuple[Any, Any, Any]]
+    repeat: Callable[[], tuple[Any, Any, Any]]
+    modified: Callable[[], tuple[str, ...]] = _nothing
+
+
+class Implementation(ABC):
+    """A forward and backward pass under test.
+
+    Attributes
+    ----------
+    name : str
+        As reports call it.
+    builtin : bool
+        Whether it is one of convcheck's own formulations, which accept merged evaluations (a larger batch or more
+        filters than the layer says) and share one numeric gradient.
+    exact : bool
+        False for an algorithm that rounds even on small integers.
+    absent : mapping of str to str
+        Gradients that it does not give, with the reason.
+    """
+
+    name: str
+    builtin: bool = False
+    exact: bool = True
+    absent: Mapping[str, str] = {}
+
+    def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
+        """Prepare for another layer."""
+
+    def unsupported(self, layer: Layer) -> str | None:
+        """Return why it cannot take a layer; None if it can."""
+        return None
+
+    def takes_bias(self) -> bool:
+        """Whether it can add a bias; a layer with one is checked without it otherwise."""
+        return True
+
+    @abstractmethod
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return the output of one forward pass."""
+
+    @abstractmethod
+    def run(self, layer: Layer, operands: Operands) -> Pass:
+        """Run the forward pass; what comes of it can be followed by the backward pass."""

@@ -1,0 +1,187 @@
+"""Drawn pictures: their words, nothing on top of anything else, and the bytes of files."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from convcheck import UsageError, load
+from convcheck.explain.pictures import drawing as figures
+from convcheck.explain.pictures.drawing import animation, style
+from convcheck.explain.pictures.drawing.page import draw
+from convcheck.explain.pictures.stories import stories_of
+from convcheck.explain.pictures.window import Selection
+
+
+def layer_of(suite, name):
+    return next(layer for layer in load(suite).layers if layer.name == name)
+
+
+def texts(picture):
+    return [text.get_text() for text in picture.findobj(Text) if text.get_text()]
+
+
+LAYERS = [
+    layer_of("textbook", "T3-stride-2"),
+    layer_of("textbook", "T3-crop"),
+    layer_of("hostile", "all-different"),
+    layer_of("hostile", "all-different-1d"),
+    layer_of("hostile", "all-different-3d"),
+    layer_of("resnet50", "conv1"),
+]
+
+
+def t3():
+    layer = LAYERS[0]
+    return layer, figures.example_operands(layer)
+
+
+def test_panels_say_sizes_with_the_layers_numbers():
+    layer, at = t3()
+    words = texts(figures.input_gradient(layer, at.weight, at.grad_output))
+    for expected in (
+        "3×3 = (2-1)·2+1", "padding 2 = 3-1", "7×7 = 2+3+2", "5×5 = 7-3+1", "neighbours (stride 2)",
+        "inserted zero: between two windows (stride)", "border zero: padding",
+    ):  # fmt: skip
+        assert expected in words, expected
+    assert sorted(word for word in words if word in "ABCD") == ["A", "A", "B", "B", "C", "C", "D", "D"]
+
+
+def test_padding_and_remainder_are_in_the_formulas():
+    layer = layer_of("textbook", "T3-remainder")
+    at = figures.example_operands(layer)
+    words = " ".join(texts(figures.input_gradient(layer, at.weight, at.grad_output)))
+    assert "rows: padding in front 3 = 4-1, behind 5 = 4-1+2 (remainder 2)" in words
+    assert "remainder zero: a window here would not fit" in words
+    layer = layer_of("textbook", "T3-crop")
+    at = figures.example_operands(layer)
+    words = " ".join(texts(figures.input_gradient(layer, at.weight, at.grad_output)))
+    assert "Pad and crop to full size" in words
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_nothing_overlaps_and_nothing_leaves_the_page(layer):
+    for story in stories_of(layer, figures.example_operands(layer), Selection.of(layer)):
+        picture = draw(story)
+        renderer = FigureCanvasAgg(picture).get_renderer()
+        page = picture.bbox
+        boxes = []
+        for text in picture.axes[0].texts:
+            box = Text.get_window_extent(text, renderer)
+            assert page.x0 <= box.x0, (story.name, text.get_text())
+            assert box.x1 <= page.x1, (story.name, text.get_text())
+            assert page.y0 <= box.y0, (story.name, text.get_text())
+            assert box.y1 <= page.y1, (story.name, text.get_text())
+            boxes.append((box.shrunk(0.96, 0.9), text.get_text()))
+        corners = np.array([box.extents for box, _ in boxes])
+        for number, (x0, y0, x1, y1) in enumerate(corners):
+            hit = (corners[:, 0] < x1) & (corners[:, 2] > x0) & (corners[:, 1] < y1 - 2) & (corners[:, 3] > y0 + 2)
+            hit[number] = False
+            assert not hit.any(), (story.name, boxes[number][1], [boxes[i][1] for i in np.flatnonzero(hit)])
+
+
+def test_functions_return_matplotlib_figures_and_leave_pyplot_alone():
+    code = (
+        "import sys, convcheck\n"
+        "from convcheck import figures\n"
+        "layer = convcheck.Layer(channels=2, filters=3, kernel=3, stride=2, input=(7, 8), batch=2)\n"
+        "at = figures.example_operands(layer)\n"
+        "made = [figures.input_gradient(layer, at.weight, at.grad_output, filter=1),\n"
+        "        figures.weight_gradient(layer, at.x, at.grad_output, sample=1), figures.channels(layer, at.weight),\n"
+        "        figures.overlap(layer), figures.unfold_view(layer, at.x, at.weight, at.grad_output),\n"
+        "        figures.errors(layer, 'input', at.x, at.x + 1)]\n"
+        "assert all(picture._repr_png_()[:4] == b'\\x89PNG' for picture in made)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert isinstance(figures.overlap(LAYERS[0]), Figure)
+
+
+def test_svg_is_the_same_to_the_byte_and_speaks():
+    layer, at = t3()
+    first, second = (figures.encode(figures.input_gradient(layer, at.weight, at.grad_output), "svg") for _ in range(2))
+    assert first == second
+    root = ElementTree.fromstring(first)
+    space = {"s": "http://www.w3.org/2000/svg"}
+    assert root.get("role") == "img"
+    assert root.get("aria-labelledby") == "title desc"
+    assert root.findtext("s:title", namespaces=space).startswith("The input gradient dL/dX")
+    described = root.findtext("s:desc", namespaces=space)
+    assert "Layer T3-stride-2" in described
+    assert "Panel 2: Insert 1 zero between neighbours (stride 2). 3×3 = (2-1)·2+1." in described
+    assert "3×3 = (2-1)·2+1" in [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert not re.search(rb"20\d\d-\d\d", first)
+
+
+def test_svg_does_not_depend_on_what_was_drawn_before():
+    layer, at = t3()
+    code = (
+        "import sys\nfrom convcheck import figures, load\n"
+        "layer = next(layer for layer in load('textbook').layers if layer.name == 'T3-stride-2')\n"
+        "at = figures.example_operands(layer)\n"
+        "sys.stdout.buffer.write(figures.encode(figures.input_gradient(layer, at.weight, at.grad_output), 'svg'))\n"
+    )
+    fresh = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+    figures.encode(figures.overlap(layer), "svg")
+    assert figures.encode(figures.input_gradient(layer, at.weight, at.grad_output), "svg") == fresh
+
+
+def test_png_prints():
+    picture = figures.overlap(LAYERS[0])
+    image = Image.open(io.BytesIO(figures.encode(picture, "png")))
+    assert round(image.info["dpi"][0]) == 200
+    assert image.width == pytest.approx(picture.get_figwidth() * 200, abs=2)
+    assert image.info["Title"] == picture.title
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng"])
+def test_animation_has_a_frame_per_entry(kind):
+    layer, at = t3()
+    moving = figures.input_gradient_animation(layer, at.weight, at.grad_output)
+    assert len(moving.frames) == 25
+    image = Image.open(io.BytesIO(moving.encode(kind)))
+    assert image.n_frames == 25
+    assert len({frame.tobytes() for frame in moving.frames}) == 25
+
+
+def test_animation_says_the_terms():
+    layer, at = t3()
+    arrays = animation.maps.InputGradient.of(layer, at.weight, at.grad_output, Selection.of(layer))
+    assert animation._sum(arrays, (2, 2)) == "dL/dX[2,2] = 5·5 + (−1)·1 + 4·(−1) + (−4)·(−4) = 36"
+
+
+def test_formats_that_cannot_be_written(monkeypatch):
+    with pytest.raises(UsageError, match='format "bmp" is not one of png, svg'):
+        figures.encode(figures.overlap(LAYERS[0]), "bmp")
+    with pytest.raises(UsageError, match='format "mp4" is not one of gif, webp, apng'):
+        animation.require("mp4")
+    monkeypatch.setattr(animation.features, "check", lambda name: False)
+    with pytest.raises(
+        UsageError, match="format webp cannot be written: this Pillow was built without libwebp; use gif"
+    ):
+        animation.require("webp")
+
+
+def test_ink_has_the_higher_contrast():
+    assert style.contrast((1.0, 1.0, 1.0)) == "black"
+    assert style.contrast((0.0, 0.1, 0.4)) == "white"
+    assert style.contrast(style.cell_color(5, 5)) == "white"
+    assert style.contrast(style.cell_color(-1, 5)) == "black"
+
+
+def test_colours_are_centred_on_zero():
+    red, blue, white = (style.cell_color(value, 3) for value in (-3, 3, 0))
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert min(white) > 0.95
+    assert style.cell_color(float("nan"), 3) == (0.75, 0.75, 0.75)

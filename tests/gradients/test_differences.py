@@ -1,0 +1,131 @@
+"""The numeric gradients are exact on integers, packed or not, and within the derived bound on real data."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from convcheck import Layer
+from convcheck.gradients import FASTEST, FORMULATIONS, ORACLE, formulation
+from convcheck.gradients.numeric.differences import Packing, central_gradient, exact_gradient, packing_for
+from convcheck.gradients.numeric.directions import directions_of
+from convcheck.gradients.numeric.rounding import allowed_errors, allowed_output_error, gamma
+from convcheck.layer.data import EXACT_LIMIT, integer_operands, real_operands
+from tests.strategies import layers
+
+UNFOLD = formulation(FASTEST)
+
+
+def gradients_of(layer):
+    return ("input", "weight", "bias") if layer.bias else ("input", "weight")
+
+
+@given(layer=layers(dtypes=("float64", "float32")))
+@settings(max_examples=100, deadline=None)
+def test_exact_differences_equal_the_gradient_packed_or_not_merged_or_not(layer):
+    at = integer_operands(layer)
+    base = UNFOLD.forward(layer, at.x, at.weight, at.bias)
+    right = formulation(ORACLE).backward(layer, at.x, at.weight, at.grad_output)
+    for gradient in gradients_of(layer):
+        packing = packing_for(layer, gradient)
+        for chosen, merge in ((packing, True), (packing, False), (Packing(packing.radix, 1), True)):
+            directions = directions_of(gradient, layer, at)
+            numeric = exact_gradient(UNFOLD.forward, directions, base, chosen, merge=merge)
+            np.testing.assert_array_equal(numeric.values, getattr(right, gradient))
+            assert numeric.evaluations == chosen.evaluations(directions.count)
+
+
+@given(layer=layers(dtypes=("float64", "float32")))
+@settings(max_examples=100, deadline=None)
+def test_the_bound_is_never_exceeded(layer):
+    at = real_operands(layer)
+    allowed = allowed_errors(layer, at, UNFOLD.forward, UNFOLD.backward)
+    for gradient in gradients_of(layer):
+        numeric = central_gradient(UNFOLD.forward, directions_of(gradient, layer, at), merge=True)
+        for name in FORMULATIONS:
+            analytic = getattr(formulation(name).backward(layer, at.x, at.weight, at.grad_output), gradient)
+            error = np.abs(analytic.astype(np.float64) - numeric.values)
+            assert (error <= getattr(allowed, gradient)).all()
+
+
+@given(layer=layers(dtypes=("float64", "float32")))
+@settings(max_examples=60, deadline=None)
+def test_the_bound_of_the_output_is_never_exceeded(layer):
+    at = real_operands(layer)
+    allowed = allowed_output_error(layer, at, UNFOLD.forward)
+    outputs = [formulation(n).forward(layer, at.x, at.weight, at.bias).astype(np.float64) for n in FORMULATIONS]
+    for output in outputs[1:]:
+        assert (np.abs(output - outputs[0]) <= allowed).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_bound_is_tight_enough_to_catch_an_error_of_a_thousandth(dtype):
+    layer = Layer(3, 4, (2, 3), stride=2, padding=1, input=(7, 8), dtype=dtype)
+    at = real_operands(layer)
+    allowed = allowed_errors(layer, at, UNFOLD.forward, UNFOLD.backward)
+    right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output)
+    for gradient in gradients_of(layer):
+        assert (getattr(allowed, gradient) < 1e-3 * np.abs(getattr(right, gradient)).max()).all()
+
+
+def test_the_bound_notices_a_float32_sum_inside_a_float64_layer():
+    layer = Layer(3, 4, (2, 3), input=(7, 8))
+    at = real_operands(layer)
+    allowed = allowed_errors(layer, at, UNFOLD.forward, UNFOLD.backward)
+    single = at.map(lambda array: array.astype(np.float32))
+    sloppy = UNFOLD.backward(layer, single.x, single.weight, single.grad_output)
+    numeric = central_gradient(UNFOLD.forward, directions_of("weight", layer, at), merge=True)
+    assert (np.abs(sloppy.weight - numeric.values) > allowed.weight).any()
+
+
+def test_gamma_is_highams():
+    unit = 2.0**-53
+    assert gamma(10, "float64") == 10 * unit / (1 - 10 * unit)
+    assert gamma(2**24, "float32") == float("inf")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("channels", [1, 16, 512])
+def test_packing_leaves_no_sum_beyond_what_the_dtype_represents(dtype, channels):
+    layer = Layer(channels, 4, 3, padding=1, input=(7, 8), dtype=dtype)
+    for gradient in ("input", "weight", "bias"):
+        packing = packing_for(layer, gradient)
+        largest = 9 * channels * 9 + 3 + 3 * sum(packing.radix**digit for digit in range(packing.digits))
+        assert largest <= EXACT_LIMIT[dtype]
+        assert packing.radix > 2 * 3 or gradient == "bias"
+
+
+def test_packing_divides_the_evaluations_by_more_than_ten():
+    layer = Layer(64, 64, 3, padding=1, input=(7, 8))
+    assert packing_for(layer, "input").evaluations(576) * 10 < 576
+
+
+def test_a_change_larger_than_a_digit_would_be_misread():
+    """The twin of packing: where the premise on the size of the changes fails, the result is wrong, not lucky."""
+    layer = Layer(2, 2, 2, input=(4, 5), bias=False)
+    at = integer_operands(layer)
+    base = UNFOLD.forward(layer, at.x, at.weight, None)
+    right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output).input
+    numeric = exact_gradient(UNFOLD.forward, directions_of("input", layer, at), base, Packing(2, 4), merge=False)
+    assert not np.array_equal(numeric.values, right)
+
+
+@given(layer=layers(dtypes=("float64", "float32")))
+@settings(max_examples=60, deadline=None)
+def test_integer_data_are_small_nonzero_and_of_both_signs(layer):
+    at = integer_operands(layer)
+    for array in (at.x, at.weight, at.grad_output):
+        assert array.dtype == layer.dtype
+        assert set(np.unique(array)) <= {-3.0, -2.0, -1.0, 1.0, 2.0, 3.0}
+
+
+def test_integer_data_shrink_where_sums_are_long_and_end_where_none_fit():
+    assert np.abs(integer_operands(Layer(1, 1, 1, input=(2000, 1000), batch=1, dtype="float32")).x).max() == 2
+    assert integer_operands(Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32")) is None
+
+
+def test_a_step_of_one_is_exact_on_real_data():
+    for dtype in ("float64", "float32"):
+        x = real_operands(Layer(8, 4, 3, input=(30, 40), dtype=dtype)).x
+        one = x.dtype.type(1)
+        np.testing.assert_array_equal((x + one) - one, x)
+        np.testing.assert_array_equal((x - one) + one, x)

@@ -1,0 +1,269 @@
+"""Axis against brute force: everything is recomputed by walking over the windows one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from convcheck.layer.axis import Axis, same_padding
+
+
+@st.composite
+def axes(draw):
+    """Draw axes on which at least one window fits: remainders, gaps, overlaps, padding larger than the kernel."""
+    axis = Axis(
+        size=draw(st.integers(1, 14)),
+        kernel=draw(st.integers(1, 5)),
+        stride=draw(st.integers(1, 6)),
+        dilation=draw(st.integers(1, 4)),
+        before=draw(st.integers(0, 7)),
+        after=draw(st.integers(0, 7)),
+    )
+    assume(axis.size + axis.before + axis.after > axis.dilation * (axis.kernel - 1))
+    return axis
+
+
+def walk(axis):
+    """Return the padded positions that each window reads, found by sliding the kernel until it runs over the end."""
+    windows, start = [], 0
+    while True:
+        window = [start + tap * axis.dilation for tap in range(axis.kernel)]
+        if window[-1] >= axis.size + axis.before + axis.after:
+            return windows
+        windows.append(window)
+        start += axis.stride
+
+
+def integers(count, seed):
+    """Return nonzero integers of both signs, few of them alike."""
+    return np.random.default_rng(seed).permutation(np.array([v for v in range(-99, 100) if v])).astype(int)[:count]
+
+
+def slow_grad_input(axis, weight, grad_output):
+    """Return dL/dX of one axis by the definition: each output hands its gradient to what it read."""
+    padded = np.zeros(axis.size + axis.before + axis.after, dtype=int)
+    for window, grad in zip(walk(axis), grad_output, strict=True):
+        for tap, position in enumerate(window):
+            padded[position] += weight[tap] * grad
+    return padded[axis.before : axis.before + axis.size]
+
+
+def dilated_correlation(axis, weight, grad_output, full_padding):
+    """Return dL/dX as T3 does: dilate the gradient, pad it (or crop), slide the rotated kernel over it."""
+    dilated = np.zeros((len(grad_output) - 1) * axis.stride + 1, dtype=int)
+    dilated[:: axis.stride] = grad_output
+    front, behind = full_padding
+    padded = np.pad(dilated, (max(front, 0), max(behind, 0)))
+    padded = padded[max(-front, 0) : len(padded) - max(-behind, 0)]
+    kernel = np.zeros((axis.kernel - 1) * axis.dilation + 1, dtype=int)
+    kernel[:: axis.dilation] = weight
+    return np.correlate(padded, kernel[::-1], "valid") if len(padded) >= len(kernel) else np.zeros(0, dtype=int)
+
+
+class TestGeometry:
+    @given(axes())
+    def test_sizes(self, axis):
+        windows = walk(axis)
+        assert axis.output_size == len(windows)
+        assert axis.padded_size == axis.before + axis.size + axis.after
+        assert axis.effective_kernel == windows[0][-1] - windows[0][0] + 1
+        assert axis.dilated_size == windows[-1][0] - windows[0][0] + 1
+
+    @given(axes())
+    def test_remainder_is_what_no_window_reaches(self, axis):
+        last_read = walk(axis)[-1][-1]
+        assert axis.remainder == axis.padded_size - 1 - last_read
+        assert 0 <= axis.remainder < axis.stride
+
+    @given(axes())
+    def test_window_and_tap_slice(self, axis):
+        windows = walk(axis)
+        assert [list(axis.window(output)) for output in range(axis.output_size)] == windows
+        positions = np.arange(axis.padded_size)
+        for tap in range(axis.kernel):
+            assert positions[axis.tap_slice(tap)].tolist() == [window[tap] for window in windows]
+
+    @given(axes())
+    def test_tap_slice_stays_within_the_padded_input(self, axis):
+        # A slice that ran over the end would be cut silently on some arrays and not on larger ones.
+        assert all(axis.tap_slice(tap).stop <= axis.padded_size for tap in range(axis.kernel))
+
+    @given(axes())
+    def test_readers(self, axis):
+        windows = walk(axis)
+        for position in range(-3, axis.padded_size + 3):
+            expected = [(i, window.index(position)) for i, window in enumerate(windows) if position in window]
+            assert axis.readers(position) == expected
+
+    @given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3))
+    def test_fits_means_that_there_is_a_window(self, size, kernel, stride, dilation, before):
+        axis = Axis(size, kernel, stride, dilation, before)
+        assert axis.fits == bool(walk(axis))
+
+    @pytest.mark.parametrize(
+        ("axis", "output_size", "remainder", "full_padding"),
+        [
+            # T3's worked examples: X 3 with F 2, and X 5 with f 3 at stride 2.
+            (Axis(3, 2), 2, 0, (1, 1)),
+            (Axis(5, 3, 2), 2, 0, (2, 2)),
+            # One more sample, which no window reads.
+            (Axis(6, 3, 2), 2, 1, (2, 3)),
+            # T2: k - 1 zeros behind.
+            (Axis(6, 3, after=2), 6, 0, (2, 0)),
+            # More padding than the kernel reaches: a crop.
+            (Axis(4, 2, before=3, after=2), 8, 0, (-2, -1)),
+            # ResNet's stem, 224 to 112.
+            (Axis(224, 7, 2, before=3, after=3), 112, 1, (3, 4)),
+        ],
+    )
+    def test_known_values(self, axis, output_size, remainder, full_padding):
+        assert (axis.output_size, axis.remainder, axis.full_padding) == (output_size, remainder, full_padding)
+
+
+class TestFullPadding:
+    @given(axes(), st.integers(0, 99))
+    def test_turns_the_gradient_into_a_correlation(self, axis, seed):
+        weight, grad_output = integers(axis.kernel, seed), integers(axis.output_size, seed + 1)
+        expected = slow_grad_input(axis, weight, grad_output)
+        got = dilated_correlation(axis, weight, grad_output, axis.full_padding)
+        np.testing.assert_array_equal(got, expected)
+
+    @given(axes(), st.integers(0, 99))
+    def test_without_the_remainder_it_is_wrong(self, axis, seed):
+        assume(axis.remainder)
+        weight, grad_output = integers(axis.kernel, seed), integers(axis.output_size, seed + 1)
+        front, behind = axis.full_padding
+        got = dilated_correlation(axis, weight, grad_output, (front, behind - axis.remainder))
+        assert len(got) != axis.size
+
+    @pytest.mark.parametrize("axis", [Axis(6, 3, 2), Axis(7, 3, before=2), Axis(5, 2, 2, 3, before=1, after=4)])
+    def test_with_its_sides_exchanged_it_is_wrong(self, axis):
+        weight, grad_output = integers(axis.kernel, 0), integers(axis.output_size, 1)
+        front, behind = axis.full_padding
+        assert front != behind
+        expected = slow_grad_input(axis, weight, grad_output)
+        got = dilated_correlation(axis, weight, grad_output, (behind, front))
+        assert got.shape == expected.shape
+        assert not np.array_equal(got, expected)
+
+
+def clashes(axis, color_of):
+    """Return the windows that see a colour twice; ``color_of`` maps a padded position to its colour."""
+    return [window for window in walk(axis) if len({color_of(position) for position in window}) < len(window)]
+
+
+def color_of(axis):
+    """Return the colours that the axis gives out, as a function of the padded position."""
+    everywhere = replace(axis, size=axis.padded_size, before=0, after=0).colors()
+    return lambda position: int(everywhere[position])
+
+
+class TestColors:
+    @given(axes())
+    def test_no_window_sees_a_color_twice(self, axis):
+        assert clashes(axis, color_of(axis)) == []
+
+    @given(axes())
+    def test_padding_only_shifts_the_colors(self, axis):
+        expected = [color_of(axis)(position) for position in range(axis.before, axis.before + axis.size)]
+        assert axis.colors().tolist() == expected
+
+    @given(axes())
+    def test_there_are_k_colors_and_fewer_cannot_do(self, axis):
+        assert axis.color_count == axis.kernel == len(walk(axis)[0])
+        assert set(axis.colors().tolist()) <= set(range(axis.color_count))
+
+    @given(axes())
+    def test_every_window_sees_every_color_exactly_once(self, axis):
+        taps = np.array([axis.tap_of_color(color) for color in range(axis.color_count)])
+        assert taps.shape == (axis.kernel, axis.output_size)
+        assert (np.sort(taps, axis=0) == np.arange(axis.kernel)[:, None]).all()
+
+    @given(axes())
+    def test_attribution(self, axis):
+        seen = color_of(axis)
+        for color in range(axis.color_count):
+            taps, positions = axis.tap_of_color(color), axis.position_of_color(color)
+            for window, tap, position in zip(walk(axis), taps, positions, strict=True):
+                assert [p for p in window if seen(p) == color] == [position]
+                assert window[tap] == position
+
+    @given(axes(), st.integers(0, 99))
+    def test_perturbing_a_color_at_once_gives_every_entry_of_the_jacobian(self, axis, seed):
+        weight = integers(axis.kernel, seed)
+
+        def forward(x):
+            padded = np.pad(x, (axis.before, axis.after))
+            return np.array([sum(w * padded[p] for w, p in zip(weight, window, strict=True)) for window in walk(axis)])
+
+        x = integers(axis.size, seed + 1)
+        jacobian = np.zeros((axis.output_size, axis.padded_size), dtype=int)
+        for color in range(axis.color_count):
+            change = forward(x + (axis.colors() == color)) - forward(x)
+            jacobian[np.arange(axis.output_size), axis.position_of_color(color)] = change
+        one_by_one = [forward(x + (np.arange(axis.size) == p)) - forward(x) for p in range(axis.size)]
+        inside = jacobian[:, axis.before : axis.before + axis.size]
+        np.testing.assert_array_equal(inside, np.array(one_by_one).T)
+        assert np.count_nonzero(jacobian) == np.count_nonzero(inside)  # nothing is attributed to the padding
+
+    def test_colors_that_forget_the_dilation_clash(self):
+        axis = Axis(12, 3, 1, 3)
+        assert clashes(axis, lambda position: position % axis.kernel)
+        assert clashes(axis, color_of(axis)) == []
+
+    def test_fewer_colors_than_taps_clash(self):
+        axis = Axis(12, 3, 2, 2)
+        assert clashes(axis, lambda position: (position // axis.dilation) % (axis.kernel - 1))
+
+    def test_colors_counted_from_the_unpadded_input_are_attributed_wrongly(self):
+        axis = Axis(7, 3, before=1)
+        unpadded = (np.arange(axis.size) // axis.dilation) % axis.kernel
+        assert unpadded.tolist() != axis.colors().tolist()
+        inside = axis.position_of_color(0)[1:] - axis.before
+        assert (axis.colors()[inside] == 0).all()
+        assert (unpadded[inside] != 0).any()
+
+
+class TestSamePadding:
+    @given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 7))
+    def test_definition(self, size, effective_kernel, stride):
+        before, after = same_padding(size, effective_kernel, stride)
+        wanted = -(-size // stride)
+        assert Axis(size, effective_kernel, stride, 1, before, after).output_size == wanted
+        assert after - before in (0, 1)
+        # No less padding would do.
+        if before + after:
+            assert Axis(size, effective_kernel, stride, 1, before, after - 1).output_size < wanted
+
+    @pytest.mark.parametrize(
+        ("size", "effective_kernel", "stride", "expected"),
+        [
+            # TensorFlow's guide to padding: width 13, filter 6, stride 5.
+            (13, 6, 5, (1, 2)),
+            # A 7×7 and a 3×3 with stride 2 on 224 pixels, ResNet's and MobileNet's first layers in TensorFlow.
+            (224, 7, 2, (2, 3)),
+            (224, 3, 2, (0, 1)),
+            # The same on an odd size is symmetric.
+            (225, 3, 2, (1, 1)),
+            # Stride 1: e - 1 in all, an even kernel's extra zero behind.
+            (8, 3, 1, (1, 1)),
+            (8, 4, 1, (1, 2)),
+            (10, 5, 1, (2, 2)),
+            # A stride over the kernel needs none.
+            (8, 1, 2, (0, 0)),
+            (9, 2, 4, (0, 1)),
+            (8, 2, 4, (0, 0)),
+        ],
+    )
+    def test_known_values(self, size, effective_kernel, stride, expected):
+        assert same_padding(size, effective_kernel, stride) == expected
+
+    def test_extra_zero_in_front_would_be_another_padding(self):
+        # ONNX's SAME_LOWER gives (3, 2) here.
+        before, after = same_padding(224, 7, 2)
+        assert (after, before) != (before, after)
+        assert before < after

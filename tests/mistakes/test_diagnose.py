@@ -1,0 +1,296 @@
+"""From an observed wrong gradient to the mistake, or mistakes, behind it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from convcheck import Layer, verify
+from convcheck.layer.similar import SMALL, shrunk
+from convcheck.mistakes import Scene, mistake
+from convcheck.mistakes.diagnose import diagnose
+from tests.mistaken import mistaken
+from tests.strategies import layers
+from tests.targets_for_tests import Right, wrong
+
+LAYER = Layer(
+    2, 3, kernel=(3, 2), stride=(2, 3), padding=((1, 2), (0, 1)), dilation=(1, 2), input=(8, 11), batch=3, seed=5
+)
+
+
+def spoiled(gradient, spoil, only=None):
+    """A rerun whose gradient goes through ``spoil``; refuses all layers but ``only``, if that is given."""
+
+    def rerun(layer, operands):
+        if only is not None and layer != only:
+            return {}
+        scene = Scene(layer, operands)
+        return {gradient: spoil(scene, scene.answer(gradient))}
+
+    return rerun
+
+
+def form(name, gradient, variant=""):
+    def spoil(scene, right):
+        return next((w.array for w in mistake(name).wrong(scene, gradient) if w.variant == variant), right)
+
+    return spoil
+
+
+def found(layer, gradient, spoil, only=None):
+    finding = diagnose(layer, gradient, spoiled(gradient, spoil, only))
+    return [diagnosis.name for diagnosis in finding.diagnoses], finding
+
+
+def explained(gradient, spoil, layer=LAYER):
+    (diagnosis,) = diagnose(layer, gradient, spoiled(gradient, spoil)).diagnoses
+    return diagnosis.name, diagnosis.explanation
+
+
+class TestOneMistake:
+    def test_is_named_with_its_words(self):
+        names, finding = found(LAYER, "input", form("kernel-not-flipped", "input"))
+        assert names == ["kernel-not-flipped"]
+        (diagnosis,) = finding.diagnoses
+        assert diagnosis.code == "CC101"
+        assert diagnosis.explanation.startswith("The input gradient is made with the kernel as it is")
+        assert diagnosis.fix.startswith("Reverse the kernel along every spatial axis")
+        assert finding.note is None
+
+    def test_says_in_which_form(self):
+        name, text = explained("input", form("padding-offset", "input", "cropped on the wrong side"))
+        assert name == "padding-offset"
+        assert text == (
+            "The padding is taken off (or put on) at the wrong place in the backward pass (cropped on the wrong side)."
+        )
+
+    @pytest.mark.parametrize("factor", [3.0, -0.25, 1 / 7, 1e-3])
+    def test_any_factor_is_told(self, factor):
+        name, text = explained("weight", lambda scene, right: factor * right)
+        assert name == "scaled"
+        assert f"(times {factor:.6g})" in text
+
+    def test_a_mean_taken_before_the_sum(self):
+        def early(scene, right):
+            return scene.with_arrays(grad_output=scene.grad_output / 3).answer("weight")
+
+        assert explained("weight", early)[0] == "batch-averaged"
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_not_finite(self, value):
+        def spoil(scene, right):
+            right.flat[3] = value
+            return right
+
+        name, text = explained("input", spoil)
+        assert name == "non-finite"
+        assert ("NaN" if np.isnan(value) else "infinity") in text
+
+    def test_a_wrong_shape(self):
+        names, _ = found(LAYER, "input", form("padding-offset", "input", "not cropped"))
+        assert names == ["padding-offset"]
+        names, _ = found(LAYER, "weight", form("weight-axes-swapped", "weight"))
+        assert names == ["weight-axes-swapped"]
+
+
+class TestTies:
+    def test_are_separated_on_another_layer(self):
+        # With two samples and two by two outputs, the mean over both is the same as half of one of them.
+        layer = Layer(2, 2, 2, input=(3, 2), batch=2)
+        names, finding = found(layer, "weight", form("spatially-averaged", "weight"))
+        assert names == ["spatially-averaged"]
+        assert finding.note.startswith("told apart from what looks the same here by a run on {channels: 2, filters: 2")
+
+    def test_are_told_as_ties_where_the_target_runs_on_no_other_layer(self):
+        layer = Layer(2, 2, 2, input=(3, 2), batch=2)
+        names, finding = found(layer, "weight", form("spatially-averaged", "weight"), only=layer)
+        assert set(names) == {"batch-averaged", "spatially-averaged", "scaled"}
+        assert finding.note.startswith("tied: consistent with ")
+        assert "batch-averaged, and with spatially-averaged" in finding.note
+        assert finding.note.endswith("no layer tried tells them apart")
+
+
+class TestTwoMistakes:
+    @pytest.mark.parametrize(
+        ("first", "second", "gradient"),
+        [
+            ("kernel-not-flipped", "batch-averaged", "input"),
+            ("grad-output-ignored", "weight-gradient-flipped", "weight"),
+            ("stride-ignored", "sign-flipped", "weight"),
+            ("last-sample-only", "spatially-averaged", "bias"),
+            ("kernel-not-flipped", "overlap-overwritten", "input"),
+        ],
+    )
+    def test_are_both_named(self, first, second, gradient):
+        from convcheck.mistakes.mistake import WrongArrays
+
+        def both(scene, right):
+            one, other = mistake(first), mistake(second)
+            if isinstance(one, WrongArrays):
+                _, changed = next(one.scenes(scene, gradient))
+                return other.wrong(changed, gradient)[0].array
+            made = one.wrong(scene, gradient)[0].array
+            return next(other.results(scene, gradient, made))[1]
+
+        names, finding = found(LAYER, gradient, both)
+        assert set(names) == {first, second}
+        assert finding.note.endswith("2 mistakes at once")
+
+
+class TestStructure:
+    def test_a_flip(self):
+        name, text = explained("weight", lambda scene, right: right[..., ::-1])
+        assert (name, text) == (
+            "right-when-flipped", "The gradient is right but for being reversed along kernel column.",
+        )  # fmt: skip
+
+    def test_a_transposition(self):
+        name, text = explained("input", lambda scene, right: right.transpose(0, 2, 3, 1))
+        assert (name, text) == (
+            "right-when-transposed", "The values are right, with the axes in the order sample, row, column, channel.",
+        )  # fmt: skip
+
+    def test_a_shape(self):
+        name, text = explained("bias", lambda scene, right: right.reshape(1, -1))
+        assert (name, text) == ("right-when-reshaped", "The values are right, in shape (1, 3).")
+
+    def test_a_shift(self):
+        def shifted(scene, right):
+            moved = np.full_like(right, 9)
+            moved[..., 2:, :-1] = right[..., :-2, 1:]
+            return moved
+
+        name, text = explained("input", shifted)
+        assert (name, text) == (
+            "right-when-shifted", "The gradient is right but for a shift: +2 along row, -1 along column.",
+        )  # fmt: skip
+
+    def test_a_factor_for_every_filter(self):
+        factors = np.array([1, 2, -3]).reshape(3, 1, 1, 1)
+        name, text = explained("weight", lambda scene, right: right * factors[: len(right)])
+        assert (name, text) == (
+            "factor-per-slice", "Every filter is right up to a factor of its own: 1, 2, -3.",
+        )  # fmt: skip
+
+    def test_a_constant(self):
+        name, text = explained("bias", lambda scene, right: right + 7)
+        assert (name, text) == ("constant-added", "Every entry is too large by 7.")
+
+    def test_weight_decay(self):
+        name, text = explained("weight", lambda scene, right: right + 0.01 * scene.weight)
+        assert (name, text) == ("operand-added", "The weight itself, times 0.01, is added.")
+
+    def test_a_part_that_is_right(self):
+        def spoil(scene, right):
+            right[:, 1, -1] = 0
+            return right
+
+        name, text = explained("input", spoil)
+        assert name == "partly-right"
+        assert text == (
+            "The gradient is right elsewhere and wrong only channel 1 of 0..1, row 7 of 0..7, 7 of 11 columns "
+            "(zero there)."
+        )
+
+    def test_nothing_is_made_up(self):
+        def noise(scene, right):
+            return np.random.default_rng(1).integers(-9, 9, right.shape).astype(float)
+
+        finding = diagnose(LAYER, "input", spoiled("input", noise))
+        assert finding.diagnoses == ()
+
+
+class TestBounds:
+    BIG = Layer(64, 96, 3, stride=2, padding=1, groups=2, input=(56, 60), batch=4, name="big")
+
+    def test_a_large_layer_is_diagnosed_on_a_small_one_which_is_told(self):
+        names, finding = found(self.BIG, "input", form("kernel-not-flipped", "input"))
+        assert names == ["kernel-not-flipped"]
+        assert finding.note == (
+            "found on a smaller layer of the same kind: {channels: 4, filters: 6, kernel: 3, stride: 2, padding: 1, "
+            "groups: 2, input: [8, 10], batch: 3}"
+        )
+
+    def test_what_is_wrong_on_the_large_layer_only_is_told_so(self):
+        def spoil(scene, right):
+            return right if scene.layer.input[0] < 50 else -right
+
+        finding = diagnose(self.BIG, "weight", spoiled("weight", spoil))
+        assert finding.diagnoses == ()
+        assert finding.note.startswith("right on a smaller layer of the same kind: {channels: 4")
+
+    def test_a_failed_projection_gets_its_worst_entry_and_a_diagnosis(self):
+        layer = Layer(8, 8, 3, input=(12, 12), batch=2)
+        report = verify(layer, target=wrong("weight", np.negative), checks=["projected"])
+        result = next(result for result in report.layers[0].results if result.gradient == "weight")
+        assert result.status == "failed"
+        assert result.diagnosis[0].name == "sign-flipped"
+        assert len(result.worst.index) == 4
+        assert result.worst.analytic == -result.worst.numeric
+        assert "of 576 entries differ from the built-in backward pass; " in result.message
+
+    @settings(max_examples=100, deadline=None)
+    @given(layers(dtypes=("float64", "float32")))
+    def test_shrinking_leaves_a_small_layer_alone(self, layer):
+        if layer.multiply_adds <= SMALL:
+            assert shrunk(layer) is layer
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            BIG,
+            Layer(512, 512, [2], dilation=512, padding=[[512, 0]], input=[16000], batch=1),
+            Layer(3, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), input=(16, 112, 112), batch=1),
+            Layer(2, 2, [400], padding=[200], input=[9000]),
+            Layer(256, 256, 3, padding=40, input=(56, 57)),
+        ],
+    )
+    def test_shrinking_keeps_the_kind(self, layer):
+        small = shrunk(layer)
+        assert small.multiply_adds <= SMALL
+        assert (small.stride, small.dilation, small.bias) == (layer.stride, layer.dilation, layer.bias)
+        assert [axis.remainder for axis in small.axes] == [axis.remainder for axis in layer.axes]
+        assert (small.channels == small.filters) == (layer.channels == layer.filters)
+        for sizes, originals in (
+            (small.kernel, layer.kernel),
+            (small.output, layer.output),
+            (small.input, layer.input),
+        ):
+            assert (len(set(sizes)) == 1) == (len(set(originals)) == 1)
+
+
+class TestInReports:
+    def test_central_and_exact_get_the_same_diagnosis(self):
+        report = verify(LAYER, target=mistaken(mistake("stride-ignored"), "input", ""))
+        failed = [result for result in report.layers[0].results if result.status == "failed"]
+        assert [result.check for result in failed] == ["central", "exact"]
+        assert all([d.name for d in result.diagnosis] == ["stride-ignored"] for result in failed)
+
+    def test_it_is_in_the_table_and_the_json(self):
+        report = verify(LAYER, target=mistaken(mistake("stride-ignored"), "input", ""), checks=["exact"])
+        assert "diagnosis  stride-ignored: The backward pass places the windows side by side;" in str(report)
+        (failed,) = [r for r in report.to_dict()["layers"][0]["results"] if r["status"] == "failed"]
+        assert failed["diagnosis"][0].keys() == {"code", "name", "explanation", "fix"}
+
+    def test_a_target_that_raises_on_any_other_run(self):
+        class Flaky(Right):
+            runs = 0
+
+            def backward(self, grad_output):
+                Flaky.runs += 1
+                if Flaky.runs > 1:
+                    raise RuntimeError("out of order")
+                return tuple(None if g is None else -g for g in super().backward(grad_output))
+
+        report = verify(LAYER, target=Flaky, checks=["exact"])
+        assert not report.passed
+        assert all(result.diagnosis == () for result in report.layers[0].results)
+
+    @settings(max_examples=60, deadline=None)
+    @given(layers(dtypes=("float64", "float32")))
+    def test_a_right_target_is_never_accused(self, layer):
+        report = verify(layer, target=Right)
+        assert report.passed
+        assert all(result.diagnosis == () for result in report.layers[0].results)
+        for gradient in ("output", "input", "weight"):
+            finding = diagnose(layer, gradient, spoiled(gradient, lambda scene, right: right))
+            assert finding.diagnoses == ()

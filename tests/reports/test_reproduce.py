@@ -1,0 +1,71 @@
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from convcheck.reports.reproduce import command, selection
+from convcheck.suites.selection import selector
+from tests.reports import CONV, TARGET, failed_report, failing, layer_report, named, report_of
+
+
+def words(report, number=0, result=-1):
+    layer = report.layers[number]
+    return shlex.split(command(report, layer, layer.results[result]) or "")
+
+
+def test_a_target():
+    expected = ["convcheck", "verify", "suite.yaml", "--target", TARGET, "-k", '"conv1"', "--check", "exact"]
+    assert words(failed_report()) == [*expected, "--seed", "0"]
+
+
+def test_a_formulation():
+    report = report_of(layer_report(CONV, (failing(CONV, "unfold", "weight", "central"),)))
+    expected = ["convcheck", "verify", "suite.yaml", "--formulation", "unfold", "-k", '"conv1"', "--check", "central"]
+    assert words(report) == [*expected, "--seed", "0"]
+
+
+def test_the_seed_is_the_layers_and_the_options_are_the_runs():
+    layer = replace(CONV, seed=17)
+    report = report_of(layer_report(layer, (failing(layer, "unfold", "input"),)))
+    report = replace(report, options=("--max-error", "1e-09", "--complete"))
+    assert words(report)[3:6] == ["--max-error", "1e-09", "--complete"]
+    assert words(report)[-2:] == ["--seed", "17"]
+
+
+def test_a_target_from_the_config_needs_no_option():
+    report = report_of(layer_report(CONV, (failing(CONV, "b.py:B", "input"),)), target="b.py:B")
+    assert "--target" not in words(replace(report, options=()))
+
+
+@pytest.mark.parametrize("config", ["my suite.yaml", "it's.yaml", "$HOME/`x`.yaml", "a;b.yaml"])
+def test_what_a_shell_would_change_is_quoted(config):
+    report = failed_report()
+    report = replace(report, layers=(replace(report.layers[0], config=config),))
+    assert words(report)[2] == config
+
+
+def test_a_layer_from_no_file_has_no_command():
+    report = failed_report()
+    layer = replace(report.layers[0], line=None)
+    assert command(report, layer, layer.results[-1]) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["conv1", "layer1.0.conv1", "my conv", "not", "(x)", 'say "a"', "it's", "[bold]", "a\\b"]
+)
+def test_the_selection_selects_this_layer_alone(name):
+    selects = selector(selection(name))
+    assert selects(name)
+    assert not selects(name + "0")
+    assert not selects(name.upper())
+
+
+def test_a_bare_name_would_select_others():
+    assert selector("conv1")("conv10")
+
+
+def test_no_selection_holds_both_quotes():
+    assert selection('"it\'s"') is None
+    layer = named('"it\'s"')
+    report = report_of(layer_report(layer, (failing(layer, "unfold", "input"),)))
+    assert command(report, report.layers[0], report.layers[0].results[0]) is None

@@ -1,0 +1,248 @@
+"""ONNX files made by the onnx package, and those of its own tests that have convolutions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convcheck
+from convcheck.errors import UsageError
+from convcheck.suites import config
+from convcheck.suites.importing import import_model
+from convcheck.suites.importing.writing import config_text
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+FLOAT = TensorProto.FLOAT
+
+
+def weight(name, *shape):
+    return numpy_helper.from_array(np.zeros(shape, np.float32), name)
+
+
+def conv(x, w, y, *, b=None, name="", **attributes):
+    return helper.make_node("Conv", [x, w] + ([b] if b else []), [y], name=name, **attributes)
+
+
+def saved(path, nodes, weights, size, output="y"):
+    graph = helper.make_graph(
+        nodes, "graph", [helper.make_tensor_value_info("x", FLOAT, size)],
+        [helper.make_tensor_value_info(output, FLOAT, None)], weights,
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return str(path)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+def imported(source, input_size=None):
+    """The layers as the config that is written has them, which must be those that were found."""
+    model = import_model(source, input_size)
+    suite = config.parse(config_text(model), "imported.yaml")
+    assert suite.layers == model.layers
+    return suite.layers
+
+
+def single(path, size, weight_shape, bias=True, **attributes):
+    weights = [weight("w", *weight_shape)] + ([weight("b", weight_shape[0])] if bias else [])
+    node = conv("x", "w", "y", b="b" if bias else None, name="conv1", **attributes)
+    [layer] = imported(saved(path, [node], weights, size))
+    return layer
+
+
+def test_everything_that_a_convolution_can_have(path):
+    layer = single(
+        path, [3, 4, 9, 11], (6, 2, 3, 2), bias=False, group=2, strides=[2, 1], dilations=[1, 3], pads=[1, 0, 0, 2]
+    )
+    assert layer == convcheck.Layer(
+        name="conv1", channels=4, filters=6, kernel=(3, 2), groups=2, stride=(2, 1), dilation=(1, 3),
+        padding=((1, 0), (0, 2)), bias=False, input=(9, 11), batch=3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "kernel"), [([2, 3, 9], [4]), ([2, 3, 9, 7], [4, 3]), ([2, 3, 5, 6, 7], [2, 3, 4])])
+def test_one_to_three_axes(path, size, kernel):
+    layer = single(path, size, (5, 3, *kernel))
+    assert (layer.input, layer.kernel, layer.bias) == (tuple(size[2:]), tuple(kernel), True)
+
+
+@pytest.mark.parametrize("auto_pad", ["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation"),
+    [([9, 10], [4, 3], [2, 3], [1, 1]), ([7, 8], [2, 5], [1, 4], [3, 1]), ([5, 5], [1, 1], [3, 2], [1, 1])],
+)
+def test_automatic_padding_gives_the_output_that_onnx_infers(path, auto_pad, size, kernel, stride, dilation):
+    attributes = {"auto_pad": auto_pad, "strides": stride, "dilations": dilation}
+    layer = single(path, [1, 2, *size], (3, 2, *kernel), **attributes)
+    inferred = onnx.shape_inference.infer_shapes(onnx.load(path)).graph.output[0].type.tensor_type.shape.dim
+    assert layer.output == tuple(dim.dim_value for dim in inferred[2:])
+    for before, after in layer.padding:
+        assert (after - before if auto_pad == "SAME_UPPER" else before - after) in (0, 1) or auto_pad in (
+            "VALID", "NOTSET",
+        )  # fmt: skip
+
+
+def test_automatic_padding_computes_what_onnx_computes(path):
+    """The values, by the package's own reference implementation: which side has the extra zero changes them."""
+    from onnx.reference import ReferenceEvaluator
+
+    random = np.random.default_rng(0)
+    x, w = random.integers(-4, 5, (1, 2, 8, 9)).astype(np.float32), random.integers(-4, 5, (3, 2, 4, 3))
+    for auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        layer = single(path, [1, 2, 8, 9], (3, 2, 4, 3), bias=False, auto_pad=auto_pad, strides=[1, 2])
+        model = onnx.load(path)
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(w.astype(np.float32), "w"))
+        [expected] = ReferenceEvaluator(model).run(None, {"x": x})
+        np.testing.assert_array_equal(convcheck.forward(layer, x, w.astype(np.float32), None), expected)
+
+
+def test_sizes_are_inferred_through_other_operators(path):
+    nodes = [
+        conv("x", "w", "a", name="first", pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("MaxPool", ["r"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        conv("p", "w2", "y", name="second"),
+    ]
+    layers = imported(saved(path, nodes, [weight("w", 8, 3, 3, 3), weight("w2", 4, 8, 1, 1)], [1, 3, 32, 32]))
+    assert [(layer.name, layer.input, layer.channels) for layer in layers] == [
+        ("first", (32, 32), 3), ("second", (8, 8), 8),
+    ]  # fmt: skip
+
+
+def test_names_are_kept_and_made_unique(path):
+    names = ["/layer1/conv", "conv", "conv", "", "1e3", "true", 'a "quoted": one # here', "line\nbreak"]
+    nodes = [conv("x", "w", f"y{i}", name=name) for i, name in enumerate(names)]
+    layers = imported(saved(path, nodes, [weight("w", 2, 2, 1, 1)], [1, 2, 4, 4], output="y0"))
+    assert [layer.name for layer in layers] == [
+        "/layer1/conv", "conv", "conv_2", "y3", "1e3", "true", 'a "quoted": one # here', "line_break",
+    ]  # fmt: skip
+
+
+def test_a_weight_that_is_computed(path):
+    constant = helper.make_node("Constant", [], ["w"], value=weight("", 2, 2, 3, 3))
+    [layer] = imported(saved(path, [constant, conv("x", "w", "y", name="c")], [], [1, 2, 8, 8]))
+    assert layer.weight_shape == (2, 2, 3, 3)
+
+
+def test_convolutions_inside_of_branches(path):
+    def branch(name):
+        node = conv("x", "w", f"{name}_out", name=name)
+        return helper.make_graph([node], name, [], [helper.make_tensor_value_info(f"{name}_out", FLOAT, None)])
+
+    flag = numpy_helper.from_array(np.array(True), "flag")
+    node = helper.make_node("If", ["flag"], ["y"], then_branch=branch("yes"), else_branch=branch("no"))
+    layers = imported(saved(path, [node], [flag, weight("w", 2, 2, 1, 1)], [1, 2, 4, 4]))
+    assert {layer.name for layer in layers} == {"yes", "no"}
+
+
+def test_a_dynamic_batch_becomes_the_default(path):
+    source = saved(path, [conv("x", "w", "y")], [weight("w", 2, 2, 3, 3)], ["batch", 2, 8, 8])
+    [layer] = imported(source)
+    assert layer.batch == 2
+    assert "batch:" not in config_text(import_model(source))
+
+
+def test_what_is_left_out_is_said_with_its_reason(path):
+    nodes = [
+        conv("x", "w", "a", name="kept"),
+        helper.make_node("ConvTranspose", ["a", "w"], ["b"], name="up"),
+        conv("x", "unknown", "c", name="odd"),
+        conv("x", "w", "d", name="negative", pads=[-1, 0, 0, 0]),
+    ]
+    graph = helper.make_graph(
+        nodes, "graph", [helper.make_tensor_value_info("x", FLOAT, [1, 2, 8, 8]),
+                         helper.make_tensor_value_info("unknown", FLOAT, None)],
+        [helper.make_tensor_value_info("a", FLOAT, None)], [weight("w", 2, 2, 3, 3)],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph), path)
+    model = import_model(str(path))
+    text = config_text(model)
+    assert [layer.name for layer in model.layers] == ["kept"]
+    assert "# - up (ConvTranspose): a transposed convolution is not a layer of convcheck\n" in text
+    assert "# - odd (Conv): the shape of its weight is not known\n" in text
+    assert "# - negative (Conv): padding[0][0]: -1 is not allowed; expected an integer of at least 0\n" in text
+
+
+def test_dynamic_sizes_need_an_input_size(path):
+    source = saved(path, [conv("x", "w", "y", name="c")], [weight("w", 2, 2, 3, 3)], [1, 2, "height", "width"])
+    with pytest.raises(UsageError) as caught:
+        import_model(source)
+    assert str(caught.value) == (
+        f"{source}: has no convolution that can be imported; left out:\n"
+        "  c (Conv): the size of its input is dynamic (1×2×?×?); give the model's input with --input-size, for example "
+        "--input-size 1,3,224,224"
+    )
+    assert imported(source, (1, 2, 8, 9))[0].input == (8, 9)
+
+
+@pytest.mark.parametrize("size", [(1, 2, 8), (1, 3, 8, 8)])
+def test_an_input_size_that_does_not_fit(path, size):
+    source = saved(path, [conv("x", "w", "y")], [weight("w", 2, 2, 3, 3)], [1, 2, "height", "width"])
+    with pytest.raises(UsageError, match=r'--input-size .* does not fit .*: its input "x" is 1×2×\?×\?'):
+        import_model(source, size)
+
+
+def test_a_model_without_convolutions(path):
+    source = saved(path, [helper.make_node("Relu", ["x"], ["y"])], [], [1, 2, 8, 8])
+    with pytest.raises(UsageError, match="has no convolution; nothing to import"):
+        import_model(source)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a model", b"\x00" * 100, b"\x08\x07", b"<!DOCTYPE html>"])
+def test_what_is_no_model(path, data):
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="is not an ONNX model"):
+        import_model(str(path))
+
+
+def test_a_model_that_was_cut_off(path):
+    source = saved(path, [conv("x", "w", "y")], [weight("w", 64, 2, 3, 3)], [1, 2, 8, 8])
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UsageError, match="is not an ONNX model, or a damaged one"):
+        import_model(source)
+
+
+def test_a_missing_file(path):
+    with pytest.raises(UsageError, match=r"model.onnx: cannot be read \(No such file or directory\)"):
+        import_model(str(path))
+
+
+def test_external_data(path):
+    saved(path, [conv("x", "w", "y")], [weight("w", 64, 2, 3, 3)], [1, 2, 8, 8])
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert len(imported(str(path))) == 1
+    (path.parent / "weights.bin").unlink()
+    with pytest.raises(UsageError, match=r"the data of w is missing; expected it in the file .*weights.bin"):
+        import_model(str(path))
+
+
+DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.parent.name)
+        for path in sorted(DATA.glob("pytorch-converted/test_Conv[123]d*/model.onnx"))
+    ],
+)
+def test_what_is_imported_from_the_packages_own_models_verifies(path, tmp_path):
+    (tmp_path / "model.yaml").write_text(config_text(import_model(str(path))), encoding="utf-8")
+    assert convcheck.verify(str(tmp_path / "model.yaml")).passed
+
+
+def test_the_packages_resnet_is_the_suite_that_ships():
+    layers = imported(str(DATA / "light" / "light_resnet50.onnx"))
+    shipped = config.load("resnet50").layers
+
+    def geometry(layer):
+        return layer.weight_shape, layer.input, layer.output
+
+    # The order within a block differs, and so does where a down-sampling block strides; the first layer is the same.
+    assert len(layers) == len(shipped) == 53
+    assert geometry(layers[0]) == geometry(shipped[0])
+    assert sorted(layer.weight_shape for layer in layers) == sorted(layer.weight_shape for layer in shipped)

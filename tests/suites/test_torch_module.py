@@ -1,0 +1,153 @@
+"""PyTorch modules, by a factory in a file."""
+
+import sys
+
+import pytest
+
+import convcheck
+from convcheck.errors import TargetError, UsageError
+from convcheck.suites import config
+from convcheck.suites.importing import import_model
+from convcheck.suites.importing.writing import config_text
+
+torch = pytest.importorskip("torch")
+
+HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
+
+
+@pytest.fixture
+def imported(tmp_path, monkeypatch):
+    """Import the module that ``Net`` in the given source makes."""
+    monkeypatch.chdir(tmp_path)
+
+    def imported(source, input_size=(2, 3, 9, 11)):
+        (tmp_path / "net.py").write_text(HEAD + source)
+        return import_model("net.py:Net", input_size)
+
+    return imported
+
+
+def sequential(*parts):
+    return f"def Net():\n    return nn.Sequential({', '.join(parts)})\n"
+
+
+def layers_of(model):
+    suite = config.parse(config_text(model), "imported.yaml")
+    assert suite.layers == model.layers
+    return suite.layers
+
+
+def test_everything_that_a_convolution_can_have(imported):
+    part = "nn.Conv2d(3, 6, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 3), groups=3, bias=False)"
+    [layer] = layers_of(imported(sequential(part)))
+    assert layer == convcheck.Layer(
+        name="0", channels=3, filters=6, kernel=(3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 3), groups=3,
+        bias=False, input=(9, 11), batch=2,
+    )  # fmt: skip
+
+
+def test_a_network(imported):
+    model = imported(sequential("nn.Conv2d(3, 8, 3)", "nn.ReLU()", "nn.MaxPool2d(2)", "nn.Conv2d(8, 4, (1, 2))"))
+    assert [(layer.name, layer.input) for layer in layers_of(model)] == [("0", (9, 11)), ("3", (3, 4))]
+
+
+@pytest.mark.parametrize(
+    ("part", "size"), [("nn.Conv1d(3, 4, 3)", (2, 3, 9)), ("nn.Conv3d(3, 4, (1, 2, 3))", (2, 3, 4, 5, 6))]
+)
+def test_one_and_three_axes(imported, part, size):
+    [layer] = layers_of(imported(sequential(part), size))
+    assert layer.input == size[2:]
+
+
+@pytest.mark.parametrize("padding", ["'same'", "'valid'", "(2, 1)"])
+def test_the_output_is_that_of_the_module(imported, padding):
+    part = f"nn.Conv2d(3, 4, (4, 3), dilation=(1, 2), padding={padding})"
+    [layer] = layers_of(imported(sequential(part)))
+    module = eval(part, {"nn": torch.nn})
+    x = torch.randint(-4, 5, (2, 3, 9, 11)).double()
+    module.double().requires_grad_(False)
+    expected = module(x).numpy()
+    found = convcheck.forward(layer, x.numpy(), module.weight.numpy(), module.bias.numpy())
+    assert found.shape == expected.shape
+    assert abs(found - expected).max() < 1e-12
+
+
+def test_an_input_without_a_batch(imported):
+    [layer] = layers_of(imported(sequential("nn.Conv2d(3, 4, 3)"), (3, 9, 11)))
+    assert (layer.batch, layer.input) == (1, (9, 11))
+
+
+def test_a_lazy_module(imported):
+    [layer] = layers_of(imported(sequential("nn.LazyConv2d(4, 3)")))
+    assert layer.channels == 3
+
+
+def test_a_shared_module_is_imported_once_per_size(imported):
+    source = (
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.conv = nn.Conv2d(3, 3, 3, padding=1)\n"
+        "    def forward(self, x):\n        x = self.conv(self.conv(x))\n        return self.conv(x[..., ::2])\n"
+    )
+    assert [(layer.name, layer.input) for layer in layers_of(imported(source))] == [
+        ("conv", (9, 11)), ("conv_2", (9, 6)),
+    ]  # fmt: skip
+
+
+def test_what_is_left_out_is_said_with_its_reason(imported):
+    source = (
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.kept = nn.Conv2d(3, 3, 3)\n        self.unused = nn.Conv2d(3, 3, 3)\n"
+        "        self.up = nn.ConvTranspose2d(3, 3, 3)\n"
+        "        self.mirror = nn.Conv2d(3, 3, 3, padding=1, padding_mode='reflect')\n"
+        "    def forward(self, x):\n"
+        "        return F.conv2d(self.mirror(self.up(self.kept(x))), torch.zeros(3, 3, 1, 1))\n"
+    )
+    model = imported(source)
+    text = config_text(model)
+    assert [layer.name for layer in model.layers] == ["kept"]
+    assert "# - up (ConvTranspose2d): a transposed convolution is not a layer of convcheck\n" in text
+    assert "# - mirror (Conv2d): its padding is reflect; only zero padding can be checked\n" in text
+    assert "# - unused (Conv2d): the forward pass does not call it\n" in text
+    assert "# - 1 more (torch.nn.functional): called as a function; only modules are recorded\n" in text
+
+
+def test_the_module_itself_is_left_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_module_of_its_own.py").write_text(HEAD + "Net = nn.Sequential(nn.Conv2d(3, 4, 3))\n")
+    import_model("a_module_of_its_own.py:Net", (2, 3, 9, 11))
+    net = sys.modules["a_module_of_its_own"].Net
+    assert not net[0]._forward_pre_hooks
+    assert net.training
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def Net():\n    return 3\n", "net.py:Net: gives a int; expected a torch.nn.Module"),
+        ("Net = 3\n", "net.py:Net: is a int; expected a class or function without arguments"),
+        ("def Net(width):\n    pass\n", "net.py:Net: cannot be called without arguments"),
+        (sequential("nn.Conv2d(5, 4, 3)"), "does not run on an input of 2×3×9×11 zeros; check --input-size:"),
+        (sequential("nn.ReLU()"), "net.py:Net: has no convolution; nothing to import"),
+    ],
+)
+def test_what_cannot_be_imported(imported, source, message):
+    with pytest.raises(UsageError) as caught:
+        imported(source)
+    assert message in str(caught.value)
+
+
+def test_the_input_size_is_needed(imported):
+    with pytest.raises(UsageError, match="a PyTorch module needs --input-size, for example --input-size 1,3,224,224"):
+        imported(sequential("nn.Conv2d(3, 4, 3)"), None)
+
+
+def test_a_factory_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TargetError, match=r"target .net\.py:Net.: there is no file"):
+        import_model("net.py:Net", (1, 3, 8, 8))
+
+
+def test_an_unknown_format():
+    with pytest.raises(UsageError, match=r"model.h5: unknown format; expected a file that ends in .onnx, or a PyTorch"):
+        import_model("model.h5")
