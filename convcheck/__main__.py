@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import sys
 
-__all__ = ["main"]
-
 _USAGE_ERROR = 2
 
 #: What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.

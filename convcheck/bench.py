@@ -27,7 +27,8 @@ from convcheck.gradients import FASTEST, FORMULATIONS
 from convcheck.layer.data import Operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
-from convcheck.targets import Implementation, builtin, resolve
+from convcheck.targets import builtin, resolve
+from convcheck.targets.target import Implementation
 from convcheck.verification import verify
 from convcheck.version import __version__
 from convcheck.wording import counted, visible

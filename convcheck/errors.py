@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ConfigError", "ConvcheckError", "LayerError", "Problem", "TargetError", "UsageError"]
-
 
 class ConvcheckError(Exception):
     """Base of all errors that convcheck raises on purpose."""

@@ -36,8 +36,6 @@ from convcheck.suites.shipped import shipped
 from convcheck.targets.isolation import kept_state
 from convcheck.version import __version__
 
-__all__ = ["Interrupted", "Subject", "verify"]
-
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
 Subject = Layer | Suite | str | os.PathLike[str]
 

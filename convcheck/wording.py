@@ -6,20 +6,6 @@ import math
 import os
 from collections.abc import Sequence
 
-__all__ = [
-    "GRADIENT_NAMES",
-    "GRADIENT_SYMBOLS",
-    "VERDICTS",
-    "at_most",
-    "compact",
-    "compact_against",
-    "counted",
-    "duration",
-    "exact",
-    "looks_like_path",
-    "visible",
-]
-
 GRADIENT_NAMES = {"output": "output O", "input": "input dL/dX", "weight": "weight dL/dW", "bias": "bias dL/db"}
 
 #: For lines that stand for several gradients.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.layer.fields import LAYER_KEYS, REQUIRED
-from convcheck.mistakes import MISTAKES, Mistake
+from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.mistake import Mistake
 from convcheck.suites.schema import FILE_KEYS, GATE_KEYS
 from convcheck.targets.spec import TARGET_KEYS
 

@@ -15,8 +15,8 @@ import time
 from convcheck import Layer, verify
 from convcheck.errors import LayerError
 from convcheck.layer.similar import as_yaml
-from convcheck.mistakes import Scene
 from convcheck.mistakes.diagnose import diagnose
+from convcheck.mistakes.scene import Scene
 from tests.targets_for_tests import Right
 
 

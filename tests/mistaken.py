@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.data import Operands, integer_operands
-from convcheck.mistakes import MISTAKES, Scene
+from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.scene import Scene
 
 #: Mistakes that a single result betrays.
 VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)

@@ -16,9 +16,7 @@ from convcheck.layer.layer import Layer
 from convcheck.mistakes.diagnose import Finding, diagnose
 from convcheck.reports.results import GradientResult, Worst
 from convcheck.reports.where import where
-from convcheck.targets import Implementation
-
-__all__ = ["attributed"]
+from convcheck.targets.target import Implementation
 
 
 def attributed(results: Sequence[GradientResult], case: Case, implementation: Implementation) -> list[GradientResult]:

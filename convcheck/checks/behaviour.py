@@ -18,8 +18,6 @@ from convcheck.mistakes import MISTAKES, mistake
 from convcheck.mistakes import wrong_forward as variants
 from convcheck.reports.results import Diagnosis, GradientResult
 
-__all__ = ["Finding", "with_behaviour"]
-
 #: Where a finding about an array is shown, if that check ran: the strictest first.
 _PREFERRED = ("forward", "exact", "projected", "central")
 

@@ -10,8 +10,6 @@ from convcheck.checks.verdict import compared, faulty, skipped
 from convcheck.layer.arrays import Array
 from convcheck.reports.results import GradientResult
 
-__all__ = ["check"]
-
 
 def _says_nothing(numeric: Array, allowed: Array) -> bool:
     """Whether a gradient of zeros would be within the bound, or there is no bound at some entry."""

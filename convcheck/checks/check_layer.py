@@ -16,9 +16,8 @@ from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.gradients import FASTEST
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
-from convcheck.targets import Implementation, builtin
-
-__all__ = ["Demand", "check_layer", "foreseen_evaluations"]
+from convcheck.targets import builtin
+from convcheck.targets.target import Implementation
 
 #: Multiply-adds that count for a second of a target's time, so that the work budget grants it some ten seconds for
 #: each check of a gradient.

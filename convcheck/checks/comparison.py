@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from convcheck.layer.arrays import Array
 from convcheck.reports.results import Worst
 
-__all__ = ["Comparison", "compare"]
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

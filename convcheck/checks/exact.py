@@ -13,8 +13,6 @@ from convcheck.checks.verdict import compared, faulty
 from convcheck.gradients.numeric.directions import OPERAND_OF
 from convcheck.reports.results import GradientResult
 
-__all__ = ["check"]
-
 _OWN_FORWARD = "agrees with the differences of its own forward pass, which is not the definition's"
 
 _OF_DEFINITION = "it is the gradient of the definition's forward pass, not of the target's own"

@@ -22,8 +22,6 @@ from convcheck.layer.data import Operands, integer_operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Implementation
 
-__all__ = ["Case"]
-
 
 class Case:
     """A layer, and the implementation whose forward pass is differenced.

@@ -9,8 +9,6 @@ from convcheck.checks.observed import Outcome
 from convcheck.checks.verdict import compared, faulty
 from convcheck.reports.results import GradientResult
 
-__all__ = ["check"]
-
 
 def check(case: Case, outcome: Outcome, on_reals: Outcome) -> GradientResult:
     """Compare every entry of the output with the definition's, exactly where the data are integers.

@@ -8,8 +8,6 @@ from math import prod
 from convcheck.errors import UsageError
 from convcheck.layer.layer import Layer
 
-__all__ = ["estimate", "require"]
-
 _FLOAT64 = 8
 
 

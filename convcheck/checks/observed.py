@@ -16,8 +16,6 @@ from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
 from convcheck.targets.target import Implementation, Pass, TargetContractError
 
-__all__ = ["Fault", "Outcome", "explained", "shape_of"]
-
 
 @dataclass(frozen=True)
 class Fault:

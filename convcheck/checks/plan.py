@@ -11,8 +11,6 @@ from convcheck.gradients.numeric.projection import draw_size
 from convcheck.layer.data import integer_magnitude
 from convcheck.layer.layer import Layer
 
-__all__ = ["DEFAULT_CHECKS", "WORK_BUDGET", "Step", "gradients_of", "plan"]
-
 #: What runs where nothing is asked for; `projected` stands in where `exact` costs too much.
 DEFAULT_CHECKS = ("forward", "central", "exact")
 

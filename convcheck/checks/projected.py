@@ -13,8 +13,6 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric.projection import Draw, project
 from convcheck.reports.results import GradientResult, Worst
 
-__all__ = ["check"]
-
 
 def check(case: Case, outcome: Outcome, gradient: str, note: str | None) -> GradientResult:
     """Compare a gradient with the change of the output along random directions.

@@ -21,9 +21,8 @@ from convcheck.errors import TargetError, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
-from convcheck.targets import Implementation, builtin, resolve
-
-__all__ = ["Progress", "Subjects", "Task", "foreseen_work", "process_pool", "run_in_turn", "run_side_by_side"]
+from convcheck.targets import builtin, resolve
+from convcheck.targets.target import Implementation
 
 Results = tuple[GradientResult, ...]
 

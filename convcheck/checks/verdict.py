@@ -13,8 +13,6 @@ from convcheck.layer.arrays import Array
 from convcheck.reports.results import GradientResult
 from convcheck.reports.where import where
 
-__all__ = ["compared", "faulty", "inconclusive", "raised", "refused", "skipped"]
-
 
 def faulty(case: Case, outcome: Outcome, gradient: str, check: str) -> GradientResult | None:
     """Return the result for an array that the implementation did not give, or None if it did."""

@@ -21,8 +21,6 @@ from convcheck.cli.verify import verify
 from convcheck.cli.visualize import visualize
 from convcheck.version import __version__
 
-__all__ = ["COMMANDS", "app"]
-
 #: Every command, in the order in which the help lists them; a function's name is the command's.
 COMMANDS: tuple[Callable[..., None], ...] = (verify, visualize, explain, mistakes, init, import_, bench, schema)
 

@@ -12,8 +12,6 @@ from convcheck.cli import completion
 if TYPE_CHECKING:
     from convcheck.bench import BenchReport
 
-__all__ = ["bench"]
-
 _FORMATS = ("table", "json")
 
 

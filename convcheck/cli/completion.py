@@ -9,8 +9,6 @@ import glob
 
 import typer
 
-__all__ = ["checks", "configs", "formats", "formulations", "layers", "mistakes"]
-
 
 def configs(incomplete: str) -> list[str]:
     """Return the suites that ship with convcheck, then the config files and folders that begin like this."""

@@ -15,8 +15,6 @@ from convcheck.errors import UsageError
 if TYPE_CHECKING:
     from convcheck.reports.report import Report
 
-__all__ = ["FORMAT_OF_ENDING", "Destinations", "choose_destinations"]
-
 #: Ending of a file's name -> its format.
 FORMAT_OF_ENDING = {".xml": "junit", ".json": "json", ".md": "markdown", ".txt": "table"}
 

@@ -8,8 +8,6 @@ import typer
 
 from convcheck.cli import completion
 
-__all__ = ["explain"]
-
 
 def explain(
     config: Annotated[

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from convcheck.errors import UsageError
 
-__all__ = ["require_writable", "require_writable_folder", "write_whole"]
-
 
 def require_writable(path: Path) -> None:
     """Complain now if a file could not be written later, after long work.

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["import_"]
-
 
 def import_(
     model: Annotated[

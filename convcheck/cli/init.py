@@ -9,8 +9,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["init"]
-
 
 class _Form(StrEnum):
     OBJECT = "object"

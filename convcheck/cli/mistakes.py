@@ -8,8 +8,6 @@ import typer
 
 from convcheck.cli import completion
 
-__all__ = ["mistakes"]
-
 
 def mistakes(
     name: Annotated[

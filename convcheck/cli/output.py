@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-__all__ = ["screen", "write_out"]
-
 
 def screen() -> tuple[int, bool]:
     """Return the columns of standard output, and whether it shows colours.

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["Progress"]
-
 #: Seconds over which the speed is averaged; all of a run, since layers differ in speed.
 _SPEED_PERIOD = 24 * 3600.0
 

@@ -10,8 +10,6 @@ import typer
 from convcheck.cli import completion
 from convcheck.reports.formats import FORMATS
 
-__all__ = ["verify"]
-
 
 def _known_format(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from convcheck.layer.layer import Layer
     from convcheck.suites.config import Suite
 
-__all__ = ["visualize"]
-
 #: What --format takes; the last three are animations.
 _FORMATS = ("png", "svg", "gif", "webp", "apng")
 

@@ -16,8 +16,6 @@ from convcheck.errors import UsageError
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.layer import Layer
 
-__all__ = ["FASTEST", "FORMULATIONS", "ORACLE", "Formulation", "formulation"]
-
 FORMULATIONS = ("index_sum", "dilate_flip", "unfold")
 
 #: The formulation that states the definition; the forward pass of every other is checked against it.

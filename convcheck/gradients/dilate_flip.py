@@ -17,10 +17,6 @@ import numpy as np
 from convcheck.layer.arrays import Array, Gradients, at_sites
 from convcheck.layer.layer import Layer
 
-__all__ = [
-    "backward", "correlate", "dilated_gradient", "forward", "full_gradient", "padded_input", "rotated_kernel",
-]  # fmt: skip
-
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
     """O = correlation of the padded input with the kernel, in steps of the stride, plus b."""

@@ -23,8 +23,6 @@ import numpy as np
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.layer import Layer
 
-__all__ = ["backward", "forward", "outputs_reading"]
-
 Index = tuple[int, ...]
 
 

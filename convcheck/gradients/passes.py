@@ -10,8 +10,6 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.layer import Layer
 
-__all__ = ["backward", "forward"]
-
 
 def forward(layer: Layer, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:
     """Cross-correlate, as every framework's convolution does.

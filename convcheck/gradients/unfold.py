@@ -19,8 +19,6 @@ import numpy as np
 from convcheck.layer.arrays import Array, Gradients, at_sites
 from convcheck.layer.layer import Layer
 
-__all__ = ["backward", "fold", "forward", "unfold"]
-
 #: Entries of a block of columns: 16 MiB of float64, still in the caches when they are multiplied.
 _BLOCK_ENTRIES = 2**21
 

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Gradients", "at_sites"]
-
 #: A floating-point array.
 Array = NDArray[np.floating[Any]]
 

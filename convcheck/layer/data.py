@@ -14,8 +14,6 @@ import numpy as np
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["EXACT_LIMIT", "Operands", "integer_magnitude", "integer_operands", "real_operands"]
-
 #: Integers up to this size, and so all their sums and products up to it, are exactly representable.
 EXACT_LIMIT = {"float64": 2**53, "float32": 2**24}
 

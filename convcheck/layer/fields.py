@@ -7,8 +7,6 @@ from typing import Any
 
 from convcheck.layer.layer import DTYPES
 
-__all__ = ["LARGEST_INTEGER", "LAYER_KEYS", "REQUIRED", "TEXT"]
-
 #: Largest integer allowed in a file: NumPy counts an array's entries in 64 bits.
 LARGEST_INTEGER = 2**63 - 1
 

@@ -11,8 +11,6 @@ from typing import Any, Literal
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding
 
-__all__ = ["DTYPES", "FIELDS", "Layer", "Padding"]
-
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
 
 DTYPES = ("float64", "float32")

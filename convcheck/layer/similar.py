@@ -14,8 +14,6 @@ from typing import Any
 from convcheck.errors import LayerError
 from convcheck.layer.layer import Layer
 
-__all__ = ["SMALL", "as_yaml", "neighbours", "revealing", "shrunk"]
-
 #: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
 SMALL = 100_000
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted
 
-__all__ = ["backward_geometry", "forward_geometry"]
-
 
 def forward_geometry(layer: Layer) -> list[str]:
     """Return what the layer does, in phrases that are to stay whole; defaults that say nothing are left out."""

@@ -42,9 +42,6 @@ from convcheck.mistakes.catalogue.weight_gradient_flipped import WeightGradientF
 from convcheck.mistakes.catalogue.wrapped_index import WrappedIndex
 from convcheck.mistakes.catalogue.zero_gradient import ZeroGradient
 from convcheck.mistakes.mistake import Mistake
-from convcheck.mistakes.scene import Scene
-
-__all__ = ["MISTAKES", "Mistake", "Scene", "mistake"]
 
 #: Every known mistake, in the order of its code.
 MISTAKES: tuple[Mistake, ...] = (

@@ -14,11 +14,10 @@ from functools import lru_cache
 from convcheck.layer.data import integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, revealing, shrunk
-from convcheck.mistakes import MISTAKES, Scene
+from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.scene import Scene
 from convcheck.reports.report import Report
 from convcheck.reports.results import BlindSpot, LayerReport, Power
-
-__all__ = ["Form", "assessed", "shown_by"]
 
 #: One form of a mistake: its name, the gradient that it spoils, and the variant.
 Form = tuple[str, str, str]

@@ -14,11 +14,10 @@ from rich.text import Text
 
 from convcheck.layer.arrays import Array
 from convcheck.layer.words import forward_geometry
-from convcheck.mistakes import MISTAKES, Mistake
+from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.example import Example, example_of
+from convcheck.mistakes.mistake import Mistake
 from convcheck.wording import compact
-
-__all__ = ["render_catalogue", "render_mistake"]
 
 _LABELS = {"output": "output O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
 

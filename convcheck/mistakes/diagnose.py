@@ -16,12 +16,11 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, shrunk
-from convcheck.mistakes import MISTAKES, Mistake, Scene
-from convcheck.mistakes.mistake import WrongArrays, WrongResult, differs
+from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.mistake import Mistake, WrongArrays, WrongResult, differs
 from convcheck.mistakes.resemblance import resemblances
+from convcheck.mistakes.scene import Scene
 from convcheck.reports.results import Diagnosis
-
-__all__ = ["Finding", "Rerun", "diagnose"]
 
 #: Runs the code under test: rerun(layer, operands) -> what it returned, by gradient; what it did not return is missing.
 Rerun = Callable[[Layer, Operands], Mapping[str, Array]]

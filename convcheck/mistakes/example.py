@@ -11,8 +11,6 @@ from convcheck.layer.layer import Layer
 from convcheck.mistakes.mistake import Mistake, differs
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["Example", "example_of"]
-
 _SMALLEST = Layer(1, 1, 2, input=(3, 4), batch=1)
 
 #: From the plainest layer to those on which everything shows; the first on which a mistake shows is its example.

@@ -19,8 +19,6 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["Mistake", "Wrong", "WrongArrays", "WrongResult", "differs"]
-
 
 @dataclass(frozen=True, eq=False)
 class Wrong:

@@ -15,8 +15,6 @@ from convcheck.mistakes.scene import Scene
 from convcheck.reports.results import Diagnosis
 from convcheck.reports.where import axis_names, where
 
-__all__ = ["resemblances"]
-
 #: Shifts of up to so many samples along each axis are tried.
 _FARTHEST_SHIFT = 3
 

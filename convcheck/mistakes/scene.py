@@ -10,8 +10,6 @@ from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["Scene"]
-
 
 @dataclass(frozen=True, eq=False)
 class Scene:

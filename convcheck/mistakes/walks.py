@@ -17,11 +17,6 @@ from convcheck.layer.arrays import Array, at_sites
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.scene import Scene
 
-__all__ = [
-    "Rule", "correlated_input", "correlated_weight", "gathered", "grad_columns", "padded_by", "read_back", "scattered",
-    "scattered_padded", "windowed",
-]  # fmt: skip
-
 #: rule(indices, size) -> (indices that exist, which of them count): what is done about an index out of range.
 Rule = Callable[[NDArray[np.intp], int], tuple[NDArray[np.intp], NDArray[np.bool_]]]
 

@@ -18,8 +18,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["Variant", "name_forward"]
-
 
 @dataclass(frozen=True)
 class Variant:

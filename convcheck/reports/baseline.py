@@ -13,8 +13,6 @@ from typing import Any
 from convcheck.errors import UsageError
 from convcheck.reports.results import SCHEMA_VERSION, STATUSES, LayerReport, ReportData
 
-__all__ = ["Baseline", "Change", "Comparison", "load"]
-
 #: By how much an error may grow and still count as the same one. The data are the same as long as the layer and its
 #: seed are, so an error moves only by rounding, in float32 some 1e-7 of each of many terms.
 _SAME_ERROR = 1 + 1e-4

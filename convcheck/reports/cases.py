@@ -10,8 +10,6 @@ from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, Re
 from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED
 from convcheck.wording import GRADIENT_NAMES, VERDICTS, counted, exact
 
-__all__ = ["NO_LAYER", "Case", "bad_cases", "cases_of"]
-
 NO_LAYER = "no layer was verified"
 
 #: Kinds of check, whole numbers first, and single entries before sums of all of them.

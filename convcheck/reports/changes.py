@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from convcheck.reports.baseline import Change, Comparison
 from convcheck.wording import counted, visible
 
-__all__ = ["render_changes"]
-
 #: So many of the changes for the better, or of none, are listed; the changes for the worse all are.
 _MOST = 10
 

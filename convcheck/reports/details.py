@@ -5,8 +5,6 @@ from __future__ import annotations
 from convcheck.reports.results import GradientResult, LayerReport
 from convcheck.wording import counted, exact
 
-__all__ = ["difference", "failure_lines", "place", "worst_entry"]
-
 
 def failure_lines(layer: LayerReport, result: GradientResult) -> list[tuple[str, str]]:
     """Return labels and what they say about a failed check; the texts may have line breaks."""

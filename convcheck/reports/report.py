@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from convcheck.reports.results import ReportData
 
-__all__ = ["Report"]
-
 
 @dataclass(frozen=True)
 class Report(ReportData):

@@ -7,8 +7,6 @@ import shlex
 from convcheck.gradients import FORMULATIONS
 from convcheck.reports.results import GradientResult, LayerReport, ReportData
 
-__all__ = ["command", "selection"]
-
 
 def command(report: ReportData, layer: LayerReport, result: GradientResult) -> str | None:
     """Return a shell command that runs just this check of this layer.

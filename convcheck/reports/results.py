@@ -8,10 +8,6 @@ from typing import Any
 
 from convcheck.layer.layer import Layer
 
-__all__ = [
-    "SCHEMA_VERSION", "BlindSpot", "Diagnosis", "GradientResult", "LayerReport", "Power", "ReportData", "Worst",
-]  # fmt: skip
-
 SCHEMA_VERSION = 1
 
 #: Which array a result is about, in the order in which it is checked.

@@ -8,8 +8,6 @@ from typing import Any
 from convcheck.layer.fields import LAYER_KEYS
 from convcheck.reports.results import CHECKS, GRADIENTS, SCHEMA_VERSION, STATUSES
 
-__all__ = ["report_schema"]
-
 _COUNT = {"type": "integer", "minimum": 0}
 _TEXT = {"type": "string"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}

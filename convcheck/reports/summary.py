@@ -9,17 +9,6 @@ from dataclasses import dataclass
 from convcheck.reports.reproduce import command
 from convcheck.reports.results import GradientResult, LayerReport, ReportData
 
-__all__ = [
-    "GRAVEST_FIRST",
-    "NOTHING_CHECKED",
-    "Failure",
-    "Finding",
-    "Totals",
-    "failures_of",
-    "findings_of",
-    "totals_of",
-]
-
 #: The statuses, from what decides most to what decides least.
 GRAVEST_FIRST = ("failed", "error", "inconclusive", "passed", "skipped")
 

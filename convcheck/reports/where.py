@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from convcheck.layer.arrays import at_sites
 
-__all__ = ["axis_names", "where"]
-
 _SPATIAL = {1: ("position",), 2: ("row", "column"), 3: ("plane", "row", "column")}
 _LEADING = {"output": ("sample", "filter"), "input": ("sample", "channel"), "weight": ("filter", "channel")}
 

@@ -11,8 +11,6 @@ from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite, load
 from convcheck.suites.shipped import DEFAULT_SUITE, default_source
 
-__all__ = ["EXAMPLE", "choose"]
-
 #: The layer that is shown where nothing is named: the second worked example of T3.
 EXAMPLE = "T3-stride-2"
 

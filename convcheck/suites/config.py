@@ -25,8 +25,6 @@ from convcheck.suites import shipped as suites
 from convcheck.suites.schema import FILE_KEYS, GATE_KEYS, VERSION
 from convcheck.targets.spec import problems_of
 
-__all__ = ["Suite", "load", "parse"]
-
 # Far beyond any real config (1000 layers have 140 kB and 20 000 values), and still read within a second or two.
 _MAX_SIZE = 1_000_000
 _MAX_NODES = 50_000

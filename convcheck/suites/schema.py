@@ -10,8 +10,6 @@ from typing import Any
 from convcheck.layer.fields import LAYER_KEYS, REQUIRED, TEXT
 from convcheck.targets.spec import TARGET_KEYS
 
-__all__ = ["FILE_KEYS", "GATE_KEYS", "VERSION", "config_schema"]
-
 #: The version of the file's format that this convcheck reads.
 VERSION = 1
 

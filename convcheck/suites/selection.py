@@ -15,8 +15,6 @@ from convcheck.errors import UsageError
 if TYPE_CHECKING:
     from convcheck.suites.config import Suite
 
-__all__ = ["nothing_selected", "restricted", "selector"]
-
 _TOKEN = re.compile(r"""\s*(?:(?P<paren>[()])|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s()"']+))""")
 
 Predicate = Callable[[str], bool]

@@ -9,8 +9,6 @@ from pathlib import Path
 from convcheck.errors import UsageError
 from convcheck.wording import looks_like_path
 
-__all__ = ["DEFAULT_FILE", "DEFAULT_SUITE", "default_source", "find", "locate", "names", "shipped"]
-
 #: The config that is taken where none is named, if the current folder has one.
 DEFAULT_FILE = "convcheck.yaml"
 

@@ -26,8 +26,6 @@ from convcheck.errors import TargetError
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Implementation
 
-__all__ = ["Implementation", "builtin", "resolve"]
-
 
 def builtin(name: str) -> Implementation:
     """Return a built-in formulation as something to check.

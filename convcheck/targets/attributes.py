@@ -8,8 +8,6 @@ from typing import Any
 
 from convcheck.targets.target import TargetContractError
 
-__all__ = ["find", "get", "has", "put"]
-
 
 def has(instance: Any, path: str, *, empty: bool = False) -> bool:
     """Whether there is such an attribute, with something in it unless it may be empty."""

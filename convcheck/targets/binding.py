@@ -10,8 +10,6 @@ from typing import Any
 from convcheck.errors import TargetError
 from convcheck.layer.layer import Layer
 
-__all__ = ["Binding", "bind", "per_axis", "symmetric_padding"]
-
 #: What people call the options of a layer.
 _NAMES = {
     "stride": ("stride", "strides", "window_strides", "step"),

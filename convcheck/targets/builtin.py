@@ -8,8 +8,6 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Implementation, Pass
 
-__all__ = ["BuiltIn"]
-
 
 class BuiltIn(Implementation):
     """One of convcheck's own formulations."""

@@ -19,8 +19,6 @@ from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Implementation
 from convcheck.targets.user_target import UserTarget
 
-__all__ = ["choose"]
-
 #: Every form whose target is one class or function, by the style that a mapping names.
 FORMS: dict[str, type[ObjectTarget | LayerTarget | TorchTarget | JaxTarget]] = {
     "object": ObjectTarget,

@@ -8,8 +8,6 @@ from collections.abc import Collection
 from convcheck.layer.layer import Layer
 from convcheck.targets.spec import TARGET_FEATURES
 
-__all__ = ["ALL", "missing", "needed", "ranks_in"]
-
 ALL = frozenset(TARGET_FEATURES)
 
 _WORDS = {

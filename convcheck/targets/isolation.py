@@ -28,8 +28,6 @@ from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
 from convcheck.targets.target import Implementation, Pass, TargetContractError
 
-__all__ = ["Guarded", "kept_settings", "kept_state", "output_to_stderr"]
-
 Result = TypeVar("Result")
 
 #: Seconds after which a target that swallowed the exception that was to stop it is interrupted again.

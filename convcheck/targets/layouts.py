@@ -11,8 +11,6 @@ import numpy as np
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
 
-__all__ = ["Layout", "images", "weights"]
-
 #: Spatial letters of so many axes, outermost first.
 _SPATIAL = "DHW"
 

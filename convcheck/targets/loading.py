@@ -17,8 +17,6 @@ from typing import Any
 
 from convcheck.errors import TargetError
 
-__all__ = ["load", "user_traceback"]
-
 #: Folders of packages that call the user's code on convcheck's behalf.
 _FRAMEWORKS = {"torch", "jax", "jaxlib"}
 

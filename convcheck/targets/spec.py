@@ -10,8 +10,6 @@ from typing import Any
 from convcheck.errors import Problem, TargetError
 from convcheck.layer.fields import TEXT
 
-__all__ = ["TARGET_FEATURES", "TARGET_KEYS", "TARGET_STYLES", "TargetSpec", "problems_of"]
-
 #: The forms of a target; see `convcheck.targets`.
 TARGET_STYLES = ("object", "cache", "layer", "torch", "jax")
 

@@ -12,8 +12,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["Implementation", "Pass", "TargetContractError"]
-
 
 class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""

@@ -18,8 +18,6 @@ from convcheck.targets.layouts import images, weights
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Implementation, Pass, TargetContractError
 
-__all__ = ["Given", "Session", "UserTarget", "triple"]
-
 
 @dataclass(frozen=True, eq=False)
 class Given:

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 
 from convcheck import Layer, verify
 from convcheck.layer.similar import SMALL, shrunk
-from convcheck.mistakes import Scene, mistake
+from convcheck.mistakes import mistake
 from convcheck.mistakes.diagnose import diagnose
+from convcheck.mistakes.scene import Scene
 from tests.mistaken import mistaken
 from tests.strategies import layers
 from tests.targets_for_tests import Right, wrong

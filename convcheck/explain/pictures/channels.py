@@ -15,8 +15,6 @@ from convcheck.gradients.dilate_flip import rotated_kernel
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["story"]
-
 #: Cells per direction up to which slices are shown.
 _WIDE, _HIGH = 60, 16
 

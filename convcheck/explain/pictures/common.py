@@ -12,8 +12,6 @@ from convcheck.explain.pictures.panel import Index, Kind
 from convcheck.explain.pictures.sizes import AXIS_NAMES, number
 from convcheck.layer.layer import Layer
 
-__all__ = ["PRODUCTS", "at", "axis_names", "bracketed", "corners", "no_kinds", "plus", "scale_of", "sum_text"]
-
 #: Products that a worked example writes out.
 PRODUCTS = 9
 

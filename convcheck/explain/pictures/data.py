@@ -10,8 +10,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import EXACT_LIMIT, Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["example_operands"]
-
 #: Data are -5..5 without 0. A map of up to ten entries then holds each number once.
 _LARGEST = 5
 

@@ -15,8 +15,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
 
-__all__ = ["story"]
-
 #: Cells per axis that are shown around the worst entry.
 _AROUND = 12
 

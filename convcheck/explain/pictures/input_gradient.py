@@ -15,8 +15,6 @@ from convcheck.gradients.dilate_flip import correlate, dilated_gradient, full_gr
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["InputGradient", "story"]
-
 
 @dataclass(frozen=True, eq=False)
 class InputGradient:

@@ -17,8 +17,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted
 
-__all__ = ["story", "window_counts"]
-
 #: Counts are short, so more of them fit than of other values.
 _LIMIT = 18
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from convcheck.layer.arrays import Array
 
-__all__ = ["KIND_NAMES", "Blocks", "Index", "Kind", "Kinds", "Panel", "Story"]
-
 Index = tuple[int, ...]
 
 #: A `Kind` per cell.

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
 
-__all__ = ["AXIS_NAMES", "crop_lines", "dilation_lines", "input_lines", "number", "padding_lines", "times"]
-
 AXIS_NAMES = {1: ("positions",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
 
 #: Digits of a number in a picture; integers below a million are shown in full.

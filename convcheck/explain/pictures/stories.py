@@ -10,8 +10,6 @@ from convcheck.explain.pictures.window import Selection
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["STORIES", "stories_of"]
-
 #: A new picture is a new module and an entry here.
 STORIES: tuple[Callable[[Layer, Operands, Selection], Story], ...] = (
     lambda layer, at, chosen: input_gradient.story(layer, at.weight, at.grad_output, chosen),

@@ -13,8 +13,6 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 from convcheck.wording import visible
 
-__all__ = ["render"]
-
 #: Stand for zeros that are no values, so that they differ without colour.
 _MARKS = {Kind.INSERTED: "·", Kind.REMAINDER: "~", Kind.BORDER: "░", Kind.UNREAD: "×"}
 

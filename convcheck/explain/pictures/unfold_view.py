@@ -17,8 +17,6 @@ from convcheck.gradients.unfold import unfold
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["story"]
-
 #: Rows and columns of the unfolded matrix that are shown.
 _ROWS, _COLUMNS = 16, 16
 

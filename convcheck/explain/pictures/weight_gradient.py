@@ -15,8 +15,6 @@ from convcheck.gradients.dilate_flip import correlate, dilated_gradient, padded_
 from convcheck.layer.arrays import Array, at_sites
 from convcheck.layer.layer import Layer
 
-__all__ = ["story"]
-
 
 def story(layer: Layer, x: Array, grad_output: Array, chosen: Selection) -> Story:
     """Tell how dL/dW comes about.

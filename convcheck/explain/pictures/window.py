@@ -16,8 +16,6 @@ from convcheck.layer.layer import Layer
 
 T = TypeVar("T", bound=np.generic)
 
-__all__ = ["LIMIT", "Selection", "Window", "cut", "full_kinds", "leading", "most_read", "padded_kinds", "window_of"]
-
 #: Cells per axis up to which a map is shown whole.
 LIMIT = 12
 

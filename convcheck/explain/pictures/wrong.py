@@ -17,9 +17,7 @@ from convcheck.gradients.numeric.differences import packing_for
 from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
-from convcheck.targets import Implementation
-
-__all__ = ["Findings", "find"]
+from convcheck.targets.target import Implementation
 
 
 @dataclass(frozen=True)

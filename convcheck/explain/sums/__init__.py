@@ -18,8 +18,6 @@ from convcheck.errors import UsageError
 if TYPE_CHECKING:
     from convcheck.explain.sums.document import Document, Renderer
 
-__all__ = ["FORMATS", "render"]
-
 #: Each is a module of this package.
 FORMATS = ("text", "latex", "markdown")
 

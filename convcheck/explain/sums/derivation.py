@@ -12,8 +12,6 @@ from convcheck.explain.sums.notation import Notation
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 
-__all__ = ["document"]
-
 
 def document(layer: Layer, notation: Notation) -> Document:
     """Derive the backward pass of a layer."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Block", "Document", "Formula", "Heading", "Paragraph", "Renderer", "Table"]
-
 
 @dataclass(frozen=True)
 class Heading:

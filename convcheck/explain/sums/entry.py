@@ -11,8 +11,6 @@ from convcheck.explain.sums.notation import Notation
 from convcheck.explain.sums.terms import Explanation, Factor, Term
 from convcheck.wording import counted, exact
 
-__all__ = ["document", "expanded"]
-
 #: Terms on a line of an equation.
 _PER_LINE = 4
 

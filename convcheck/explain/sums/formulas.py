@@ -10,8 +10,6 @@ from convcheck.explain.sums.notation import Notation
 from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
 
-__all__ = ["general", "with_numbers"]
-
 
 def general(array: str, notation: Notation, layer: Layer) -> Formula:
     """Return the definition of the output, or the formula of a gradient."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from convcheck.explain.sums.document import Block, Document, Formula, Heading, Paragraph, Table
 
-__all__ = ["render"]
-
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\textasciicircum{}", "&": r"\&", "%": r"\%",
     "$": r"\$", "#": r"\#", "~": r"\textasciitilde{}", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\le$",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from convcheck.explain.sums.document import Block, Document, Formula, Heading, Paragraph, Table
 
-__all__ = ["render"]
-
 
 def render(document: Document) -> str:
     """Return the document as Markdown with a line break at its end."""

@@ -11,8 +11,6 @@ import numpy as np
 from convcheck.errors import UsageError
 from convcheck.layer.layer import Layer
 
-__all__ = ["NOTATIONS", "OWN", "Notation", "notation"]
-
 #: Largest size for which indices are written side by side without commas, as in ``x02``.
 _SINGLE_DIGIT = 10
 

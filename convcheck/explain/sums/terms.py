@@ -17,8 +17,6 @@ from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["ARRAYS", "Excluded", "Explanation", "Factor", "Term", "explain", "parse_entry"]
-
 Index = tuple[int, ...]
 
 #: What can be explained. "output" is an entry of O, the others are entries of dL/dX, dL/dW and dL/db.

@@ -6,8 +6,6 @@ import textwrap
 
 from convcheck.explain.sums.document import Block, Document, Formula, Heading, Paragraph, Table
 
-__all__ = ["render"]
-
 _WIDTH = 100
 
 

@@ -22,8 +22,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import EXACT_LIMIT, integer_magnitude
 from convcheck.layer.layer import Layer
 
-__all__ = ["STEP", "NumericGradient", "Packing", "central_gradient", "exact_gradient", "packing_for"]
-
 #: Step of all differences: a power of two, so that dividing by it is exact.
 STEP = 1.0
 

@@ -26,11 +26,6 @@ from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = [
-    "OPERAND_OF", "BiasDirections", "Directions", "EntryDirections", "Forward", "InputDirections", "Step",
-    "WeightDirections", "direction_count", "directions_of",
-]  # fmt: skip
-
 #: forward(layer, x, weight, bias) -> output. Where several evaluations are merged into one call, the layer given has
 #: more filters, or x a larger batch, than the layer under test.
 Forward = Callable[[Layer, Array, Array, Array | None], Array]

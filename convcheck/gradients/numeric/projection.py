@@ -20,8 +20,6 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import EXACT_LIMIT, Operands, integer_magnitude
 from convcheck.layer.layer import Layer
 
-__all__ = ["Draw", "Projection", "draw_size", "project"]
-
 #: Enough draws are made to let a wrong gradient pass with at most this probability.
 TARGET_PROBABILITY = 2.0**-40
 

@@ -23,8 +23,6 @@ from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
-__all__ = ["allowed_errors", "allowed_output_error", "gamma", "transformed"]
-
 Backward = Callable[[Layer, Array, Array, Array], Gradients]
 
 #: Roundings of the numeric side beyond its sum: the difference of two outputs, the product with grad_output, the

@@ -12,8 +12,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import gathered, scattered, windowed
 
-__all__ = ["AxesSwapped"]
-
 
 class AxesSwapped(Mistake):
     """Height and width are exchanged."""

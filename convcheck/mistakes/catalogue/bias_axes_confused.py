@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["BiasAxesConfused"]
-
 
 class BiasAxesConfused(Mistake):
     """Grad_bias is summed over the wrong axes."""

@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["ChannelAxesNotSwapped"]
-
 
 class ChannelAxesNotSwapped(WrongArrays):
     """Grad_input uses W[c, f] for W[f, c]."""

@@ -11,8 +11,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import gathered, padded_by, read_back
 
-__all__ = ["ClampedIndex"]
-
 
 class ClampedIndex(Mistake):
     """Out-of-range indices are clamped instead of discarded."""

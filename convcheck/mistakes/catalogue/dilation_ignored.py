@@ -9,8 +9,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import gathered, scattered
 
-__all__ = ["DilationIgnored"]
-
 
 class DilationIgnored(Mistake):
     """The kernel's dilation is missing in the backward pass."""

@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["ForwardIsConvolution"]
-
 
 class ForwardIsConvolution(WrongArrays):
     """The forward pass flips the kernel: a true convolution."""

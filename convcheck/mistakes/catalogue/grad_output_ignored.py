@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["GradOutputIgnored"]
-
 
 class GradOutputIgnored(WrongArrays):
     """The upstream gradient is not multiplied in."""

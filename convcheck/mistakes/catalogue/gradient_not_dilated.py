@@ -9,8 +9,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import correlated_input, correlated_weight
 
-__all__ = ["GradientNotDilated"]
-
 
 class GradientNotDilated(Mistake):
     """Stride zeros are not inserted before convolving."""

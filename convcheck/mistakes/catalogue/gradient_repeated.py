@@ -12,8 +12,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import correlated_input, correlated_weight, windowed
 
-__all__ = ["GradientRepeated"]
-
 
 class GradientRepeated(Mistake):
     """Entries are repeated s times instead of zeros inserted."""

@@ -11,8 +11,6 @@ from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["GroupsIgnored"]
-
 
 class GroupsIgnored(Mistake):
     """First group only, or channels mixed across groups."""

@@ -9,8 +9,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import correlated_weight, gathered
 
-__all__ = ["InputNotPadded"]
-
 
 class InputNotPadded(Mistake):
     """Grad_weight is computed from the unpadded input."""

@@ -10,8 +10,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["KernelFlippedOneAxis"]
-
 
 class KernelFlippedOneAxis(WrongArrays):
     """The kernel is rotated along one axis only."""

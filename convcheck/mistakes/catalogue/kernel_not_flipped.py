@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["KernelNotFlipped"]
-
 
 class KernelNotFlipped(WrongArrays):
     """Grad_input uses the kernel unrotated."""

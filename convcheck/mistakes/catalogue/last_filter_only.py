@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["LastFilterOnly"]
-
 
 class LastFilterOnly(WrongArrays):
     """Grad_input of one filter instead of the sum over all filters."""

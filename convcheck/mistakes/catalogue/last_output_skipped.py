@@ -10,8 +10,6 @@ from convcheck.layer.arrays import at_sites
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["LastOutputSkipped"]
-
 
 class LastOutputSkipped(WrongArrays):
     """The loop over the outputs ends one too early."""

@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["LastSampleOnly"]
-
 
 class LastSampleOnly(WrongArrays):
     """Grad_weight or grad_bias of one sample instead of the batch's sum."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["Nondeterministic"]
-
 
 class Nondeterministic(Mistake):
     """Two equal calls differ."""

@@ -11,8 +11,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import grad_columns, windowed
 
-__all__ = ["OverlapOverwritten"]
-
 
 class OverlapOverwritten(Mistake):
     """Overlapping windows are assigned (=) instead of added (+=)."""

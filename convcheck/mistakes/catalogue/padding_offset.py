@@ -9,8 +9,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import gathered, scattered_padded, windowed
 
-__all__ = ["PaddingOffset"]
-
 
 class PaddingOffset(Mistake):
     """Padding is not cropped, cropped on the wrong side, or off by one."""

@@ -10,8 +10,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import correlated_input, correlated_weight, windowed
 
-__all__ = ["RemainderDropped"]
-
 
 class RemainderDropped(Mistake):
     """The trailing r samples are missing or misplaced."""

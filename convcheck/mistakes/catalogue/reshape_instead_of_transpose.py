@@ -9,8 +9,6 @@ import numpy as np
 from convcheck.mistakes.mistake import WrongArrays
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["ReshapeInsteadOfTranspose"]
-
 
 class ReshapeInsteadOfTranspose(WrongArrays):
     """Batch and filter axes are merged in the wrong order when flattening."""

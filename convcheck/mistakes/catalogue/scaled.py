@@ -10,8 +10,6 @@ from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import WrongResult
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["Scaled"]
-
 
 class Scaled(WrongResult):
     """Everything times a constant."""

@@ -8,8 +8,6 @@ from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import WrongResult
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["SignFlipped"]
-
 
 class SignFlipped(WrongResult):
     """Everything times -1."""

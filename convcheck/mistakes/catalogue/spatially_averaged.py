@@ -9,8 +9,6 @@ from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import WrongResult
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["SpatiallyAveraged"]
-
 
 class SpatiallyAveraged(WrongResult):
     """Mean over output positions instead of the sum."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["StaleAccumulation"]
-
 
 class StaleAccumulation(Mistake):
     """A second call adds to the first."""

@@ -9,8 +9,6 @@ from convcheck.mistakes.mistake import Mistake, Wrong
 from convcheck.mistakes.scene import Scene
 from convcheck.mistakes.walks import gathered, scattered
 
-__all__ = ["StrideIgnored"]
-
 
 class StrideIgnored(Mistake):
     """A backward pass that walks with stride 1."""

@@ -10,8 +10,6 @@ from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import WrongResult
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["WeightAxesSwapped"]
-
 
 class WeightAxesSwapped(WrongResult):
     """Grad_weight has filters and channels exchanged."""

@@ -10,8 +10,6 @@ from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import WrongResult
 from convcheck.mistakes.scene import Scene
 
-__all__ = ["WeightGradientFlipped"]
-
 
 class WeightGradientFlipped(WrongResult):
     """Grad_weight is rotated by 180 degrees."""

@@ -13,8 +13,6 @@ from convcheck.errors import UsageError
 if TYPE_CHECKING:
     from convcheck.reports.results import ReportData
 
-__all__ = ["FORMATS", "render"]
-
 #: Format -> the module that writes it, imported when it is used.
 FORMATS = {
     "table": "convcheck.reports.formats.table",

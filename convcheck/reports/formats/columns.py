@@ -11,8 +11,6 @@ from rich.cells import cell_len
 from convcheck.reports.formats.rows import Row
 from convcheck.wording import GRADIENT_NAMES, GRADIENT_SYMBOLS, VERDICTS, compact, compact_against, visible
 
-__all__ = ["INDENT", "Columns", "columns_for", "entries_text"]
-
 #: Spaces in front of every row.
 INDENT = 2
 

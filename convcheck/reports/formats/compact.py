@@ -6,8 +6,6 @@ from convcheck.reports.cases import NO_LAYER, bad_cases
 from convcheck.reports.results import ReportData
 from convcheck.wording import counted, visible
 
-__all__ = ["compact_report"]
-
 #: With more wrong gradients than these, the others are counted.
 _MOST = 5
 

@@ -6,8 +6,6 @@ from convcheck.reports.cases import NO_LAYER, Case, bad_cases
 from convcheck.reports.results import ReportData
 from convcheck.wording import counted, looks_like_path, visible
 
-__all__ = ["render"]
-
 #: GitHub shows at most ten error annotations of one step and drops the others without a word
 #: (https://github.com/actions/toolkit/blob/main/docs/problem-matchers.md).
 _MOST = 10

@@ -10,8 +10,6 @@ from convcheck.reports.formats.rows import Row, rows_of
 from convcheck.reports.results import LayerReport, ReportData
 from convcheck.wording import GRADIENT_SYMBOLS, VERDICTS, compact, compact_against, counted, visible
 
-__all__ = ["html_report"]
-
 #: With more layers than these, those that passed are folded up.
 _MANY_LAYERS = 8
 

@@ -6,8 +6,6 @@ import json
 
 from convcheck.reports.results import ReportData
 
-__all__ = ["render"]
-
 
 def render(report: ReportData, *, width: int | None = None, color: bool = False) -> str:
     """Write a report as indented JSON; ``width`` and ``color`` change nothing.

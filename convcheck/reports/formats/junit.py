@@ -9,8 +9,6 @@ from convcheck.reports.cases import NO_LAYER, Case, cases_of
 from convcheck.reports.results import GradientResult, ReportData
 from convcheck.wording import at_most, compact_against, visible
 
-__all__ = ["render"]
-
 #: Status of a case -> the element that says so; a passed case has none.
 _ELEMENTS = {"failed": "failure", "inconclusive": "failure", "error": "error", "skipped": "skipped"}
 

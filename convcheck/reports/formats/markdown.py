@@ -11,8 +11,6 @@ from convcheck.reports.results import LayerReport, ReportData
 from convcheck.reports.summary import totals_of
 from convcheck.wording import VERDICTS, at_most, counted, duration, exact, visible
 
-__all__ = ["render"]
-
 #: A job's summary may have 1 MiB; so many cases with a traceback each stay far below.
 _MOST_CASES = 20
 

@@ -8,8 +8,6 @@ from itertools import groupby
 
 from convcheck.reports.results import CHECKS, GRADIENTS, STATUSES, GradientResult
 
-__all__ = ["Row", "rows_of"]
-
 _Key = Callable[[GradientResult], tuple[int, ...]]
 
 

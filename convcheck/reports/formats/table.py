@@ -30,8 +30,6 @@ from convcheck.wording import (
     visible,
 )
 
-__all__ = ["render"]
-
 _DEFAULT_WIDTH = 80
 
 #: Below this, words would stand one per line.

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convcheck.errors import UsageError
-from convcheck.suites.importing.found import LeftOut, Model
-
-__all__ = ["LeftOut", "Model", "import_model"]
+from convcheck.suites.importing.found import Model
 
 
 def import_model(source: str, input_size: Sequence[int] | None = None) -> Model:

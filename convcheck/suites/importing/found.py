@@ -8,8 +8,6 @@ from typing import Any
 from convcheck.errors import LayerError
 from convcheck.layer.layer import Layer
 
-__all__ = ["Findings", "LeftOut", "Model"]
-
 
 @dataclass(frozen=True)
 class LeftOut:

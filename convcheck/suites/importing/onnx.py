@@ -10,8 +10,6 @@ from convcheck.errors import UsageError
 from convcheck.layer.axis import same_padding
 from convcheck.suites.importing.found import Findings, Model
 
-__all__ = ["import_onnx"]
-
 #: Shape of a value: None where a size is not a number; the whole is None where not even the number of axes is known.
 _Shape = tuple[int | None, ...] | None
 

@@ -11,8 +11,6 @@ from typing import Any
 from convcheck.errors import UsageError
 from convcheck.suites.importing.found import Findings, Model
 
-__all__ = ["import_torch"]
-
 
 @dataclass
 class _Calls:

@@ -13,8 +13,6 @@ from convcheck.suites.importing.found import Model
 from convcheck.suites.schema import VERSION
 from convcheck.version import __version__
 
-__all__ = ["config_text"]
-
 #: What YAML reads as a text whatever version it has: a letter first, and no word that stands for something else.
 _PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)$)[a-z][\w./-]*", re.IGNORECASE | re.ASCII)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CI_FILES", "FORMS", "Form", "starter_files"]
-
 _TEMPLATES = Path(__file__).resolve().parent / "files"
 
 _CODE_FILE = "my_conv.py"

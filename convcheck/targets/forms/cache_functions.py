@@ -19,8 +19,6 @@ from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 from convcheck.targets.user_target import Given, Session, UserTarget, triple
 
-__all__ = ["CacheTarget"]
-
 #: What this style takes unless the mapping says more: one stride and one padding, two axes, any kernel.
 _TAKES = frozenset({"stride", "padding", "per-axis-kernel", "2d", "float32", "float64"})
 

@@ -21,8 +21,6 @@ from convcheck.targets.binding import bind, per_axis
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.user_target import Given, Session, UserTarget
 
-__all__ = ["JaxTarget", "is_jax"]
-
 
 def is_jax(found: Any) -> bool:
     """Whether something is a function of JAX's own or compiled by it, without importing JAX."""

@@ -21,8 +21,6 @@ from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 from convcheck.targets.user_target import Given, Session, UserTarget
 
-__all__ = ["LayerTarget", "constructor_value"]
-
 _WEIGHTS = ("weight", "W", "w", "weights", "kernel", "kernels", "filters", "params.W", "params.w", "params.weight")
 _BIASES = ("bias", "b", "B", "biases", "params.b", "params.bias")
 

@@ -16,8 +16,6 @@ from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 from convcheck.targets.user_target import Given, Session, UserTarget, triple
 
-__all__ = ["ObjectTarget"]
-
 
 class ObjectTarget(UserTarget):
     """A user's object with ``forward`` and ``backward``."""

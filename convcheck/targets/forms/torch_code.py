@@ -23,8 +23,6 @@ from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 from convcheck.targets.user_target import Given, Session, UserTarget
 
-__all__ = ["TorchTarget", "is_torch"]
-
 
 def is_torch(found: Any) -> bool:
     """Whether something is a module class or a function of PyTorch's, without importing PyTorch."""

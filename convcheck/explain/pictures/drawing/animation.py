@@ -25,8 +25,6 @@ from convcheck.explain.pictures.window import Selection, full_kinds, window_of
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["FORMATS", "Animation", "input_gradient_animation", "require"]
-
 #: Format -> what Pillow calls it.
 FORMATS = {"gif": "GIF", "webp": "WEBP", "apng": "PNG"}
 

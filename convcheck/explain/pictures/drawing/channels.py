@@ -8,8 +8,6 @@ from convcheck.explain.pictures.window import Selection
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["channels"]
-
 
 def channels(
     layer: Layer,

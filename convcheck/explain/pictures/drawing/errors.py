@@ -7,8 +7,6 @@ from convcheck.explain.pictures.drawing.page import Picture, draw, layer_line
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-__all__ = ["errors"]
-
 
 def errors(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: str = "numeric") -> Picture:
     """Draw a gradient as given, as it should be, and their difference, around the worst entry.

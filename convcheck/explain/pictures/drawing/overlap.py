@@ -6,8 +6,6 @@ from convcheck.explain.pictures import overlap as maps
 from convcheck.explain.pictures.drawing.page import Picture, draw, layer_line
 from convcheck.layer.layer import Layer
 
-__all__ = ["overlap"]
-
 
 def overlap(layer: Layer) -> Picture:
     """Draw how many terms each entry of dL/dX adds up.

@@ -17,8 +17,6 @@ from convcheck.explain.pictures.panel import KIND_NAMES, Index, Kind, Panel, Sto
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 
-__all__ = ["Picture", "draw", "layer_line"]
-
 #: Inches: around the page, between panels, below a row, the widest row, and the least width for the words.
 _MARGIN, _GAP, _BELOW, _WIDEST, _NARROWEST = 0.35, 0.5, 0.3, 14.6, 7.0
 

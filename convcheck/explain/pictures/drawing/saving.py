@@ -14,8 +14,6 @@ from PIL.PngImagePlugin import PngInfo
 from convcheck.errors import UsageError
 from convcheck.explain.pictures.drawing.page import Picture
 
-__all__ = ["FORMATS", "encode"]
-
 #: Formats of single pictures.
 FORMATS = ("png", "svg")
 

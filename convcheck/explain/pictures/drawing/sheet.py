@@ -14,8 +14,6 @@ from matplotlib.patches import Rectangle
 from convcheck.explain.pictures.drawing import style
 from convcheck.explain.pictures.panel import Index, Kind, Panel
 
-__all__ = ["Line", "Place", "Sheet", "height_of", "write_lines"]
-
 #: Left, top and edge of a cell, in inches.
 Place = tuple[float, float, float]
 

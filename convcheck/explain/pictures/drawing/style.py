@@ -19,11 +19,6 @@ from matplotlib.textpath import text_to_path
 from convcheck.explain.pictures.panel import Kind
 from convcheck.explain.pictures.sizes import number
 
-__all__ = [
-    "CAPTION", "CORNER_COLOR", "FOOT", "HATCHES", "HEAD", "INK", "LEADING", "MUTED", "OUTLINE", "TICK", "TITLE",
-    "Color", "cell_color", "contrast", "draw_cell", "text_width", "value_text", "wrap", "write",
-]  # fmt: skip
-
 Color = tuple[float, float, float]
 
 # Sizes of type, in points.
