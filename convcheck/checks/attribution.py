@@ -65,7 +65,9 @@ def _run(implementation: Implementation, layer: Layer, operands: Operands) -> di
 
 
 def _with_finding(result: GradientResult, finding: Finding) -> GradientResult:
-    message = "; ".join(part for part in (result.message, finding.note) if part)
+    # Under a condition, that the gradient is right on the layer's own data is known.
+    note = finding.note if finding.diagnoses or result.condition is None else None
+    message = "; ".join(part for part in (result.message, note) if part)
     return replace(result, diagnosis=finding.diagnoses, message=message or None)
 
 

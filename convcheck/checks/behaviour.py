@@ -5,7 +5,7 @@ Each such finding fails the check of the array that it shows in, with the mistak
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +25,10 @@ _PREFERRED = ("forward", "exact", "projected", "central")
 _SHOWN_IN = {"x": "input", "weight": "weight", "bias": "bias", "grad_output": "input"}
 
 
+#: What is no mistake: the memory of a forward pass may be used up by its backward pass.
+ONCE = "backward gives its result once per forward pass; a new object gives the same"
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
     """Something wrong with a target that comparing one result does not show.
@@ -40,7 +44,7 @@ class Finding:
     values : array or None
         What another call gave for that array.
     status : str
-        "failed" or "error".
+        "failed" or "error"; "passed" for a note.
     """
 
     diagnosis: Diagnosis | None
@@ -79,16 +83,7 @@ def _findings(case: Case, outcome: Outcome) -> list[Finding]:
     if "output" in outcome.arrays:
         findings += _second_forward(case, outcome)
     findings += _other_forward(case, outcome)
-    if isinstance(outcome.again, Fault):
-        findings.append(
-            Finding(None, "input", f"a second backward pass raised:\n{outcome.again.message}", status="error")
-        )
-    elif outcome.again is not None:
-        written = any(outcome.modified.values())
-        for name, second in outcome.again.items():
-            found = _second_backward(case, name, outcome.arrays[name], second)
-            # A target that spoils its own arguments cannot but differ the next time: that is one mistake, not two.
-            findings += [finding for finding in found if not written or _is(finding, "stale-accumulation")]
+    findings += _second_backward(case, outcome)
     return findings
 
 
@@ -137,15 +132,43 @@ def _other_forward(case: Case, outcome: Outcome) -> list[Finding]:
     return [] if variant is None else [Finding(_named(variant), "output", variant.message)]
 
 
-def _second_backward(case: Case, name: str, first: Array, second: Array) -> list[Finding]:
-    allowed = 0.0 if case.exact_data else float(getattr(case.allowed, name).max())
-    if second.shape == first.shape and _agree(first, second, allowed):
+def _second_backward(case: Case, outcome: Outcome) -> list[Finding]:
+    """What a second backward pass on the same object says, and, where it differs, a new object on the same data."""
+    again, anew, findings = outcome.again, outcome.anew, []
+    if again is None:
         return []
-    if second.shape == first.shape and np.array_equal(second, 2 * first):
-        slug, message = "stale-accumulation", f"a second backward pass adds to the grad_{name} of the first"
-    else:
-        slug, message = "nondeterministic", f"a second backward pass on the same data gives another grad_{name}"
-    return [Finding(_known(slug), name, message, second if second.shape == first.shape else None)]
+    # A target that spoils its own arguments cannot but differ the next time: that is one mistake, not two.
+    written = any(outcome.modified.values())
+    renewed = isinstance(anew, Mapping) and all(_equal(case, name, outcome.arrays[name], anew[name]) for name in anew)
+    if isinstance(again, Fault):
+        if renewed:
+            return [Finding(None, "input", ONCE, status="passed")]
+        reason = again.message if anew is None or isinstance(anew, Mapping) else anew.message
+        return [
+            Finding(None, "input", f"a second backward pass, also of a new object, fails:\n{reason}", status="error")
+        ]
+    for name, second in again.items():
+        first = outcome.arrays[name]
+        if second.shape == first.shape and _equal(case, name, first, second):
+            continue
+        values = second if second.shape == first.shape else None
+        if values is not None and np.array_equal(second, 2 * first):
+            message = f"a second backward pass adds to the grad_{name} of the first"
+            findings.append(Finding(_known("stale-accumulation"), name, message, values))
+        elif renewed:
+            findings.append(Finding(None, name, ONCE, status="passed"))
+        elif not written:
+            message = (
+                f"a second backward pass on the same data gives another grad_{name}, and so does a new object; the "
+                "numbers are the second one's against the first one's"
+            )
+            findings.append(Finding(_known("nondeterministic"), name, message, values))
+    return findings
+
+
+def _equal(case: Case, name: str, first: Array, second: Array) -> bool:
+    allowed = 0.0 if case.exact_data else float(getattr(case.allowed, name).max())
+    return first.shape == second.shape and _agree(first, second, allowed)
 
 
 def _agree(first: Array, second: Array, allowed: float) -> bool:
@@ -164,7 +187,9 @@ def _place(results: Sequence[GradientResult], gradient: str) -> int | None:
 
 
 def _marked(result: GradientResult, finding: Finding, outcome: Outcome) -> GradientResult:
-    """Return the result, failed on account of the finding; numbers that say more are kept."""
+    """Return the result, failed on account of the finding, or with its note; numbers that say more are kept."""
+    if finding.status == "passed":
+        return replace(result, message="; ".join(part for part in (result.message, finding.message) if part))
     if result.status == "passed":
         result = replace(result, status=finding.status, message=None)
         if finding.values is not None and result.gradient == finding.gradient:

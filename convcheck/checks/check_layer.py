@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isinf
 
-from convcheck.checks import central, exact, forward, projected
+from convcheck.checks import central, conditions, exact, forward, projected
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
 from convcheck.checks.expected import Case
 from convcheck.checks.observed import Outcome, explained
-from convcheck.checks.plan import Step, plan
+from convcheck.checks.plan import TARGET_CALLS, Step, plan
 from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.gradients import FASTEST
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin
 from convcheck.targets.target import Implementation
-
-#: Multiply-adds that count for a second of a target's time, so that the work budget grants it some ten seconds for
-#: each check of a gradient.
-_TARGET_RATE = 2e9
 
 _INEXACT = "the target's mapping says exact: false, so that nothing can be expected to be exact"
 
@@ -45,9 +41,16 @@ class Demand:
     max_error: float | None
 
 
-def foreseen_evaluations(layer: Layer, demand: Demand) -> int:
-    """Count the forward passes that a layer's check will take, unless a target turns out to be slow."""
-    return sum(step.evaluations for step in plan(layer, demand.checks, demand.budget / layer.multiply_adds))
+def affordable_evaluations(layer: Layer, demand: Demand, implementation: Implementation) -> float:
+    """Return how many evaluations one check of one gradient may take."""
+    affordable = demand.budget / layer.multiply_adds
+    return affordable if implementation.builtin or isinf(affordable) else min(affordable, TARGET_CALLS)
+
+
+def foreseen_evaluations(layer: Layer, demand: Demand, implementations: Sequence[Implementation]) -> int:
+    """Count the forward passes that the numeric checks of a layer will take."""
+    affordable = affordable_evaluations(layer, demand, implementations[0])
+    return sum(step.evaluations for step in plan(layer, demand.checks, affordable))
 
 
 def check_layer(
@@ -99,10 +102,7 @@ def _check_implementation(case: Case, implementation: Implementation, demand: De
     outcome = Outcome.of(implementation, case.layer, case.operands, twice=not implementation.builtin)
     if outcome.refusal:
         return refused(case, implementation.name, demand.checks, outcome.refusal)
-    cost = case.layer.multiply_adds
-    if not implementation.builtin:
-        cost = max(cost, int(_forward_seconds(case, outcome) * _TARGET_RATE))
-    affordable = demand.budget / cost
+    affordable = affordable_evaluations(case.layer, demand, implementation)
     steps = plan(case.layer, demand.checks, affordable)
     needs_reals = any(step.check == "central" and not step.skipped for step in steps)
     on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
@@ -114,19 +114,13 @@ def _check_implementation(case: Case, implementation: Implementation, demand: De
     for step in steps:
         results.append(_run(step, case, outcome, on_reals, affordable))
     results = attributed(results, case, implementation)
-    return results if implementation.builtin else with_behaviour(results, case, outcome)
-
-
-def _forward_seconds(case: Case, outcome: Outcome) -> float:
-    """Return the time of a target's forward pass; the first may have compiled or loaded something, so take two."""
-    began = time.perf_counter()
-    try:
-        # The differences start here, so it is evaluated in any case.
-        _ = case.start
-    except Exception:
-        # Said where it matters: it is a finding about the forward pass.
-        return outcome.forward_seconds
-    return min(outcome.forward_seconds, time.perf_counter() - began)
+    if implementation.builtin:
+        return results
+    results = with_behaviour(results, case, outcome)
+    if "conditions" in demand.checks and all(result.acceptable for result in results) and case.follows_definition:
+        found = conditions.check(case, implementation, demand.budget)
+        results += [conditions.named(result) for result in attributed(found, case, implementation)]
+    return results
 
 
 def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable: float) -> GradientResult:

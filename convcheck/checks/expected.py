@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -18,9 +20,13 @@ from convcheck.gradients.numeric.differences import (
 )
 from convcheck.gradients.numeric.directions import Directions, EntryDirections, directions_of
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import Operands, integer_operands, real_operands
+from convcheck.layer.data import Operands, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Implementation
+
+
+#: The bound of a float32 sum of so many terms is some 1e-5 of its size; operands rounded to TF32 change 1e-4.
+_TERMS = 64
 
 
 class Case:
@@ -57,6 +63,22 @@ class Case:
         return real_operands(self.layer)
 
     @property
+    def terms(self) -> float:
+        """Terms that a sum of real numbers may have, so that rounding changes far less of it than a mistake does.
+
+        An algorithm by transforms rounds relative to whole images, which should be as empty as can be.
+        """
+        return _TERMS if self.source.exact else 1
+
+    def draw(self, number: int) -> Operands:
+        """Return further data: integers where nothing rounds on them, else real numbers with short sums."""
+        if self.exact_data:
+            drawn = integer_operands(self.layer, number)
+            assert drawn is not None
+            return drawn
+        return short_sums(self.layer, real_operands(self.layer, number), self.terms)
+
+    @property
     def exact_data(self) -> bool:
         """Whether the source can be checked on data on which nothing rounds."""
         return self.integers is not None and self.source.exact
@@ -91,6 +113,44 @@ class Case:
         if self.start.shape != self.definition.shape:
             return False
         return bool((np.abs(self.start.astype(np.float64) - self.definition) <= self.forward_allowance).all())
+
+    def linear_in(self, operand: str) -> bool:
+        """Whether twice the step changes the source's output twice as much, along a random direction.
+
+        Only then is a difference with a step of 1 the derivative. Asked where the output is not the definition's.
+        """
+        generator = np.random.default_rng([self.layer.seed, 9])
+        at: Array = getattr(self.operands, operand)
+        step = generator.integers(-1, 1, at.shape, endpoint=True).astype(at.dtype)
+        once, twice = (self._change(operand, at + amount * step) for amount in (1, 2))
+        rounding_error = rounding.gamma(self._terms + 4, self.layer.dtype) * 4 * self._largest_output
+        return bool((np.abs(twice - 2 * once) <= rounding_error).all())
+
+    def _change(self, operand: str, values: Array) -> Array:
+        at = replace(self.operands, **{operand: values})
+        moved = np.array(self.source.forward(self.layer, at.x, at.weight, at.bias), np.float64)
+        change: Array = moved - self.start
+        return change
+
+    @property
+    def _terms(self) -> int:
+        return self.layer.channels_per_group * prod(self.layer.kernel) + 1
+
+    @property
+    def _largest_output(self) -> float:
+        """Bound of the outputs near the source's start, whatever it computes there."""
+        largest = [float(np.abs(array).max()) + 2 for array in (self.operands.x, self.operands.weight)]
+        return float(np.abs(self.start).max()) + self._terms * prod(largest)
+
+    def own_rounding(self, gradient: str) -> float:
+        """How far differences of the source's own forward pass may be off; nothing where it gives integers."""
+        if bool((np.rint(self.start) == self.start).all()):
+            return 0.0
+        layer = self.layer
+        sites = layer.batch * prod(layer.output)
+        seen = layer.filters_per_group * prod(layer.kernel) if gradient == "input" else sites
+        per_output = rounding.gamma(self._terms + 4, layer.dtype) * 2 * self._largest_output
+        return seen * float(np.abs(self.operands.grad_output).max()) * per_output
 
     @cached_property
     def forward_allowance(self) -> Array | float:

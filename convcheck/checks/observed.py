@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
-from convcheck.targets.target import Implementation, Pass, TargetContractError
+from convcheck.targets.target import Implementation, Pass
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,6 @@ class Outcome:
         What can be compared: "output", "input", "weight" and "bias".
     faults : mapping of str to Fault
         What is wrong with the rest.
-    forward_seconds : float
-        Time of the forward pass.
     refusal : str or None
         Why the implementation says that it cannot take the layer: what its NotImplementedError says.
     output
@@ -56,16 +53,18 @@ class Outcome:
         The arguments that "forward" and "backward" wrote into.
     again : mapping of str to array, or Fault, or None
         What a second backward pass gave; None where none was run.
+    anew : mapping of str to array, or Fault, or None
+        What a new object gave on the same data; run only where the second backward pass differs from the first.
     """
 
     implementation: Implementation
     arrays: Mapping[str, Array]
     faults: Mapping[str, Fault]
-    forward_seconds: float
     refusal: str | None = None
     output: Any = None
     modified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     again: Mapping[str, Array] | Fault | None = None
+    anew: Mapping[str, Array] | Fault | None = None
 
     @classmethod
     def of(cls, implementation: Implementation, layer: Layer, operands: Operands, *, twice: bool = False) -> Outcome:
@@ -78,79 +77,148 @@ class Outcome:
             Whether the backward pass is run a second time.
         """
         trial = _Trial(implementation, layer)
-        try:
-            trial.run(operands, twice=twice)
-        except NotImplementedError as error:
-            if not trial.began:
-                return cls(implementation, {}, {}, 0.0, refusal=str(error) or "the target raised NotImplementedError")
-            trial.blame(error)
-        except (Exception, SystemExit) as error:
-            trial.blame(error)
-        return cls(
-            implementation, trial.arrays, trial.faults, trial.seconds,
-            output=trial.output, modified=trial.modified, again=trial.again,
-        )  # fmt: skip
+        trial.forward(lambda: implementation.run(layer, operands))
+        trial.backward()
+        if twice:
+            trial.second_backward(operands)
+        return trial.outcome()
+
+    @classmethod
+    def interleaved(
+        cls, implementation: Implementation, layer: Layer, first: Operands, second: Operands
+    ) -> tuple[Outcome, Outcome]:
+        """Run two forward passes, then the backward pass of the second, then that of the first.
+
+        What they gave is looked at when all have run, so that arrays that are used again show.
+        """
+        trials = _Trial(implementation, layer), _Trial(implementation, layer)
+        for trial, operands in zip(trials, (first, second), strict=True):
+            trial.forward(lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
+        for trial in reversed(trials):
+            trial.backward(look=False)
+        for trial in trials:
+            trial.look()
+        return trials[0].outcome(), trials[1].outcome()
+
+    @classmethod
+    def again_with(
+        cls, implementation: Implementation, layer: Layer, first: Operands, second: Operands
+    ) -> Outcome | None:
+        """Run forward and backward, then both again, on the same object and other data, which count.
+
+        None where the object takes no second forward pass, which is its right.
+        """
+        earlier, later = _Trial(implementation, layer), _Trial(implementation, layer)
+        earlier.forward(lambda: implementation.run(layer, first))
+        earlier.backward()
+        done = earlier.done
+        if done is None:
+            return earlier.outcome()
+        later.forward(lambda: done.again(second))
+        if later.done is None:
+            return None
+        later.backward()
+        return later.outcome()
 
 
 class _Trial:
     """Collects what one run gives, as far as it gets."""
 
     def __init__(self, implementation: Implementation, layer: Layer) -> None:
-        self.implementation, self.layer = implementation, layer
+        self._implementation, self._layer = implementation, layer
         gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
-        self.gradients = [name for name in gradients if name not in implementation.absent]
-        self.arrays: dict[str, Array] = {}
-        self.faults: dict[str, Fault] = {}
-        self.modified: dict[str, tuple[str, ...]] = {}
-        self.again: Mapping[str, Array] | Fault | None = None
-        self.seconds = 0.0
-        self.output: Any = None
-        self.began = False
+        self._gradients = [name for name in gradients if name not in implementation.absent]
+        self._given: dict[str, Any] = {}
+        self._arrays: dict[str, Array] = {}
+        self._faults: dict[str, Fault] = {}
+        self._modified: dict[str, tuple[str, ...]] = {}
+        self._again: Mapping[str, Array] | Fault | None = None
+        self._anew: Mapping[str, Array] | Fault | None = None
+        self._refusal: str | None = None
+        self._output: Any = None
+        self.done: Pass | None = None
 
-    def run(self, operands: Operands, *, twice: bool) -> None:
-        start = time.perf_counter()
-        done = self.implementation.run(self.layer, operands)
-        self.seconds = time.perf_counter() - start
-        self.began = True
-        self.output = _copy(done.output)
-        self.accept("output", self.output)
-        self.modified["forward"] = done.modified()
-        if np.shape(self.output) != self.layer.output_shape:
-            # A backward pass has nothing to say about an output that is not there.
-            return
-        gradients = dict(zip(("input", "weight", "bias"), map(_copy, done.backward()), strict=True))
-        for name in self.gradients:
-            self.accept(name, gradients[name])
-        self.modified["backward"] = tuple(n for n in done.modified() if n not in self.modified["forward"])
-        if twice:
-            self.again = self.second(done)
-
-    def second(self, done: Pass) -> Mapping[str, Array] | Fault:
-        """Run the backward pass again; where that is not possible, after another forward pass on the same object."""
+    def forward(self, run: Callable[[], Pass]) -> None:
+        """Run the forward pass."""
         try:
-            gradients = done.backward()
-        except TargetContractError as error:
-            return Fault("error", str(error))
-        except Exception:
-            try:
-                gradients = done.repeat()
-            except Exception as error:
-                return Fault("error", explained(error))
-        pairs = zip(("input", "weight", "bias"), gradients, strict=True)
-        seconds = {name: _copy(value) for name, value in pairs if name in self.arrays and value is not None}
-        faults = [fault for name, value in seconds.items() if (fault := _fault(name, value, self.layer))]
-        return Fault("failed", f"the second backward pass differs in kind: {faults[0]}") if faults else seconds
-
-    def accept(self, name: str, value: Any) -> None:
-        fault = _fault(name, value, self.layer)
-        if fault:
-            self.faults[name] = Fault("failed", fault, "zero-gradient" if value is None and name != "output" else None)
+            self.done = run()
+        except NotImplementedError as error:
+            self._refusal = str(error) or "the target raised NotImplementedError"
+        except (Exception, SystemExit) as error:
+            self._blame(error)
         else:
-            self.arrays[name] = np.asarray(value)
+            self._given["output"] = self.done.output
+            # A copy: the backward pass may write into it.
+            self._output = _copy(self.done.output)
+            self._modified["forward"] = self.done.modified()
 
-    def blame(self, error: BaseException) -> None:
-        missing = [name for name in ("output", *self.gradients) if name not in self.arrays and name not in self.faults]
-        self.faults |= {name: Fault("error", explained(error)) for name in missing}
+    def backward(self, *, look: bool = True) -> None:
+        """Run the backward pass, where the forward pass gave an output that it can be about."""
+        if self.done is None:
+            return
+        if look:
+            self._accept("output", self._output)
+        if np.shape(self._output) != self._layer.output_shape:
+            return
+        try:
+            self._given |= dict(zip(("input", "weight", "bias"), self.done.backward(), strict=True))
+            self._modified["backward"] = tuple(
+                name for name in self.done.modified() if name not in self._modified["forward"]
+            )
+        except (Exception, SystemExit) as error:
+            self._blame(error)
+            return
+        if look:
+            self._look_at_gradients()
+
+    def look(self) -> None:
+        """Take what was given as it is now."""
+        if self.done is not None and "output" not in self._faults:
+            self._accept("output", self._given["output"])
+            if "input" in self._given:
+                self._look_at_gradients()
+
+    def second_backward(self, operands: Operands) -> None:
+        """Run the backward pass again, and where that tells something, a new object."""
+        if self.done is None or self._faults or len(self._arrays) == 1:
+            return
+        self._again = self._repeated(self.done.backward)
+        same = not isinstance(self._again, Fault) and all(
+            np.array_equal(array, self._arrays[name], equal_nan=True) for name, array in self._again.items()
+        )
+        if not same:
+            self._anew = self._repeated(lambda: self._implementation.run(self._layer, operands).backward())
+
+    def _repeated(self, backward: Callable[[], tuple[Any, Any, Any]]) -> Mapping[str, Array] | Fault:
+        try:
+            pairs = zip(("input", "weight", "bias"), backward(), strict=True)
+            given = {name: _copy(value) for name, value in pairs if name in self._arrays and value is not None}
+        except (Exception, SystemExit) as error:
+            return Fault("error", explained(error))
+        faults = [fault for name, value in given.items() if (fault := _fault(name, value, self._layer))]
+        return Fault("failed", f"differs in kind from the first: {faults[0]}") if faults else given
+
+    def _look_at_gradients(self) -> None:
+        for name in self._gradients:
+            self._accept(name, _copy(self._given[name]))
+
+    def _accept(self, name: str, value: Any) -> None:
+        fault = _fault(name, value, self._layer)
+        if fault:
+            self._faults[name] = Fault("failed", fault, "zero-gradient" if value is None and name != "output" else None)
+        else:
+            self._arrays[name] = np.array(value)
+
+    def _blame(self, error: BaseException) -> None:
+        missing = [name for name in ("output", *self._gradients) if name not in self._given]
+        self._faults |= {name: Fault("error", explained(error)) for name in missing}
+
+    def outcome(self) -> Outcome:
+        """Return all of it."""
+        return Outcome(
+            self._implementation, self._arrays, self._faults,
+            refusal=self._refusal, output=self._output, modified=self._modified, again=self._again, anew=self._anew,
+        )  # fmt: skip
 
 
 def explained(error: BaseException) -> str:

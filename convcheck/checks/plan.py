@@ -12,12 +12,18 @@ from convcheck.layer.data import integer_magnitude
 from convcheck.layer.layer import Layer
 
 #: What runs where nothing is asked for; `projected` stands in where `exact` costs too much.
-DEFAULT_CHECKS = ("forward", "central", "exact")
+DEFAULT_CHECKS = ("forward", "central", "exact", "conditions")
 
-#: Multiply-adds that one check of one gradient may take, unless completeness is asked for: about a second's work.
+#: Multiply-adds that one check of one gradient may take, unless completeness is asked for: about a second's work. Work
+#: is counted and time is not, so that what is left out is the same on every machine.
 WORK_BUDGET = 2e10
 
-_TOO_MUCH = "the complete {} check is beyond the work budget; --complete makes it"
+#: Calls of a target that one check of one gradient may take: code that is looked at before it is fast must not run for
+#: hours.
+TARGET_CALLS = 1000
+
+#: Said of what does not fit.
+TOO_MUCH = "the complete {} check is beyond the work budget; --complete makes it"
 
 
 @dataclass(frozen=True)
@@ -63,25 +69,26 @@ def plan(layer: Layer, checks: Collection[str], affordable: float) -> tuple[Step
 
 
 def _plan_gradient(layer: Layer, gradient: str, checks: Collection[str], affordable: float) -> list[Step]:
-    exact = packing_for(layer, gradient).evaluations(direction_count(gradient, layer)) if _exact_data(layer) else 0
+    packing = packing_for(layer, gradient) if integer_magnitude(layer) else None
+    exact = packing.evaluations(direction_count(gradient, layer)) if packing else 0
     central = 2 * direction_count(gradient, layer)
     steps, stand_in = [], None
     if "central" in checks:
         if central <= affordable:
             steps.append(Step(gradient, "central", central))
         else:
-            note = _TOO_MUCH.format("central")
+            note = TOO_MUCH.format("central")
             steps.append(Step(gradient, "central", 0, note, skipped=True))
             stand_in = note
     if "exact" in checks:
         stand_in = None
-        if not _exact_data(layer):
+        if not exact:
             note = f"no integers keep the sums of this layer exact in {layer.dtype}"
             steps.append(Step(gradient, "exact", 0, note, skipped=True))
         elif exact <= affordable:
             steps.append(Step(gradient, "exact", exact))
         else:
-            stand_in = _TOO_MUCH.format("exact")
+            stand_in = TOO_MUCH.format("exact")
     if stand_in or "projected" in checks:
         steps.append(_projected(layer, gradient, stand_in))
     return steps
@@ -93,7 +100,3 @@ def _projected(layer: Layer, gradient: str, note: str | None) -> Step:
         return Step(gradient, "projected", draws, note)
     reason = f"no integer direction keeps the sums of this layer exact in {layer.dtype}"
     return Step(gradient, "projected", 0, reason, skipped=True)
-
-
-def _exact_data(layer: Layer) -> bool:
-    return integer_magnitude(layer) > 0

@@ -95,14 +95,14 @@ class Task:
 
 
 def foreseen_work(task: Task) -> float:
-    """Return the multiply-adds that a task will take, unless a target turns out to be slow."""
-    return float(task.layer.multiply_adds * foreseen_evaluations(task.layer, task.demand))
+    """Return the multiply-adds that the numeric checks of a task will take."""
+    return float(task.layer.multiply_adds * foreseen_evaluations(task.layer, task.demand, task.implementations))
 
 
 def run_in_turn(tasks: Sequence[Task], progress: Progress) -> Iterator[Results]:
     """Check one layer after the other in this process."""
     for task in tasks:
-        evaluations = foreseen_evaluations(task.layer, task.demand)
+        evaluations = foreseen_evaluations(task.layer, task.demand, task.implementations)
         progress.layer(f"{task.layer.name} · {evaluations:,} evaluations")
 
         def advance(count: int, size: int = task.layer.multiply_adds) -> None:

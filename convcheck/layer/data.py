@@ -6,8 +6,8 @@ Bugs hide behind zeros, repeats and data of one sign, so integers are nonzero an
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
+from math import isqrt, prod
 
 import numpy as np
 
@@ -48,40 +48,77 @@ class Operands:
         return Operands(function(self.x), function(self.weight), bias, function(self.grad_output))
 
 
-def integer_magnitude(layer: Layer) -> int:
-    """Largest entry with which every partial sum of every pass stays exact; 0 if there is none."""
+def integer_magnitude(layer: Layer, most: int = _LARGEST_MAGNITUDE) -> int:
+    """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
     taps = prod(layer.kernel)
     sites = layer.batch * prod(layer.output)
     terms = max(layer.channels_per_group * taps + 1, layer.filters_per_group * taps, sites)
-    limit = EXACT_LIMIT[layer.dtype]
-    return next((size for size in range(_LARGEST_MAGNITUDE, 0, -1) if terms * size * size <= limit), 0)
+    return min(most, isqrt(EXACT_LIMIT[layer.dtype] // terms))
 
 
-def integer_operands(layer: Layer) -> Operands | None:
-    """Nonzero integers of both signs; None if not even ones keep the sums exact in the layer's dtype."""
-    magnitude = integer_magnitude(layer)
+def integer_operands(layer: Layer, draw: int = 0, most: int = _LARGEST_MAGNITUDE) -> Operands | None:
+    """Nonzero integers of both signs; None if not even ones keep the sums exact in the layer's dtype.
+
+    Parameters
+    ----------
+    layer : Layer
+    draw : int, default 0
+        Which draw of the layer's seed.
+    most : int
+        Largest entry wanted.
+    """
+    magnitude = integer_magnitude(layer, most)
     if not magnitude:
         return None
-    generator = np.random.default_rng([layer.seed, 0])
+    generator = np.random.default_rng([layer.seed, 0, draw] if draw else [layer.seed, 0])
+    kind = np.int8 if magnitude <= _LARGEST_MAGNITUDE else np.int64
 
-    def draw(shape: tuple[int, ...]) -> Array:
-        values = generator.integers(1, magnitude, shape, endpoint=True, dtype=np.int8)
-        signs = generator.integers(0, 1, shape, endpoint=True, dtype=np.int8) * 2 - 1
+    def numbers(shape: tuple[int, ...]) -> Array:
+        values = generator.integers(1, magnitude, shape, endpoint=True, dtype=kind)
+        signs = generator.integers(0, 1, shape, endpoint=True, dtype=kind) * 2 - 1
         return (values * signs).astype(layer.dtype)
 
-    return _draw_all(layer, draw)
+    return _draw_all(layer, numbers)
 
 
-def real_operands(layer: Layer) -> Operands:
+def real_operands(layer: Layer, draw: int = 0) -> Operands:
     """Normally distributed numbers, cut at 4 and rounded to a grid on which a step of 1 is exact."""
-    generator = np.random.default_rng([layer.seed, 1])
+    generator = np.random.default_rng([layer.seed, 1, draw] if draw else [layer.seed, 1])
     grid = _REAL_GRID[layer.dtype]
 
-    def draw(shape: tuple[int, ...]) -> Array:
+    def numbers(shape: tuple[int, ...]) -> Array:
         values = generator.standard_normal(shape).clip(-_REAL_LIMIT, _REAL_LIMIT)
         return (np.rint(values / grid) * grid).astype(layer.dtype)
 
-    return _draw_all(layer, draw)
+    return _draw_all(layer, numbers)
+
+
+def short_sums(layer: Layer, operands: Operands, terms: float) -> Operands:
+    """Return the operands with a grad_output so thin that no gradient is a sum of many more terms than this.
+
+    What rounding may change in a sum grows faster with its terms than what the sum is worth, so that long sums show no
+    small mistake. Adding a zero does not round. Every filter keeps at least one entry.
+    """
+    sites = layer.batch * prod(layer.output)
+    met = layer.filters_per_group * prod(layer.kernel) / prod(layer.stride)
+    share = terms / max(sites, met)
+    if share >= 1:
+        return operands
+    generator = np.random.default_rng([layer.seed, 3])
+    kept = generator.random(layer.output_shape) < share
+    by_filter = np.moveaxis(kept, 1, 0).reshape(layer.filters, -1)
+    by_filter[np.arange(layer.filters), generator.integers(0, sites, layer.filters)] = True
+    kept = np.moveaxis(by_filter.reshape(layer.filters, layer.batch, *layer.output), 0, 1)
+    return replace(operands, grad_output=np.where(kept, operands.grad_output, 0).astype(layer.dtype))
+
+
+def with_zeros(layer: Layer, operands: Operands, share: float) -> Operands:
+    """Return the operands with about this share of zeros, and a whole sample of grad_output if there are several."""
+    generator = np.random.default_rng([layer.seed, 4])
+    thin = operands.map(lambda array: np.where(generator.random(array.shape) < share, 0, array).astype(layer.dtype))
+    if layer.batch > 1:
+        thin.grad_output[generator.integers(layer.batch)] = 0
+    return thin
 
 
 def _draw_all(layer: Layer, draw: Callable[[tuple[int, ...]], Array]) -> Operands:

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 GRADIENTS = ("output", "input", "weight", "bias")
 
 #: Kinds of check, in the order in which they run.
-CHECKS = ("forward", "central", "exact", "projected")
+CHECKS = ("forward", "central", "exact", "projected", "conditions")
 
 STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
 
@@ -89,6 +89,8 @@ class GradientResult:
         Where the wrong entries lie, or why the check was skipped, is inconclusive or ended in an error.
     waived : bool
         Whether it was skipped because the target is said not to give this gradient at all.
+    condition : str or None
+        For a check of the kind "conditions": which.
     """
 
     implementation: str
@@ -107,6 +109,7 @@ class GradientResult:
     diagnosis: tuple[Diagnosis, ...] = ()
     message: str | None = None
     waived: bool = False
+    condition: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -293,6 +296,7 @@ def _result_to_dict(result: GradientResult) -> dict[str, Any]:
         else {"index": list(worst.index), "analytic": _finite(worst.analytic), "numeric": _finite(worst.numeric)},
         "diagnosis": [vars(diagnosis) for diagnosis in result.diagnosis],
         "message": result.message,
+        **({} if result.condition is None else {"condition": result.condition}),
     }
 
 

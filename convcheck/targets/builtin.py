@@ -24,8 +24,20 @@ class BuiltIn(Implementation):
 
     def run(self, layer: Layer, operands: Operands) -> Pass:
         """Run the forward pass."""
+        return _BuiltInPass(self, layer, operands)
 
-        def backward() -> Gradients:
-            return self._formulation.backward(layer, operands.x, operands.weight, operands.grad_output)
+    def backward(self, layer: Layer, operands: Operands) -> Gradients:
+        """Run the backward pass."""
+        return self._formulation.backward(layer, operands.x, operands.weight, operands.grad_output)
 
-        return Pass(self.forward(layer, operands.x, operands.weight, operands.bias), backward, repeat=backward)
+
+class _BuiltInPass(Pass):
+    def __init__(self, implementation: BuiltIn, layer: Layer, operands: Operands) -> None:
+        self._of, self._layer, self._operands = implementation, layer, operands
+        self.output = implementation.forward(layer, operands.x, operands.weight, operands.bias)
+
+    def backward(self) -> Gradients:
+        return self._of.backward(self._layer, self._operands)
+
+    def again(self, operands: Operands) -> Pass:
+        return _BuiltInPass(self._of, self._layer, operands)

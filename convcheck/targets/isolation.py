@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
-from dataclasses import replace
+from functools import lru_cache
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -29,6 +29,12 @@ from convcheck.targets.loading import user_traceback
 from convcheck.targets.target import Implementation, Pass, TargetContractError
 
 Result = TypeVar("Result")
+
+#: glibc's M_PERTURB: memory that is handed out is filled with the complement of a byte (mallopt(3)).
+_PERTURB = -6
+
+#: Its complement, 0x7f, makes 3.4e38 in float32 and 1.4e306 in float64.
+_POISON = 0x80
 
 #: Seconds after which a target that swallowed the exception that was to stop it is interrupted again.
 _AGAIN = 0.5
@@ -75,16 +81,15 @@ class Guarded(Implementation):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return the output of one forward pass."""
-        return self._call(lambda: self._target.forward(layer, x, weight, bias))
+        return self.call(lambda: self._target.forward(layer, x, weight, bias))
 
     def run(self, layer: Layer, operands: Operands) -> Pass:
         """Run the forward pass."""
-        done = self._call(lambda: self._target.run(layer, operands))
-        return replace(done, backward=lambda: self._call(done.backward), repeat=lambda: self._call(done.repeat))
+        return _GuardedPass(self, self.call(lambda: self._target.run(layer, operands)))
 
-    def _call(self, function: Callable[[], Result]) -> Result:
+    def call(self, function: Callable[[], Result]) -> Result:
         try:
-            with kept_settings(), self._limited():
+            with kept_settings(), poisoned_memory(), self._limited():
                 return function()
         except (Exception, KeyboardInterrupt):
             raise
@@ -113,6 +118,20 @@ class Guarded(Implementation):
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
             self._left -= time.monotonic() - began
+
+
+class _GuardedPass(Pass):
+    def __init__(self, guard: Guarded, done: Pass) -> None:
+        self._guard, self._done, self.output = guard, done, done.output
+
+    def backward(self) -> tuple[Any, Any, Any]:
+        return self._guard.call(self._done.backward)
+
+    def again(self, operands: Operands) -> Pass:
+        return _GuardedPass(self._guard, self._guard.call(lambda: self._done.again(operands)))
+
+    def modified(self) -> tuple[str, ...]:
+        return self._done.modified()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -155,6 +174,33 @@ def kept_settings() -> Iterator[None]:
         if folder is not None and _folder() != folder:
             with suppress(OSError):
                 os.chdir(folder)
+
+
+@lru_cache(maxsize=1)
+def _allocator_option() -> Callable[[int, int], int] | None:
+    """Return the C library's ``mallopt``; None where it has none, as on macOS and Windows, or with musl."""
+    try:
+        return ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return None
+
+
+@contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """Fill memory that is allocated meanwhile with bytes that make huge numbers.
+
+    Fresh memory from the system is all zeros, so that code which forgets to write part of ``np.empty`` would look right
+    now and then.
+    """
+    option = _allocator_option()
+    if option is None:
+        yield
+        return
+    option(_PERTURB, _POISON)
+    try:
+        yield
+    finally:
+        option(_PERTURB, 0)
 
 
 def _folder() -> str | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from convcheck.errors import ConvcheckError
@@ -17,31 +16,28 @@ class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""
 
 
-def _nothing() -> tuple[str, ...]:
-    return ()
-
-
-@dataclass(frozen=True, eq=False)
-class Pass:
+class Pass(ABC):
     """A forward pass that was run, with what can follow it.
 
     Attributes
     ----------
     output
         As the implementation gave it, in convcheck's order of axes.
-    backward : callable
-        Runs the matching backward pass and returns (grad_input, grad_weight, grad_bias) as the implementation gave
-        them. May be called again.
-    repeat : callable
-        Runs forward and backward once more on the same object.
-    modified : callable
-        Returns those of "x", "weight", "bias" and "grad_output" that no longer hold what was given.
     """
 
     output: Any
-    backward: Callable[[], tuple[Any, Any, Any]]
-    repeat: Callable[[], tuple[Any, Any, Any]]
-    modified: Callable[[], tuple[str, ...]] = _nothing
+
+    @abstractmethod
+    def backward(self) -> tuple[Any, Any, Any]:
+        """Run the matching backward pass: (grad_input, grad_weight, grad_bias) as the implementation gave them."""
+
+    @abstractmethod
+    def again(self, operands: Operands) -> Pass:
+        """Run the forward pass of the same object on other data, in the same memory where the form allows that."""
+
+    def modified(self) -> tuple[str, ...]:
+        """Return those of "x", "weight", "bias" and "grad_output" that no longer hold what was given."""
+        return ()
 
 
 class Implementation(ABC):

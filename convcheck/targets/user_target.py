@@ -53,6 +53,10 @@ class Session(ABC):
     def arguments(self) -> Mapping[str, Any]:
         """Return what the target was given, as it is now: "x", "weight" and, where there is one, "bias"."""
 
+    @abstractmethod
+    def renew(self, given: Given) -> None:
+        """Give the same object other arguments, for another forward pass."""
+
 
 class UserTarget(Implementation):
     """Code of the user's.
@@ -109,41 +113,29 @@ class UserTarget(Implementation):
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return the output of one forward pass."""
         with self.world(layer):
-            output: Array = self._image(
-                self.session(layer, self._given(x, weight, bias, differentiate=False)).forward()
-            )
+            output: Array = self.image(self.session(layer, self._given(x, weight, bias, differentiate=False)).forward())
         return output
 
     def run(self, layer: Layer, operands: Operands) -> Pass:
         """Run the forward pass."""
-        changed: set[str] = set()
         with self.world(layer):
             given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
-            session = self.session(layer, given)
-            output = self._image(session.forward())
+            return _UserPass(self, layer, operands, self.session(layer, given), given)
 
-        def backward() -> tuple[Any, Any, Any]:
-            # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
-            pristine = self._images.to_target(operands.grad_output)
-            with self.world(layer):
-                grad_output = self.own(pristine.copy())
-                gradients = session.backward(grad_output)
-                if not np.array_equal(self.numpy(grad_output), pristine):
-                    changed.add("grad_output")
-                return self._image(gradients[0]), self._weight(gradients[1]), self._vector(gradients[2])
+    def refill(self, array: Any, values: Array) -> Any:
+        """Put other values into an array of the target's own kind; return it, or a new one where that cannot be."""
+        np.copyto(array, values)
+        return array
 
-        def repeat() -> tuple[Any, Any, Any]:
-            with self.world(layer):
-                session.forward()
-            return backward()
-
-        def modified() -> tuple[str, ...]:
-            now = session.arguments()
-            with self.world(layer):
-                wrong = {name for name, array in self._pristine(operands).items() if self._differs(now[name], array)}
-            return tuple(name for name in ("x", "weight", "bias", "grad_output") if name in wrong | changed)
-
-        return Pass(output, backward, repeat, modified)
+    def renewed(self, given: Given, operands: Operands) -> Given:
+        """Return arguments with other values, in the same memory where the target's arrays allow that."""
+        pristine = self._pristine(operands)
+        return Given(
+            self.refill(given.x, pristine["x"]),
+            self.refill(given.weight, pristine["weight"]),
+            None if given.bias is None else self.refill(given.bias, pristine["bias"]),
+            given.differentiate,
+        )
 
     def _given(self, x: Array, weight: Array, bias: Array | None, *, differentiate: bool) -> Given:
         # Copies: a target that writes into its arguments must not change what it is compared with.
@@ -158,17 +150,62 @@ class UserTarget(Implementation):
         pristine = {"x": self._images.to_target(operands.x), "weight": self._weights.to_target(operands.weight)}
         return pristine if operands.bias is None else pristine | {"bias": operands.bias}
 
-    def _differs(self, now: Any, before: Array) -> bool:
-        return not np.array_equal(np.asarray(self.numpy(now)).reshape(before.shape), before)
+    def changed(self, now: Mapping[str, Any], operands: Operands) -> set[str]:
+        """Return which of a session's arguments no longer hold the operands."""
+        return {
+            name
+            for name, before in self._pristine(operands).items()
+            if not np.array_equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
+        }
 
-    def _image(self, value: Any) -> Any:
+    def in_its_order(self, grad_output: Array) -> Array:
+        """Return a copy with the axes in the target's order."""
+        return self._images.to_target(grad_output)
+
+    def image(self, value: Any) -> Any:
+        """Return an image of the target's in convcheck's order of axes."""
         return None if value is None else self._images.from_target(np.asarray(self.numpy(value)))
 
-    def _weight(self, value: Any) -> Any:
+    def kernel(self, value: Any) -> Any:
+        """Return a weight of the target's in convcheck's order of axes."""
         return None if value is None else self._weights.from_target(np.asarray(self.numpy(value)))
 
-    def _vector(self, value: Any) -> Any:
+    def vector(self, value: Any) -> Any:
+        """Return a bias of the target's as an array."""
         return None if value is None else np.asarray(self.numpy(value))
+
+
+class _UserPass(Pass):
+    """A forward pass of a session, which knows on which data it ran."""
+
+    def __init__(self, target: UserTarget, layer: Layer, operands: Operands, session: Session, given: Given) -> None:
+        self._target, self._layer, self._operands = target, layer, operands
+        self._session, self._arguments = session, given
+        self._changed: set[str] = set()
+        self.output = target.image(session.forward())
+
+    def backward(self) -> tuple[Any, Any, Any]:
+        target = self._target
+        # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
+        pristine = target.in_its_order(self._operands.grad_output)
+        with target.world(self._layer):
+            grad_output = target.own(pristine.copy())
+            gradients = self._session.backward(grad_output)
+            if not np.array_equal(target.numpy(grad_output), pristine):
+                self._changed.add("grad_output")
+            return target.image(gradients[0]), target.kernel(gradients[1]), target.vector(gradients[2])
+
+    def again(self, operands: Operands) -> Pass:
+        with self._target.world(self._layer):
+            given = self._target.renewed(self._arguments, operands)
+            self._session.renew(given)
+            return _UserPass(self._target, self._layer, operands, self._session, given)
+
+    def modified(self) -> tuple[str, ...]:
+        now = self._session.arguments()
+        with self._target.world(self._layer):
+            changed = self._changed | self._target.changed(now, self._operands)
+        return tuple(name for name in ("x", "weight", "bias", "grad_output") if name in changed)
 
 
 def triple(gradients: Any, *, bias: bool) -> tuple[Any, Any, Any]:

@@ -53,15 +53,15 @@ class Packing:
     radix : int
         The base B, a power of two larger than twice the largest change.
     digits : int
-        Directions per evaluation; 1 means that none is shared.
+        Directions per evaluation; 1 means that none is shared, 0 that not even a step of 1 stays exact.
     """
 
     radix: int
     digits: int
 
     def evaluations(self, directions: int) -> int:
-        """Evaluations that so many directions take."""
-        return ceil(directions / self.digits)
+        """Evaluations that so many directions take; 0 where none stays exact."""
+        return ceil(directions / self.digits) if self.digits else 0
 
 
 def packing_for(layer: Layer, gradient: str) -> Packing:
@@ -78,7 +78,7 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     digits, total = 0, 0
     while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
         digits += 1
-    return Packing(radix, max(digits, 1))
+    return Packing(radix, digits)
 
 
 def exact_gradient(

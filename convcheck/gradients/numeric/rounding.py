@@ -36,6 +36,59 @@ def gamma(terms: int, dtype: str) -> float:
     return product / (1 - product) if product < 1 else float("inf")
 
 
+def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exact: bool = True) -> Gradients:
+    """Bound the error of a right backward pass alone, against one in float64, for every entry of every gradient.
+
+    Only terms that are not zero count: adding a zero does not round.
+
+    Parameters
+    ----------
+    layer : Layer
+        Its dtype is the one in which the implementation computes.
+    operands : Operands
+    backward : callable
+        A right backward pass, run in float64 on absolute values.
+    exact : bool, default True
+        False for an algorithm that works by transforms; see `transformed`.
+
+    Returns
+    -------
+    Gradients
+        In float64.
+    """
+    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    there = operands.map(lambda array: (array != 0).astype(np.float64))
+    total = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
+    terms = backward(layer, there.x, there.weight, there.grad_output)
+    extra = {"input": 0.0, "weight": 0.0, "bias": 0.0}
+    if not exact:
+        relative, largest = _transform_errors(layer, operands)
+        extra |= {name: relative * largest[name] for name in ("input", "weight")}
+    bounds = {}
+    for name in ("input", "weight", "bias"):
+        size, count = getattr(total, name), getattr(terms, name)
+        if size is not None:
+            count = count + _EXTRA_ROUNDINGS
+            bounds[name] = (gammas(count, layer.dtype) + gammas(count, "float64")) * size + extra[name]
+    return Gradients(bounds["input"], bounds["weight"], bounds.get("bias"))
+
+
+def output_errors(layer: Layer, operands: Operands, forward: Forward, *, exact: bool = True) -> NDArray[np.float64]:
+    """Bound the difference of two right forward passes; parameters as of `backward_errors`."""
+    allowed = allowed_output_error(layer, operands, forward)
+    if exact:
+        return allowed
+    relative, largest = _transform_errors(layer, operands)
+    return allowed + relative * largest["output"]
+
+
+def gammas(terms: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
+    """`gamma` of every entry of an array of numbers of terms."""
+    product = terms * float(np.finfo(dtype).eps) / 2
+    with np.errstate(divide="ignore"):
+        return np.where(product < 1, product / np.maximum(1 - product, 0), np.inf)
+
+
 def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward: Backward) -> Gradients:
     """Bound |analytic - numeric| for every entry of every gradient of a right implementation.
 
@@ -100,21 +153,10 @@ def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Ba
     tuple of (array, Gradients)
         In float64.
     """
-    norms = {
-        name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
-        for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
-    }
-    points = prod(axis.padded_size + axis.effective_kernel for axis in layer.axes)
-    unit = float(np.finfo(layer.dtype).eps) / 2
-    eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
-    relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
-    terms = {
-        "output": layer.channels_per_group * norms["x"] * norms["weight"],
-        "input": layer.filters_per_group * norms["grad_output"] * norms["weight"],
-        "weight": layer.batch * norms["grad_output"] * norms["x"],
-    }
+    relative, terms = _transform_errors(layer, operands)
+    points = _transform_points(layer)
     direct = allowed_errors(layer, operands, forward, backward)
-    output = allowed_output_error(layer, operands, forward) + relative * terms["output"]
+    output = output_errors(layer, operands, forward, exact=False)
     # The numeric side: two evaluations, each off by the output's bound after a step, seen through |grad_output|. A step
     # for the input may move every sample of an image by 1, one for the weight a single tap.
     sizes = np.abs(operands.grad_output.astype(np.float64))
@@ -124,13 +166,35 @@ def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Ba
         "weight": per_filter,
         "bias": per_filter,
     }
-    step = {"input": points**0.5 * norms["weight"], "weight": norms["x"], "bias": 1.0}
+    step = {"input": points**0.5 * terms["weight norm"], "weight": terms["x norm"], "bias": 1.0}
     seen = {name: seen[name] * relative * (terms["output"] + step[name]) for name in seen}
     return output, Gradients(
         direct.input + relative * terms["input"] + seen["input"],
         direct.weight + relative * terms["weight"] + seen["weight"],
         None if direct.bias is None else direct.bias + seen["bias"],
     )
+
+
+def _transform_points(layer: Layer) -> int:
+    return prod(axis.padded_size + axis.effective_kernel for axis in layer.axes)
+
+
+def _transform_errors(layer: Layer, operands: Operands) -> tuple[float, dict[str, float]]:
+    """Relative error of a product of two transformed images, and what it is relative to."""
+    norms = {
+        name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
+        for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
+    }
+    points = _transform_points(layer)
+    unit = float(np.finfo(layer.dtype).eps) / 2
+    eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
+    relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
+    terms = {
+        "output": layer.channels_per_group * norms["x"] * norms["weight"],
+        "input": layer.filters_per_group * norms["grad_output"] * norms["weight"],
+        "weight": layer.batch * norms["grad_output"] * norms["x"],
+    }
+    return relative, terms | {"x norm": norms["x"], "weight norm": norms["weight"]}
 
 
 def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> NDArray[np.float64]:

@@ -76,9 +76,8 @@ class CacheTarget(UserTarget):
 class _CacheSession(Session):
     def __init__(self, target: CacheTarget, layer: Layer, given: Given) -> None:
         self._target, self._layer, self._has_bias = target, layer, layer.bias
-        bias = np.zeros(layer.filters, layer.dtype) if given.bias is None else given.bias
-        self._given = Given(given.x, given.weight, bias, given.differentiate)
         self._cache: Any = None
+        self.renew(given)
 
     def forward(self) -> Any:
         result = self._target.call(self._layer, self._given)
@@ -93,3 +92,7 @@ class _CacheSession(Session):
 
     def arguments(self) -> Mapping[str, Any]:
         return vars(self._given)
+
+    def renew(self, given: Given) -> None:
+        bias = np.zeros(self._layer.filters, self._layer.dtype) if given.bias is None else given.bias
+        self._given = Given(given.x, given.weight, bias, given.differentiate)

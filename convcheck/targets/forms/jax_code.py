@@ -50,6 +50,10 @@ class JaxTarget(UserTarget):
         """Return an array of JAX's."""
         return self._jax.device_put(array, self._device)
 
+    def refill(self, array: Any, values: Array) -> Any:
+        """Return a new array: JAX's cannot be written to."""
+        return self.own(values.copy())
+
     def numpy(self, value: Any) -> Any:
         """Return an array of JAX's as one of NumPy's."""
         return np.asarray(value)
@@ -109,6 +113,9 @@ class _JaxSession(Session):
 
     def arguments(self) -> Mapping[str, Any]:
         return vars(self._given)
+
+    def renew(self, given: Given) -> None:
+        self._given = given
 
 
 def _import_jax(name: str) -> Any:

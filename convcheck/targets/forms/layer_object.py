@@ -81,9 +81,13 @@ class _LayerSession(Session):
             self._bias = attributes.find(instance, "bias", names.get("bias"), _BIASES)
         elif any(attributes.has(instance, name) for name in _BIASES) and "bias" not in names:
             self._no_bias()
-        _put_array(instance, self._weight, given.weight)
+        self.renew(given)
+
+    def renew(self, given: Given) -> None:
+        self._given = given
+        _put_array(self._instance, self._weight, given.weight)
         if self._bias is not None:
-            _put_array(instance, self._bias, given.bias)
+            _put_array(self._instance, self._bias, given.bias)
 
     def _no_bias(self) -> None:
         """An object that has a bias whether it is wanted or not gets zeros."""

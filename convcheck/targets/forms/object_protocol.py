@@ -54,3 +54,6 @@ class _ObjectSession(Session):
 
     def arguments(self) -> Mapping[str, Any]:
         return vars(self._given)
+
+    def renew(self, given: Given) -> None:
+        self._given = given

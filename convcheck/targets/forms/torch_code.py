@@ -70,6 +70,12 @@ class TorchTarget(UserTarget):
         """Return a tensor on the device."""
         return self._torch.from_numpy(array).to(self._device)
 
+    def refill(self, array: Any, values: Array) -> Any:
+        """Copy into a tensor, as an optimizer does."""
+        with self._torch.no_grad():
+            array.copy_(self._torch.from_numpy(values))
+        return array
+
     def numpy(self, value: Any) -> Any:
         """Return a tensor as an array."""
         return value.detach().cpu().numpy() if isinstance(value, self._torch.Tensor) else value
@@ -115,6 +121,10 @@ class TorchTarget(UserTarget):
         module = self._binding.call(
             self._callable, lambda what, name: constructor_value(what, name, layer, tuples=self.spec.tuples)
         ).to(device=self._device, dtype=given.x.dtype)
+        if any(map(self._torch.nn.parameter.is_lazy, module.parameters())):
+            # A lazy module learns its sizes from the first input.
+            with self._torch.no_grad():
+                module(given.x)
         leaves = {"x": given.x, "weight": _parameter(module, "weight", names.get("weight", "weight"), given.weight)}
         path = names.get("bias", "bias")
         if given.bias is not None:
@@ -162,6 +172,10 @@ class _TorchSession(Session):
 
     def arguments(self) -> Mapping[str, Any]:
         return self._bound.leaves
+
+    def renew(self, given: Given) -> None:
+        # The leaves are the tensors themselves, or parameters that share their memory.
+        self._given = given
 
 
 def _import_torch(name: str) -> Any:
@@ -211,13 +225,24 @@ def _parameter(module: Any, role: str, path: str, tensor: Any) -> Any:
     return parameter
 
 
+#: Where PyTorch keeps whether float32 may be computed in less, as attributes of torch.backends: since 2.9 by name, before
+#: as a switch. Reading the old switches raises once code has set the new ones, so that only one kind is touched.
+_PRECISIONS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+_SWITCHES = ("cuda.matmul", "cudnn")
+
+
 @contextmanager
 def _settings(torch: Any) -> Iterator[None]:
-    matmul = torch.backends.cuda.matmul.allow_tf32
-    convolution = torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    """Gradients on, and float32 computed in float32; all as it was afterwards."""
+    named = hasattr(torch.backends.cuda.matmul, "fp32_precision")
+    attribute, full = ("fp32_precision", "ieee") if named else ("allow_tf32", False)
+    places = [attributes.get(torch.backends, path) for path in (_PRECISIONS if named else _SWITCHES)]
+    before = [getattr(place, attribute) for place in places]
     try:
+        for place in places:
+            setattr(place, attribute, full)
         with torch.enable_grad():
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolution
+        for place, value in zip(places, before, strict=True):
+            setattr(place, attribute, value)

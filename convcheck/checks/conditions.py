@@ -1,0 +1,242 @@
+"""The same layer, called as real life calls it: other data, other memory, another order of calls.
+
+Once a layer's numeric checks have passed, its forward and backward pass are run again under every condition, a few times
+each, and compared with the built-in ones, which were found to give the same on the layer's integer data. On integers
+nothing is allowed; on real numbers what rounding in the layer's dtype implies for the backward pass alone.
+
+To add a condition: write the function that runs it, and its entry in `CONDITIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome
+from convcheck.checks.plan import TOO_MUCH, gradients_of
+from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric import rounding
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
+from convcheck.reports.results import Diagnosis, GradientResult
+from convcheck.targets.target import Implementation
+
+#: What is run and what came of it: one entry per forward and backward pass that counts.
+Runs = list[tuple[Operands, Outcome]]
+
+#: A bound that allows a larger share of a gradient's size than this says too little to pass anything.
+_LARGEST_SHARE = 1 / 256
+
+#: Largest integer wanted where they are to be large.
+_LARGE = 2**40
+
+_ZEROS = 0.4
+
+#: Passes, forward or backward, of the target and of the built-in formulation, under all conditions together.
+_PASSES = 60
+
+#: Multiply-adds that take about as long as drawing, copying and comparing an entry.
+_WORK_PER_ENTRY = 100
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that real calls have and the numeric checks have not.
+
+    Attributes
+    ----------
+    code, name : str
+        The name is a slug that reports give and ``--skip-condition`` takes.
+    title : str
+        What is different.
+    explanation, fix : str
+        What it means that a gradient is wrong under this condition alone, and what to look for.
+    run : callable
+        Runs it: what was run and what came of it, or the reason for which it cannot be.
+    """
+
+    code: str
+    name: str
+    title: str
+    explanation: str
+    fix: str
+    run: Callable[[Case, Implementation], Runs | str]
+
+
+def _each(case: Case, target: Implementation, data: Iterable[Operands]) -> Runs:
+    return [(at, Outcome.of(target, case.layer, at)) for at in data]
+
+
+def _real(case: Case, target: Implementation) -> Runs | str:
+    return _each(case, target, [short_sums(case.layer, case.reals, case.terms)])
+
+
+def _sparse(case: Case, target: Implementation) -> Runs | str:
+    return _each(case, target, [with_zeros(case.layer, case.draw(1), _ZEROS)])
+
+
+def _zero_grad_output(case: Case, target: Implementation) -> Runs | str:
+    at = case.draw(2)
+    return _each(case, target, [replace(at, grad_output=np.zeros_like(at.grad_output))])
+
+
+def _one_sign(case: Case, target: Implementation) -> Runs | str:
+    positive = case.draw(3).map(np.abs)
+    return _each(case, target, [positive, positive.map(np.negative)])
+
+
+def _large(case: Case, target: Implementation) -> Runs | str:
+    at = integer_operands(case.layer, 4, _LARGE) if case.exact_data else None
+    if at is None or integer_magnitude(case.layer, _LARGE) <= integer_magnitude(case.layer):
+        return f"no larger integers keep the sums of this layer exact in {case.layer.dtype}"
+    return _each(case, target, [at])
+
+
+def _interleaved(case: Case, target: Implementation) -> Runs | str:
+    data = case.draw(5), case.draw(6)
+    return list(zip(data, Outcome.interleaved(target, case.layer, *data), strict=True))
+
+
+def _same_memory(case: Case, target: Implementation) -> Runs | str:
+    first, second = case.draw(7), case.draw(8)
+    outcome = Outcome.again_with(target, case.layer, first, second)
+    return "the target takes one forward pass per object" if outcome is None else [(second, outcome)]
+
+
+CONDITIONS = (
+    Condition(
+        "CC801", "real", "real numbers instead of integers",
+        "The gradient is right on small integers and off by more than rounding on real numbers.",
+        "Look for numbers that are rounded, truncated or kept in a narrower type on the way.",
+        _real,
+    ),
+    Condition(
+        "CC802", "sparse", "four in ten entries are 0, and all of one sample's grad_output",
+        "The gradient is right on nonzero data and wrong where entries are 0.",
+        "Look for a shortcut that leaves out zeros: a break for a continue, a division, an index into what is left.",
+        _sparse,
+    ),
+    Condition(
+        "CC803", "zero-grad-output", "all of grad_output is 0",
+        "All of grad_output is 0, so every gradient is 0, and these are not.",
+        "Look for memory that is never written, and for a term that does not contain grad_output.",
+        _zero_grad_output,
+    ),
+    Condition(
+        "CC804", "one-sign", "all entries positive, then all negative",
+        "The gradient is right on data of both signs and wrong on data of one sign.",
+        "Look for an absolute value, a maximum, or an unsigned type.",
+        _one_sign,
+    ),
+    Condition(
+        "CC805", "large", "integers as large as keep every sum exact",
+        "The gradient is right on small integers and wrong on large ones, on which nothing rounds either.",
+        "Look for an overflow, a narrower type, or a function that is no product: a power, a sign, a table.",
+        _large,
+    ),
+    Condition(
+        "CC806", "interleaved", "two forward passes, then their backward passes in reverse order",
+        "The gradient is right for one call at a time and wrong where two calls are in flight.",
+        "Keep what backward needs on the object or in the cache of its own call, never on the class or the module; do "
+        "not return one buffer from several calls.",
+        _interleaved,
+    ),
+    Condition(
+        "CC807", "same-memory", "other data in the same memory, on the same object",
+        "The gradient is right at the first call and wrong once the same arrays hold other numbers.",
+        "Look for what is computed once and kept: packed weights, an unfolded input, a cache by address or shape.",
+        _same_memory,
+    ),
+)  # fmt: skip
+
+
+def check(case: Case, target: Implementation, budget: float) -> list[GradientResult]:
+    """Run a target under every condition.
+
+    Parameters
+    ----------
+    case : Case
+        Whose numeric checks have passed.
+    target : Implementation
+    budget : float
+        Multiply-adds that the conditions may take together; real numbers are tried in any case.
+
+    Returns
+    -------
+    list of GradientResult
+        One per condition and gradient, of the worst of its runs; one about the output where that is wrong.
+    """
+    results: list[GradientResult] = []
+    layer = case.layer
+    entries = prod(layer.input_shape) + prod(layer.weight_shape) + prod(layer.output_shape)
+    affordable = _PASSES * max(layer.multiply_adds, _WORK_PER_ENTRY * entries) <= budget
+    for condition in CONDITIONS:
+        runs = condition.run(case, target) if affordable or condition.name == "real" else TOO_MUCH.format("conditions")
+        found = [_under(condition, case, at, outcome) for at, outcome in runs] if not isinstance(runs, str) else []
+        for gradient in ("output", *gradients_of(case.layer)):
+            if gradient in target.absent or (isinstance(runs, str) and gradient == "output"):
+                continue
+            if isinstance(runs, str):
+                result = skipped(case, target.name, gradient, "conditions", runs)
+            else:
+                result = max((results_of_run[gradient] for results_of_run in found), key=_gravity)
+            if gradient != "output" or not result.passed:
+                results.append(replace(result, condition=condition.name))
+    return results
+
+
+def _gravity(result: GradientResult) -> tuple[int, float]:
+    return ("passed", "inconclusive", "failed", "error").index(result.status), result.max_rel_error
+
+
+def _under(condition: Condition, case: Case, at: Operands, outcome: Outcome) -> dict[str, GradientResult]:
+    """Compare everything that one run gave with the built-in passes in float64."""
+    name, layer, built_in = outcome.implementation.name, case.layer, formulation(FASTEST)
+    bounded = condition.name == "real" or not case.exact_data
+    wide = at.map(lambda array: array.astype(np.float64))
+    right = built_in.backward(layer, wide.x, wide.weight, wide.grad_output)._asdict()
+    right["output"] = built_in.forward(layer, wide.x, wide.weight, wide.bias)
+    allowed: dict[str, Array | float] = dict.fromkeys(right, 0.0)
+    if bounded:
+        exact = case.source.exact
+        allowed = rounding.backward_errors(layer, at, built_in.backward, exact=exact)._asdict()
+        allowed["output"] = rounding.output_errors(layer, at, built_in.forward, exact=exact)
+    results = {}
+    for gradient in ("output", *gradients_of(layer)):
+        fault = faulty(case, outcome, gradient, "conditions")
+        if outcome.refusal:
+            result = raised(case, name, gradient, "conditions", outcome.refusal)
+        elif fault:
+            result = fault
+        elif gradient not in outcome.arrays:
+            reason = "the forward pass gave no output, so the backward pass was not run"
+            result = inconclusive(case, name, gradient, "conditions", reason)
+        else:
+            result = compared(case, outcome, gradient, "conditions", right[gradient], allowed[gradient], 0)
+            little = bounded and gradient != "output" and _says_little(right, allowed, at, gradient)
+            if result.passed and little and case.max_error is None:
+                reason = f"rounding in {layer.dtype} may change more than 1/256 of this gradient: little is shown"
+                result = replace(result, status="inconclusive", message=reason)
+        results[gradient] = result
+    return results
+
+
+def named(result: GradientResult) -> GradientResult:
+    """Return a failed result with its condition as the diagnosis, where no known mistake explains it."""
+    if result.status != "failed" or result.diagnosis or result.condition is None:
+        return result
+    known = next(condition for condition in CONDITIONS if condition.name == result.condition)
+    return replace(result, diagnosis=(Diagnosis(known.code, known.name, known.explanation, known.fix),))
+
+
+def _says_little(right: dict[str, Array], allowed: dict[str, Array | float], at: Operands, gradient: str) -> bool:
+    """Whether what is allowed is a large share of the gradient, or of one term of it where all of it is zero."""
+    factors = {"input": at.weight, "weight": at.x, "bias": np.ones(1)}
+    term = float(np.abs(at.grad_output).max() * np.abs(factors[gradient]).max())
+    size = max(float(np.abs(right[gradient]).max()), term)
+    return not float(np.max(allowed[gradient])) <= _LARGEST_SHARE * size
