@@ -24,7 +24,6 @@ from convcheck.layer.data import Operands, integer_operands, real_operands, shor
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Implementation
 
-
 #: The bound of a float32 sum of so many terms is some 1e-5 of its size; operands rounded to TF32 change 1e-4.
 _TERMS = 64
 

@@ -1,13 +1,14 @@
 """Conditions: a target that is wrong under one of them alone is caught and told so; its right twin passes."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from convcheck import Layer, verify
 from convcheck.checks import conditions
-from convcheck.layer.data import integer_operands, real_operands, short_sums, with_zeros
+from convcheck.layer.data import EXACT_LIMIT, integer_operands, real_operands, short_sums, with_zeros
 from tests.targets_for_tests import UNFOLD, Right, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
@@ -82,7 +83,7 @@ class SavedOnTheClass(Right):
 
 
 class OneBufferForAllCalls(Right):
-    buffers = {}
+    buffers: ClassVar = {}
 
     def backward(self, grad_output):
         given = []
@@ -156,7 +157,7 @@ def test_two_wrong_rounding_steps_show_in_one_gradient_alone():
     assert {(r.gradient, r.check, r.condition) for r in bad} == {("weight", "conditions", "real")}
 
 
-@pytest.mark.parametrize("factor", [1.05, 1.3, 2])
+@pytest.mark.parametrize("factor", [1.05, 2])
 def test_code_that_rounds_by_design_is_not_let_off_with_a_wrong_scale(factor):
     layer = Layer(24, 24, 3, input=(24, 26), dtype="float32")
     target = {"call": wrong("weight", lambda a: (factor * a).astype(a.dtype)), "exact": False}
@@ -181,8 +182,10 @@ class TestNeverSkipped:
         assert set(others) == {c.name for c in conditions.CONDITIONS} - {"real"}
         assert all("budget" in message for message in others.values())
 
-    def test_where_no_integers_are_exact(self):
-        layer = Layer(1, 1, 1, input=(4096, 4097), batch=1, dtype="float32")
+    def test_where_no_integers_are_exact(self, monkeypatch):
+        layer = Layer(1, 1, 1, input=(16, 17), batch=1, dtype="float32")
+        monkeypatch.setitem(EXACT_LIMIT, "float32", 200)
+        assert integer_operands(layer) is None
         report = verify(layer, target=Right)
         assert report.passed, report
         assert {r.status for r in results(report, check="conditions", condition="real")} == {"passed"}

@@ -225,8 +225,8 @@ def _parameter(module: Any, role: str, path: str, tensor: Any) -> Any:
     return parameter
 
 
-#: Where PyTorch keeps whether float32 may be computed in less, as attributes of torch.backends: since 2.9 by name, before
-#: as a switch. Reading the old switches raises once code has set the new ones, so that only one kind is touched.
+#: Where PyTorch keeps whether float32 may be computed in less, as attributes of torch.backends: by name, and in older
+#: versions as a switch. Reading the old switches raises once code has set the new ones, so that only one kind is touched.
 _PRECISIONS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 _SWITCHES = ("cuda.matmul", "cudnn")
 
