@@ -42,7 +42,13 @@ def mistakes_page(text: str) -> str:
     head = text.partition(_CATALOGUE_START)[0]
     rows = ["| code | name | what was done wrong | shows in |", "|---|---|---|---|"]
     rows += [f"| {m.code} | [{m.name}](#{m.name}) | {_escaped(m.title)} | {_affected(m)} |" for m in MISTAKES]
-    sections = ["## The catalogue\n\n" + "\n".join(rows) + "\n", *map(_mistake, MISTAKES)]
+    shown = [m for m in MISTAKES if m.behaviour is None]
+    flat = [m for m in shown if m.least_axes == 1]
+    count = (
+        f"{len(MISTAKES)} mistakes. {len(MISTAKES) - len(shown)} of them are mistakes of behaviour; a pass counts the "
+        f"other {len(shown)}, or the {len(flat)} that can be made on layers with one axis."
+    )
+    sections = [f"## The catalogue\n\n{count}\n\n" + "\n".join(rows) + "\n", *map(_mistake, MISTAKES)]
     return head + "\n".join([_CATALOGUE_START + "\n", *sections])
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import integer_operands
 from convcheck.layer.layer import Layer
-from convcheck.mistakes.mistake import Mistake, differs
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Mistake, Scene, differs
 
 _SMALLEST = Layer(1, 1, 2, input=(3, 4), batch=1)
 

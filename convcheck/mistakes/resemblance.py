@@ -11,7 +11,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 
 from convcheck.layer.arrays import Array
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene
 from convcheck.reports.results import Diagnosis
 from convcheck.reports.where import axis_names, where
 
