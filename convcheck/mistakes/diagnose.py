@@ -28,6 +28,9 @@ Rerun = Callable[[Layer, Operands], Mapping[str, Array]]
 #: Runs of the code under test that separating tied mistakes may take.
 _MOST_RERUNS = 12
 
+#: Multiply-adds up to which a layer that is right once it is shrunk is tried as it is: about a second.
+_FULL_SIZE = 4_000_000
+
 #: More pairs than this agree with a gradient only where it has so few entries that anything agrees.
 _MOST_PAIRS = 3
 
@@ -92,16 +95,25 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     operands = integer_operands(small)
     if operands is None:
         return Finding((), "no integers keep the sums of this layer exact, so nothing can be compared for equality")
-    place = None if small is layer else f"found on a smaller layer of the same kind: {as_yaml(small)}"
     scene = Scene(small, operands)
     observed = _observe(rerun, scene, gradient)
     if observed is None:
         return Finding((), None)
+    place = None if small is layer else f"found on a smaller layer of the same kind: {as_yaml(small)}"
+    searches = [_single, _pairs, _recognized]
     if not differs(observed, scene.answer(gradient)):
-        right = None if place is None else f"right on a smaller layer of the same kind: {as_yaml(small)}"
-        return Finding((), right)
+        right = Finding((), place and f"right on a smaller layer of the same kind: {as_yaml(small)}")
+        operands = None if small is layer or layer.multiply_adds > _FULL_SIZE else integer_operands(layer)
+        if operands is None:
+            return right
+        # Now and then shrinking hides a mistake: one is looked for on the layer itself, two would take too long.
+        small, scene, place = layer, Scene(layer, operands), None
+        searches.remove(_pairs)
+        observed = _observe(rerun, scene, gradient)
+        if observed is None or not differs(observed, scene.answer(gradient)):
+            return right
     suspects: list[_Suspect] = []
-    for search in (_single, _pairs, _recognized):
+    for search in searches:
         suspects = suspects or list(search(scene, gradient, observed))
     if not suspects:
         return Finding(tuple(resemblances(scene, gradient, observed)), place)
