@@ -43,8 +43,8 @@ def shrunk(layer: Layer) -> Layer:
     for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True):
         size = (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
         # With more padding than kernel, few outputs may leave no input at all, or less than the padding.
-        least = max(pair) if max(axis.before, axis.after) <= axis.size else 0
-        missing = max(0, 2 + order.index(axis.size) - size, least - size)
+        least = max(2, *pair) if max(axis.before, axis.after) <= axis.size else 2
+        missing = max(0, least + order.index(axis.size) - size)
         sizes.append(size + axis.stride * -(-missing // axis.stride))
     return replace(
         layer, channels=groups * per_group[0], filters=groups * per_group[1], groups=groups, kernel=kernel,

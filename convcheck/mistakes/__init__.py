@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
+from typing import TypeVar
 
 from convcheck.errors import UsageError
 from convcheck.mistakes import catalogue
-from convcheck.mistakes.mistake import Mistake
+from convcheck.mistakes.mistake import Mistake, OtherName
+from convcheck.mistakes.resemblance import RESEMBLANCES
+from convcheck.mistakes.wrong_forward import FORWARDS
+
+_Named = TypeVar("_Named", bound=Mistake | OtherName)
 
 #: What every mistake must say of itself.
 _WORDS = ("code", "name", "title", "explanation", "why", "fix", "shows_on", "gradients")
@@ -58,6 +63,9 @@ def found_in(folders: Iterable[str], package: str) -> tuple[Mistake, ...]:
 #: Every known mistake, in the order of its code.
 MISTAKES = found_in(catalogue.__path__, catalogue.__name__)
 
+#: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's.
+OTHER_NAMES: tuple[OtherName, ...] = (*RESEMBLANCES.values(), *FORWARDS.values())
+
 
 def mistake(name: str) -> Mistake:
     """Return the mistake with a name or code.
@@ -67,11 +75,21 @@ def mistake(name: str) -> Mistake:
     UsageError
         If there is none; the message gives the nearest spelling.
     """
-    known = {key: item for item in MISTAKES for key in (item.name, item.code)}
+    return _found(name, MISTAKES)
+
+
+def named(name: str) -> Mistake | OtherName:
+    """Return the mistake, or whatever else a report calls so; raises as `mistake` does."""
+    everything: tuple[Mistake | OtherName, ...] = (*MISTAKES, *OTHER_NAMES)
+    return _found(name, everything)
+
+
+def _found(name: str, among: Sequence[_Named]) -> _Named:
+    known = {key: item for item in among for key in (item.name, item.code) if key}
     wanted = name.strip().replace("_", "-")
     found = known.get(wanted.lower()) or known.get(wanted.upper())
     if found is not None:
         return found
-    nearest = difflib.get_close_matches(wanted.lower(), [item.name for item in MISTAKES], n=1)
+    nearest = difflib.get_close_matches(wanted.lower(), [item.name for item in among], n=1)
     hint = f' did you mean "{nearest[0]}"?' if nearest else ""
     raise UsageError(f'unknown mistake "{name}";{hint} `convcheck mistakes` lists them all')

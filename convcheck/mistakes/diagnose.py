@@ -150,17 +150,21 @@ def _pairs(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
     orders = list(permutations(known, 2))
     # Every mistake on the wrong arrays of another, then every result spoiled by another.
     pairs: list[tuple[Mistake, Mistake]] = [pair for pair in orders if isinstance(pair[0], WrongArrays)]
-    pairs += [(first, second) for second, first in orders if isinstance(second, WrongResult)]
+    pairs += [
+        (first, second)
+        for second, first in orders
+        if isinstance(second, WrongResult) and not isinstance(first, WrongArrays)
+    ]
     found: set[frozenset[str]] = set()
     for pair in pairs:
         names = frozenset(mistake.name for mistake in pair)
-        same = (variants for variants, array in _forms(pair, scene, gradient) if _same(observed, array, scene))
-        variants = None if names in found else next(same, None)
-        if variants is not None:
-            yield _Suspect(pair, variants)
-            found.add(names)
-            if len(found) == _MOST_PAIRS:
-                return
+        for variants, array in [] if names in found else _forms(pair, scene, gradient):
+            if _same(observed, array, scene):
+                yield _Suspect(pair, variants)
+                found.add(names)
+                break
+        if len(found) == _MOST_PAIRS:
+            return
 
 
 def _recognized(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:

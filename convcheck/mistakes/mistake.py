@@ -10,9 +10,10 @@ of a layer do not allow. One that raises all the same is left out by `unless_it_
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, NamedTuple, ParamSpec, TypeVar
@@ -173,6 +174,35 @@ class Mistake(ABC):
         """Return what a report says of the mistake, in one of its forms."""
         explanation = f"{self.explanation[:-1]} ({variant})." if variant else self.explanation
         return Diagnosis(self.code, self.name, explanation, self.fix)
+
+
+@dataclass(frozen=True)
+class OtherName:
+    """A name that a report can give to what is no mistake of the catalogue.
+
+    Attributes
+    ----------
+    code, name : str
+        Unique; there are names without a code.
+    title, fix : str
+        What was found, in a few words, and what to do, in a sentence. A report puts its details for what stands in
+        braces.
+    told_of : str
+        When a report gives this name.
+    """
+
+    code: str
+    name: str
+    title: str
+    fix: str
+    told_of: str
+
+    def diagnosis(self, details: Mapping[str, str] | None = None) -> Diagnosis:
+        """Return what a report says, with the details for what stands in braces; without them, what it says of all."""
+        title, fix = (
+            text.format_map(details) if details else re.sub("[{}]", "", text) for text in (self.title, self.fix)
+        )
+        return Diagnosis(self.code, self.name, f"{title[0].upper()}{title[1:]}.", fix)
 
 
 class WrongArrays(Mistake):

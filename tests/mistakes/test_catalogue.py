@@ -8,8 +8,8 @@ import pytest
 
 from convcheck import Layer
 from convcheck.errors import UsageError
-from convcheck.mistakes import MISTAKES, mistake
-from convcheck.mistakes.example import example_of
+from convcheck.mistakes import MISTAKES, OTHER_NAMES, mistake, named
+from convcheck.mistakes.describe import example_of
 from convcheck.mistakes.mistake import Mistake
 from convcheck.reports.results import GRADIENTS
 from tests.mistaken import VISIBLE, scene_of
@@ -101,6 +101,15 @@ def test_variants_have_names_of_their_own(entry):
 )
 def test_found_by_name_or_code(given, name):
     assert mistake(given) is MISTAKES[name]
+
+
+def test_every_name_that_a_report_can_give_is_found_and_means_one_thing():
+    everything = [*MISTAKES, *OTHER_NAMES]
+    keys = [key for known in everything for key in (known.name, known.code) if key]
+    assert len(keys) == len(set(keys))
+    assert all(named(known.name) is known for known in everything)
+    with pytest.raises(UsageError):
+        mistake("right-when-flipped")
 
 
 def test_a_misspelt_name_gets_the_nearest():
