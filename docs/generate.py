@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.layer.fields import LAYER_KEYS, REQUIRED
-from convcheck.mistakes import MISTAKES
+from convcheck.mistakes import MISTAKES, OTHER_NAMES
 from convcheck.mistakes.mistake import Mistake
 from convcheck.suites.schema import FILE_KEYS, GATE_KEYS
 from convcheck.targets.spec import TARGET_KEYS
@@ -42,7 +42,16 @@ def mistakes_page(text: str) -> str:
     head = text.partition(_CATALOGUE_START)[0]
     rows = ["| code | name | what was done wrong | shows in |", "|---|---|---|---|"]
     rows += [f"| {m.code} | [{m.name}](#{m.name}) | {_escaped(m.title)} | {_affected(m)} |" for m in MISTAKES]
-    sections = ["## The catalogue\n\n" + "\n".join(rows) + "\n", *map(_mistake, MISTAKES)]
+    shown = [m for m in MISTAKES if m.behaviour is None]
+    flat = [m for m in shown if m.least_axes == 1]
+    count = (
+        f"{len(MISTAKES)} mistakes. {len(MISTAKES) - len(shown)} of them are mistakes of behaviour; a pass counts the "
+        f"other {len(shown)}, or the {len(flat)} that can be made on layers with one axis."
+    )
+    sections = [f"## The catalogue\n\n{count}\n\n" + "\n".join(rows) + "\n", *map(_mistake, MISTAKES)]
+    others = ["| code | name | what was found |", "|---|---|---|"]
+    others += [f"| {o.code} | {o.name} | {_escaped(o.diagnosis().explanation)} |" for o in OTHER_NAMES]
+    sections.append("## What else a report gives a name to\n\n" + "\n".join(others) + "\n")
     return head + "\n".join([_CATALOGUE_START + "\n", *sections])
 
 

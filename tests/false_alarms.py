@@ -16,7 +16,7 @@ from convcheck import Layer, verify
 from convcheck.errors import LayerError
 from convcheck.layer.similar import as_yaml
 from convcheck.mistakes.diagnose import diagnose
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene
 from tests.targets_for_tests import Right
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene
 
 #: Mistakes that a single result betrays.
 VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)

@@ -24,7 +24,7 @@ import numpy as np
 from convcheck import Layer, verify
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.data import Operands, integer_operands, real_operands
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene
 from tests.mistaken import VISIBLE, mistaken, scene_of
 
 UNFOLD = formulation(FASTEST)

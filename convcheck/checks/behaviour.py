@@ -14,8 +14,8 @@ from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Case
 from convcheck.checks.observed import Fault, Outcome, explained
 from convcheck.layer.arrays import Array
-from convcheck.mistakes import MISTAKES, mistake
-from convcheck.mistakes import wrong_forward as variants
+from convcheck.mistakes import mistake
+from convcheck.mistakes.wrong_forward import name_forward
 from convcheck.reports.results import Diagnosis, GradientResult
 
 #: Where a finding about an array is shown, if that check ran: the strictest first.
@@ -128,8 +128,8 @@ def _other_forward(case: Case, outcome: Outcome) -> list[Finding]:
     output = outcome.output
     if output is None or not case.exact_data or np.array_equal(output, case.definition):
         return []
-    variant = variants.name_forward(case.layer, case.operands, output)
-    return [] if variant is None else [Finding(_named(variant), "output", variant.message)]
+    variant = name_forward(case.layer, case.operands, output)
+    return [] if variant is None else [Finding(variant.diagnosis, "output", variant.message)]
 
 
 def _second_backward(case: Case, outcome: Outcome) -> list[Finding]:
@@ -217,12 +217,4 @@ def _is(finding: Finding, name: str) -> bool:
 
 def _known(name: str) -> Diagnosis:
     """Return what the catalogue says of a mistake."""
-    known = mistake(name)
-    return Diagnosis(known.code, known.name, known.explanation, known.fix)
-
-
-def _named(variant: variants.Variant) -> Diagnosis:
-    """Return what is known of another forward pass; the catalogue's words, where it has some."""
-    if variant.slug in [known.name for known in MISTAKES]:
-        return _known(variant.slug)
-    return Diagnosis("", variant.slug, f"{variant.message[0].upper()}{variant.message[1:]}.", variant.fix)
+    return mistake(name).diagnosis()

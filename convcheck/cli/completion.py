@@ -61,7 +61,8 @@ def formulations(incomplete: str) -> list[str]:
 
 
 def mistakes(incomplete: str) -> list[str]:
-    """Return the names of the known mistakes."""
-    from convcheck.mistakes import MISTAKES
+    """Return the names of the known mistakes, then what else a report gives a name to."""
+    from convcheck.mistakes import MISTAKES, OTHER_NAMES
 
-    return [mistake.name for mistake in MISTAKES if mistake.name.startswith(incomplete)]
+    names = [mistake.name for mistake in MISTAKES] + [other.name for other in OTHER_NAMES]
+    return [name for name in names if name.startswith(incomplete)]

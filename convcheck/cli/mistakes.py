@@ -21,11 +21,11 @@ def mistakes(
 ) -> None:
     """List the known mistakes, or explain one with a small example."""
     from convcheck.cli.output import screen, write_out
-    from convcheck.mistakes import mistake
-    from convcheck.mistakes.describe import render_catalogue, render_mistake
+    from convcheck.mistakes import named
+    from convcheck.mistakes.describe import render_catalogue, render_name
 
     width, color = screen()
     if name is None:
         write_out(render_catalogue(width=width, color=color))
     else:
-        write_out(render_mistake(mistake(name), width=width, color=color))
+        write_out(render_name(named(name), width=width, color=color))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from convcheck.errors import LayerError
 from convcheck.layer.layer import Layer
@@ -42,8 +42,9 @@ def shrunk(layer: Layer) -> Layer:
     sizes = []
     for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True):
         size = (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
-        # With more padding than kernel, few outputs may leave no input at all.
-        missing = max(0, 2 + order.index(axis.size) - size)
+        # With more padding than kernel, few outputs may leave no input at all, or less than the padding.
+        least = max(2, *pair) if max(axis.before, axis.after) <= axis.size else 2
+        missing = max(0, least + order.index(axis.size) - size)
         sizes.append(size + axis.stride * -(-missing // axis.stride))
     return replace(
         layer, channels=groups * per_group[0], filters=groups * per_group[1], groups=groups, kernel=kernel,
@@ -167,48 +168,68 @@ def _inputs(layer: Layer) -> list[int]:
     return [max(n, 3) for n in layer.input]
 
 
+class Revealing(NamedTuple):
+    """A layer that shows what no other one of `REVEALING` shows.
+
+    Attributes
+    ----------
+    words : str
+        What is particular about it.
+    needed_by : tuple of str
+        The mistakes of which some form shows on no other of these layers, with one, two or three axes.
+    fields : dict
+        Of the layer; a list holds what differs between the axes, of which the last ones are taken.
+    """
+
+    words: str
+    needed_by: tuple[str, ...]
+    fields: dict[str, Any]
+
+
+_FEW = {"channels": 2, "filters": 3, "kernel": [2, 3, 2], "batch": 3}
+_UNLIKE = {"stride": [2, 3, 2], "padding": [[0, 2], [2, 1], [1, 3]]}
+
+#: On these every mistake shows that can show on a layer with as many axes.
+REVEALING = (
+    # Nearly all mistakes show here at once: no two sizes hide that one was taken for the other. The windows do not fit
+    # into the input without its padding, so that the gradient of the weight made from it is too small.
+    Revealing(
+        "sizes that differ everywhere",
+        ("input-not-padded",),
+        {**_FEW, **_UNLIKE, "kernel": [2, 3, 4], "dilation": [2, 2, 1], "input": [6, 8, 9]},
+    ),
+    # The last two axes of an array can be exchanged unnoticed only where they are of one size.
+    Revealing(
+        "channels, sizes and kernel equal",
+        ("axes-swapped",),
+        {**_FEW, **_UNLIKE, "filters": 2, "kernel": [2, 3, 3], "stride": [2, 3, 4], "input": [5, 8, 8]},
+    ),
+    Revealing(
+        "as many filters as channels in each group",
+        ("groups-ignored",),
+        {**_FEW, "channels": 4, "filters": 4, "groups": 2},
+    ),
+    # All windows fit into the input without its padding, so that the gradient of the weight keeps its shape.
+    Revealing(
+        "padding that fits into the remainder",
+        ("input-not-padded",),
+        {**_FEW, "stride": [3, 4, 5], "padding": [[1, 0], [2, 1], [1, 3]], "input": [5, 7, 12]},
+    ),
+    # Exchanging the dilations passes only where the windows fit either way.
+    Revealing(
+        "dilations that fit the other axis too",
+        ("dilation-ignored", "axes-swapped"),
+        {**_FEW, "kernel": [2, 3, 3], "stride": [2, 3, 3], "dilation": [1, 2, 3], "input": [4, 13, 15]},
+    ),
+)
+
+
 def revealing(rank: int) -> list[tuple[str, Layer]]:
     """Return layers of a rank on which every mistake shows that can show on a layer of that rank."""
-    cut = slice(3 - rank, 3)
-    few = {"channels": 2, "filters": 3, "kernel": [2, 3, 2][cut], "batch": 3}
-    unlike = {"stride": [2, 3, 2][cut], "padding": [[0, 2], [2, 1], [1, 3]][cut]}
-    kinds: list[tuple[str, dict[str, Any]]] = [
-        (
-            "sizes that differ everywhere",
-            {**few, **unlike, "kernel": [2, 3, 4][cut], "dilation": [2, 2, 1][cut], "input": [6, 8, 9][cut]},
-        ),
-        (
-            "channels, sizes and kernel equal",
-            {
-                **few,
-                **unlike,
-                "filters": 2,
-                "kernel": [2, 3, 3][cut],
-                "stride": [2, 3, 4][cut],
-                "input": [5, 8, 8][cut],
-            },
-        ),
-        ("stride 1", {**few, "padding": [[1, 0], [1, 2], [2, 1]][cut], "input": [4, 5, 6][cut]}),
-        ("groups", {**few, "channels": 4, "filters": 6, "groups": 2, "input": [3, 4, 5][cut]}),
-        ("as many filters as channels in each group", {**few, "channels": 4, "filters": 4, "groups": 2}),
-        ("as many samples as filters", {**few, "filters": 3, "input": [3, 4, 4][cut]}),
-        (
-            "padding that fits into the remainder",
-            {**few, "stride": [3, 4, 5][cut], "padding": [[1, 0], [2, 1], [1, 3]][cut], "input": [5, 7, 12][cut]},
-        ),
-        (
-            "dilations that fit the other axis too",
-            {
-                **few,
-                "kernel": [2, 3, 3][cut],
-                "stride": [2, 3, 3][cut],
-                "dilation": [1, 2, 3][cut],
-                "input": [4, 13, 15][cut],
-            },
-        ),
-        (
-            "paddings of equal total",
-            {**few, "kernel": [2, 3, 3][cut], "padding": [[1, 1], [0, 2], [2, 0]][cut], "input": [3, 5, 5][cut]},
-        ),
+
+    def of_rank(value: Any) -> Any:
+        return value[3 - rank :] if isinstance(value, list) else value
+
+    return [
+        (kind.words, Layer(**{field: of_rank(value) for field, value in kind.fields.items()})) for kind in REVEALING
     ]
-    return [(words, Layer(**fields)) for words, fields in kinds]

@@ -1,84 +1,70 @@
-"""The catalogue of known mistakes, one file each.
+"""The known mistakes, and the search for the one behind a wrong gradient.
 
-To add one: write its file here, a subclass of `Mistake` with a code of its own, and add it to `MISTAKES`.
+- ``catalogue/``: a file for each mistake, its words and the wrong arrays that it makes.
+- `mistake`: what every mistake offers, and the scene (a layer with its arrays) on which it is made.
+- `walks`: the backward pass with its index arithmetic open to change, of which most mistakes are made.
+- `diagnose`: from an observed wrong gradient to the mistakes that reproduce it; `resemblance`, where none does, to what
+  it has in common with the right one.
+- `wrong_forward`: what a wrong forward pass computes in place of the definition.
+- `blind_spots`: the mistakes that a passing suite could not have shown.
+- `describe`: the catalogue as text, with examples.
 """
 
 from __future__ import annotations
 
 import difflib
+import pkgutil
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import TypeVar
 
 from convcheck.errors import UsageError
-from convcheck.mistakes.catalogue.axes_swapped import AxesSwapped
-from convcheck.mistakes.catalogue.batch_averaged import BatchAveraged
-from convcheck.mistakes.catalogue.bias_axes_confused import BiasAxesConfused
-from convcheck.mistakes.catalogue.channel_axes_not_swapped import ChannelAxesNotSwapped
-from convcheck.mistakes.catalogue.clamped_index import ClampedIndex
-from convcheck.mistakes.catalogue.dilation_ignored import DilationIgnored
-from convcheck.mistakes.catalogue.forward_is_convolution import ForwardIsConvolution
-from convcheck.mistakes.catalogue.grad_output_ignored import GradOutputIgnored
-from convcheck.mistakes.catalogue.gradient_not_dilated import GradientNotDilated
-from convcheck.mistakes.catalogue.gradient_repeated import GradientRepeated
-from convcheck.mistakes.catalogue.groups_ignored import GroupsIgnored
-from convcheck.mistakes.catalogue.input_not_padded import InputNotPadded
-from convcheck.mistakes.catalogue.inputs_modified import InputsModified
-from convcheck.mistakes.catalogue.kernel_flipped_one_axis import KernelFlippedOneAxis
-from convcheck.mistakes.catalogue.kernel_not_flipped import KernelNotFlipped
-from convcheck.mistakes.catalogue.last_filter_only import LastFilterOnly
-from convcheck.mistakes.catalogue.last_output_skipped import LastOutputSkipped
-from convcheck.mistakes.catalogue.last_sample_only import LastSampleOnly
-from convcheck.mistakes.catalogue.non_finite import NonFinite
-from convcheck.mistakes.catalogue.nondeterministic import Nondeterministic
-from convcheck.mistakes.catalogue.overlap_overwritten import OverlapOverwritten
-from convcheck.mistakes.catalogue.padding_offset import PaddingOffset
-from convcheck.mistakes.catalogue.remainder_dropped import RemainderDropped
-from convcheck.mistakes.catalogue.reshape_instead_of_transpose import ReshapeInsteadOfTranspose
-from convcheck.mistakes.catalogue.scaled import Scaled
-from convcheck.mistakes.catalogue.sign_flipped import SignFlipped
-from convcheck.mistakes.catalogue.spatially_averaged import SpatiallyAveraged
-from convcheck.mistakes.catalogue.stale_accumulation import StaleAccumulation
-from convcheck.mistakes.catalogue.stride_ignored import StrideIgnored
-from convcheck.mistakes.catalogue.weight_axes_swapped import WeightAxesSwapped
-from convcheck.mistakes.catalogue.weight_gradient_flipped import WeightGradientFlipped
-from convcheck.mistakes.catalogue.wrapped_index import WrappedIndex
-from convcheck.mistakes.catalogue.zero_gradient import ZeroGradient
-from convcheck.mistakes.mistake import Mistake
+from convcheck.mistakes import catalogue
+from convcheck.mistakes.mistake import Mistake, OtherName
+from convcheck.mistakes.resemblance import RESEMBLANCES
+from convcheck.mistakes.wrong_forward import FORWARDS
+
+_Named = TypeVar("_Named", bound=Mistake | OtherName)
+
+#: What every mistake must say of itself.
+_WORDS = ("code", "name", "title", "explanation", "why", "fix", "shows_on", "gradients")
+
+
+def found_in(folders: Iterable[str], package: str) -> tuple[Mistake, ...]:
+    """Return the mistakes of a package, one in each file of its folders, in the order of their codes.
+
+    Raises
+    ------
+    ImportError
+        If a file is not as it must be; the message names it.
+    """
+    found: dict[str, Mistake] = {}
+    for file in pkgutil.iter_modules(folders):
+        module = import_module(f"{package}.{file.name}")
+        own = [each for each in vars(module).values() if getattr(each, "__module__", None) == module.__name__]
+        classes = [each for each in own if isinstance(each, type) and issubclass(each, Mistake)]
+        if len(classes) != 1:
+            raise ImportError(f"{module.__file__}: has {len(classes)} classes of mistakes; expected one")
+        missing = sorted(classes[0].__abstractmethods__) or [
+            word for word in _WORDS if not getattr(classes[0](), word, None)
+        ]
+        if missing:
+            raise ImportError(f"{module.__file__}: the mistake has no {' and no '.join(missing)}")
+        mistake = classes[0]()
+        # Names are unique as those of files are.
+        if mistake.name.replace("-", "_") != file.name:
+            raise ImportError(f'{module.__file__}: the mistake has another name: "{mistake.name}"')
+        if mistake.code in found:
+            raise ImportError(f'{module.__file__}: {mistake.code} is the code of "{found[mistake.code].name}" already')
+        found[mistake.code] = mistake
+    return tuple(found[code] for code in sorted(found))
+
 
 #: Every known mistake, in the order of its code.
-MISTAKES: tuple[Mistake, ...] = (
-    KernelNotFlipped(),
-    KernelFlippedOneAxis(),
-    ChannelAxesNotSwapped(),
-    GradientNotDilated(),
-    GradientRepeated(),
-    RemainderDropped(),
-    PaddingOffset(),
-    OverlapOverwritten(),
-    ClampedIndex(),
-    WrappedIndex(),
-    DilationIgnored(),
-    StrideIgnored(),
-    AxesSwapped(),
-    GroupsIgnored(),
-    WeightGradientFlipped(),
-    InputNotPadded(),
-    WeightAxesSwapped(),
-    ReshapeInsteadOfTranspose(),
-    LastSampleOnly(),
-    BatchAveraged(),
-    SpatiallyAveraged(),
-    SignFlipped(),
-    Scaled(),
-    ZeroGradient(),
-    GradOutputIgnored(),
-    StaleAccumulation(),
-    InputsModified(),
-    Nondeterministic(),
-    NonFinite(),
-    ForwardIsConvolution(),
-    LastFilterOnly(),
-    LastOutputSkipped(),
-    BiasAxesConfused(),
-)
+MISTAKES = found_in(catalogue.__path__, catalogue.__name__)
+
+#: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's.
+OTHER_NAMES: tuple[OtherName, ...] = (*RESEMBLANCES.values(), *FORWARDS.values())
 
 
 def mistake(name: str) -> Mistake:
@@ -89,11 +75,21 @@ def mistake(name: str) -> Mistake:
     UsageError
         If there is none; the message gives the nearest spelling.
     """
-    known = {key: item for item in MISTAKES for key in (item.name, item.code)}
+    return _found(name, MISTAKES)
+
+
+def named(name: str) -> Mistake | OtherName:
+    """Return the mistake, or whatever else a report calls so; raises as `mistake` does."""
+    everything: tuple[Mistake | OtherName, ...] = (*MISTAKES, *OTHER_NAMES)
+    return _found(name, everything)
+
+
+def _found(name: str, among: Sequence[_Named]) -> _Named:
+    known = {key: item for item in among for key in (item.name, item.code) if key}
     wanted = name.strip().replace("_", "-")
     found = known.get(wanted.lower()) or known.get(wanted.upper())
     if found is not None:
         return found
-    nearest = difflib.get_close_matches(wanted.lower(), [item.name for item in MISTAKES], n=1)
+    nearest = difflib.get_close_matches(wanted.lower(), [item.name for item in among], n=1)
     hint = f' did you mean "{nearest[0]}"?' if nearest else ""
     raise UsageError(f'unknown mistake "{name}";{hint} `convcheck mistakes` lists them all')

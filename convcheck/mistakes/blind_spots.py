@@ -15,7 +15,7 @@ from convcheck.layer.data import integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, revealing, shrunk
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, unless_it_raises
 from convcheck.reports.report import Report
 from convcheck.reports.results import BlindSpot, LayerReport, Power
 
@@ -24,8 +24,6 @@ Form = tuple[str, str, str]
 
 #: A layer that could be added to a suite: how it differs, and what it is.
 _Candidate = tuple[str, Layer]
-
-_CODES = {mistake.name: mistake.code for mistake in MISTAKES}
 
 
 def assessed(report: Report) -> Report:
@@ -68,7 +66,7 @@ def shown_by(layer: Layer) -> frozenset[Form]:
         for mistake in MISTAKES
         if mistake.behaviour is None
         for gradient in mistake.gradients
-        for variant in mistake.visible(scene, gradient)
+        for variant in unless_it_raises(mistake.visible, scene, gradient)
     )
 
 
@@ -98,10 +96,10 @@ def _blind_spots(missing: set[Form], known: set[Form], layers: Sequence[LayerRep
             left -= closed
             for form in closed:
                 spots.setdefault((form[0], change, as_yaml(layer)), set()).add(form)
-    order = [mistake.name for mistake in MISTAKES]
+    codes = {mistake.name: mistake.code for mistake in MISTAKES}
     return tuple(
-        BlindSpot(_CODES[name], name, _in_words(forms, known), change, layer)
-        for (name, change, layer), forms in sorted(spots.items(), key=lambda item: order.index(item[0][0]))
+        BlindSpot(codes[name], name, _in_words(forms, known), change, layer)
+        for (name, change, layer), forms in sorted(spots.items(), key=lambda item: codes[item[0][0]])
     )
 
 

@@ -1,9 +1,10 @@
-"""The catalogue of mistakes as text: all of them as a table, or one at length with an example."""
+"""The catalogue of mistakes as text: all of them as a table, or one at length with an example to be read by eye."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,32 @@ from rich.table import Table
 from rich.text import Text
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.data import integer_operands
+from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.example import Example, example_of
-from convcheck.mistakes.mistake import Mistake
+from convcheck.mistakes.mistake import Mistake, OtherName, Scene, differs
 from convcheck.wording import compact
+
+#: From the plainest layer to those on which everything shows; the first on which a mistake shows is its example.
+_LAYERS = (
+    Layer(1, 1, 2, input=(3, 4), batch=1),
+    Layer(1, 1, 2, stride=2, padding=[[1, 1], [0, 1]], input=(3, 4), batch=1),
+    Layer(1, 1, 2, dilation=2, input=(4, 4), batch=1),
+    Layer(1, 1, (2, 3), stride=2, padding=1, input=(4, 5), batch=1),
+    Layer(1, 1, 2, padding=[[0, 1], [1, 0]], input=(3, 3), batch=1),
+    Layer(1, 2, 2, input=(3, 4), batch=2),
+    Layer(2, 2, 2, input=(3, 4), batch=2),
+    Layer(2, 2, 2, groups=2, input=(3, 4), batch=1),
+)
+
+#: The arrays that an answer is made of.
+_READ = {
+    "output": ("input", "weight"),
+    "input": ("weight", "grad_output"),
+    "weight": ("input", "grad_output"),
+    "bias": ("grad_output",),
+}
 
 _LABELS = {"output": "output O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
 
@@ -45,31 +67,35 @@ def render_catalogue(*, width: int = 80, color: bool = False) -> str:
     return _printed([table, Text(), hint], width, color)
 
 
-def render_mistake(mistake: Mistake, *, width: int = 80, color: bool = False) -> str:
-    """Write one mistake at length, with a small example that is computed here and now.
+def render_name(named: Mistake | OtherName, *, width: int = 80, color: bool = False) -> str:
+    """Write one mistake at length, with a small example that is computed here and now; or another name of a report.
 
     Parameters
     ----------
-    mistake : Mistake
+    named : Mistake or OtherName
     width : int, default 80
         Columns to lay out for.
     color : bool, default False
     """
-    parts: list[Text | Table | Padding] = [
-        Text.assemble((mistake.code, "dim"), "  ", (mistake.name, "bold")),
-        Padding(mistake.explanation, (0, 0, 1, _INDENT)),
-    ]
+    heading = Text.assemble((f"{named.code}  " if named.code else "", "dim"), (named.name, "bold"))
+    parts: list[Text | Table | Padding]
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
-    facts.add_row("affects", ", ".join(_LABELS[gradient] for gradient in mistake.gradients))
-    facts.add_row("shows on", mistake.shows_on)
-    if mistake.behaviour is not None:
-        facts.add_row("detected", mistake.behaviour)
-    facts.add_row("why", mistake.why)
-    facts.add_row("fix", mistake.fix)
-    parts.append(Padding(facts, (0, 0, 1, _INDENT)))
-    example = example_of(mistake)
+    if isinstance(named, OtherName):
+        generally = named.diagnosis()
+        facts.add_row("told of", named.told_of)
+        facts.add_row("fix", generally.fix)
+        parts = [heading, Padding(generally.explanation, (0, 0, 1, _INDENT)), Padding(facts, (0, 0, 0, _INDENT))]
+        return _printed(parts, width, color)
+    facts.add_row("affects", ", ".join(_LABELS[gradient] for gradient in named.gradients))
+    facts.add_row("shows on", named.shows_on)
+    if named.behaviour is not None:
+        facts.add_row("detected", named.behaviour)
+    facts.add_row("why", named.why)
+    facts.add_row("fix", named.fix)
+    parts = [heading, Padding(named.explanation, (0, 0, 1, _INDENT)), Padding(facts, (0, 0, 1, _INDENT))]
+    example = example_of(named)
     if example is not None:
         parts += _example(example)
     return _printed(parts, width, color)
@@ -127,3 +153,43 @@ def _printed(parts: Iterable[Text | Table | Padding], width: int, color: bool) -
     for part in parts:
         console.print(part)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A mistake at work.
+
+    Attributes
+    ----------
+    layer : Layer
+    gradient, variant : str
+    arrays : dict of str to array
+        What goes in, by name.
+    right, wrong : array
+    """
+
+    layer: Layer
+    gradient: str
+    variant: str
+    arrays: dict[str, Array]
+    right: Array
+    wrong: Array
+
+
+def example_of(mistake: Mistake) -> Example | None:
+    """Return the plainest example, one of the right shape if there is any; None for a mistake that no array shows."""
+    found = [example for layer in _LAYERS for example in _examples(mistake, layer)]
+    return min(found, key=lambda example: example.wrong.shape != example.right.shape, default=None)
+
+
+def _examples(mistake: Mistake, layer: Layer) -> Iterator[Example]:
+    operands = integer_operands(layer)
+    assert operands is not None
+    scene = Scene(layer, operands)
+    arrays = {"input": scene.x, "weight": scene.weight, "grad_output": scene.grad_output}
+    for gradient in mistake.gradients:
+        right = scene.answer(gradient)
+        shown = {name: arrays[name] for name in _READ[gradient]}
+        for wrong in mistake.wrong(scene, gradient):
+            if differs(wrong.array, right):
+                yield Example(layer, gradient, wrong.variant, shown, right, wrong.array)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -17,9 +18,8 @@ from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, shrunk
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.mistake import Mistake, WrongArrays, WrongResult, differs
+from convcheck.mistakes.mistake import Mistake, Scene, WrongArrays, WrongResult, both_made, differs, unless_it_raises
 from convcheck.mistakes.resemblance import resemblances
-from convcheck.mistakes.scene import Scene
 from convcheck.reports.results import Diagnosis
 
 #: Runs the code under test: rerun(layer, operands) -> what it returned, by gradient; what it did not return is missing.
@@ -27,6 +27,9 @@ Rerun = Callable[[Layer, Operands], Mapping[str, Array]]
 
 #: Runs of the code under test that separating tied mistakes may take.
 _MOST_RERUNS = 12
+
+#: Multiply-adds up to which a layer that is right once it is shrunk is tried as it is: about a second.
+_FULL_SIZE = 4_000_000
 
 #: More pairs than this agree with a gradient only where it has so few entries that anything agrees.
 _MOST_PAIRS = 3
@@ -50,7 +53,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Suspect:
-    """One or two mistakes, in a certain form."""
+    """One or two mistakes, each in a certain form."""
 
     mistakes: tuple[Mistake, ...]
     variants: tuple[str, ...]
@@ -64,10 +67,12 @@ class _Suspect:
 
     @property
     def diagnoses(self) -> tuple[Diagnosis, ...]:
-        return tuple(
-            Diagnosis(mistake.code, mistake.name, _explained(mistake, variant), mistake.fix)
-            for mistake, variant in zip(self.mistakes, self.variants, strict=True)
-        )
+        return tuple(mistake.diagnosis(variant) for mistake, variant in zip(self.mistakes, self.variants, strict=True))
+
+    def gives(self, scene: Scene, gradient: str) -> Array:
+        """Return what code with these mistakes gives in a scene: the right answer where they cannot be made."""
+        forms = _forms(self.mistakes, scene, gradient)
+        return next((array for variants, array in forms if variants == self.variants), scene.answer(gradient))
 
 
 def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
@@ -90,16 +95,25 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     operands = integer_operands(small)
     if operands is None:
         return Finding((), "no integers keep the sums of this layer exact, so nothing can be compared for equality")
-    place = None if small is layer else f"found on a smaller layer of the same kind: {as_yaml(small)}"
     scene = Scene(small, operands)
     observed = _observe(rerun, scene, gradient)
     if observed is None:
         return Finding((), None)
+    place = None if small is layer else f"found on a smaller layer of the same kind: {as_yaml(small)}"
+    searches = [_single, _pairs, _recognized]
     if not differs(observed, scene.answer(gradient)):
-        right = None if place is None else f"right on a smaller layer of the same kind: {as_yaml(small)}"
-        return Finding((), right)
+        right = Finding((), place and f"right on a smaller layer of the same kind: {as_yaml(small)}")
+        operands = None if small is layer or layer.multiply_adds > _FULL_SIZE else integer_operands(layer)
+        if operands is None:
+            return right
+        # Now and then shrinking hides a mistake: one is looked for on the layer itself, two would take too long.
+        small, scene, place = layer, Scene(layer, operands), None
+        searches.remove(_pairs)
+        observed = _observe(rerun, scene, gradient)
+        if observed is None or not differs(observed, scene.answer(gradient)):
+            return right
     suspects: list[_Suspect] = []
-    for search in (_single, _pairs, _recognized):
+    for search in searches:
         suspects = suspects or list(search(scene, gradient, observed))
     if not suspects:
         return Finding(tuple(resemblances(scene, gradient, observed)), place)
@@ -113,52 +127,52 @@ def _observe(rerun: Rerun, scene: Scene, gradient: str) -> Array | None:
     return None if observed is None or observed.dtype.kind not in "fiu" else observed
 
 
+def _forms(mistakes: tuple[Mistake, ...], scene: Scene, gradient: str) -> list[tuple[tuple[str, ...], Array]]:
+    """Return (form of each, what they make together) for one mistake or two; nothing where they raise."""
+    if len(mistakes) == 2:
+        first, second = mistakes
+        return unless_it_raises(both_made, first, second, scene, gradient)
+    return [((wrong.variant,), wrong.array) for wrong in unless_it_raises(mistakes[0].wrong, scene, gradient)]
+
+
 def _single(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
     """Every mistake that gives the observed gradient."""
     for mistake in MISTAKES:
         if mistake.behaviour is None:
-            for wrong in mistake.wrong(scene, gradient):
-                if _same(observed, wrong.array, scene):
-                    yield _Suspect((mistake,), (wrong.variant,))
+            for variants, array in _forms((mistake,), scene, gradient):
+                if _same(observed, array, scene):
+                    yield _Suspect((mistake,), variants)
+
+
+def _pairs(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
+    """Two mistakes at once; pairs of which one alone is enough do not occur, since none alone was."""
+    known = [mistake for mistake in MISTAKES if mistake.behaviour is None and mistake.combines]
+    orders = list(permutations(known, 2))
+    # Every mistake on the wrong arrays of another, then every result spoiled by another.
+    pairs: list[tuple[Mistake, Mistake]] = [pair for pair in orders if isinstance(pair[0], WrongArrays)]
+    pairs += [
+        (first, second)
+        for second, first in orders
+        if isinstance(second, WrongResult) and not isinstance(first, WrongArrays)
+    ]
+    found: set[frozenset[str]] = set()
+    for pair in pairs:
+        names = frozenset(mistake.name for mistake in pair)
+        for variants, array in [] if names in found else _forms(pair, scene, gradient):
+            if _same(observed, array, scene):
+                yield _Suspect(pair, variants)
+                found.add(names)
+                break
+        if len(found) == _MOST_PAIRS:
+            return
 
 
 def _recognized(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
     """Every mistake that is known by a rule: any factor, any entry that is not finite."""
     for mistake in MISTAKES:
-        variant = mistake.recognizes(scene, gradient, observed) if gradient in mistake.gradients else None
-        if variant is not None:
-            yield _Suspect((mistake,), (variant,))
-
-
-def _pairs(scene: Scene, gradient: str, observed: Array) -> Iterator[_Suspect]:
-    """Two mistakes at once; pairs of which one alone is enough do not occur, since none alone was."""
-    found: dict[frozenset[str], _Suspect] = {}
-    for suspect, array in _combined(scene, gradient):
-        names = frozenset(mistake.name for mistake in suspect.mistakes)
-        if names not in found and _same(observed, array, scene):
-            found[names] = suspect
-            if len(found) == _MOST_PAIRS:
-                break
-    yield from found.values()
-
-
-def _combined(scene: Scene, gradient: str) -> Iterator[tuple[_Suspect, Array]]:
-    """Every mistake on wrong arrays, and every mistake with its result spoiled."""
-    known = [mistake for mistake in MISTAKES if mistake.behaviour is None and mistake.combines]
-    for first in known:
-        if isinstance(first, WrongArrays) and gradient in first.gradients:
-            for variant, changed in first.scenes(scene, gradient):
-                for second in known:
-                    if second is not first:
-                        for wrong in second.wrong(changed, gradient):
-                            yield _Suspect((first, second), (variant, wrong.variant)), wrong.array
-    for second in known:
-        if isinstance(second, WrongResult) and gradient in second.gradients:
-            for first in known:
-                if first is not second:
-                    for wrong in first.wrong(scene, gradient):
-                        for variant, spoiled in second.results(scene, gradient, wrong.array):
-                            yield _Suspect((first, second), (wrong.variant, variant)), spoiled
+        if gradient in mistake.gradients:
+            for variant in unless_it_raises(mistake.recognized, scene, gradient, observed):
+                yield _Suspect((mistake,), (variant,))
 
 
 def _same(observed: Array, made: Array, scene: Scene) -> bool:
@@ -187,33 +201,17 @@ def _separated(
         if operands is None:
             continue
         scene = Scene(candidate, operands)
-        made = [_made(suspect, scene, gradient) for suspect in suspects]
-        if not any(one is not made[0] and _unlike(one, made[0]) for one in made):
+        expected = [suspect.gives(scene, gradient) for suspect in suspects]
+        if not any(differs(array, expected[0]) for array in expected):
             continue
         used.append(candidate)
         observed = _observe(rerun, scene, gradient)
         if observed is None:
             continue
-        left = [
-            suspect
-            for suspect, array in zip(suspects, made, strict=True)
-            if array is not None and _same(observed, array, scene)
-        ]
+        left = [suspect for suspect, array in zip(suspects, expected, strict=True) if _same(observed, array, scene)]
         # Code that is wrong in yet another way there tells nothing.
         suspects = left or suspects
     return suspects, used
-
-
-def _unlike(one: Array | None, other: Array | None) -> bool:
-    return (one is None) != (other is None) or (one is not None and other is not None and differs(one, other))
-
-
-def _made(suspect: _Suspect, scene: Scene, gradient: str) -> Array | None:
-    """Return what a suspect gives in another scene, in the same form."""
-    if len(suspect.mistakes) == 1:
-        (mistake,), (variant,) = suspect.mistakes, suspect.variants
-        return next((wrong.array for wrong in mistake.wrong(scene, gradient) if wrong.variant == variant), None)
-    return next((array for other, array in _combined(scene, gradient) if other == suspect), None)
 
 
 def _told(suspects: Sequence[_Suspect], layers: Sequence[Layer], place: str | None) -> Finding:
@@ -230,7 +228,3 @@ def _told(suspects: Sequence[_Suspect], layers: Sequence[Layer], place: str | No
         notes.append(f"{len(first.mistakes)} mistakes at once")
     diagnoses = dict.fromkeys(diagnosis for suspect in by_words.values() for diagnosis in suspect.diagnoses)
     return Finding(tuple(diagnoses), "; ".join(notes) or None)
-
-
-def _explained(mistake: Mistake, variant: str) -> str:
-    return f"{mistake.explanation[:-1]} ({variant})." if variant else mistake.explanation

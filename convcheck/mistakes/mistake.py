@@ -1,27 +1,87 @@
-"""What every known mistake offers: words for people, and the wrong arrays that it makes.
+"""What every known mistake offers: words for people, and the wrong arrays that it makes of a scene.
 
 Most mistakes are one of two kinds. A `WrongArrays` runs the right backward pass on wrong arrays (an unflipped kernel);
 a `WrongResult` spoils a right result (a sign). Being transformations, these combine with any other mistake, so that two
 at once are recognized too. The rest compute what they make directly.
+
+What all of them promise: they write into no array that they are given; they yield nothing, or None, for what the shapes
+of a layer do not allow. One that raises all the same is left out by `unless_it_raises`, where a diagnosis is made.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from convcheck.layer.arrays import Array
+from convcheck.gradients import unfold
+from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
-from convcheck.mistakes.scene import Scene
+from convcheck.reports.results import Diagnosis
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
-class Wrong:
+class Scene:
+    """A layer with the arrays of one forward and backward pass, as a mistake sees it, and the right answer on it.
+
+    Attributes
+    ----------
+    layer : Layer
+    operands : Operands
+    """
+
+    layer: Layer
+    operands: Operands
+
+    @property
+    def x(self) -> Array:
+        """The input, shape (N, C, *input)."""
+        return self.operands.x
+
+    @property
+    def weight(self) -> Array:
+        """The kernel, shape (F, C/groups, *kernel)."""
+        return self.operands.weight
+
+    @property
+    def grad_output(self) -> Array:
+        """The upstream gradient, shape (N, F, *output)."""
+        return self.operands.grad_output
+
+    @property
+    def sites(self) -> tuple[int, ...]:
+        """The spatial axes of every array but the bias."""
+        return tuple(range(2, 2 + len(self.layer.input)))
+
+    @cached_property
+    def right(self) -> Gradients:
+        return unfold.backward(self.layer, self.x, self.weight, self.grad_output)
+
+    @cached_property
+    def output(self) -> Array:
+        return unfold.forward(self.layer, self.x, self.weight, self.operands.bias)
+
+    def answer(self, gradient: str) -> Array:
+        """Return what is right: a gradient, or for "output" the output of the forward pass."""
+        answer: Array = self.output if gradient == "output" else getattr(self.right, gradient)
+        return answer
+
+    def with_arrays(self, **arrays: Array) -> Scene:
+        """Return the same scene with other arrays of the same shapes: ``x``, ``weight``, ``grad_output``."""
+        return Scene(self.layer, replace(self.operands, **arrays))
+
+
+class Wrong(NamedTuple):
     """A wrong array that a mistake makes.
 
     Attributes
@@ -36,6 +96,13 @@ class Wrong:
     array: Array
 
 
+#: What a mistake yields: a form of it, and the array that this form makes, None where the shapes do not allow it.
+Forms = Iterator[tuple[str, Array | None]]
+
+#: Forms of a mistake, each with the wrong arrays on which the right backward pass then runs.
+Scenes = Iterator[tuple[str, Scene]]
+
+
 class Mistake(ABC):
     """A known mistake.
 
@@ -44,7 +111,7 @@ class Mistake(ABC):
     code, name : str
         Unique; the name is a slug that users see and scripts rely on.
     title : str
-        What was done wrong, in a few words.
+        What was done wrong, in a few words: the docstring of the mistake's file.
     explanation, fix : str
         What is wrong and how to put it right, one sentence each.
     why : str
@@ -63,7 +130,6 @@ class Mistake(ABC):
 
     code: ClassVar[str]
     name: ClassVar[str]
-    title: ClassVar[str]
     explanation: ClassVar[str]
     why: ClassVar[str]
     fix: ClassVar[str]
@@ -73,68 +139,126 @@ class Mistake(ABC):
     combines: ClassVar[bool] = True
     behaviour: ClassVar[str | None] = None
 
-    @abstractmethod
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
-        """Yield what the mistake makes of a gradient; nothing where the shapes do not allow the mistake."""
+    @property
+    def title(self) -> str:
+        return (sys.modules[type(self).__module__].__doc__ or "").strip()
+
+    def variants(self, scene: Scene, gradient: str) -> Forms:
+        """Yield what the mistake makes of a gradient; as it stands, nothing: no particular array betrays it."""
+        yield from ()
+
+    def concerns(self, layer: Layer, gradient: str) -> bool:
+        """Whether the mistake can be made in a gradient of a layer at all, whatever the sizes."""
+        there = gradient != "bias" or layer.bias
+        return gradient in self.gradients and len(layer.input) >= self.least_axes and there
 
     def wrong(self, scene: Scene, gradient: str) -> tuple[Wrong, ...]:
         """Return every wrong array that the mistake can make of a gradient in a scene."""
-        layer = scene.layer
-        applies = gradient in self.gradients and len(layer.input) >= self.least_axes
-        if not applies or (gradient == "bias" and not layer.bias):
+        if not self.concerns(scene.layer, gradient):
             return ()
-        return tuple(self.variants(scene, gradient))
-
-    def wrong_gradient(self, layer: Layer, operands: Operands, gradient: str) -> Array | None:
-        """Return the wrong gradient that the mistake makes, in its first form; None where it cannot be made."""
-        made = self.wrong(Scene(layer, operands), gradient)
-        return made[0].array if made else None
-
-    def possible(self, scene: Scene, gradient: str) -> bool:
-        """Whether the shapes of a layer allow the mistake."""
-        return bool(self.wrong(scene, gradient))
+        return tuple(Wrong(variant, array) for variant, array in self.variants(scene, gradient) if array is not None)
 
     def visible(self, scene: Scene, gradient: str) -> frozenset[str]:
         """Return the variants of the mistake that differ from the right answer."""
-        right = scene.answer(gradient) if gradient != "bias" or scene.layer.bias else None
-        return frozenset(
-            wrong.variant for wrong in self.wrong(scene, gradient) if right is not None and differs(wrong.array, right)
-        )
+        made = self.wrong(scene, gradient)
+        return frozenset(variant for variant, array in made if differs(array, scene.answer(gradient)))
 
-    def recognizes(self, scene: Scene, gradient: str, observed: Array) -> str | None:
-        """Recognize the mistake by something other than equality; return the variant.
+    def recognized(self, scene: Scene, gradient: str, observed: Array) -> Iterator[str]:
+        """Yield the form in which the mistake is recognized by something other than equality.
 
         Only for what no finite number of wrong arrays covers, such as any factor.
         """
-        return None
+        yield from ()
+
+    def diagnosis(self, variant: str = "") -> Diagnosis:
+        """Return what a report says of the mistake, in one of its forms."""
+        explanation = f"{self.explanation[:-1]} ({variant})." if variant else self.explanation
+        return Diagnosis(self.code, self.name, explanation, self.fix)
+
+
+@dataclass(frozen=True)
+class OtherName:
+    """A name that a report can give to what is no mistake of the catalogue.
+
+    Attributes
+    ----------
+    code, name : str
+        Unique; there are names without a code.
+    title, fix : str
+        What was found, in a few words, and what to do, in a sentence. A report puts its details for what stands in
+        braces.
+    told_of : str
+        When a report gives this name.
+    """
+
+    code: str
+    name: str
+    title: str
+    fix: str
+    told_of: str
+
+    def diagnosis(self, details: Mapping[str, str] | None = None) -> Diagnosis:
+        """Return what a report says, with the details for what stands in braces; without them, what it says of all."""
+        title, fix = (
+            text.format_map(details) if details else re.sub("[{}]", "", text) for text in (self.title, self.fix)
+        )
+        return Diagnosis(self.code, self.name, f"{title[0].upper()}{title[1:]}.", fix)
 
 
 class WrongArrays(Mistake):
     """A mistake that is the right backward pass, run on wrong arrays."""
 
     @abstractmethod
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
-        """Yield (variant, scene with the wrong arrays)."""
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
+        """Yield (variant, scene with wrong arrays, of the same shapes: any other mistake is made on them)."""
 
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
-        """Yield the answer on the wrong arrays."""
+    def variants(self, scene: Scene, gradient: str) -> Forms:
         for variant, changed in self.scenes(scene, gradient):
-            yield Wrong(variant, changed.answer(gradient))
+            yield variant, changed.answer(gradient)
 
 
 class WrongResult(Mistake):
     """A mistake that spoils a result which was right until then."""
 
     @abstractmethod
-    def results(self, scene: Scene, gradient: str, result: Array) -> Iterator[tuple[str, Array]]:
-        """Yield (variant, spoiled result)."""
+    def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
+        """Yield (variant, spoiled result).
 
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
-        """Yield the right answer, spoiled."""
-        for variant, spoiled in self.results(scene, gradient, scene.answer(gradient)):
-            yield Wrong(variant, spoiled)
+        The result may be another mistake's, so that neither its shape nor its number of axes need be those of the
+        right one.
+        """
+
+    def variants(self, scene: Scene, gradient: str) -> Forms:
+        return self.results(scene, gradient, scene.answer(gradient))
+
+
+def both_made(first: Mistake, second: Mistake, scene: Scene, gradient: str) -> Iterator[tuple[tuple[str, str], Array]]:
+    """Yield ((form of the first, form of the second), what two mistakes at once make of a gradient).
+
+    The second one is made on the wrong arrays of the first, or spoils the result of the first; nothing if neither of
+    the two is a transformation of that kind.
+    """
+    if not (first.concerns(scene.layer, gradient) and second.concerns(scene.layer, gradient)):
+        return
+    if isinstance(first, WrongArrays):
+        for variant, changed in first.scenes(scene, gradient):
+            for wrong in second.wrong(changed, gradient):
+                yield (variant, wrong.variant), wrong.array
+    elif isinstance(second, WrongResult):
+        for wrong in first.wrong(scene, gradient):
+            for variant, spoiled in second.results(scene, gradient, wrong.array):
+                if spoiled is not None:
+                    yield (wrong.variant, variant), spoiled
 
 
 def differs(one: Array, other: Array) -> bool:
     """Whether two arrays differ in shape or anywhere in value."""
     return one.shape != other.shape or not np.array_equal(one, other)
+
+
+def unless_it_raises(made: Callable[P, Iterable[T]], *scene: P.args, **others: P.kwargs) -> list[T]:
+    """Return all that a mistake makes of a scene; nothing if it raises there, which must not end the search."""
+    try:
+        return list(made(*scene, **others))
+    except Exception:
+        return []

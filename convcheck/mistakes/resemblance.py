@@ -11,7 +11,7 @@ from itertools import combinations, permutations, product
 import numpy as np
 
 from convcheck.layer.arrays import Array
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import OtherName, Scene
 from convcheck.reports.results import Diagnosis
 from convcheck.reports.where import axis_names, where
 
@@ -20,6 +20,29 @@ _FARTHEST_SHIFT = 3
 
 #: A part that is right by chance is small; less than this share says nothing.
 _TELLING_SHARE = 0.25
+
+#: Every kind of resemblance, in words.
+RESEMBLANCES = {
+    name: OtherName(code, name, title, fix, told_of="a wrong gradient that no known mistake makes")
+    for code, name, title, fix in (
+        ("CC901", "right-when-transposed", "the values are right, with the axes in {another order}",
+         "Transpose the result to {the right order}."),
+        ("CC902", "right-when-reshaped", "the values are right, in {another shape}",
+         "Reshape the result to {the right shape}."),
+        ("CC903", "right-when-flipped", "the gradient is right but for being reversed along {some axes}",
+         "Look for a [::-1] or np.flip too many or too few along that axis."),
+        ("CC904", "factor-per-slice", "every {slice} is right up to {a factor of its own}",
+         "Look for what multiplies or divides each {slice} by itself."),
+        ("CC905", "constant-added", "every entry is too large by {a constant}",
+         "Look for an array that does not start at zero, or a constant that is added."),
+        ("CC906", "operand-added", "the {operand} itself, times {a factor}, is added",
+         "Leave regularization such as weight decay to the loss or the optimizer."),
+        ("CC907", "right-when-shifted", "the gradient is right but for {a shift}",
+         "Look for an index, a crop or a padding that is off by that much."),
+        ("CC908", "partly-right", "the gradient is right elsewhere and wrong {in some places}",
+         "Look at how the loop or slice treats that part."),
+    )
+}  # fmt: skip
 
 
 def resemblances(scene: Scene, gradient: str, observed: Array) -> Iterator[Diagnosis]:
@@ -38,19 +61,17 @@ def _transposed(right: Array, observed: Array, names: tuple[str, ...]) -> Diagno
     for order in permutations(range(right.ndim)):
         if order != tuple(range(right.ndim)) and np.array_equal(right.transpose(order), observed):
             listed = ", ".join(names[axis] for axis in order)
-            return Diagnosis(
-                "CC901", "right-when-transposed", f"The values are right, with the axes in the order {listed}.",
-                f"Transpose the result to the order {', '.join(names)}.",
-            )  # fmt: skip
+            return RESEMBLANCES["right-when-transposed"].diagnosis(
+                {"another order": f"the order {listed}", "the right order": f"the order {', '.join(names)}"}
+            )
     if (
         observed.size == right.size
         and observed.shape != right.shape
         and np.array_equal(observed.ravel(), right.ravel())
     ):
-        return Diagnosis(
-            "CC902", "right-when-reshaped", f"The values are right, in shape {observed.shape}.",
-            f"Reshape the result to {right.shape}.",
-        )  # fmt: skip
+        return RESEMBLANCES["right-when-reshaped"].diagnosis(
+            {"another shape": f"shape {observed.shape}", "the right shape": f"{right.shape}"}
+        )
     return None
 
 
@@ -60,10 +81,7 @@ def _flipped(scene: Scene, gradient: str, right: Array, observed: Array) -> Diag
         for axes in combinations(range(right.ndim), count):
             if np.array_equal(np.flip(right, axes), observed):
                 listed = " and ".join(names[axis] for axis in axes)
-                return Diagnosis(
-                    "CC903", "right-when-flipped", f"The gradient is right but for being reversed along {listed}.",
-                    "Look for a [::-1] or np.flip too many or too few along that axis.",
-                )  # fmt: skip
+                return RESEMBLANCES["right-when-flipped"].diagnosis({"some axes": listed})
     return None
 
 
@@ -79,20 +97,16 @@ def _factor_per_slice(scene: Scene, gradient: str, right: Array, observed: Array
         allowed = 8 * np.finfo(scene.layer.dtype).eps * np.abs(wrong)
         if (np.abs(wrong - factors * rows) <= allowed).all():
             listed = ", ".join(f"{factor:.6g}" for factor in factors[:6, 0]) + (", ..." if len(factors) > 6 else "")
-            return Diagnosis(
-                "CC904", "factor-per-slice", f"Every {name} is right up to a factor of its own: {listed}.",
-                f"Look for what multiplies or divides each {name} by itself.",
-            )  # fmt: skip
+            return RESEMBLANCES["factor-per-slice"].diagnosis(
+                {"slice": name, "a factor of its own": f"a factor of its own: {listed}"}
+            )
     return None
 
 
 def _offset(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
     difference = observed - right
     if difference.size > 1 and (difference == difference.flat[0]).all():
-        return Diagnosis(
-            "CC905", "constant-added", f"Every entry is too large by {float(difference.flat[0]):.6g}.",
-            "Look for an array that does not start at zero, or a constant that is added.",
-        )  # fmt: skip
+        return RESEMBLANCES["constant-added"].diagnosis({"a constant": f"{float(difference.flat[0]):.6g}"})
     return None
 
 
@@ -105,10 +119,7 @@ def _operand_added(scene: Scene, gradient: str, right: Array, observed: Array) -
     factors = (observed - right) / operand
     if not factors.any() or np.ptp(factors) > 8 * np.finfo(scene.layer.dtype).eps * np.abs(observed).max():
         return None
-    return Diagnosis(
-        "CC906", "operand-added", f"The {gradient} itself, times {float(factors.flat[0]):.6g}, is added.",
-        "Leave regularization such as weight decay to the loss or the optimizer.",
-    )  # fmt: skip
+    return RESEMBLANCES["operand-added"].diagnosis({"operand": gradient, "a factor": f"{float(factors.flat[0]):.6g}"})
 
 
 def _shifted(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
@@ -128,10 +139,7 @@ def _shifted(scene: Scene, gradient: str, right: Array, observed: Array) -> Diag
                 for step, name in zip(shift, axis_names(gradient, scene.x.ndim)[2:], strict=True)
                 if step
             )
-            return Diagnosis(
-                "CC907", "right-when-shifted", f"The gradient is right but for a shift: {listed}.",
-                "Look for an index, a crop or a padding that is off by that much.",
-            )  # fmt: skip
+            return RESEMBLANCES["right-when-shifted"].diagnosis({"a shift": f"a shift: {listed}"})
     return None
 
 
@@ -144,7 +152,4 @@ def _partly_right(scene: Scene, gradient: str, right: Array, observed: Array) ->
     if not place.startswith("only"):
         return None
     zeros = " (zero there)" if not observed[wrong].any() else ""
-    return Diagnosis(
-        "CC908", "partly-right", f"The gradient is right elsewhere and wrong {place}{zeros}.",
-        "Look at how the loop or slice treats that part.",
-    )  # fmt: skip
+    return RESEMBLANCES["partly-right"].diagnosis({"in some places": f"{place}{zeros}"})

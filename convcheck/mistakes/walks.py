@@ -15,10 +15,39 @@ from numpy.typing import NDArray
 from convcheck.gradients import dilate_flip
 from convcheck.layer.arrays import Array, at_sites
 from convcheck.layer.layer import Layer
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene
+
+Indices = NDArray[np.intp]
+Counts = NDArray[np.bool_]
 
 #: rule(indices, size) -> (indices that exist, which of them count): what is done about an index out of range.
-Rule = Callable[[NDArray[np.intp], int], tuple[NDArray[np.intp], NDArray[np.bool_]]]
+Rule = Callable[[Indices, int], tuple[Indices, Counts]]
+
+
+def walked(
+    scene: Scene,
+    gradient: str,
+    *,
+    stride: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    before: Sequence[int] | None = None,
+) -> Array | None:
+    """dL/dX or dL/dW with another stride, dilation or padding in front; None where a window leaves the padded input."""
+    axes = scene.layer.axes
+    if gradient == "input":
+        padded = scattered_padded(scene, stride=stride, dilation=dilation)
+        start = before or [axis.before for axis in axes]
+        return None if padded is None else windowed(padded, start, scene.layer.input)
+    image = dilate_flip.padded_input(scene.layer, scene.x)
+    if before is not None:
+        shift = [axis.before - first for axis, first in zip(axes, before, strict=True)]
+        image = windowed(image, shift, [axis.padded_size for axis in axes])
+    return gathered(scene, image, stride=stride, dilation=dilation)
+
+
+def ruled(scene: Scene, gradient: str, rule: Rule) -> Array | None:
+    """dL/dX or dL/dW, ``rule`` deciding what is read at an index out of range."""
+    return _read_back(scene, rule) if gradient == "input" else gathered(scene, _padded_by(scene, rule))
 
 
 def grad_columns(scene: Scene) -> Array:
@@ -28,22 +57,6 @@ def grad_columns(scene: Scene) -> Array:
     rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
     columns: Array = (kernel.swapaxes(1, 2) @ rows).reshape(layer.batch, layer.channels, *layer.kernel, *layer.output)
     return columns
-
-
-def scattered(
-    scene: Scene,
-    *,
-    stride: Sequence[int] | None = None,
-    dilation: Sequence[int] | None = None,
-    before: Sequence[int] | None = None,
-) -> Array | None:
-    """dL/dX by adding every column to its window, then cropping ``before`` samples in front.
-
-    None where a window would leave the padded input, as the layer's own never do.
-    """
-    padded = scattered_padded(scene, stride=stride, dilation=dilation)
-    start = before or [axis.before for axis in scene.layer.axes]
-    return None if padded is None else windowed(padded, start, scene.layer.input)
 
 
 def scattered_padded(
@@ -124,7 +137,7 @@ def correlated_weight(scene: Scene, image: Array, dilated: Array) -> Array | Non
     return np.ascontiguousarray(moved).reshape(layer.filters, layer.channels_per_group, *gradient.shape[3:])
 
 
-def read_back(scene: Scene, rule: Rule) -> Array:
+def _read_back(scene: Scene, rule: Rule) -> Array:
     """dL/dX[p] as a sum over the taps of W[a] dL/dO[(p + before - a*d) / s], ``rule`` deciding out of range."""
     layer = scene.layer
     rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, *layer.output)
@@ -142,7 +155,7 @@ def read_back(scene: Scene, rule: Rule) -> Array:
     return gradient.reshape(layer.input_shape)
 
 
-def padded_by(scene: Scene, rule: Rule) -> Array:
+def _padded_by(scene: Scene, rule: Rule) -> Array:
     """Return the padded input, ``rule`` deciding what stands in the padding."""
     found, counts = [], []
     for axis in scene.layer.axes:

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from convcheck.__main__ import main
-from convcheck.mistakes import MISTAKES
+from convcheck.mistakes import MISTAKES, OTHER_NAMES
 
 
 def run(words, monkeypatch, capsys):
@@ -41,6 +41,17 @@ def test_explains_every_one(mistake, monkeypatch, capsys):
         assert f"\n  {label} " in out
     assert ("Example" in out) == (mistake.name not in ("inputs-modified", "nondeterministic"))
     assert ("detected" in out) == (mistake.behaviour is not None)
+
+
+@pytest.mark.parametrize("other", OTHER_NAMES, ids=lambda other: other.name)
+def test_explains_every_other_name_that_a_report_can_give(other, monkeypatch, capsys):
+    for key in filter(None, (other.name, other.code)):
+        status, out, _ = run([key], monkeypatch, capsys)
+        assert status == 0
+        assert out.splitlines()[0].split() == [*filter(None, [other.code]), other.name]
+        assert "\n  told of " in out
+        assert "\n  fix " in out
+        assert not set("{}") & set(out)
 
 
 def test_an_unknown_name(monkeypatch, capsys):

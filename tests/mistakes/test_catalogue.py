@@ -8,8 +8,8 @@ import pytest
 
 from convcheck import Layer
 from convcheck.errors import UsageError
-from convcheck.mistakes import MISTAKES, mistake
-from convcheck.mistakes.example import example_of
+from convcheck.mistakes import MISTAKES, OTHER_NAMES, mistake, named
+from convcheck.mistakes.describe import example_of
 from convcheck.mistakes.mistake import Mistake
 from convcheck.reports.results import GRADIENTS
 from tests.mistaken import VISIBLE, scene_of
@@ -47,9 +47,6 @@ CONTRACT = [
     "forward-is-convolution",
 ]
 
-#: What is not the catalogue's entries but their frame.
-FRAME = {"__init__", "mistake", "scene", "walks", "example"}
-
 BY_NAME = {entry.name: entry for entry in MISTAKES}
 
 
@@ -72,7 +69,7 @@ def test_every_file_is_listed():
 @pytest.mark.parametrize("entry", MISTAKES, ids=BY_NAME)
 def test_documented(entry):
     assert Path(inspect.getfile(type(entry))).stem == entry.name.replace("-", "_")
-    assert type(entry).__doc__
+    assert entry.title
     for sentence in (entry.explanation, entry.why, entry.fix):
         assert sentence.endswith(".")
         assert len(sentence) > 20
@@ -106,6 +103,15 @@ def test_found_by_name_or_code(given, name):
     assert mistake(given) is MISTAKES[name]
 
 
+def test_every_name_that_a_report_can_give_is_found_and_means_one_thing():
+    everything = [*MISTAKES, *OTHER_NAMES]
+    keys = [key for known in everything for key in (known.name, known.code) if key]
+    assert len(keys) == len(set(keys))
+    assert all(named(known.name) is known for known in everything)
+    with pytest.raises(UsageError):
+        mistake("right-when-flipped")
+
+
 def test_a_misspelt_name_gets_the_nearest():
     with pytest.raises(UsageError) as caught:
         mistake("kernel-not-fliped")
@@ -115,8 +121,7 @@ def test_a_misspelt_name_gets_the_nearest():
 
 
 def test_a_gradient_that_a_mistake_does_not_affect():
-    layer = Layer(2, 3, 2)
-    scene = scene_of(layer)
-    assert BY_NAME["kernel-not-flipped"].wrong_gradient(layer, scene.operands, "weight") is None
+    scene = scene_of(Layer(2, 3, 2))
+    assert BY_NAME["kernel-not-flipped"].wrong(scene, "weight") == ()
     assert BY_NAME["kernel-flipped-one-axis"].wrong(scene_of(Layer(2, 3, [2])), "input") == ()
     assert BY_NAME["sign-flipped"].wrong(scene_of(Layer(2, 3, 2, bias=False)), "bias") == ()

@@ -8,7 +8,7 @@ from convcheck import Layer, verify
 from convcheck.layer.similar import SMALL, shrunk
 from convcheck.mistakes import mistake
 from convcheck.mistakes.diagnose import diagnose
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene
 from tests.mistaken import mistaken
 from tests.strategies import layers
 from tests.targets_for_tests import Right, wrong

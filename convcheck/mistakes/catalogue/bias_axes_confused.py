@@ -1,19 +1,11 @@
-"""grad_bias is summed over the wrong axes."""
+"""grad_bias is summed over the wrong axes"""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from convcheck.mistakes.mistake import Mistake, Wrong
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Forms, Mistake, Scene
 
 
 class BiasAxesConfused(Mistake):
-    """Grad_bias is summed over the wrong axes."""
-
     code = "CC133"
     name = "bias-axes-confused"
-    title = "grad_bias is summed over the wrong axes"
     explanation = (
         "The bias gradient is not summed over the batch and all output positions, or is summed over the filters."
     )
@@ -24,8 +16,7 @@ class BiasAxesConfused(Mistake):
     )
     gradients = ("bias",)
 
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
-        """Leave an axis unsummed, or sum over the filters instead of the batch."""
-        yield Wrong("not summed over the batch", scene.grad_output.sum(axis=scene.sites))
-        yield Wrong("not summed over the positions", scene.grad_output.sum(axis=0))
-        yield Wrong("summed over the filters, not the batch", scene.grad_output.sum(axis=(1, *scene.sites)))
+    def variants(self, scene: Scene, gradient: str) -> Forms:
+        yield "not summed over the batch", scene.grad_output.sum(axis=scene.sites)
+        yield "not summed over the positions", scene.grad_output.sum(axis=0)
+        yield "summed over the filters, not the batch", scene.grad_output.sum(axis=(1, *scene.sites))

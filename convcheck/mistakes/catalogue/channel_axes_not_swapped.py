@@ -1,21 +1,13 @@
-"""Filters and channels of the kernel stay where they are in the backward pass."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""grad_input uses W[c, f] for W[f, c]"""
 
 import numpy as np
 
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class ChannelAxesNotSwapped(WrongArrays):
-    """Grad_input uses W[c, f] for W[f, c]."""
-
     code = "CC103"
     name = "channel-axes-not-swapped"
-    title = "grad_input uses W[c, f] for W[f, c]"
     explanation = (
         "The input gradient takes the kernel's filters for its channels: W[c, f] stands where W[f, c] belongs."
     )
@@ -30,7 +22,7 @@ class ChannelAxesNotSwapped(WrongArrays):
     shows_on = "as many channels as filters (per group), more than one of them"
     gradients = ("input",)
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         """Exchange the axes, so that the exchange of the right backward pass undoes it."""
         layer = scene.layer
         if layer.channels_per_group == layer.filters_per_group:

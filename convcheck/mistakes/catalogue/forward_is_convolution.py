@@ -1,21 +1,13 @@
-"""The forward pass flips the kernel."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""the forward pass flips the kernel: a true convolution"""
 
 import numpy as np
 
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class ForwardIsConvolution(WrongArrays):
-    """The forward pass flips the kernel: a true convolution."""
-
     code = "CC130"
     name = "forward-is-convolution"
-    title = "the forward pass flips the kernel: a true convolution"
     explanation = (
         "The forward pass is a convolution in the mathematician's sense: it reverses the kernel, which frameworks do "
         "not."
@@ -25,6 +17,5 @@ class ForwardIsConvolution(WrongArrays):
     shows_on = "kernels with more than one tap that are not symmetric"
     gradients = ("output",)
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
-        """Flip the kernel."""
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         yield "", scene.with_arrays(weight=np.flip(scene.weight, scene.sites))

@@ -1,24 +1,15 @@
-"""Samples of dL/dO are repeated where zeros belong."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""entries are repeated s times instead of zeros inserted"""
 
 import numpy as np
 
 from convcheck.gradients import dilate_flip
-from convcheck.layer.arrays import Array
-from convcheck.mistakes.mistake import Mistake, Wrong
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Forms, Mistake, Scene
 from convcheck.mistakes.walks import correlated_input, correlated_weight, windowed
 
 
 class GradientRepeated(Mistake):
-    """Entries are repeated s times instead of zeros inserted."""
-
     code = "CC105"
     name = "gradient-repeated"
-    title = "entries are repeated s times instead of zeros inserted"
     explanation = (
         "Going back through the stride, every sample of grad_output is repeated s times; it must stand once, with s - "
         "1 zeros behind it."
@@ -31,24 +22,18 @@ class GradientRepeated(Mistake):
     shows_on = "strides above 1"
     gradients = ("input", "weight")
 
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
-        """Correlate the repeated gradient, cut to the size that the dilated one may have at most."""
+    def variants(self, scene: Scene, gradient: str) -> Forms:
         layer = scene.layer
         if max(layer.stride) == 1:
             return
+        # Cut to the size that the dilated gradient may have at most.
         reach = [axis.dilated_size + axis.remainder for axis in layer.axes]
-        repeated = windowed(_repeated(scene), [0] * len(reach), reach)
+        repeated = scene.grad_output
+        for axis, stride in zip(scene.sites, layer.stride, strict=True):
+            repeated = np.repeat(repeated, stride, axis=axis)
+        repeated = windowed(repeated, [0] * len(reach), reach)
         if gradient == "weight":
-            made = correlated_weight(scene, dilate_flip.padded_input(layer, scene.x), repeated)
+            yield "", correlated_weight(scene, dilate_flip.padded_input(layer, scene.x), repeated)
         else:
             padding = [(axis.full_padding[0], axis.full_padding[1] - axis.remainder) for axis in layer.axes]
-            made = correlated_input(scene, repeated, padding)
-        if made is not None:
-            yield Wrong("", made)
-
-
-def _repeated(scene: Scene) -> Array:
-    repeated = scene.grad_output
-    for axis, stride in zip(scene.sites, scene.layer.stride, strict=True):
-        repeated = np.repeat(repeated, stride, axis=axis)
-    return repeated
+            yield "", correlated_input(scene, repeated, padding)

@@ -1,23 +1,15 @@
-"""The groups of channels are mixed up or left out."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""first group only, or channels mixed across groups"""
 
 import numpy as np
 
 from convcheck.gradients import unfold
 from convcheck.layer.arrays import Array
-from convcheck.mistakes.mistake import Mistake, Wrong
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Forms, Mistake, Scene
 
 
 class GroupsIgnored(Mistake):
-    """First group only, or channels mixed across groups."""
-
     code = "CC114"
     name = "groups-ignored"
-    title = "first group only, or channels mixed across groups"
     explanation = "The backward pass does not keep the groups of channels and filters apart as the forward pass does."
     why = (
         "A loop over the groups that ends too early or reads the first group every time, or a reshape in which the "
@@ -29,8 +21,7 @@ class GroupsIgnored(Mistake):
     shows_on = "more than one group; mixed channels need more than one channel or filter per group"
     gradients = ("input", "weight")
 
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
-        """Leave out groups, read the first one only, or deal channels and filters out to the groups in turn."""
+    def variants(self, scene: Scene, gradient: str) -> Forms:
         layer = scene.layer
         if layer.groups == 1:
             return
@@ -39,14 +30,14 @@ class GroupsIgnored(Mistake):
         axis = 1 if gradient == "input" else 0
         first = result.copy()
         np.moveaxis(first, axis, 0)[size:] = 0
-        yield Wrong("only the first group is computed", first)
+        yield "only the first group is computed", first
         if gradient == "input":
             weight = np.concatenate([scene.weight[: layer.filters_per_group]] * layer.groups)
-            yield Wrong("every group reads the first one", scene.with_arrays(weight=weight).right.input)
+            yield "every group reads the first one", scene.with_arrays(weight=weight).right.input
         else:
             x = np.concatenate([scene.x[:, : layer.channels_per_group]] * layer.groups, axis=1)
-            yield Wrong("every group reads the first one", scene.with_arrays(x=x).right.weight)
-        yield Wrong("channels dealt out in turn", _dealt(scene, gradient))
+            yield "every group reads the first one", scene.with_arrays(x=x).right.weight
+        yield "channels dealt out in turn", _dealt(scene, gradient)
 
 
 def _dealt(scene: Scene, gradient: str) -> Array:

@@ -1,22 +1,15 @@
-"""The kernel is rotated along some of its axes only."""
+"""the kernel is rotated along one axis only"""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
 
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class KernelFlippedOneAxis(WrongArrays):
-    """The kernel is rotated along one axis only."""
-
     code = "CC102"
     name = "kernel-flipped-one-axis"
-    title = "the kernel is rotated along one axis only"
     explanation = (
         "The input gradient is made with a kernel that is reversed along some spatial axes and not along all of them."
     )
@@ -26,7 +19,7 @@ class KernelFlippedOneAxis(WrongArrays):
     gradients = ("input",)
     least_axes = 2
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         """Flip back every proper part of the axes."""
         for count in range(1, len(scene.sites)):
             for kept in combinations(scene.sites, count):

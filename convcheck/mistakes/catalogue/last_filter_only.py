@@ -1,21 +1,13 @@
-"""One filter stands for the sum over all filters."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""grad_input of one filter instead of the sum over all filters"""
 
 import numpy as np
 
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class LastFilterOnly(WrongArrays):
-    """Grad_input of one filter instead of the sum over all filters."""
-
     code = "CC131"
     name = "last-filter-only"
-    title = "grad_input of one filter instead of the sum over all filters"
     explanation = (
         "The input gradient is what a single filter passes back; every input sample feeds all filters, so they must "
         "add up."
@@ -25,8 +17,7 @@ class LastFilterOnly(WrongArrays):
     shows_on = "more than one filter (per group)"
     gradients = ("input",)
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
-        """Silence dL/dO of all filters but one of each group."""
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         layer = scene.layer
         for variant, kept in (("the last filter", -1), ("the first filter", 0)):
             alone = np.zeros_like(scene.grad_output)

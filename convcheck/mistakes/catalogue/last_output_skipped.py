@@ -1,22 +1,14 @@
-"""A loop over the outputs ends one too early."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""the loop over the outputs ends one too early"""
 
 import numpy as np
 
 from convcheck.layer.arrays import at_sites
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class LastOutputSkipped(WrongArrays):
-    """The loop over the outputs ends one too early."""
-
     code = "CC132"
     name = "last-output-skipped"
-    title = "the loop over the outputs ends one too early"
     explanation = "The last output position along each axis passes nothing back."
     why = "range(m - 1) for range(m), or the output size computed with the rounding of another framework."
     fix = (
@@ -26,8 +18,7 @@ class LastOutputSkipped(WrongArrays):
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
-        """Silence dL/dO at the last position along every axis, or at the first."""
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         for variant, kept in (("the last position", slice(None, -1)), ("the first position", slice(1, None))):
             inside = at_sites([kept] * len(scene.sites))
             partial = np.zeros_like(scene.grad_output)

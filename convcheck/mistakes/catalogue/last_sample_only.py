@@ -1,29 +1,20 @@
-"""One sample stands for the whole batch."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""grad_weight or grad_bias of one sample instead of the batch's sum"""
 
 import numpy as np
 
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class LastSampleOnly(WrongArrays):
-    """Grad_weight or grad_bias of one sample instead of the batch's sum."""
-
     code = "CC119"
     name = "last-sample-only"
-    title = "grad_weight or grad_bias of one sample instead of the batch's sum"
     explanation = "The gradient is that of a single sample; it must be the sum over the batch."
     why = "An assignment in the loop over the samples, where each must add to the sum."
     fix = "Add up the gradients of all samples: grad_weight += ... inside the loop over the batch."
     shows_on = "batches of more than one sample"
     gradients = ("weight", "bias")
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
-        """Silence dL/dO on all samples but one."""
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         for variant, kept in (("the last sample", -1), ("the first sample", 0)):
             alone = np.zeros_like(scene.grad_output)
             alone[kept] = scene.grad_output[kept]

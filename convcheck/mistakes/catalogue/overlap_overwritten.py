@@ -1,23 +1,15 @@
-"""Where windows overlap, the last one wins."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""overlapping windows are assigned (=) instead of added (+=)"""
 
 import numpy as np
 
 from convcheck.layer.arrays import Array, at_sites
-from convcheck.mistakes.mistake import Mistake, Wrong
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Forms, Mistake, Scene
 from convcheck.mistakes.walks import grad_columns, windowed
 
 
 class OverlapOverwritten(Mistake):
-    """Overlapping windows are assigned (=) instead of added (+=)."""
-
     code = "CC108"
     name = "overlap-overwritten"
-    title = "overlapping windows are assigned (=) instead of added (+=)"
     explanation = (
         "Where windows overlap, their contributions to the input gradient overwrite each other; they must add up."
     )
@@ -26,7 +18,7 @@ class OverlapOverwritten(Mistake):
     shows_on = "strides smaller than the span of the kernel"
     gradients = ("input",)
 
-    def variants(self, scene: Scene, gradient: str) -> Iterator[Wrong]:
+    def variants(self, scene: Scene, gradient: str) -> Forms:
         """Assign tap by tap, as a folding of columns does, or window by window, as nested loops do."""
         layer = scene.layer
         columns = grad_columns(scene)
@@ -34,9 +26,9 @@ class OverlapOverwritten(Mistake):
         by_group = last_filters.reshape(layer.batch, layer.groups, layer.filters_per_group, *layer.output)
         by_group[:, :, :-1] = 0
         alone = grad_columns(scene.with_arrays(grad_output=last_filters))
-        yield Wrong("the last tap wins", _by_tap(scene, columns))
-        yield Wrong("the last window wins", _by_window(scene, columns))
-        yield Wrong("the last filter and window win", _by_window(scene, alone))
+        yield "the last tap wins", _by_tap(scene, columns)
+        yield "the last window wins", _by_window(scene, columns)
+        yield "the last filter and window win", _by_window(scene, alone)
 
 
 def _by_tap(scene: Scene, columns: Array) -> Array:

@@ -1,21 +1,13 @@
-"""Axes are merged in an order in which they do not stand."""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
+"""batch and filter axes are merged in the wrong order when flattening"""
 
 import numpy as np
 
-from convcheck.mistakes.mistake import WrongArrays
-from convcheck.mistakes.scene import Scene
+from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 
 
 class ReshapeInsteadOfTranspose(WrongArrays):
-    """Batch and filter axes are merged in the wrong order when flattening."""
-
     code = "CC118"
     name = "reshape-instead-of-transpose"
-    title = "batch and filter axes are merged in the wrong order when flattening"
     explanation = (
         "grad_output is reshaped where its axes must be transposed first, so its entries belong to other samples, "
         "filters or positions."
@@ -25,7 +17,7 @@ class ReshapeInsteadOfTranspose(WrongArrays):
     shows_on = "more than one filter, and more than one sample or output"
     gradients = ("input", "weight", "bias")
 
-    def scenes(self, scene: Scene, gradient: str) -> Iterator[tuple[str, Scene]]:
+    def scenes(self, scene: Scene, gradient: str) -> Scenes:
         """Read the entries of dL/dO in another order of axes than they stand in."""
         right = scene.grad_output
         samples, filters, *output = right.shape
