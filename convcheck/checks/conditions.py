@@ -4,13 +4,13 @@ Once a layer's numeric checks have passed, its forward and backward pass are run
 with the built-in ones, which were found to give the same on the layer's integer data. On integers nothing is allowed; on
 real numbers what rounding in the layer's dtype implies for the backward pass alone.
 
-To add a condition: write the function that runs it, and its entry in `CONDITIONS`.
+To add a condition: its words in `convcheck.mistakes.conditions`, and here the function that runs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -23,7 +23,8 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
-from convcheck.reports.results import Diagnosis, GradientResult
+from convcheck.mistakes.conditions import CONDITIONS
+from convcheck.reports.results import GradientResult
 from convcheck.targets.target import Implementation
 
 #: What is run and what came of it: one entry per forward and backward pass that counts.
@@ -42,30 +43,6 @@ _PASSES = 60
 
 #: Multiply-adds that take about as long as drawing, copying and comparing an entry.
 _WORK_PER_ENTRY = 100
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Something that real calls have and the numeric checks have not.
-
-    Attributes
-    ----------
-    code, name : str
-        The name is a slug that reports give and ``--skip-condition`` takes.
-    title : str
-        What is different.
-    explanation, fix : str
-        What it means that a gradient is wrong under this condition alone, and what to look for.
-    run : callable
-        Runs it: what was run and what came of it, or the reason for which it cannot be.
-    """
-
-    code: str
-    name: str
-    title: str
-    explanation: str
-    fix: str
-    run: Callable[[Case, Implementation], Runs | str]
 
 
 def _each(case: Case, target: Implementation, data: Iterable[Operands]) -> Runs:
@@ -108,51 +85,16 @@ def _same_memory(case: Case, target: Implementation) -> Runs | str:
     return "the target takes one forward pass per object" if outcome is None else [(second, outcome)]
 
 
-CONDITIONS = (
-    Condition(
-        "CC801", "real", "real numbers instead of integers",
-        "The gradient is right on small integers and off by more than rounding on real numbers.",
-        "Look for numbers that are rounded, truncated or kept in a narrower type on the way.",
-        _real,
-    ),
-    Condition(
-        "CC802", "sparse", "four in ten entries are 0, and all of one sample's grad_output",
-        "The gradient is right on nonzero data and wrong where entries are 0.",
-        "Look for a shortcut that leaves out zeros: a break for a continue, a division, an index into what is left.",
-        _sparse,
-    ),
-    Condition(
-        "CC803", "zero-grad-output", "all of grad_output is 0",
-        "All of grad_output is 0, so every gradient is 0, and these are not.",
-        "Look for memory that is never written, and for a term that does not contain grad_output.",
-        _zero_grad_output,
-    ),
-    Condition(
-        "CC804", "one-sign", "all entries positive, then all negative",
-        "The gradient is right on data of both signs and wrong on data of one sign.",
-        "Look for an absolute value, a maximum, or an unsigned type.",
-        _one_sign,
-    ),
-    Condition(
-        "CC805", "large", "integers as large as keep every sum exact",
-        "The gradient is right on small integers and wrong on large ones, on which nothing rounds either.",
-        "Look for an overflow, a narrower type, or a function that is no product: a power, a sign, a table.",
-        _large,
-    ),
-    Condition(
-        "CC806", "interleaved", "two forward passes, then their backward passes in reverse order",
-        "The gradient is right for one call at a time and wrong where two calls are in flight.",
-        "Keep what backward needs on the object or in the cache of its own call, never on the class or the module; do "
-        "not return one buffer from several calls.",
-        _interleaved,
-    ),
-    Condition(
-        "CC807", "same-memory", "other data in the same memory, on the same object",
-        "The gradient is right at the first call and wrong once the same arrays hold other numbers.",
-        "Look for what is computed once and kept: packed weights, an unfolded input, a cache by address or shape.",
-        _same_memory,
-    ),
-)  # fmt: skip
+#: How each condition is run: what was run and what came of it, or the reason for which it cannot be.
+RUNS: dict[str, Callable[[Case, Implementation], Runs | str]] = {
+    "real": _real,
+    "sparse": _sparse,
+    "zero-grad-output": _zero_grad_output,
+    "one-sign": _one_sign,
+    "large": _large,
+    "interleaved": _interleaved,
+    "same-memory": _same_memory,
+}
 
 
 def check(case: Case, target: Implementation, budget: float) -> list[GradientResult]:
@@ -175,8 +117,8 @@ def check(case: Case, target: Implementation, budget: float) -> list[GradientRes
     layer = case.layer
     entries = prod(layer.input_shape) + prod(layer.weight_shape) + prod(layer.output_shape)
     affordable = _PASSES * max(layer.multiply_adds, _WORK_PER_ENTRY * entries) <= budget
-    for condition in CONDITIONS:
-        runs = condition.run(case, target) if affordable or condition.name == "real" else TOO_MUCH.format("conditions")
+    for condition, run in RUNS.items():
+        runs = run(case, target) if affordable or condition == "real" else TOO_MUCH.format("conditions")
         found = [_under(condition, case, at, outcome) for at, outcome in runs] if not isinstance(runs, str) else []
         for gradient in ("output", *gradients_of(case.layer)):
             if gradient in target.absent or (isinstance(runs, str) and gradient == "output"):
@@ -186,7 +128,7 @@ def check(case: Case, target: Implementation, budget: float) -> list[GradientRes
             else:
                 result = max((results_of_run[gradient] for results_of_run in found), key=_gravity)
             if gradient != "output" or not result.passed:
-                results.append(replace(result, condition=condition.name))
+                results.append(replace(result, condition=condition))
     return results
 
 
@@ -194,10 +136,10 @@ def _gravity(result: GradientResult) -> tuple[int, float]:
     return ("passed", "inconclusive", "failed", "error").index(result.status), result.max_rel_error
 
 
-def _under(condition: Condition, case: Case, at: Operands, outcome: Outcome) -> dict[str, GradientResult]:
+def _under(condition: str, case: Case, at: Operands, outcome: Outcome) -> dict[str, GradientResult]:
     """Compare everything that one run gave with the built-in passes in float64."""
     name, layer, built_in = outcome.implementation.name, case.layer, formulation(FASTEST)
-    bounded = condition.name == "real" or not case.exact_data
+    bounded = condition == "real" or not case.exact_data
     wide = at.map(lambda array: array.astype(np.float64))
     right = built_in.backward(layer, wide.x, wide.weight, wide.grad_output)._asdict()
     right["output"] = built_in.forward(layer, wide.x, wide.weight, wide.bias)
@@ -230,8 +172,7 @@ def named(result: GradientResult) -> GradientResult:
     """Return a failed result with its condition as the diagnosis, where no known mistake explains it."""
     if result.status != "failed" or result.diagnosis or result.condition is None:
         return result
-    known = next(condition for condition in CONDITIONS if condition.name == result.condition)
-    return replace(result, diagnosis=(Diagnosis(known.code, known.name, known.explanation, known.fix),))
+    return replace(result, diagnosis=(CONDITIONS[result.condition].diagnosis(),))
 
 
 def _says_little(right: dict[str, Array], allowed: dict[str, Array | float], at: Operands, gradient: str) -> bool:

@@ -6,12 +6,13 @@ a remainder, are there as many filters as channels), hardly ever on how large th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
 from convcheck.errors import LayerError
+from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
 
 #: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
@@ -27,29 +28,75 @@ _DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True
 def shrunk(layer: Layer) -> Layer:
     """Return a small layer of the same kind.
 
-    Kernel (up to 11 taps), stride, dilation, padding, remainders, the bias and the dtype stay. Batch, groups, channels,
-    filters and outputs shrink to a few each; those that are equal stay equal, and those that differ stay different.
-    A small layer is returned as it is.
+    Kernel (up to 11 taps), stride, dilation, padding, remainders, the bias and the dtype stay, and so does what the
+    windows at both ends of an axis read: windows are taken out of the middle only. Batch, groups, channels and filters
+    shrink to a few each. Numbers that are equal stay equal, and those that differ stay different. A small layer is
+    returned as it is, and so is one that no small layer is like.
     """
     if layer.multiply_adds <= SMALL and layer.batch * max(prod(layer.input), prod(layer.output)) <= SMALL:
         return layer
-    per_group = _kept_apart((layer.channels_per_group, layer.filters_per_group), 2)
+    batch, per_channel, per_filter = _kept_apart((layer.batch, layer.channels_per_group, layer.filters_per_group), 2)
     groups = min(layer.groups, 3)
     kernel = layer.kernel if max(layer.kernel) <= _LARGEST_KERNEL else _kept_apart(layer.kernel, 5)
     padding = _smaller_padding(layer, kernel)
-    outputs = _kept_apart(layer.output, 4)
-    order = sorted(set(layer.input))
-    sizes = []
-    for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True):
-        size = (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
-        # With more padding than kernel, few outputs may leave no input at all, or less than the padding.
-        least = max(2, *pair) if max(axis.before, axis.after) <= axis.size else 2
-        missing = max(0, least + order.index(axis.size) - size)
-        sizes.append(size + axis.stride * -(-missing // axis.stride))
-    return replace(
-        layer, channels=groups * per_group[0], filters=groups * per_group[1], groups=groups, kernel=kernel,
-        padding=padding, input=tuple(sizes), batch=min(layer.batch, 3),
-    )  # fmt: skip
+    wanted = relations(layer)
+    fewest = 3
+    while fewest == 3 or fewest < max(layer.output):
+        outputs = _kept_apart(layer.output, fewest)
+        fewest += 1 + fewest // 4
+        sizes = [
+            (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
+            for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True)
+        ]
+        if min(sizes) < 1:
+            continue
+        small = replace(
+            layer, channels=groups * per_channel, filters=groups * per_filter, groups=groups, kernel=kernel,
+            padding=padding, input=tuple(sizes), batch=batch,
+        )  # fmt: skip
+        if relations(small) == wanted:
+            return small
+    return layer
+
+
+def relations(layer: Layer) -> tuple[Any, ...]:
+    """Return how a layer's sizes stand to each other: what a mistake in the backward pass can depend on."""
+    axes = layer.axes
+    sizes = [axis.size for axis in axes]
+    return (
+        _order(sizes),
+        _order(layer.output),
+        _order(layer.kernel),
+        _order([side for axis in axes for side in (axis.before, axis.after)]),
+        _order([layer.batch, layer.channels_per_group, layer.filters_per_group]),
+        _order([axis.padded_size for axis in axes]),
+        [min(layer.batch, 2), min(layer.groups, 2), min(layer.channels_per_group, 2), min(layer.filters_per_group, 2)],
+        [
+            (
+                # Windows that read nothing but padding, and some, in front and behind; whether one reads both.
+                sum(span.stop <= axis.before for span in _spans(axis)),
+                sum(span.start < axis.before for span in _spans(axis)),
+                sum(span.stop > axis.before + axis.size for span in _spans(axis)),
+                sum(span.start >= axis.before + axis.size for span in _spans(axis)),
+                any(span.start < axis.before and span.stop > axis.before + axis.size for span in _spans(axis)),
+                axis.size >= max(axis.before, axis.after),
+                axis.size >= axis.effective_kernel,
+                axis.remainder,
+            )
+            for axis in axes
+        ],
+    )
+
+
+def _spans(axis: Axis) -> list[range]:
+    """Padded positions from the first to the last tap of every window."""
+    return [range(i * axis.stride, i * axis.stride + axis.effective_kernel) for i in range(axis.output_size)]
+
+
+def _order(numbers: Sequence[int]) -> tuple[int, ...]:
+    """Return the rank of each number among all of them; equal numbers have equal ranks."""
+    ordered = sorted(set(numbers))
+    return tuple(ordered.index(number) for number in numbers)
 
 
 def _kept_apart(sizes: Iterable[int], cap: int) -> tuple[int, ...]:
@@ -62,14 +109,15 @@ def _kept_apart(sizes: Iterable[int], cap: int) -> tuple[int, ...]:
 
 
 def _smaller_padding(layer: Layer, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Shrink the padding as the kernel shrinks, and to at most about twice the span of a window."""
+    """Shrink the padding as the kernel shrinks."""
+    if kernel == layer.kernel:
+        return layer.padding
     scaled = [
-        amount if k == axis.kernel else -(-amount * k // axis.kernel)
+        -(-amount * k // axis.kernel)
         for axis, k in zip(layer.axes, kernel, strict=True)
         for amount in (axis.before, axis.after)
     ]
-    amounts = _kept_apart(scaled, 2 * max(axis.effective_kernel for axis in layer.axes))
-    return tuple(zip(amounts[::2], amounts[1::2], strict=True))
+    return tuple(zip(scaled[::2], scaled[1::2], strict=True))
 
 
 def as_yaml(layer: Layer, name: str | None = None) -> str:

@@ -5,6 +5,7 @@
 - `walks`: the backward pass with its index arithmetic open to change, of which most mistakes are made.
 - `diagnose`: from an observed wrong gradient to the mistakes that reproduce it; `resemblance`, where none does, to what
   it has in common with the right one.
+- `conditions`: data and orders of calls under which a gradient can be wrong that is right otherwise.
 - `wrong_forward`: what a wrong forward pass computes in place of the definition.
 - `blind_spots`: the mistakes that a passing suite could not have shown.
 - `describe`: the catalogue as text, with examples.
@@ -20,6 +21,7 @@ from typing import TypeVar
 
 from convcheck.errors import UsageError
 from convcheck.mistakes import catalogue
+from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
 from convcheck.mistakes.mistake import Mistake, OtherName
 from convcheck.mistakes.resemblance import RESEMBLANCES
 from convcheck.mistakes.wrong_forward import FORWARDS
@@ -63,8 +65,11 @@ def found_in(folders: Iterable[str], package: str) -> tuple[Mistake, ...]:
 #: Every known mistake, in the order of its code.
 MISTAKES = found_in(catalogue.__path__, catalogue.__name__)
 
-#: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's.
-OTHER_NAMES: tuple[OtherName, ...] = (*RESEMBLANCES.values(), *FORWARDS.values())
+#: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's, what
+#: is wrong under one condition only, what was never tried.
+OTHER_NAMES: tuple[OtherName, ...] = (
+    *RESEMBLANCES.values(), *FORWARDS.values(), *CONDITIONS.values(), *(untried.words for untried in UNTRIED),
+)  # fmt: skip
 
 
 def mistake(name: str) -> Mistake:
