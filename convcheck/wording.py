@@ -106,6 +106,8 @@ def shown(value: object, written: str | None = None) -> str:
         return f'"{short(value)}" (a text)'
     if isinstance(value, Mapping):
         return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
+        return "a list"
     return short(written or str(list(value) if isinstance(value, tuple) else value))
 
 

@@ -57,7 +57,7 @@ def bench(
     from convcheck.cli.files import require_writable
     from convcheck.cli.progress import Progress
     from convcheck.suites.config import load
-    from convcheck.suites.selection import restricted
+    from convcheck.suites.select import restricted
     from convcheck.suites.shipped import default_source
 
     if output is not None:

@@ -9,7 +9,7 @@ import convcheck
 from convcheck.errors import UsageError
 from convcheck.suites import config
 from convcheck.suites.importing import import_model
-from convcheck.suites.importing.writing import config_text
+from convcheck.suites.importing.model import config_text
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402

@@ -8,7 +8,7 @@ import convcheck
 from convcheck.errors import TargetError, UsageError
 from convcheck.suites import config
 from convcheck.suites.importing import import_model
-from convcheck.suites.importing.writing import config_text
+from convcheck.suites.importing.model import config_text
 
 torch = pytest.importorskip("torch")
 
