@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -24,9 +24,6 @@ _OTHER_NAMES = {other: name for name, field in FIELDS.items() for other in field
 #: Values that cannot make another key wrong, put in for a wrong one so that the rest can still be checked. The other
 #: keys may just be left out.
 _NEUTRAL = {"padding": "same"}
-
-#: Stands for a value that has already been reported.
-_UNUSABLE = object()
 
 
 @dataclass(frozen=True)
@@ -102,18 +99,6 @@ def parse(text: str, filename: str) -> Suite:
     return _Config(read(text, filename), filename).suite()
 
 
-@dataclass(frozen=True)
-class _Keys:
-    """A mapping of the file: the values of the keys that are known, and the known keys that the others seem to mean."""
-
-    values: Mapping[str, Any]
-    misspelt: Collection[str] = ()
-
-    def __contains__(self, key: str) -> bool:
-        """Whether a key is given, or would be but for its spelling, which has been reported."""
-        return key in self.values or key in self.misspelt
-
-
 class _Config:
     """Turns a file's data into a suite, and collects every error on the way."""
 
@@ -122,52 +107,69 @@ class _Config:
         self.filename = filename
         # By place and text, so that what several layers share through an alias or the defaults is reported once.
         self.errors: dict[tuple[int, int, str], str] = {}
+        #: Keys that are missing only because they are misspelt, which has been reported.
+        self.misspelt: set[Steps] = set()
+        self.in_defaults: Collection[str] = ()
 
     def suite(self) -> Suite:
         for place, path, message in self.document.problems:
             self.report(path, message, place=place)
-        file = self.keys((), self.document.data, FILE_KEYS)
+        file = self.keys((), FILE_KEYS)
         if file is None:
             raise self.all_errors()
-        self.version(file.values)
-        max_error = self.gate(file.values)
-        target = self.target(file.values)
-        defaults = self.defaults(file.values)
-        if "layers" not in file:
+        version = file.get("version", VERSION)
+        if type(version) is not int or version != VERSION:
+            self.not_allowed(("version",), f"{VERSION}, the version that this convcheck reads")
+        gate = self.keys(("gate",), GATE_KEYS) if "gate" in file else None
+        max_error: Any = gate.get("max_error") if gate else None
+        if gate and not (type(max_error) in (int, float) and isfinite(max_error) and max_error > 0):
+            number = "a positive number such as 1.0e-9, or leave the key out: the derived bounds apply without it"
+            self.not_allowed(("gate", "max_error"), number)
+        if "target" in file:
+            self.check_target(file["target"])
+        defaults = self.defaults() if "defaults" in file else {}
+        layers = self.layers(file["layers"], defaults) if "layers" in file else []
+        if "layers" not in file and ("layers",) not in self.misspelt:
             self.report((), 'missing key "layers"; expected a list with at least one layer')
-        layers = self.layers(file.values["layers"], defaults) if "layers" in file.values else []
         if self.errors:
             raise self.all_errors()
         return Suite(
             name=self.filename,
             layers=tuple(layer for layer, _ in layers),
             lines=tuple(line for _, line in layers),
-            max_error=max_error,
-            target=target,
+            max_error=None if max_error is None else float(max_error),
+            target=file.get("target"),
         )
 
     # Errors ----------------------------------------------------------------------------------------------------------
 
     def report(self, path: Steps, message: str, *, suffix: str | None = None, place: Place | None = None) -> None:
         """Note an error about what stands at a path, at its own place unless another is given."""
-        place = place or self.place(path)
+        if place is None:
+            place = self.place(path)
+            if place in self.document.refused:
+                return
         if suffix is None:
-            named = path[1] if len(path) > 1 and path[0] == "layers" else None
-            suffix = f" ({self.label(named)})" if isinstance(named, int) and self.name(named) is not None else ""
+            index = path[1] if len(path) > 1 and path[0] == "layers" else None
+            suffix = f" ({self.label(index)})" if isinstance(index, int) and self.name(index) is not None else ""
         where = f"{at(path)}{suffix}: " if path else ""
         error = message_at(self.filename, place, where + message)
         self.errors.setdefault((place.line, place.column, message), error)
 
     def not_allowed(self, path: Steps, expected: str) -> None:
-        """Note that a value is not what is expected, unless it was refused already."""
-        if path not in self.document.refused:
-            value = self.document.data
-            for step in path:
-                value = value[step]
-            self.report(path, f"{shown(value, self.place(path).written)} is not allowed; expected {expected}")
+        given = shown(self.value(path), self.place(path).written)
+        self.report(path, f"{given} is not allowed; expected {expected}")
 
     def all_errors(self) -> ConfigError:
         return ConfigError([self.errors[place] for place in sorted(self.errors)])
+
+    # What is in the file ---------------------------------------------------------------------------------------------
+
+    def value(self, path: Steps) -> Any:
+        value = self.document.data
+        for step in path:
+            value = value[step]
+        return value
 
     def place(self, path: Steps) -> Place:
         """Return the place of a value, or of the last one on the way to it that is written out."""
@@ -177,7 +179,9 @@ class _Config:
 
     def name(self, index: int) -> str | None:
         """Return the name that is given to a layer, whether or not the rest of it is sound."""
-        entry = self.document.data["layers"][index]
+        layers = self.document.data["layers"]
+        # What is merged in but not used has places, too.
+        entry = layers[index] if isinstance(layers, list) and index < len(layers) else None
         name = entry.get("name") if isinstance(entry, dict) else None
         return name if isinstance(name, str) and name.strip() else None
 
@@ -185,135 +189,93 @@ class _Config:
         name = self.name(index)
         return f"layers[{index}]" if name is None else f'layer "{short(name)}"'
 
-    def keys(self, path: Steps, value: Any, known: Collection[str]) -> _Keys | None:
-        """Return what is given for each known key; None if it is not even a mapping."""
+    def keys(self, path: Steps, known: Collection[str]) -> dict[str, Any] | None:
+        """Return what a mapping gives for each known key, and report the others; None if it is no mapping."""
+        value = self.value(path)
         if not isinstance(value, dict):
             self.not_allowed(path, f"a mapping with the keys {', '.join(known)}")
             return None
-        misspelt = set()
         for key in value.keys() - set(known):
             free = [name for name in known if name not in value]
             usual = _OTHER_NAMES.get(key.lower())
             meant = usual if usual in free else nearest(key, free)
-            misspelt.update([meant] if meant else [])
             hint = f' did you mean "{meant}"?' if meant else ""
+            self.misspelt.add((*path, meant or ""))
             message = f"unknown key;{hint} allowed: {', '.join(known)}"
             self.report((*path, key), message, place=self.document.keys[*path, key])
-        return _Keys({key: value[key] for key in known if key in value}, misspelt)
+        return {key: value[key] for key in known if key in value}
 
-    # Keys of the file ------------------------------------------------------------------------------------------------
+    # Its parts -------------------------------------------------------------------------------------------------------
 
-    def version(self, file: Mapping[str, Any]) -> None:
-        version = file.get("version", VERSION)
-        if type(version) is not int or version != VERSION:
-            self.not_allowed(("version",), f"{VERSION}, the version that this convcheck reads")
-
-    def gate(self, file: Mapping[str, Any]) -> float | None:
-        gate = self.keys(("gate",), file["gate"], GATE_KEYS) if "gate" in file else None
-        if gate is None or "max_error" not in gate.values:
-            return None
-        value = gate.values["max_error"]
-        if type(value) in (int, float) and isfinite(value) and value > 0:
-            return float(value)
-        number = "a positive number such as 1.0e-9, or leave the key out: the derived bounds apply without it"
-        self.not_allowed(("gate", "max_error"), number)
-        return None
-
-    def target(self, file: Mapping[str, Any]) -> str | dict[str, Any] | None:
-        if "target" not in file:
-            return None
-        target: Any = file["target"]
-        known = [path for _, path, _ in self.document.problems if path[:1] == ("target",)]
+    def check_target(self, target: Any) -> None:
         if isinstance(target, dict):
             # Something already reported may be all that is wrong with the rest.
-            for problem in problems_of(target) if not known else ():
-                self.report(("target", *problem.path), problem.message)
+            if not any(path[:1] == ("target",) for _, path, _ in self.document.problems):
+                for problem in problems_of(target):
+                    self.report(("target", *problem.path), problem.message)
         elif not isinstance(target, str) or not target.strip() or not target.isprintable():
             forms = "module:name, path/to/file.py:name or a mapping"
             self.not_allowed(("target",), f"{forms}, or leave the key out to check the built-in formulations")
-        return target  # type: ignore[no-any-return]
 
-    def defaults(self, file: Mapping[str, Any]) -> _Keys:
-        known = [key for key in FIELDS if key != "name"]
-        given = self.keys(("defaults",), file["defaults"], known) if "defaults" in file else None
-        if given is None:
-            return _Keys({})
-        values = {}
-        for field, raw in given.values.items():
-            # By itself first, so that a wrong default is reported once and even if every layer overrides it.
-            value = self.field(("defaults", field), raw)
-            problems = [] if value is _UNUSABLE else _build({field: value})[1]
-            for problem in problems:
+    def defaults(self) -> dict[str, Any]:
+        """Return the defaults, with something harmless in place of what is wrong."""
+        given = self.keys(("defaults",), [key for key in FIELDS if key != "name"]) or {}
+        self.in_defaults = given.keys()
+        wrong = []
+        for field, value in given.items():
+            # By itself, so that a wrong default is reported once and even if every layer overrides it.
+            for problem in _build({field: value})[1]:
                 self.report(("defaults", *problem.path), problem.message)
-            values[field] = _UNUSABLE if problems else value
-        return _Keys(values, given.misspelt)
+                wrong.append(field)
+        return _without(given, wrong)
 
-    # Layers ----------------------------------------------------------------------------------------------------------
-
-    def layers(self, given: Any, defaults: _Keys) -> list[tuple[Layer, int]]:
+    def layers(self, given: Any, defaults: Mapping[str, Any]) -> list[tuple[Layer, int]]:
         if not isinstance(given, list) or not given:
             self.not_allowed(("layers",), "a list with at least one layer, each starting with -")
             return []
-        entries = {}
-        for index, value in enumerate(given):
-            entry = self.keys(("layers", index), value, FIELDS)
-            if entry is not None:
-                entries[index] = entry
-        names = self.names(list(entries))
+        entries = {index: self.keys(("layers", index), FIELDS) for index in range(len(given))}
+        names = self.names([index for index, entry in entries.items() if entry is not None])
         layers = []
-        for (index, entry), name in zip(entries.items(), names, strict=True):
-            layer = self.layer(index, entry, name, defaults)
+        for index, name in names.items():
+            layer = self.layer(index, name, entries[index] or {}, defaults)
             if layer:
                 layers.append((layer, self.place(("layers", index)).line))
         return layers
 
-    def names(self, indices: Sequence[int]) -> list[str]:
-        """Return each entry's name, made up where none is given, and report names that are given twice."""
-        given = [self.name(index) for index in indices]
+    def names(self, indices: Iterable[int]) -> dict[int, str]:
+        """Return each layer's name, made up where none is given, and report names that are given twice."""
+        names: dict[int, str] = {}
         first: dict[str, int] = {}
-        for index, name in zip(indices, given, strict=True):
+        given = {index: self.name(index) for index in indices}
+        for index, name in given.items():
             if name is not None and first.setdefault(name, index) != index:
-                line = self.place(("layers", first[name], "name")).line
-                earlier = f"layers[{first[name]}] on line {line}"
+                earlier = f"layers[{first[name]}] on line {self.place(('layers', first[name], 'name')).line}"
                 message = f'"{short(name)}" is already the name of {earlier}; expected a name of its own for each layer'
                 self.report(("layers", index, "name"), message, suffix="")
         taken = set(first)
-        names = []
-        for index, name in zip(indices, given, strict=True):
+        for index, name in given.items():
             number = index + 1
             while name is None and f"layer{number}" in taken:
                 number += 1
-            names.append(name if name is not None else f"layer{number}")
-            taken.add(names[-1])
+            names[index] = name or f"layer{number}"
+            taken.add(names[index])
         return names
 
-    def layer(self, index: int, entry: _Keys, name: str, defaults: _Keys) -> Layer | None:
+    def layer(self, index: int, name: str, own: Mapping[str, Any], defaults: Mapping[str, Any]) -> Layer | None:
         path: Steps = ("layers", index)
         for key in REQUIRED:
-            if key not in entry and key not in defaults:
-                message = f'missing key "{key}"; add it here or to defaults. {FIELDS[key].meaning}'
-                self.report(path, message)
-        own = {field: self.field((*path, field), value) for field, value in entry.values.items()}
-        layer, problems = _build({"name": name, **defaults.values, **own})
+            if key not in own and key not in self.in_defaults and not {(*path, key), ("defaults", key)} & self.misspelt:
+                self.report(path, f'missing key "{key}"; add it here or to defaults. {FIELDS[key].meaning}')
+        layer, problems = _build({"name": name, **defaults, **own})
         for problem in problems:
-            field, message = problem.path[0], problem.message
-            if field in defaults.values and field not in own:
-                self.report(("defaults", *problem.path), message, suffix=f" (used by {self.label(index)})")
-                continue
-            if field == "name" and isinstance(own.get("name"), int | float):
+            field, message = str(problem.path[0]), problem.message
+            if field == "name" and isinstance(own["name"], int | float):
                 message += f', in quotes: "{short(self.place((*path, "name")).written)}"'
-            self.report((*path, *problem.path), message)
+            if field in own or field not in self.in_defaults:
+                self.report((*path, *problem.path), message)
+            else:
+                self.report(("defaults", *problem.path), message, suffix=f" (used by {self.label(index)})")
         return layer
-
-    def field(self, path: Steps, value: Any) -> Any:
-        """Return the value of a layer's field; what is wrong with a usable value is for ``Layer`` to say."""
-        if path in self.document.refused:
-            return _UNUSABLE
-        if value is None and path[-1] == "input":
-            # Layer takes None for "not given"; in a file it is a line that was never finished.
-            self.not_allowed(path, "an integer or one per axis, or leave the key out")
-            return _UNUSABLE
-        return value
 
 
 def _build(values: Mapping[str, Any]) -> tuple[Layer | None, list[Problem]]:
@@ -323,8 +285,11 @@ def _build(values: Mapping[str, Any]) -> tuple[Layer | None, list[Problem]]:
     once, wrong values are replaced by harmless ones and the rest is looked at again. Missing keys are filled in, too;
     whether they may be missing is not decided here.
     """
-    values = _without(values, [field for field, value in values.items() if value is _UNUSABLE])
     problems: list[Problem] = []
+    if "input" in values and values["input"] is None:
+        # Layer takes None for "not given"; in a file it is a line that was never finished.
+        expected = "expected an integer or one per axis, or leave the key out"
+        problems.append(Problem(("input",), f"{shown(None)} is not allowed; {expected}"))
     while True:
         groups = values.get("groups", 1)
         try:

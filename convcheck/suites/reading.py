@@ -39,26 +39,30 @@ class Place(NamedTuple):
 
 @dataclass
 class Document:
-    """What a file says.
+    """What a file says: plain data, aliases and merge keys written out.
 
     Attributes
     ----------
     data : Any
-        Plain data, aliases and merge keys written out; None for a value that was refused.
+        None for a value that was refused.
     places, keys : dict of path to Place
-        Where each value starts, and the key of each value that has one. What comes in by an alias is where it was
-        written.
-    refused : set of path
-        Values that cannot be used, and everything that holds one.
+        Where each value starts, and its key. What comes in by an alias is where it was written.
     problems : list of (Place, path, str)
         Everything wrong so far.
+    refused : set of Place
+        Of values that stand for nothing; what else seems to be wrong with them is not worth a word.
     """
 
     data: Any = None
     places: dict[Steps, Place] = field(default_factory=dict)
     keys: dict[Steps, Place] = field(default_factory=dict)
-    refused: set[Steps] = field(default_factory=set)
     problems: list[tuple[Place, Steps, str]] = field(default_factory=list)
+    refused: set[Place] = field(default_factory=set)
+
+    def refuse(self, place: Place, path: Steps, message: str) -> None:
+        """Note that a value cannot be used."""
+        self.problems.append((place, path, message))
+        self.refused.add(place)
 
 
 def text_of(path: Path) -> str:
@@ -328,20 +332,15 @@ def _plain(node: _Node, path: Steps, document: Document) -> Any:
     elif node.kind == "mapping":
         data = _mapping(node, path, document)
     elif node.kind == "refused":
-        _refuse(node.place, path, node.value, document)
+        document.refuse(node.place, path, node.value)
         data = None
     elif isinstance(data, int) and abs(data) > LARGEST_INTEGER:
         expected = f"expected an integer of at most {LARGEST_INTEGER}"
-        _refuse(node.place, path, f"{short(node.place.written)} is out of range; {expected}", document)
+        document.refuse(node.place, path, f"{short(node.place.written)} is out of range; {expected}")
         data = None
     # Last, because what a mapping merges in is noted on the same path.
     document.places[path] = node.place
     return data
-
-
-def _refuse(place: Place, path: Steps, message: str, document: Document) -> None:
-    document.problems.append((place, path, message))
-    document.refused.update(path[:length] for length in range(len(path) + 1))
 
 
 def _mapping(node: _Node, path: Steps, document: Document) -> dict[str, Any]:
@@ -363,10 +362,9 @@ def _mapping(node: _Node, path: Steps, document: Document) -> dict[str, Any]:
         if key.kind == "merge":
             continue
         if key.kind == "refused":
-            _refuse(key.place, path, key.value, document)
-        elif key.kind != "scalar":
-            kind = "a list" if key.kind == "list" else "a mapping"
-            document.problems.append((key.place, path, f"{kind} is not allowed as a key; expected a text"))
+            document.refuse(key.place, path, key.value)
+        elif key.kind in ("list", "mapping"):
+            document.problems.append((key.place, path, f"a {key.kind} is not allowed as a key; expected a text"))
         elif name in own:
             message = f"duplicate key; it is already given on line {own[name].line}; keep one of them"
             document.problems.append((key.place, (*path, name), message))

@@ -676,6 +676,7 @@ _tokens = st.lists(
 @settings(deadline=None, max_examples=300)
 @given(st.one_of(st.text(max_size=200), _tokens))
 @example("\x85")
+@example("<<: {layers: [{name: !t a}, !t b]}\nlayers: 3")
 @example("%TAG ! tag:x\n---\n!y z")
 @example("? |\n a\n: >-\n b")
 def test_any_text(text):
