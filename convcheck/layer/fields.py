@@ -33,6 +33,10 @@ class Dtype:
         Bits of the significand, the hidden one too.
     grid : float
         Real data are multiples of this: x + h and x - h are then exact for h = 1, but products round.
+    exact_limit : int
+        Integers up to this size, and so all their sums and products up to it, are exactly representable.
+    roundoff : float
+        Largest relative error of one rounding to nearest, u.
     """
 
     precision: int
@@ -40,12 +44,10 @@ class Dtype:
 
     @property
     def exact_limit(self) -> int:
-        """Integers up to this size, and so all their sums and products up to it, are exactly representable."""
         return 1 << self.precision
 
     @property
     def roundoff(self) -> float:
-        """Largest relative error of one rounding to nearest, u."""
         return 2.0**-self.precision
 
 
@@ -128,79 +130,32 @@ def _per_axis(entry: dict[str, Any]) -> dict[str, Any]:
 
 #: Every option of a layer, in the order of the config file.
 FIELDS: Mapping[str, Field] = {
-    "name": Field(
-        "text",
-        "What reports call the layer; unique in the file. Left out: layer1, layer2, ... by position.",
-        of_check=True,
-    ),
-    "channels": Field(
-        "integer",
-        "Input channels C.",
-        required=True,
-        names=("in_channels", "in_channel", "channels", "num_channels", "input_channels", "c_in", "in_features"),
-    ),
-    "filters": Field(
-        "integer",
-        "Filters F, which is the number of output channels.",
-        required=True,
-        names=("out_channels", "out_channel", "filters", "num_filters", "output_channels", "c_out", "n_filters"),
-    ),
-    "kernel": Field(
-        "per axis",
-        "Kernel size: an integer, or one per axis.",
-        required=True,
-        names=("kernel_size", "kernel", "kernel_shape", "ksize", "filter_size"),
-    ),
-    "stride": Field(
-        "per axis",
-        "Step between neighbouring windows: an integer, or one per axis.",
-        default=1,
-        names=("stride", "strides", "window_strides", "step"),
-    ),
-    "padding": Field(
-        "padding",
-        "Zeros around the input: an integer, one per axis, [before, after] per axis, valid (none) or same "
-        "(ceil(input / stride) outputs; of an odd total, the extra zero goes behind).",
-        default=0,
-        least=0,
-        choices=("valid", "same"),
-        names=("padding", "pad", "pads", "paddings", "pad_width"),
-    ),
-    "dilation": Field(
-        "per axis",
-        "Step between neighbouring taps of one window: an integer, or one per axis.",
-        default=1,
-        names=("dilation", "dilations", "rhs_dilation", "dilation_rate"),
-    ),
-    "groups": Field(
-        "integer",
-        "Groups of channels and filters; divides both numbers. As many as channels: depthwise.",
-        default=1,
-        names=("groups", "group", "num_groups", "feature_group_count"),
-    ),
-    "bias": Field(
-        "truth",
-        "Whether the layer adds a bias.",
-        default=True,
-        names=("bias", "use_bias", "with_bias", "biases", "b"),
-    ),
-    "input": Field(
-        "per axis",
-        "Spatial size of the input: an integer, or one per axis; its length is the number of axes, 1, 2 or 3. Left "
-        "out: a small size, different on every axis.",
-        names=("input_size",),
-        of_check=True,
-    ),
+    "name": Field("text", "What reports call the layer; unique in the file. Left out: layer1, layer2, ... by position.",
+        of_check=True),
+    "channels": Field("integer", "Input channels C.", required=True,
+        names=("in_channels", "in_channel", "channels", "num_channels", "input_channels", "c_in", "in_features")),
+    "filters": Field("integer", "Filters F, which is the number of output channels.", required=True,
+        names=("out_channels", "out_channel", "filters", "num_filters", "output_channels", "c_out", "n_filters")),
+    "kernel": Field("per axis", "Kernel size: an integer, or one per axis.", required=True,
+        names=("kernel_size", "kernel", "kernel_shape", "ksize", "filter_size")),
+    "stride": Field("per axis", "Step between neighbouring windows: an integer, or one per axis.", default=1,
+        names=("stride", "strides", "window_strides", "step")),
+    "padding": Field("padding", "Zeros around the input: an integer, one per axis, [before, after] per axis, valid "
+        "(none) or same (ceil(input / stride) outputs; of an odd total, the extra zero goes behind).", default=0,
+        least=0, choices=("valid", "same"), names=("padding", "pad", "pads", "paddings", "pad_width")),
+    "dilation": Field("per axis", "Step between neighbouring taps of one window: an integer, or one per axis.",
+        default=1, names=("dilation", "dilations", "rhs_dilation", "dilation_rate")),
+    "groups": Field("integer", "Groups of channels and filters; divides both numbers. As many as channels: depthwise.",
+        default=1, names=("groups", "group", "num_groups", "feature_group_count")),
+    "bias": Field("truth", "Whether the layer adds a bias.", default=True,
+        names=("bias", "use_bias", "with_bias", "biases", "b")),
+    "input": Field("per axis", "Spatial size of the input: an integer, or one per axis; its length is the number of "
+        "axes, 1, 2 or 3. Left out: a small size, different on every axis.", names=("input_size",), of_check=True),
     "batch": Field("integer", "Samples in the batch.", default=2, names=("batch_size",), of_check=True),
-    "dtype": Field(
-        "choice",
-        "Data type in which the layer is checked.",
-        default=next(iter(DTYPES)),
-        choices=tuple(DTYPES),
-        of_check=True,
-    ),
+    "dtype": Field("choice", "Data type in which the layer is checked.", default=next(iter(DTYPES)),
+        choices=tuple(DTYPES), of_check=True),
     "seed": Field("integer", "Seed of the layer's data.", default=0, least=0, of_check=True),
-}
+}  # fmt: skip
 
 #: JSON Schema of each key of a layer in a config file.
 LAYER_KEYS: Mapping[str, dict[str, Any]] = {name: field.schema() for name, field in FIELDS.items()}

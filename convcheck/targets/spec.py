@@ -109,52 +109,29 @@ class Key:
                 return problems
 
 
+_LETTERS = "letters such as NHWC or HWIO"
+
 #: Every key of the mapping, in the order of the documentation. `TargetSpec` has a field for each.
 KEYS: Mapping[str, Key] = {
-    "style": Key(
-        "choice",
-        "Form of the target: object, cache (a pair of functions), layer (an object that holds its parameters), torch "
-        "or jax. Left out: found out by looking.",
-        choices=STYLES,
-    ),
+    "style": Key("choice", "Form of the target: object, cache (a pair of functions), layer (an object that holds its "
+        "parameters), torch or jax. Left out: found out by looking.", choices=STYLES),
     "call": Key("place", "The class or function, as module:name or path/to/file.py:name."),
     "forward": Key("place", "The forward function of style cache: (x, w, b, conv_param) -> (out, cache)."),
     "backward": Key("place", "The backward function of style cache: (dout, cache) -> (dx, dw, db)."),
-    "layout": Key(
-        "word",
-        "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, its kin (NWC, "
-        "NDHWC).",
-        default="NCHW",
-        expected="letters such as NHWC or HWIO",
-    ),
-    "weight_layout": Key(
-        "word",
-        "Axes of the weight in the target's order, O for filters and I for channels, such as HWIO; for other numbers "
-        "of axes, its kin (WIO, DHWIO).",
-        default="OIHW",
-        expected="letters such as NHWC or HWIO",
-    ),
-    "supports": Key(
-        "choices", "Options that the target takes although its form does not show it.", choices=tuple(FEATURES)
-    ),
-    "unsupported": Key(
-        "choices", "Options that the target does not take; layers that need one are skipped.", choices=tuple(FEATURES)
-    ),
-    "gradients": Key(
-        "choices",
-        "What the target gives gradients for; the rest is not checked.",
-        choices=("input", "weight", "bias"),
-    ),
-    "keywords": Key(
-        "names",
-        "The target's own names for the options of a layer; null for one that it does not take.",
-        inner={option: f"Its name for {option}." for option in CONVOLUTION},
-        nameless=True,
-    ),
-    "attributes": Key(
-        "names",
-        "Where a layer object keeps its parameters and their gradients, and what its methods are called; a dotted name "
-        "leads into an attribute or a dictionary.",
+    "layout": Key("word", "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, "
+        "its kin (NWC, NDHWC).", default="NCHW", expected=_LETTERS),
+    "weight_layout": Key("word", "Axes of the weight in the target's order, O for filters and I for channels, such as "
+        "HWIO; for other numbers of axes, its kin (WIO, DHWIO).", default="OIHW", expected=_LETTERS),
+    "supports": Key("choices", "Options that the target takes although its form does not show it.",
+        choices=tuple(FEATURES)),
+    "unsupported": Key("choices", "Options that the target does not take; layers that need one are skipped.",
+        choices=tuple(FEATURES)),
+    "gradients": Key("choices", "What the target gives gradients for; the rest is not checked.",
+        choices=("input", "weight", "bias")),
+    "keywords": Key("names", "The target's own names for the options of a layer; null for one that it does not take.",
+        inner={option: f"Its name for {option}." for option in CONVOLUTION}, nameless=True),
+    "attributes": Key("names", "Where a layer object keeps its parameters and their gradients, and what its methods "
+        "are called; a dotted name leads into an attribute or a dictionary.",
         inner={
             "weight": "The weight.",
             "bias": "The bias.",
@@ -165,20 +142,13 @@ KEYS: Mapping[str, Key] = {
             "backward": "The backward method.",
             "zero_grad": "The method that sets the gradients back where they add up by design.",
         },
-        defaults={"forward": "forward", "backward": "backward", "zero_grad": "zero_grad"},
-    ),
-    "tuples": Key(
-        "truth",
-        "Whether sizes are always given as one number per axis, even where all are equal.",
-        default=False,
-    ),
+        defaults={name: name for name in ("forward", "backward", "zero_grad")}),
+    "tuples": Key("truth", "Whether sizes are always given as one number per axis, even where all are equal.",
+        default=False),
     "device": Key("word", "Device of a PyTorch or JAX target, such as cuda."),
-    "exact": Key(
-        "truth",
-        "False for an algorithm that rounds even on small integers, such as one by Fourier transform.",
-        default=True,
-    ),
-}
+    "exact": Key("truth", "False for an algorithm that rounds even on small integers, such as one by Fourier "
+        "transform.", default=True),
+}  # fmt: skip
 
 #: JSON Schema of each key.
 TARGET_KEYS: Mapping[str, dict[str, Any]] = {name: key.schema() for name, key in KEYS.items()}
@@ -186,30 +156,11 @@ TARGET_KEYS: Mapping[str, dict[str, Any]] = {name: key.schema() for name, key in
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What a mapping says about a target; every field is a key of the mapping.
+    """What a mapping says about a target; every field is one of `KEYS`.
 
-    Attributes
-    ----------
-    style : str or None
-        "object", "cache", "layer", "torch" or "jax"; None to find it out by looking.
-    call, forward, backward : str, callable or None
-        ``module:name``, ``path/to/file.py:name`` or the thing itself. ``call`` names a class or function, ``forward``
-        and ``backward`` a pair of functions.
-    layout, weight_layout : str or None
-        The order of the axes, such as NHWC and HWIO; None for convcheck's own, NCHW and OIHW.
-    supports, unsupported : tuple of str
-        Options that the target takes although its form does not show it, and those that it only seems to take.
-    gradients : tuple of str
-        What it gives gradients for.
-    keywords : mapping of str to (str or None)
-        Field of the layer to the target's own name for it; None where it has none.
-    attributes : mapping of str to str
-        Where a layer object keeps its parameters and their gradients, and what its methods are called.
-    tuples : bool
-        Whether sizes are always given as one number per axis, even where all are equal.
-    device : str or None
-    exact : bool
-        False for an algorithm that rounds even on small integers, such as one that uses a Fourier transform.
+    Code is ``module:name``, ``path/to/file.py:name`` or the thing itself: ``call`` a class or function, ``forward`` and
+    ``backward`` a pair of functions. None is what the mapping does not say: the style is then found out by looking, and
+    the layouts are convcheck's own, NCHW and OIHW.
     """
 
     style: str | None = None
