@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -96,7 +96,7 @@ class Layer:
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The spatial axes, outermost first."""
-        return _axes(self.input, self.kernel, self.stride, self.dilation, self.padding)
+        return _axes(vars(self))
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -143,21 +143,17 @@ class Layer:
         return {name: _as_list(getattr(self, name)) for name in FIELDS}
 
 
-def _axes(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-) -> tuple[Axis, ...]:
-    return tuple(
-        Axis(n, k, s, d, before, after)
-        for n, k, s, d, (before, after) in zip(size, kernel, stride, dilation, padding, strict=True)
-    )
+def _axes(fields: Mapping[str, Any]) -> tuple[Axis, ...]:
+    per_axis = (fields[name] for name in ("input", "kernel", "stride", "dilation", "padding"))
+    return tuple(Axis(n, k, s, d, before, after) for n, k, s, d, (before, after) in zip(*per_axis, strict=True))
 
 
 #: What may have one entry per axis, in the order in which it is asked for the number of axes.
-_COUNTED = ("input", "kernel", "stride", "dilation", "padding")
+_COUNTED = (
+    "input",
+    *(name for name, field in FIELDS.items() if field.kind == "per axis" and name != "input"),
+    *(name for name, field in FIELDS.items() if field.kind == "padding"),
+)
 
 
 class _Resolver:
@@ -210,29 +206,28 @@ class _Resolver:
                 if value not in field.choices:
                     self._not_allowed((name,), value, " or ".join(field.choices))
             case "integer":
-                self._is_integer((name,), value, field.least)
+                self._check_integer((name,), field, value)
             case "per axis" if value is not None or field.required or field.default is not None:
                 return self._per_axis(name, field, value)
             case "padding":
                 return self._padding(name, field, value)
         return value
 
-    def _is_integer(self, path: tuple[str | int, ...], value: Any, least: int) -> bool:
-        fine = _is_integer(value) and value >= least
-        if not fine:
-            self._not_allowed(path, value, "a positive integer" if least == 1 else f"an integer of at least {least}")
-        return fine
+    def _check_integer(self, path: tuple[str | int, ...], field: Field, value: Any) -> None:
+        if not _is_integer(value) or value < field.least:
+            kind = "a positive integer" if field.least == 1 else f"an integer of at least {field.least}"
+            self._not_allowed(path, value, kind)
 
     def _per_axis(self, name: str, field: Field, value: Any) -> tuple[Any, ...]:
         if not _is_list(value):
-            self._is_integer((name,), value, field.least)
+            self._check_integer((name,), field, value)
             return (value,) * self.rank
         if len(value) != self.rank:
             expected = f"an integer, or {self.rank} of them: one per axis, as many as {self.counted} has"
             self._wrong((name,), f"{shown(value)} has {len(value)} entries; expected {expected}")
             return ()
         for axis, entry in enumerate(value):
-            self._is_integer((name, axis), entry, field.least)
+            self._check_integer((name, axis), field, entry)
         return tuple(value)
 
     def _padding(self, name: str, field: Field, value: Any) -> tuple[Any, ...] | str:
@@ -251,16 +246,15 @@ class _Resolver:
             expected = f"expected one entry per axis, {self.rank} in all: an integer or [before, after]{hint}"
             self._wrong((name,), f"{shown(value)} has {len(value)} entries; {expected}")
             return ()
-        pairs = [entry if _is_list(entry) else [entry, entry] for entry in value]
-        for axis, (entry, pair) in enumerate(zip(value, pairs, strict=True)):
-            if len(pair) != 2:
+        for axis, entry in enumerate(value):
+            if not _is_list(entry):
+                self._check_integer((name, axis), field, entry)
+            elif len(entry) != 2:
                 self._wrong((name, axis), f"{shown(entry)} has {len(entry)} entries; expected [before, after]")
-            elif not _is_list(entry):
-                self._is_integer((name, axis), entry, field.least)
             else:
                 for side, amount in enumerate(entry):
-                    self._is_integer((name, axis, side), amount, field.least)
-        return tuple(map(tuple, pairs))
+                    self._check_integer((name, axis, side), field, amount)
+        return tuple(tuple(entry) if _is_list(entry) else (entry, entry) for entry in value)
 
     def _check_geometry(self, resolved: dict[str, Any]) -> None:
         groups = resolved["groups"]
@@ -268,7 +262,7 @@ class _Resolver:
             if resolved[field] % groups:
                 allowed = f"expected a number that divides channels and filters; {field} is {resolved[field]}"
                 self._wrong(("groups",), f"{groups} is not allowed; {allowed}")
-        for index, axis in enumerate(_axes(*(resolved[field] for field in _COUNTED))):
+        for index, axis in enumerate(_axes(resolved)):
             if not axis.fits:
                 where = ("kernel", index) if _is_list(self.given["kernel"]) else ("kernel",)
                 span = f", which spans {axis.effective_kernel} samples with dilation {axis.dilation},"
