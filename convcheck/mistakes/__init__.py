@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Iterable, Sequence
 from importlib import import_module
@@ -25,6 +24,7 @@ from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
 from convcheck.mistakes.mistake import Mistake, OtherName
 from convcheck.mistakes.resemblance import RESEMBLANCES
 from convcheck.mistakes.wrong_forward import FORWARDS
+from convcheck.wording import did_you_mean
 
 _Named = TypeVar("_Named", bound=Mistake | OtherName)
 
@@ -95,6 +95,5 @@ def _found(name: str, among: Sequence[_Named]) -> _Named:
     found = known.get(wanted.lower()) or known.get(wanted.upper())
     if found is not None:
         return found
-    nearest = difflib.get_close_matches(wanted.lower(), [item.name for item in among], n=1)
-    hint = f' did you mean "{nearest[0]}"?' if nearest else ""
+    hint = did_you_mean(wanted, [item.name for item in among])
     raise UsageError(f'unknown mistake "{name}";{hint} `convcheck mistakes` lists them all')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from convcheck.layer.data import DTYPES
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.mistake import OtherName
 

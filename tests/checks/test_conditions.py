@@ -8,7 +8,8 @@ import pytest
 
 from convcheck import Layer, verify
 from convcheck.checks import conditions
-from convcheck.layer.data import EXACT_LIMIT, integer_operands, real_operands, short_sums, with_zeros
+from convcheck.layer.fields import DTYPES, Dtype
+from convcheck.layer.data import integer_operands, real_operands, short_sums, with_zeros
 from tests.targets_for_tests import UNFOLD, Right, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
@@ -184,7 +185,7 @@ class TestNeverSkipped:
 
     def test_where_no_integers_are_exact(self, monkeypatch):
         layer = Layer(1, 1, 1, input=(16, 17), batch=1, dtype="float32")
-        monkeypatch.setitem(EXACT_LIMIT, "float32", 200)
+        monkeypatch.setitem(DTYPES, "float32", Dtype(precision=7, grid=2.0**-4))
         assert integer_operands(layer) is None
         report = verify(layer, target=Right)
         assert report.passed, report
