@@ -10,7 +10,7 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.reports.record import decode
 from convcheck.reports.results import SCHEMA_VERSION, STATUSES, GradientResult, LayerReport, ReportData
 from convcheck.reports.summary import some_layers
@@ -123,20 +123,22 @@ def load(path: Path) -> Baseline:
     UsageError
         If the file cannot be read, is no report, or is one of another version.
     """
+    given = Parameter("baseline", path)
     again = "write it with: convcheck verify --output FILE.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"--baseline {path}: cannot be read ({error.strerror or error}); {again}") from error
+        raise UsageError(given, f": cannot be read ({error.strerror or error}); {again}") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--baseline {path}: is not JSON ({error}); {again}") from error
+        raise UsageError(given, f": is not JSON ({error}); {again}") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version is None:
-        raise UsageError(f"--baseline {path}: is no report of convcheck; {again}")
+        raise UsageError(given, f": is no report of convcheck; {again}")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise UsageError(
-            f"--baseline {path}: has schema_version {json.dumps(version)}, written by convcheck "
-            f"{data.get('convcheck_version')}; this convcheck reads {SCHEMA_VERSION}; make the baseline again with it"
+            given,
+            f": has schema_version {json.dumps(version)}, written by convcheck "
+            f"{data.get('convcheck_version')}; this convcheck reads {SCHEMA_VERSION}; make the baseline again with it",
         )
     layers = {}
     try:
@@ -146,7 +148,7 @@ def load(path: Path) -> Baseline:
                 raise ValueError(f"status is {unknown.pop()!r}")
             layers[_key(layer["config"], layer["name"])] = dict(layer["spec"]), results
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"--baseline {path}: is not a complete report ({error!r}); {again}") from error
+        raise UsageError(given, f": is not a complete report ({error!r}); {again}") from error
     return Baseline(layers)
 
 

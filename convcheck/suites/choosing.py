@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite, load
 from convcheck.suites.shipped import DEFAULT_SUITE, default_source
@@ -40,14 +40,16 @@ def choose(
         If the config cannot be used, there is no such layer, or it has to be said which one.
     """
     if seed is not None and seed < 0:
-        raise UsageError(f"--seed {seed} is not allowed; expected an integer of at least 0")
+        raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     named = source or default_source()
     suite = load(named)
     if not names and source is None and named == DEFAULT_SUITE:
         names = [EXAMPLE]
     layers = tuple(dict.fromkeys(_named(suite, name) for name in names)) or suite.layers
     if len(layers) > 1 and not several:
-        raise UsageError(f"{suite.name} has {len(layers)} layers; choose one with --layer NAME: {_listed(suite)}")
+        raise UsageError(
+            f"{suite.name} has {len(layers)} layers; choose one with ", Parameter("layer"), f": {_listed(suite)}"
+        )
     return suite, layers if seed is None else tuple(replace(layer, seed=seed) for layer in layers)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 
 if TYPE_CHECKING:
     from convcheck.suites.config import Suite
@@ -56,7 +56,7 @@ def nothing_selected(expression: str, suites: Sequence[Suite]) -> UsageError:
     """Return the error for an expression that selects no layer, with the layers that there are."""
     names = ", ".join(layer.name for suite in suites for layer in suite.layers)
     places = ", ".join(suite.name for suite in suites)
-    return UsageError(f"-k {expression!r} selects no layer of {places}; its layers are {names}")
+    return UsageError(Parameter("select", expression), f" selects no layer of {places}; its layers are {names}")
 
 
 class _Parser:
@@ -78,8 +78,8 @@ class _Parser:
 
     def error(self, problem: str) -> UsageError:
         return UsageError(
-            f"-k {self.expression!r}: {problem}; expected names joined by and, or, not and parentheses, for example "
-            "'conv1 and not stem'"
+            Parameter("select", self.expression),
+            f": {problem}; expected names joined by and, or, not and parentheses, for example 'conv1 and not stem'",
         )
 
     def peek(self) -> tuple[str, str]:

@@ -178,7 +178,7 @@ def test_what_is_no_baseline(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
         baseline.load(path)
-    assert str(caught.value).startswith(f"--baseline {path}: ")
+    assert str(caught.value).startswith(f"baseline={path}: ")
     assert message in str(caught.value)
 
 

@@ -41,6 +41,6 @@ def test_refuses_what_it_cannot_read(expression, problem):
     with pytest.raises(UsageError) as caught:
         selector(expression)
     assert str(caught.value) == (
-        f"-k {expression!r}: {problem}; expected names joined by and, or, not and parentheses, for example "
+        f"select={expression!r}: {problem}; expected names joined by and, or, not and parentheses, for example "
         "'conv1 and not stem'"
     )
