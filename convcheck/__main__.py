@@ -32,12 +32,13 @@ def main() -> None:
 
 def _run() -> int:
     from convcheck.cli import app
+    from convcheck.cli.output import message_of
     from convcheck.errors import ConvcheckError
 
     try:
         app(prog_name="convcheck")
     except ConvcheckError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {message_of(error)}\n")
         return _USAGE_ERROR
     return 0
 

@@ -12,8 +12,36 @@ from dataclasses import dataclass
 from convcheck.wording import at
 
 
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter within a message, and the value given: ``max_error=-1``; the command line writes ``--max-error -1``.
+
+    Attributes
+    ----------
+    name : str
+    value : object, optional
+        None where the message is about the parameter alone.
+    """
+
+    name: str
+    value: object = None
+
+    def __str__(self) -> str:
+        shown = repr(self.value) if isinstance(self.value, str) else str(self.value)
+        return self.name if self.value is None else f"{self.name}={shown}"
+
+
 class ConvcheckError(Exception):
-    """Base of all errors that convcheck raises on purpose."""
+    """Base of all errors that convcheck raises on purpose.
+
+    The message comes in parts, so that each face can name a parameter in its own way: ``str(error)`` in Python's.
+    """
+
+    def __init__(self, *parts: str | Parameter) -> None:
+        super().__init__(*parts)
+
+    def __str__(self) -> str:
+        return "".join(map(str, self.args))
 
 
 class UsageError(ConvcheckError):

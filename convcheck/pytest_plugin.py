@@ -65,7 +65,7 @@ def convcheck(request: pytest.FixtureRequest) -> Check:
     def check(subject: Any, /, *, target: Any = None, **options: Any) -> Report:
         __tracebackhide__ = True
         from convcheck.errors import ConvcheckError
-        from convcheck.reports.formats.compact import compact_report
+        from convcheck.reports.cases import compact_report
         from convcheck.verification import verify
 
         problem = ""
@@ -158,7 +158,7 @@ class LayerItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the report of what is wrong, or what is wrong with the target, in place of a traceback."""
         from convcheck.errors import ConvcheckError
-        from convcheck.reports.formats.compact import compact_report
+        from convcheck.reports.cases import compact_report
 
         if isinstance(excinfo.value, _LayerFailedError):
             return compact_report(excinfo.value.report)

@@ -24,7 +24,7 @@ from convcheck.checks.running import (
     run_in_turn,
     run_side_by_side,
 )
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.blind_spots import assessed
@@ -157,7 +157,9 @@ def verify(
     kinds = _known("check", checks, CHECKS) or DEFAULT_CHECKS
     names = _known("formulation", formulations, FORMULATIONS)
     if names and target is not None:
-        raise UsageError("--formulation chooses among the built-in formulations; leave it out to check a target")
+        raise UsageError(
+            Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
+        )
     _check_numbers(max_error, seed, timeout, jobs)
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     suites = [_suite(item) for item in subjects]
@@ -238,13 +240,13 @@ def _known(kind: str, given: Collection[str] | None, known: Sequence[str]) -> tu
 
 def _check_numbers(max_error: float | None, seed: int | None, timeout: float | None, jobs: int) -> None:
     if max_error is not None and not (isfinite(max_error) and max_error > 0):
-        raise UsageError(f"--max-error {max_error} is not allowed; expected a positive number such as 1e-9")
+        raise UsageError(Parameter("max_error", max_error), " is not allowed; expected a positive number such as 1e-9")
     if seed is not None and seed < 0:
-        raise UsageError(f"--seed {seed} is not allowed; expected an integer of at least 0")
+        raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     if timeout is not None and not (isfinite(timeout) and timeout > 0):
-        raise UsageError(f"--timeout {timeout} is not allowed; expected a positive number of seconds")
+        raise UsageError(Parameter("timeout", timeout), " is not allowed; expected a positive number of seconds")
     if jobs < 1:
-        raise UsageError(f"--jobs {jobs} is not allowed; expected an integer of at least 1")
+        raise UsageError(Parameter("jobs", jobs), " is not allowed; expected an integer of at least 1")
 
 
 def _suite(subject: Subject) -> Suite:
@@ -272,7 +274,9 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
         return asked
     if suite.target is None:
         if asked.device is not None:
-            raise UsageError("--device is for a target of PyTorch or JAX; give one with --target")
+            raise UsageError(
+                Parameter("device"), " is for a target of PyTorch or JAX; give one with ", Parameter("target")
+            )
         return asked
     # A target on the command line is relative to the current folder, one in a config to that config.
     return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)

@@ -7,7 +7,7 @@ from math import prod
 
 from convcheck.layer.layer import Layer
 from convcheck.reports.report import Report
-from convcheck.reports.results import Diagnosis, GradientResult, LayerReport, Worst
+from convcheck.reports.results import BlindSpot, Diagnosis, GradientResult, LayerReport, Power, Worst
 
 FORMULATIONS = ("index_sum", "dilate_flip", "unfold")
 TARGET = "my_layers.py:MyConv"
@@ -94,3 +94,28 @@ def failed_report(result: GradientResult | None = None) -> Report:
 
 def long_report() -> Report:
     return report_of(*(layer_report(named(f"layer{number // 4}.{number % 4}.conv1")) for number in range(53)))
+
+
+def powerful_report() -> Report:
+    """A pass that says what it has ruled out and what not."""
+    spot = BlindSpot("C05", "stride-ignored", ("input", "weight"), "a stride", "{channels: 1, filters: 1, kernel: 2}")
+    return replace(passed_report(), power=Power(1234, 2.0**-31, 26, 27), blind_spots=(spot,))
+
+
+def interrupted_report() -> Report:
+    return replace(passed_report(), unchecked=("later", "last"))
+
+
+def many_situations() -> list[Report]:
+    huge = Layer(name="huge", channels=1000, filters=1000, kernel=7, input=(1009, 1013), batch=2)
+    projected = tuple(passing(huge, name, "input", "projected") for name in FORMULATIONS)
+    inconclusive = GradientResult("unfold", "bias", "central", "inconclusive", 8, 0, message="forward differs")
+    return [
+        passed_report(),
+        failed_report(),
+        long_report(),
+        report_of(layer_report(huge, (*results(huge), *projected))),
+        report_of(layer_report(CONV, (*results(CONV), inconclusive))),
+        report_of(layer_report(named("a" * 150)), layer_report(named("畳み込み"))),
+        report_of(layer_report(CONV, results(CONV, tuple(f"some/deep/folder/module_{i}.py:Class" for i in range(9))))),
+    ]

@@ -107,7 +107,7 @@ class TestGate:
     def test_refuses_what_is_no_positive_number(self, value):
         with pytest.raises(UsageError) as caught:
             verify(LAYER, max_error=value)
-        assert str(caught.value) == f"--max-error {value} is not allowed; expected a positive number such as 1e-9"
+        assert str(caught.value) == f"max_error={value} is not allowed; expected a positive number such as 1e-9"
 
 
 class TestForwardPass:
@@ -311,7 +311,7 @@ class TestChoosing:
     def test_a_selection_of_nothing_is_an_error_that_lists_the_layers(self):
         with pytest.raises(UsageError) as caught:
             verify(LAYER, select="stem")
-        assert str(caught.value) == "-k 'stem' selects no layer of conv1; its layers are conv1"
+        assert str(caught.value) == "select='stem' selects no layer of conv1; its layers are conv1"
 
     def test_stops_at_the_first_layer_that_does_not_pass(self):
         suite = Suite(name="s", layers=(LAYER, Layer(1, 1, 2, name="next")), lines=(1, 2))
@@ -421,7 +421,7 @@ class TestNoLoophole:
         assert not report.passed
 
     def test_a_gate_that_is_no_number_is_refused_from_a_suite_too(self):
-        with pytest.raises(UsageError, match="--max-error nan is not allowed"):
+        with pytest.raises(UsageError, match="max_error=nan is not allowed"):
             verify(Suite(name="s", layers=(LAYER,), lines=(None,), max_error=float("nan")))
 
     def test_a_gate_is_about_entries_also_where_only_sums_are_compared(self):

@@ -53,7 +53,7 @@ def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
     if not problems and together > free:
         problems.append(
             f"{at_once} layers at once would need up to {_gibibytes(together)} of memory, but {_gibibytes(free)} are "
-            "free; expected fewer --jobs"
+            "free; expected fewer jobs"
         )
     if problems:
         raise UsageError("\n".join(problems))

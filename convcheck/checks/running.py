@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convcheck.checks.check_layer import Demand, check_layer, foreseen_evaluations
-from convcheck.errors import TargetError, UsageError
+from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
@@ -141,8 +141,9 @@ def run_side_by_side(
                 results = future.result()
             except BrokenExecutor as error:
                 raise TargetError(
-                    f"a process ended abruptly while it checked layer {task.layer.name} or one beside it; run with "
-                    "--jobs 1 to see which"
+                    f"a process ended abruptly while it checked layer {task.layer.name} or one beside it; run with ",
+                    Parameter("jobs", 1),
+                    " to see which",
                 ) from error
             progress.advance(foreseen_work(task))
             yield results

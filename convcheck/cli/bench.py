@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from convcheck.cli import completion
 from convcheck.layer.fields import DTYPES
 
-if TYPE_CHECKING:
-    from convcheck.bench import BenchReport
 
-_FORMATS = ("table", "json")
-
-
-def _known_format(name: str) -> str:
-    if name not in _FORMATS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(_FORMATS)}")
-    return name
+class _Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
 
 
 def bench(
@@ -43,8 +38,8 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often everything is timed.")] = 5,
     output_format: Annotated[
-        str, typer.Option(metavar="FORMAT", callback=_known_format, help=f"How to report: {', '.join(_FORMATS)}.")
-    ] = "table",
+        _Format, typer.Option(metavar="FORMAT", help=f"How to report: {', '.join(_Format)}.")
+    ] = _Format.TABLE,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report to this file instead of standard output.")
     ] = None,
@@ -53,8 +48,11 @@ def bench(
 
     Everything is timed in turn, in one run, on the same arrays. Without PyTorch, ratios are to the fastest formulation.
     """
+    import json
+
     from convcheck.bench import bench as run
-    from convcheck.cli.files import require_writable
+    from convcheck.bench import render
+    from convcheck.cli.output import require_writable, screen, write
     from convcheck.cli.progress import Progress
     from convcheck.suites.config import load
     from convcheck.suites.select import restricted
@@ -67,22 +65,8 @@ def bench(
         report = run(
             suite, target=target, formulations=formulation or (), dtype=dtype, rounds=rounds, progress=progress
         )
-    _write(report, output_format, output)
-
-
-def _write(report: BenchReport, output_format: str, output: Path | None) -> None:
-    import json
-
-    from convcheck.bench import render
-    from convcheck.cli.files import write_whole
-    from convcheck.cli.output import screen, write_out
-
-    width, color = screen()
-    if output_format == "json":
-        text = json.dumps(report.to_dict(), indent=2) + "\n"
+    if output_format is _Format.JSON:
+        write(json.dumps(report.to_dict(), indent=2) + "\n", output)
     else:
-        text = render(report, width=width, color=color and output is None)
-    if output is None:
-        write_out(text)
-    else:
-        write_whole(output, text)
+        width, color = screen()
+        write(render(report, width=width, color=color and output is None), output)

@@ -32,24 +32,19 @@ def import_(
 
     Exit status: 0 if there is at least one, 2 if not or if the model cannot be read.
     """
-    from convcheck.cli.files import require_writable, write_whole
-    from convcheck.cli.output import write_out
+    from convcheck.cli.output import require_writable, write
     from convcheck.suites.importing import import_model
     from convcheck.suites.importing.model import config_text
+    from convcheck.wording import counted
 
     if output is not None:
         require_writable(output)
     found = import_model(model, None if input_size is None else _sizes(input_size))
-    text = config_text(found)
-    if output is None:
-        write_out(text)
-    else:
-        write_whole(output, text)
+    write(config_text(found), output)
     for left_out in found.left_out:
         typer.echo(f"left out: {left_out}", err=True)
-    layers = len(found.layers)
     place = "" if output is None else f" to {output}; check it with: convcheck verify {output}"
-    typer.echo(f"imported {layers:,} {'layer' if layers == 1 else 'layers'}{place}", err=True)
+    typer.echo(f"imported {counted(len(found.layers), 'layer')}{place}", err=True)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Write a config, a skeleton of the code to check and a CI job to start from."""
-    from convcheck.cli.files import write_whole
+    from convcheck.cli.output import write_whole
     from convcheck.errors import UsageError
     from convcheck.suites.starter import FORMS, starter_files
 

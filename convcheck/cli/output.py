@@ -1,9 +1,43 @@
-"""Standard output: what it can show, and writing to it."""
+"""Where results go: standard output, files that are written whole or not at all, the summary of a GitHub job."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from convcheck.errors import ConvcheckError, Parameter, UsageError
+
+if TYPE_CHECKING:
+    from convcheck.reports.report import Report
+
+_DEFAULT_FORMAT = "table"
+
+#: Parameters whose option has another name.
+_OPTIONS = {"select": "-k", "checks": "--check", "formulations": "--formulation"}
+
+
+def message_of(error: ConvcheckError) -> str:
+    """Return an error's message as the command line says it: a parameter is an option."""
+    return "".join(_option(part) if isinstance(part, Parameter) else str(part) for part in error.args)
+
+
+def _option(parameter: Parameter) -> str:
+    option = _OPTIONS.get(parameter.name, "--" + parameter.name.replace("_", "-"))
+    value = parameter.value
+    if value is None:
+        return option
+    if isinstance(value, str):
+        quote = "'" if '"' in value else '"'
+        return f"{option} {quote}{value}{quote}"
+    return f"{option} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def screen() -> tuple[int, bool]:
@@ -25,3 +59,156 @@ def write_out(text: str) -> None:
     except BrokenPipeError:
         # What is still buffered would raise again when Python flushes it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write a result to a file, or to standard output where there is none."""
+    if output is None:
+        write_out(text)
+    else:
+        write_whole(output, text)
+
+
+def require_writable(path: Path) -> None:
+    """Complain now if a file could not be written later, after long work.
+
+    Raises
+    ------
+    UsageError
+        If ``path`` is a folder, or its folder is missing, or either may not be written.
+    """
+    folder = path.resolve().parent
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder; expected the name of a file")
+    if not folder.is_dir():
+        raise UsageError(f"cannot write {path}: the folder {folder} does not exist; create it first")
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise UsageError(f"cannot write {path}: the file is there and may not be written")
+        if not path.is_file():
+            return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {path}: the folder {folder} may not be written")
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Complain now if files could not be written into a folder later; the folder need not exist yet.
+
+    Raises
+    ------
+    UsageError
+        If it is a file, or it may not be written, or it could not be made.
+    """
+    nearest = folder.resolve()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise UsageError(f"cannot write into {folder}: {nearest} is no folder; expected the name of a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write into {folder}: the folder {nearest} may not be written")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, a text as UTF-8, so that it is at no time incomplete.
+
+    The content is written beside the file and takes its place at the end. A file that was there keeps its permissions,
+    a link stays a link. What is no regular file, such as ``/dev/stderr`` or a pipe, is written to directly.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written; what was there is then as it was.
+    """
+    require_writable(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    place = path.resolve()
+    beside = place.with_name(f".convcheck-{secrets.token_hex(8)}.tmp")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        try:
+            # Opened like any new file, so that the user's umask decides on its permissions.
+            with open(beside, "xb") as file:
+                file.write(data)
+            if place.exists():
+                shutil.copymode(place, beside)
+            os.replace(beside, place)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Where the report goes.
+
+    Attributes
+    ----------
+    screen : str or None
+        Format for standard output; None to write nothing there.
+    files : tuple of (Path, str)
+        Each file and its format.
+    summary : Path or None
+        File to which the report is appended as Markdown.
+    """
+
+    screen: str | None
+    files: tuple[tuple[Path, str], ...]
+    summary: Path | None
+
+    def write(self, report: Report) -> None:
+        """Write the report everywhere."""
+        from convcheck.reports.formats import render
+
+        width, color = screen()
+        for path, format_ in self.files:
+            write_whole(path, render(report, format_, width=width))
+        if self.screen is not None:
+            write_out(render(report, self.screen, width=width, color=color))
+        if self.summary is not None:
+            # The verdict is what the job is for: a summary that cannot be written must not hide it.
+            try:
+                with self.summary.open("a", encoding="utf-8") as file:
+                    file.write(render(report, "markdown"))
+            except OSError as error:
+                place = f"$GITHUB_STEP_SUMMARY, {self.summary}"
+                typer.echo(f"warning: cannot append to {place}: {error.strerror or error}", err=True)
+        if self.files:
+            verdict = "passed" if report.passed else "FAILED"
+            typer.echo(f"{verdict}; the report is in {', '.join(str(path) for path, _ in self.files)}", err=True)
+
+
+def choose_destinations(output_format: str | None, outputs: Sequence[Path]) -> Destinations:
+    """Decide where the report goes, and complain now about what could not be written later.
+
+    The ending of a file's name decides on its format; where it says nothing, ``output_format`` does. Standard output
+    gets ``output_format`` unless one of the files has it.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be written, has no known format or is given twice.
+    """
+    from convcheck.reports.formats import format_of_ending
+
+    known = format_of_ending() if outputs else {}
+    files: list[tuple[Path, str]] = []
+    for path in outputs:
+        if path.resolve() in [other.resolve() for other, _ in files]:
+            raise UsageError(f"--output {path} is given twice; expected a file of its own for each report")
+        require_writable(path)
+        found = known.get(path.suffix.lower(), output_format)
+        if found is None:
+            endings = ", ".join(f"{ending} ({name})" for ending, name in known.items())
+            raise UsageError(
+                f"--output {path}: the ending does not say in which format; expected one of {endings}, or "
+                "--output-format"
+            )
+        files.append((path, found))
+    on_screen = output_format or (None if files else _DEFAULT_FORMAT)
+    if on_screen in [format_ for _, format_ in files]:
+        on_screen = None
+    summary = os.environ.get("GITHUB_STEP_SUMMARY") if output_format == "github" else None
+    return Destinations(on_screen, tuple(files), Path(summary) if summary else None)

@@ -20,7 +20,7 @@ def schema(
     import json
 
     from convcheck.cli.output import write_out
-    from convcheck.reports.schema import report_schema
+    from convcheck.reports.results import report_schema
     from convcheck.suites.schema import config_schema
 
     described = config_schema() if document is _Document.CONFIG else report_schema()

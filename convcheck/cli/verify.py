@@ -99,8 +99,8 @@ def verify(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Write the report to this file, in the format of its ending (.xml junit, .json, .md, .txt table) or "
-            "of --output-format. Repeatable. Standard output then gets only a format that no file has.",
+            help="Write the report to this file, in the format of its ending, such as report.json, or of "
+            "--output-format. Repeatable. Standard output then gets only a format that no file has.",
         ),
     ] = None,
 ) -> None:
@@ -109,9 +109,9 @@ def verify(
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
-    from convcheck.cli.destinations import choose_destinations
+    from convcheck.cli.output import choose_destinations
     from convcheck.cli.progress import Progress
-    from convcheck.reports.baseline import load
+    from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.shipped import default_source
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
@@ -135,8 +135,6 @@ def verify(
     places.write(report)
     passed = report.passed
     if earlier is not None:
-        from convcheck.reports.changes import render_changes
-
         comparison = earlier.compare(report)
         passed = comparison.passed and not report.unchecked and not (report.strict and report.blind_spots)
         typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)

@@ -62,7 +62,7 @@ def visualize(
     import warnings
 
     from convcheck.checks import memory
-    from convcheck.cli.files import require_writable_folder
+    from convcheck.cli.output import require_writable_folder
     from convcheck.errors import UsageError
     from convcheck.explain.pictures.window import Selection
     from convcheck.suites.select import choose
@@ -152,8 +152,7 @@ def _animate(layer: Layer, chosen: Selection, folder: Path, format: str) -> None
 
 
 def _save(folder: Path, name: str, data: bytes) -> None:
-    from convcheck.cli.files import write_whole
-    from convcheck.cli.output import write_out
+    from convcheck.cli.output import write_out, write_whole
     from convcheck.errors import UsageError
 
     try:

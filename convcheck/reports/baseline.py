@@ -6,23 +6,25 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import UsageError
-from convcheck.reports.results import SCHEMA_VERSION, STATUSES, LayerReport, ReportData
+from convcheck.errors import Parameter, UsageError
+from convcheck.reports.record import decode
+from convcheck.reports.results import SCHEMA_VERSION, STATUSES, GradientResult, LayerReport, ReportData
+from convcheck.reports.summary import some_layers
+from convcheck.wording import counted, visible
 
 #: By how much an error may grow and still count as the same one. The data are the same as long as the layer and its
 #: seed are, so an error moves only by rounding, in float32 some 1e-7 of each of many terms.
 _SAME_ERROR = 1 + 1e-4
 
-_GOOD = ("passed", "skipped")
-
-_NOTHING_CHECKED = "no gradient was checked"
+#: So many of the changes for the better, or of none, are listed; the changes for the worse all are.
+_MOST = 10
 
 _LayerKey = tuple[str | None, str]
-_ResultKey = tuple[str, str, str]
+_Results = dict[tuple[str, str, str], GradientResult]
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,10 @@ class Baseline:
     Attributes
     ----------
     layers : mapping
-        Config and name -> the layer as it stands in the file.
+        Config and name -> the layer's spec and its results.
     """
 
-    layers: Mapping[_LayerKey, Mapping[str, Any]]
+    layers: Mapping[_LayerKey, tuple[Mapping[str, Any], _Results]]
 
     def compare(self, report: ReportData) -> Comparison:
         """Compare a new report with this one.
@@ -86,14 +88,26 @@ class Baseline:
         """
         found: dict[str, list[Change]] = {"worse": [], "better": [], "known": []}
         for layer in report.layers:
-            for kind, change in _changes(layer, self.layers.get(_key(layer.config, layer.layer.name))):
+            for kind, change in self._changes(layer):
                 found[kind].append(change)
         if not report.layers:
             found["worse"].append(Change("", "", "no layer was verified"))
-        verified = {_key(layer.config, layer.layer.name) for layer in report.layers}
+        verified = {_key(layer.config, layer.name) for layer in report.layers}
         unverified = tuple(name for config, name in self.layers if (config, name) not in verified)
         worse, better, known = (tuple(changes) for changes in found.values())
         return Comparison(worse, better, known, unverified)
+
+    def _changes(self, layer: LayerReport) -> Iterator[tuple[str, Change]]:
+        spec, before = self.layers.get(_key(layer.config, layer.name), (None, {}))
+        other = spec is not None and spec != layer.spec
+        for key, result in _by_key(layer.results).items():
+            kind, text = _judged(result, None if other else before.get(key))
+            if other and kind == "worse":
+                text += "; the layer is another one than in the baseline"
+            if kind:
+                yield kind, Change(layer.name, ", ".join(key), text)
+        if not layer.passed and all(result.acceptable for result in layer.results):
+            yield "worse", Change(layer.name, "", "no gradient was checked")
 
 
 def load(path: Path) -> Baseline:
@@ -109,101 +123,90 @@ def load(path: Path) -> Baseline:
     UsageError
         If the file cannot be read, is no report, or is one of another version.
     """
+    given = Parameter("baseline", path)
     again = "write it with: convcheck verify --output FILE.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"--baseline {path}: cannot be read ({error.strerror or error}); {again}") from error
+        raise UsageError(given, f": cannot be read ({error.strerror or error}); {again}") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--baseline {path}: is not JSON ({error}); {again}") from error
+        raise UsageError(given, f": is not JSON ({error}); {again}") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version is None:
-        raise UsageError(f"--baseline {path}: is no report of convcheck; {again}")
+        raise UsageError(given, f": is no report of convcheck; {again}")
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise UsageError(
-            f"--baseline {path}: has schema_version {json.dumps(version)}, written by convcheck "
-            f"{data.get('convcheck_version')}; this convcheck reads {SCHEMA_VERSION}; make the baseline again with it"
+            given,
+            f": has schema_version {json.dumps(version)}, written by convcheck "
+            f"{data.get('convcheck_version')}; this convcheck reads {SCHEMA_VERSION}; make the baseline again with it",
         )
+    layers = {}
     try:
-        return Baseline({_key(layer["config"], layer["name"]): _checked(layer) for layer in data["layers"]})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"--baseline {path}: is not a complete report ({error!r}); {again}") from error
+        for layer in data["layers"]:
+            results = _by_key(decode(tuple[GradientResult, ...], layer["results"]))
+            if unknown := {result.status for result in results.values()}.difference(STATUSES):
+                raise ValueError(f"status is {unknown.pop()!r}")
+            layers[_key(layer["config"], layer["name"])] = dict(layer["spec"]), results
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(given, f": is not a complete report ({error!r}); {again}") from error
+    return Baseline(layers)
 
 
 def _key(config: str | None, name: str) -> _LayerKey:
     return None if config is None else os.path.normpath(config), name
 
 
-def _checked(layer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a layer of the file if everything that is compared is there and is of its kind."""
-    layer["spec"].items()
-    for result in layer["results"]:
-        for key in ("implementation", "gradient", "check"):
-            if not isinstance(result[key], str):
-                raise TypeError(f"{key} is {result[key]!r}")
-        if result["status"] not in STATUSES:
-            raise ValueError(f"status is {result['status']!r}")
-        float(_error(result) + result["mismatches"])
-    return layer
+def _by_key(results: tuple[GradientResult, ...]) -> _Results:
+    return {(result.gradient, result.check, result.implementation): result for result in results}
 
 
-def _changes(layer: LayerReport, before: Mapping[str, Any] | None) -> Iterator[tuple[str, Change]]:
-    name = layer.layer.name
-    same_layer = before is not None and before["spec"] == layer.layer.spec()
-    earlier = {_result_key(result): result for result in before["results"]} if before is not None and same_layer else {}
-    now = _results(layer)
-    for key, result in now.items():
-        kind, text = _judged(result, earlier.get(key))
-        if before is not None and not same_layer and kind == "worse":
-            text += "; the layer is another one than in the baseline"
-        if kind:
-            yield kind, Change(name, ", ".join(key), text)
-    if not layer.passed and all(result["status"] in _GOOD for result in now.values()):
-        yield "worse", Change(name, "", _NOTHING_CHECKED)
-
-
-def _judged(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> tuple[str, str]:
+def _judged(now: GradientResult, before: GradientResult | None) -> tuple[str, str]:
     """Return whether a check is worse, better or as bad as it was (nothing where it is as good), and what changed."""
-    is_good = now["status"] in _GOOD
     if before is None:
-        return ("", "") if is_good else ("worse", f"{now['status']} now, not in the baseline")
-    was_good = before["status"] in _GOOD
-    statuses = f"{before['status']} before, {now['status']} now"
-    if is_good and was_good:
+        return ("", "") if now.acceptable else ("worse", f"{now.status} now, not in the baseline")
+    if now.acceptable and before.acceptable:
         return "", ""
-    if is_good:
+    statuses = f"{before.status} before, {now.status} now"
+    if now.acceptable:
         # What was bad and is now skipped has not been shown to be right.
-        return ("better" if now["status"] == "passed" else "known"), statuses
+        return ("better" if now.passed else "known"), statuses
     # Between two kinds of bad nothing shows which is worse; a gate does not guess.
-    return ("worse", statuses) if was_good or before["status"] != now["status"] else _judged_numbers(now, before)
-
-
-def _judged_numbers(now: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[str, str]:
-    for what, old, new in _measures(before, now):
+    if before.status != now.status:
+        return "worse", statuses
+    measures = [
+        ("relative error", _error(before), _error(now)),
+        ("wrong entries", before.mismatches, now.mismatches),
+    ]
+    for what, old, new in measures:
         if new > old * _SAME_ERROR:
             return "worse", f"{what} {old:g} before, {new:g} now"
-    for what, old, new in _measures(before, now):
+    for what, old, new in measures:
         if old > new * _SAME_ERROR:
             return "better", f"{what} {old:g} before, {new:g} now, but still wrong"
-    return "known", f"{now['status']} as before"
+    return "known", f"{now.status} as before"
 
 
-def _measures(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
-    yield "relative error", _error(before), _error(now)
-    yield "wrong entries", before["mismatches"], now["mismatches"]
+def _error(result: GradientResult) -> float:
+    # Nothing is worse than what is not finite, and JSON cannot tell infinity from NaN.
+    return result.max_rel_error if isfinite(result.max_rel_error) else inf
 
 
-def _error(result: Mapping[str, Any]) -> float:
-    error = result["max_rel_error"]
-    # JSON has no infinity and no NaN, and nothing is worse than either.
-    return inf if error is None else float(error)
-
-
-def _results(layer: LayerReport) -> dict[_ResultKey, Mapping[str, Any]]:
-    """Return the new results in the form of the stored ones, so that both are compared alike."""
-    data = ReportData((layer,), "").to_dict()["layers"][0]
-    return {_result_key(result): result for result in data["results"]}
-
-
-def _result_key(result: Mapping[str, Any]) -> _ResultKey:
-    return result["gradient"], result["check"], result["implementation"]
+def render_changes(comparison: Comparison, baseline: str) -> str:
+    """Return what got worse, better and neither as text for people, with a line break at the end."""
+    lines = []
+    for title, changes, most in (
+        ("worse", comparison.worse, len(comparison.worse)),
+        ("better", comparison.better, _MOST),
+        ("known", comparison.known, _MOST),
+    ):
+        for change in changes[:most]:
+            place = ", ".join(visible(text) for text in (change.layer, change.what) if text)
+            lines.append(f"{title:<6}  {place}{': ' if place else ''}{visible(change.text)}")
+        if len(changes) > most:
+            lines.append(f"{title:<6}  and {len(changes) - most:,} more")
+    if comparison.unverified:
+        layers = counted(len(comparison.unverified), "layer")
+        lines.append(f"note    {layers} of the baseline not verified: {some_layers(comparison.unverified)}")
+    counts = f"{len(comparison.worse):,} worse, {len(comparison.better):,} better, {len(comparison.known):,} as before"
+    verdict = "passed" if comparison.passed else "FAILED"
+    return "\n".join([*lines, f"{verdict} against the baseline {visible(baseline)}: {counts}"]) + "\n"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convcheck.reports.details import difference, failure_lines, worst_entry
-from convcheck.reports.reproduce import command
+from convcheck.reports.details import difference, finding, worst_entry
 from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, ReportData
-from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED
-from convcheck.wording import GRADIENT_NAMES, VERDICTS, counted, exact
-
-NO_LAYER = "no layer was verified"
+from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED, outcome
+from convcheck.wording import GRADIENT_NAMES, counted, exact, visible
 
 #: Kinds of check, whole numbers first, and single entries before sums of all of them.
 _MOST_LEGIBLE_FIRST = ("exact", "projected", "central", "forward")
+
+#: With more wrong gradients than these, the others are counted in `compact_report`.
+_MOST = 5
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ class Case:
     @property
     def chief(self) -> GradientResult | None:
         """The result that says most: of the gravest ones the one on the most legible numbers; None without any."""
-        order = [
-            (GRAVEST_FIRST.index(result.status), _MOST_LEGIBLE_FIRST.index(result.check)) for result in self.results
-        ]
-        return self.results[order.index(min(order))] if order else None
+
+        def order(result: GradientResult) -> tuple[int, int]:
+            return GRAVEST_FIRST.index(result.status), _MOST_LEGIBLE_FIRST.index(result.check)
+
+        return min(self.results, key=order, default=None)
 
     @property
     def summary(self) -> str:
@@ -80,14 +81,14 @@ class Case:
         chief = self.chief
         if chief is None:
             return NOTHING_CHECKED
-        text = _paragraph(self.report, self.layer, chief)
+        text = str(finding(self.report, self.layer, chief))
         more = len(self.bad) - 1
         return text if more < 1 else f"{text}\n  and {counted(more, 'more result')} for this gradient"
 
     @property
     def text(self) -> str:
         """All about the results because of which the case has not passed, line by line."""
-        return "\n\n".join(_paragraph(self.report, self.layer, result) for result in self.bad) or NOTHING_CHECKED
+        return "\n\n".join(str(finding(self.report, self.layer, result)) for result in self.bad) or NOTHING_CHECKED
 
 
 def cases_of(report: ReportData) -> list[Case]:
@@ -110,15 +111,10 @@ def bad_cases(report: ReportData) -> list[Case]:
     return [case for case in cases_of(report) if case.bad or case.gradient is None]
 
 
-def _paragraph(report: ReportData, layer: LayerReport, result: GradientResult) -> str:
-    title = f"{VERDICTS[result.status]}  {layer.layer.name} · {GRADIENT_NAMES[result.gradient]} · {result.check}"
-    lines = [f"{title} · {result.implementation}"]
-    if result.status == "failed":
-        details = failure_lines(layer, result)
-    else:
-        details = [("reason", result.message or "no reason was given")]
-    again = command(report, layer, result)
-    details += [("reproduce", again)] if again else []
-    # A text of several lines, such as a traceback, stays in its column.
-    lines += [f"  {label:<9}  {text}".replace("\n", "\n" + " " * 13) for label, text in details]
-    return "\n".join(lines)
+def compact_report(report: ReportData) -> str:
+    """Return a report that has not passed in few lines, for places that have a frame of their own."""
+    bad = bad_cases(report)
+    blocks = [f"{outcome(report)}{' failed' if bad else ''}", *(visible(case.brief) for case in bad[:_MOST])]
+    if len(bad) > _MOST:
+        blocks.append(f"and {counted(len(bad) - _MOST, 'more gradient')}")
+    return "\n\n".join(blocks)

@@ -1,14 +1,57 @@
-"""What is said about one failed check, as labelled lines that every text format lays out in its own way."""
+"""What is said about a check that has not passed: labelled lines, and the command to see it again."""
 
 from __future__ import annotations
 
-from convcheck.reports.results import GradientResult, LayerReport
-from convcheck.wording import counted, exact
+import shlex
+from dataclasses import dataclass
+
+from convcheck.gradients import FORMULATIONS
+from convcheck.reports.results import GradientResult, LayerReport, ReportData
+from convcheck.wording import GRADIENT_NAMES, VERDICTS, counted, exact
 
 
-def failure_lines(layer: LayerReport, result: GradientResult) -> list[tuple[str, str]]:
-    """Return labels and what they say about a failed check; the texts may have line breaks."""
-    lines = [("config", where)] if (where := place(layer)) else []
+@dataclass(frozen=True)
+class Finding:
+    """Something that a report says beyond its rows; every format lays it out in its own way, as text it is a paragraph.
+
+    Attributes
+    ----------
+    status : str
+    names : tuple of str
+        Where it is: layer, gradient, check and implementation.
+    details : tuple of (str, str)
+        Labels and what they say; the texts may have line breaks.
+    command : str or None
+        Runs just this check again; None where there is nothing to see or no command can.
+    """
+
+    status: str
+    names: tuple[str, ...]
+    details: tuple[tuple[str, str], ...]
+    command: str | None
+
+    def __str__(self) -> str:
+        again = (("reproduce", self.command),) if self.command else ()
+        # A text of several lines, such as a traceback, stays in its column.
+        lines = [f"  {label:<9}  {text}".replace("\n", "\n" + " " * 13) for label, text in (*self.details, *again)]
+        return "\n".join([f"{VERDICTS[self.status]}  {' · '.join(self.names)}", *lines])
+
+
+def finding(report: ReportData, layer: LayerReport, result: GradientResult) -> Finding:
+    """Return all that is known about one check."""
+    names = (layer.name, GRADIENT_NAMES[result.gradient], result.check, result.implementation)
+    if result.status == "failed":
+        details = _failure(layer, result)
+    else:
+        details = [("reason", result.message or "no reason was given")]
+    return Finding(result.status, names, tuple(details), command(report, layer, result))
+
+
+def _failure(layer: LayerReport, result: GradientResult) -> list[tuple[str, str]]:
+    lines = []
+    if layer.config is not None:
+        # As editors and terminals link it.
+        lines.append(("config", layer.config if layer.line is None else f"{layer.config}:{layer.line}"))
     if result.worst is not None:
         lines.append(("worst", worst_entry(result)))
     compared = result.entries_checked or result.check == "projected"
@@ -21,13 +64,6 @@ def failure_lines(layer: LayerReport, result: GradientResult) -> list[tuple[str,
     for diagnosis in result.diagnosis:
         lines += [("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix)]
     return lines
-
-
-def place(layer: LayerReport) -> str | None:
-    """Return the config file and line of a layer, as editors and terminals link them; None where there is no file."""
-    if layer.config is None:
-        return None
-    return layer.config if layer.line is None else f"{layer.config}:{layer.line}"
 
 
 def worst_entry(result: GradientResult) -> str:
@@ -47,3 +83,34 @@ def difference(result: GradientResult) -> str:
         directions = counted(result.mismatches, "random direction")
         return f"the sum of all {result.entries:,} entries, weighted by {directions}"
     return f"{result.mismatches:,} of {counted(result.entries_checked, 'entry', 'entries')}"
+
+
+def command(report: ReportData, layer: LayerReport, result: GradientResult) -> str | None:
+    """Return a shell command that runs just this check of this layer, with the options of the report.
+
+    Returns
+    -------
+    str or None
+        Quoted for a POSIX shell. None for a layer that no command can name: it is from no config file, or its name
+        cannot be selected.
+    """
+    chosen = selection(layer.name)
+    if layer.config is None or layer.line is None or chosen is None:
+        return None
+    words = ["convcheck", "verify", layer.config, *report.options]
+    if result.implementation in FORMULATIONS:
+        words += ["--formulation", result.implementation]
+    words += ["-k", chosen, "--check", result.check]
+    # The config file need not say the seed that was used, so the command always does.
+    return shlex.join([*words, "--seed", str(layer.layer.seed)])
+
+
+def selection(name: str) -> str | None:
+    """Return the expression that selects the layer of this name and no other.
+
+    Always the name in quotes, which ask for all of it: a bare name may also be part of the name of a layer that the
+    config has and the report, made with ``-k`` or ``-x``, has not. None for a name with both kinds of quotes, which
+    no expression can hold.
+    """
+    quote = next((quote for quote in "\"'" if quote not in name), None)
+    return None if quote is None else f"{quote}{name}{quote}"

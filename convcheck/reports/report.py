@@ -20,6 +20,6 @@ class Report(ReportData):
         return render(self)
 
     def _repr_html_(self) -> str:
-        from convcheck.reports.formats.html import html_report
+        from convcheck.reports.notebook import html_report
 
         return html_report(self)

@@ -1,14 +1,15 @@
-"""What a verification found, as plain data; its shape is the JSON schema of the report."""
+"""What a verification found, as plain data; from its annotations follow the JSON, its schema and the baseline."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar, Final, Literal
 
+from convcheck.layer.fields import FIELDS
 from convcheck.layer.layer import Layer
+from convcheck.reports.record import OnlyWith, encode, schema
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 #: Which array a result is about, in the order in which it is checked.
 GRADIENTS = ("output", "input", "weight", "bias")
@@ -18,98 +19,68 @@ CHECKS = ("forward", "central", "exact", "projected", "conditions")
 
 STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
 
+_Error = Annotated[float, {"minimum": 0}]
+_Finite = Annotated[float, {"type": "number", "minimum": 0}]
+_Probability = {"minimum": 0, "maximum": 1}
+
 
 @dataclass(frozen=True)
 class Worst:
     """The entry that is furthest beyond what is allowed.
 
-    Attributes
-    ----------
-    index : tuple of int
-        Its position; empty for a projected check, which compares two sums instead of entries, unless the entry behind
-        the difference was found.
-    analytic, numeric : float
-        What the backward pass gave and what the forward pass implies.
+    Of a projected check, which compares two sums instead of entries, it has no index, unless the entry behind the
+    difference was found.
     """
 
-    index: tuple[int, ...]
-    analytic: float
-    numeric: float
+    index: Annotated[tuple[int, ...], "Position; empty where two sums were compared."]
+    analytic: Annotated[float, "What the backward pass gave."]
+    numeric: Annotated[float, "What the forward pass implies."]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A known mistake that reproduces a wrong gradient, or what the gradient has in common with the right one.
+    """A known mistake that reproduces a wrong gradient, or what the gradient has in common with the right one."""
 
-    Attributes
-    ----------
-    code, name : str
-        The mistake's code and slug.
-    explanation, fix : str
-        One sentence each.
-    """
-
-    code: str
-    name: str
-    explanation: str
-    fix: str
+    code: Annotated[str, "The known mistake's code."]
+    name: Annotated[str, "Its name in the catalogue."]
+    explanation: Annotated[str, "What was done wrong."]
+    fix: Annotated[str, "What to do about it."]
 
 
 @dataclass(frozen=True)
 class GradientResult:
     """The outcome of one check of one array of one implementation.
 
+    The allowed error is that at the entry with the largest error where the check passed, and at the worst entry where
+    it failed. So ``max_abs_error <= allowed_error`` holds exactly when the check passed.
+
     Attributes
     ----------
-    implementation : str
-        A formulation's name, or the target as given.
-    gradient : str
-        "output" (the forward pass), "input", "weight" or "bias".
-    check : str
-        "forward", "central", "exact" or "projected".
-    status : str
-        "passed", "failed", "skipped", "inconclusive" or "error".
-    entries, entries_checked : int
-        Entries of the array, and how many of them were compared one by one.
-    evaluations : int
-        Perturbed forward passes that the numeric side took.
-    max_abs_error, max_rel_error : float
-        max|analytic - numeric|, and the same divided by max(max|analytic|, max|numeric|).
-    allowed_error : float
-        Allowed |analytic - numeric|: at the entry with the largest error where the check passed, at the worst entry
-        where it failed. So ``max_abs_error <= allowed_error`` holds exactly when the check passed.
-    mismatches : int
-        Entries whose error is larger than their allowance; for a projected check, draws that disagreed.
-    false_pass_probability : float or None
-        Bound on the probability with which a wrong gradient passes; None where every entry was compared.
-    worst : Worst or None
-        None where nothing differs.
-    diagnosis : tuple of Diagnosis
-    message : str or None
-        Where the wrong entries lie, or why the check was skipped, is inconclusive or ended in an error.
     waived : bool
         Whether it was skipped because the target is said not to give this gradient at all.
-    condition : str or None
-        For a check of the kind "conditions": which.
     """
 
-    implementation: str
-    gradient: str
-    check: str
-    status: str
-    entries: int = 0
-    entries_checked: int = 0
-    evaluations: int = 0
-    max_abs_error: float = 0.0
-    max_rel_error: float = 0.0
-    allowed_error: float = 0.0
-    mismatches: int = 0
-    false_pass_probability: float | None = None
-    worst: Worst | None = None
-    diagnosis: tuple[Diagnosis, ...] = ()
-    message: str | None = None
+    implementation: Annotated[str, "A built-in formulation's name, or the target as given."]
+    gradient: Annotated[str, "What was checked; output is the forward pass.", {"enum": list(GRADIENTS)}]
+    check: Annotated[str, "How it was checked.", {"enum": list(CHECKS)}]
+    status: Annotated[str, "All but passed and skipped fail the layer.", {"enum": list(STATUSES)}]
+    entries: Annotated[int, "Entries of the gradient."] = 0
+    entries_checked: Annotated[int, "How many of them were compared one by one."] = 0
+    evaluations: Annotated[int, "Perturbed forward passes that the check took."] = 0
+    max_abs_error: Annotated[_Error, "Largest |analytic - numeric|."] = 0.0
+    max_rel_error: Annotated[_Error, "The same, relative to the largest entry of both."] = 0.0
+    allowed_error: Annotated[_Error, "Allowed |analytic - numeric|."] = 0.0
+    mismatches: Annotated[int, "Entries, or random directions, beyond what is allowed."] = 0
+    false_pass_probability: Annotated[
+        float | None,
+        "Bound on the probability with which a wrong gradient passes; null where every entry was compared.",
+        _Probability,
+    ] = None
+    worst: Annotated[Worst | None, "The entry furthest beyond what is allowed; null where nothing differs."] = None
+    diagnosis: Annotated[tuple[Diagnosis, ...], "Mistakes behind it."] = ()
+    message: Annotated[str | None, "Where it is wrong, or why it was not decided; null if neither."] = None
     waived: bool = False
-    condition: str | None = None
+    condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
 
     @property
     def passed(self) -> bool:
@@ -122,6 +93,12 @@ class GradientResult:
         return self.status in ("passed", "skipped")
 
 
+def _layer_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``Layer.spec()``: what the config file takes, resolved."""
+    properties = {name: field.resolved_schema() for name, field in FIELDS.items()}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 @dataclass(frozen=True)
 class LayerReport:
     """Everything that was found for one layer.
@@ -129,20 +106,27 @@ class LayerReport:
     Attributes
     ----------
     layer : Layer
-    results : tuple of GradientResult
-    config : str or None
-        The config file or suite that the layer is from.
-    line : int or None
-        The line of the config file on which the layer starts, 1-based.
     """
 
+    FIRST_KEYS: ClassVar = ("name", "config", "line", "passed", "spec", "results")
+
     layer: Layer
-    results: tuple[GradientResult, ...]
-    config: str | None = None
-    line: int | None = None
+    results: Annotated[tuple[GradientResult, ...], "One per array, check and implementation."]
+    config: Annotated[str | None, "Its config file or suite; null for a layer from no file."] = None
+    line: Annotated[int | None, "The line of the config file on which it starts.", {"minimum": 1}] = None
 
     @property
-    def passed(self) -> bool:
+    def name(self) -> Annotated[str, "The layer's name."]:
+        """The layer's name."""
+        return self.layer.name
+
+    @property
+    def spec(self) -> Annotated[dict[str, Any], "The layer, every value resolved.", _layer_schema()]:
+        """The layer as plain data."""
+        return self.layer.spec()
+
+    @property
+    def passed(self) -> Annotated[bool, "Whether something was checked and nothing is bad."]:
         """True if no result is bad and something was really checked: being skipped is no pass.
 
         Every gradient must have passed some check; where there are any, the forward pass alone does not count.
@@ -155,46 +139,29 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class BlindSpot:
-    """A known mistake, or some forms of it, that a suite cannot show.
+    """A known mistake, or some forms of it, that a suite cannot show."""
 
-    Attributes
-    ----------
-    code, name : str
-        The mistake's code and slug.
-    forms : tuple of str
-        Which gradients, and which variants of the mistake, go unseen.
-    change : str
-        What the suite lacks, for example "a stride".
-    layer : str
-        A layer that shows them, as one line of a config file.
-    """
-
-    code: str
-    name: str
-    forms: tuple[str, ...]
-    change: str
-    layer: str
+    code: Annotated[str, "The mistake's code."]
+    name: Annotated[str, "Its name in the catalogue."]
+    forms: Annotated[tuple[str, ...], "Which gradients, and which variants of the mistake, go unseen."]
+    change: Annotated[str, "What the layers lack, for example a stride."]
+    layer: Annotated[str, "A layer that shows them, as one line of a config file."]
 
 
 @dataclass(frozen=True)
 class Power:
-    """What a report that passed has ruled out.
+    """What a report that passed has ruled out."""
 
-    Attributes
-    ----------
-    entries_compared_exactly : int
-        Entries that were compared with zero tolerance; once per check and implementation.
-    false_pass_probability : float
-        Largest bound on the probability with which a wrong gradient passed; 0 where every entry was compared.
-    mistakes_shown, mistakes : int
-        Known mistakes that would have shown in each of their forms, of all that can be made on layers with as many
-        axes.
-    """
-
-    entries_compared_exactly: int
-    false_pass_probability: float
-    mistakes_shown: int
-    mistakes: int
+    entries_compared_exactly: Annotated[
+        int, "Entries that were compared with zero tolerance; once per check and implementation."
+    ]
+    false_pass_probability: Annotated[
+        _Finite,
+        "Largest bound on the probability with which a wrong gradient passed; 0 where every entry was compared.",
+        _Probability,
+    ]
+    mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
+    mistakes: Annotated[int, "All that can be made on layers with as many axes."]
 
 
 @dataclass(frozen=True)
@@ -203,42 +170,44 @@ class ReportData:
 
     Attributes
     ----------
-    layers : tuple of LayerReport
-    config : str
-        The config files or suites that were verified.
     target : str or None
         What was checked; None for the built-in formulations.
     max_error : float or None
         The gate: largest allowed relative error; None where the derived bounds decide.
-    elapsed_seconds : float
-    convcheck_version : str
     options : tuple of str
         Options of ``convcheck verify`` that the run of any part of this report again needs, for example
         ``("--target", "my.py:MyConv", "--complete")``.
-    power : Power or None
-        What has been ruled out; None where that was not asked for or something failed.
-    blind_spots : tuple of BlindSpot
-        Looked for only where `power` is.
     strict : bool
         Whether a blind spot is a failure.
-    unchecked : tuple of str
-        Names of the layers that were not checked, because the run was interrupted or stopped at the first failure.
     """
 
-    layers: tuple[LayerReport, ...]
-    config: str
+    FIRST_KEYS: ClassVar = ("schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers")
+
+    layers: Annotated[tuple[LayerReport, ...], "What was found, layer by layer."]
+    config: Annotated[str, "The config files or suites, with commas between them."]
     target: str | None = None
     max_error: float | None = None
-    elapsed_seconds: float = 0.0
-    convcheck_version: str = ""
+    elapsed_seconds: Annotated[_Finite, "Seconds that the verification took."] = 0.0
+    convcheck_version: Annotated[str, "The convcheck that wrote the report."] = ""
     options: tuple[str, ...] = ()
-    power: Power | None = None
-    blind_spots: tuple[BlindSpot, ...] = ()
+    power: Annotated[Power | None, "What has been ruled out, where that was asked for.", OnlyWith("power")] = None
+    blind_spots: Annotated[
+        tuple[BlindSpot, ...], "Known mistakes that these layers cannot show; there with power.", OnlyWith("power")
+    ] = ()
     strict: bool = False
-    unchecked: tuple[str, ...] = ()
+    unchecked: Annotated[
+        tuple[str, ...],
+        "Names of the layers that were not checked, because the run was interrupted or stopped at the first failure.",
+        OnlyWith("unchecked"),
+    ] = ()
 
     @property
-    def passed(self) -> bool:
+    def schema_version(self) -> Annotated[Literal[1], "Version of this format."]:
+        """Version of the JSON report; within one, keys may be added and nothing else changes."""
+        return SCHEMA_VERSION
+
+    @property
+    def passed(self) -> Annotated[bool, "Whether there are layers, and all of them passed."]:
         """True if there is a layer, every layer was checked and passed, and, where that is strict, nothing is blind."""
         blind = self.strict and bool(self.blind_spots)
         complete = bool(self.layers) and not self.unchecked
@@ -249,56 +218,24 @@ class ReportData:
 
         ``power`` and ``blind_spots`` are there where they were asked for, ``unchecked`` where some layers were not.
         """
-        envelope: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "convcheck_version": self.convcheck_version,
-            "config": self.config,
-            "passed": self.passed,
-            "elapsed_seconds": self.elapsed_seconds,
-            "layers": [_layer_to_dict(layer) for layer in self.layers],
-        }
-        if self.power is not None:
-            envelope["power"] = vars(self.power)
-            envelope["blind_spots"] = [vars(spot) | {"forms": list(spot.forms)} for spot in self.blind_spots]
-        if self.unchecked:
-            envelope["unchecked"] = list(self.unchecked)
-        return envelope
+        data: dict[str, Any] = encode(self)
+        return data
 
 
-def _layer_to_dict(report: LayerReport) -> dict[str, Any]:
+def report_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the report.
+
+    Within one ``schema_version`` keys may be added and nothing else changes, so readers must pass over keys that they
+    do not know.
+
+    Returns
+    -------
+    dict
+        Plain data that can be written as JSON.
+    """
     return {
-        "name": report.layer.name,
-        "config": report.config,
-        "line": report.line,
-        "passed": report.passed,
-        "spec": report.layer.spec(),
-        "results": [_result_to_dict(result) for result in report.results],
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "convcheck report",
+        "description": "What a verification of the backward pass of convolutional layers found.",
+        **schema(ReportData),
     }
-
-
-def _result_to_dict(result: GradientResult) -> dict[str, Any]:
-    worst = result.worst
-    return {
-        "implementation": result.implementation,
-        "gradient": result.gradient,
-        "check": result.check,
-        "status": result.status,
-        "entries": result.entries,
-        "entries_checked": result.entries_checked,
-        "evaluations": result.evaluations,
-        "max_abs_error": _finite(result.max_abs_error),
-        "max_rel_error": _finite(result.max_rel_error),
-        "allowed_error": _finite(result.allowed_error),
-        "mismatches": result.mismatches,
-        "false_pass_probability": result.false_pass_probability,
-        "worst": None
-        if worst is None
-        else {"index": list(worst.index), "analytic": _finite(worst.analytic), "numeric": _finite(worst.numeric)},
-        "diagnosis": [vars(diagnosis) for diagnosis in result.diagnosis],
-        "message": result.message,
-        **({} if result.condition is None else {"condition": result.condition}),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

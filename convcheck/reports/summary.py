@@ -1,178 +1,134 @@
-"""What a report says beyond its rows: failures, reasons and totals, gathered for every text format."""
+"""What a report says beyond its rows: the outcome, what was found and the totals, gathered for every text format."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-from convcheck.reports.reproduce import command
+from convcheck.reports.details import Finding, command, finding
 from convcheck.reports.results import GradientResult, LayerReport, ReportData
+from convcheck.wording import GRADIENT_NAMES, at_most, counted, duration, exact, visible
 
 #: The statuses, from what decides most to what decides least.
 GRAVEST_FIRST = ("failed", "error", "inconclusive", "passed", "skipped")
 
+NO_LAYER = "no layer was verified"
+
 NOTHING_CHECKED = "no gradient was checked, so the layer has not passed"
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A failed check.
-
-    Attributes
-    ----------
-    layer : LayerReport
-    result : GradientResult
-    command : str or None
-        Runs just this check again; None where no command can.
-    """
-
-    layer: LayerReport
-    result: GradientResult
-    command: str | None
+#: So many layers are named where something holds for more of them.
+_NAMED = 4
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A reason for which checks were skipped, are inconclusive or ended in an error.
-
-    Attributes
-    ----------
-    status : str
-    reason : str
-    layers, gradients, checks, implementations : tuple of str
-        Where the reason holds, in the order of the report.
-    command : str or None
-        Runs the first of the checks again; None where there is nothing to see or no command can.
-    """
-
-    status: str
-    reason: str
-    layers: tuple[str, ...]
-    gradients: tuple[str, ...]
-    checks: tuple[str, ...]
-    implementations: tuple[str, ...]
-    command: str | None
+def outcome(report: ReportData) -> str:
+    """Return what stands behind the verdict: ``2 layers of suite.yaml``, ``1 of 2 layers of suite.yaml``."""
+    if not report.layers:
+        return NO_LAYER
+    total = f"{counted(len(report.layers), 'layer')} of {visible(report.config)}"
+    if failed := sum(not layer.passed for layer in report.layers):
+        return f"{failed:,} of {total}"
+    if report.passed:
+        return total
+    if report.unchecked:
+        return f"{total} passed; the run was interrupted"
+    return f"{total} passed, but cannot show {counted(len({spot.name for spot in report.blind_spots}), 'mistake')}"
 
 
-@dataclass(frozen=True)
-class Totals:
-    """Counts over a report.
-
-    Attributes
-    ----------
-    passed : bool
-    layers, layers_passed : int
-    gradients : Counter of str
-        Gradients of layers by status, the gravest first; one each, however many checks and implementations it had.
-    compared_exactly, compared_within_bound : int
-        Entries that were compared with zero tolerance, and with the derived one; once per check and implementation.
-    projected_entries : int
-        Entries of the gradients that were checked by projection, each counted once.
-    projected_gradients : int
-    false_pass_probability : float
-        Largest bound on the probability with which one of those passes although it is wrong.
-    evaluations : int
-    elapsed_seconds : float
-    """
-
-    passed: bool
-    layers: int
-    layers_passed: int
-    gradients: Counter[str]
-    compared_exactly: int
-    compared_within_bound: int
-    projected_gradients: int
-    projected_entries: int
-    false_pass_probability: float
-    evaluations: int
-    elapsed_seconds: float
-
-
-def failures_of(report: ReportData) -> list[Failure]:
-    """Return the failed checks, in the order of the report.
-
-    Of a gradient that failed both on real and on integer data, only the latter, which says the same in whole numbers.
-    """
-    failed = [(layer, result) for layer, result in _pairs(report.layers) if result.status == "failed"]
-    exactly = {(id(layer), r.implementation, r.gradient) for layer, r in failed if r.check == "exact"}
-    return [
-        Failure(layer, result, command(report, layer, result))
-        for layer, result in failed
-        if result.check != "central" or (id(layer), result.implementation, result.gradient) not in exactly
-    ]
+def some_layers(names: Sequence[str]) -> str:
+    """Return the first of some layers by name, and how many more there are."""
+    shown, more = ", ".join(map(visible, names[:_NAMED])), len(names) - _NAMED
+    return f"{shown} and {counted(more, 'more layer')}" if more > 0 else shown
 
 
 def findings_of(report: ReportData) -> list[Finding]:
-    """Return the reasons of all checks that neither passed nor failed, equal ones together, the gravest first."""
+    """Return what was found: the failed checks in the order of the report, then the reasons of all that did not pass.
+
+    Of a gradient that failed both on real and on integer data, only the latter, which says the same in whole numbers.
+    Equal reasons are told once, the gravest first.
+    """
+    results = [(layer, result) for layer in report.layers for result in layer.results]
+    failed = [(layer, result) for layer, result in results if result.status == "failed"]
+    exactly = {(id(layer), r.implementation, r.gradient) for layer, r in failed if r.check == "exact"}
+    failures = [
+        finding(report, layer, result)
+        for layer, result in failed
+        if result.check != "central" or (id(layer), result.implementation, result.gradient) not in exactly
+    ]
     places: dict[tuple[str, str], list[tuple[LayerReport, GradientResult]]] = {}
-    for layer, result in _pairs(report.layers):
+    for layer, result in results:
         if result.status not in ("passed", "failed"):
             reason = result.message or "no reason was given"
             places.setdefault((result.status, reason), []).append((layer, result))
-    findings = [
-        Finding(
-            status,
-            reason,
-            layers=_unique(layer.layer.name for layer, _ in where),
-            gradients=_unique(result.gradient for _, result in where),
-            checks=_unique(result.check for _, result in where),
-            implementations=_unique(result.implementation for _, result in where),
-            command=None if status == "skipped" else command(report, *where[0]),
+    findings = []
+    for (status, reason), where in places.items():
+        names = (
+            some_layers(_unique(layer.name for layer, _ in where)),
+            ", ".join(_unique(GRADIENT_NAMES[result.gradient] for _, result in where)),
+            ", ".join(_unique(result.check for _, result in where)),
+            ", ".join(_unique(result.implementation for _, result in where)),
         )
-        for (status, reason), where in places.items()
-    ]
+        again = None if status == "skipped" else command(report, *where[0])
+        findings.append(Finding(status, names, (("reason", reason),), again))
     # A layer can fail without any result that says so.
-    unchecked = _unique(
-        layer.layer.name for layer in report.layers if not layer.passed and all(r.acceptable for r in layer.results)
-    )
+    unchecked = [layer for layer in report.layers if not layer.passed and all(r.acceptable for r in layer.results)]
     if unchecked:
-        findings.append(Finding("failed", NOTHING_CHECKED, unchecked, (), (), (), None))
-    return sorted(findings, key=lambda finding: GRAVEST_FIRST.index(finding.status))
+        named = some_layers(_unique(layer.name for layer in unchecked))
+        findings.append(Finding("failed", (named,), (("reason", NOTHING_CHECKED),), None))
+    return [*failures, *sorted(findings, key=lambda item: GRAVEST_FIRST.index(item.status))]
 
 
-def totals_of(report: ReportData) -> Totals:
-    """Count what was checked, and how."""
-    statuses = [status for layer in report.layers for status in _gradient_statuses(layer)]
-    results = [result for _, result in _pairs(report.layers) if result.status in ("passed", "failed")]
-    exactly = [result for result in results if result.allowed_error == 0 and result.check != "central"]
-    compared = sum(result.entries_checked for result in results)
-    compared_exactly = sum(result.entries_checked for result in exactly)
-    projected = [result for result in results if result.check == "projected"]
-    sizes = {
-        (number, result.gradient): result.entries
-        for number, layer in enumerate(report.layers)
-        for result in layer.results
-        if result.check == "projected" and result.status in ("passed", "failed")
-    }
-    return Totals(
-        passed=report.passed,
-        layers=len(report.layers),
-        layers_passed=sum(layer.passed for layer in report.layers),
-        gradients=Counter(sorted(statuses, key=GRAVEST_FIRST.index)),
-        compared_exactly=compared_exactly,
-        compared_within_bound=compared - compared_exactly,
-        projected_gradients=len(sizes),
-        projected_entries=sum(sizes.values()),
-        false_pass_probability=max((result.false_pass_probability or 0.0 for result in projected), default=0.0),
-        evaluations=sum(result.evaluations for _, result in _pairs(report.layers)),
-        elapsed_seconds=report.elapsed_seconds,
-    )
+def _unique(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
 
 
-def _gradient_statuses(report: LayerReport) -> list[str]:
-    """Return the status of each gradient of a layer: that of its gravest result."""
-    statuses: dict[str, str] = {}
-    for result in report.results:
-        if result.gradient != "output":
-            known = statuses.get(result.gradient, result.status)
-            statuses[result.gradient] = min(known, result.status, key=GRAVEST_FIRST.index)
-    return list(statuses.values())
+def totals(report: ReportData) -> list[tuple[str, str]]:
+    """Return what was checked and how, as labels and what they say."""
+    # A gradient counts once, with its gravest status, however many checks and implementations it had.
+    gravest: dict[tuple[int, str], str] = {}
+    for number, layer in enumerate(report.layers):
+        for result in layer.results:
+            if result.gradient != "output":
+                before = gravest.get((number, result.gradient), result.status)
+                gravest[number, result.gradient] = min(before, result.status, key=GRAVEST_FIRST.index)
+    statuses = Counter(sorted(gravest.values(), key=GRAVEST_FIRST.index))
+    lines = [("gradients", ", ".join(f"{number:,} {status}" for status, number in statuses.items()) or "none")]
+    if report.unchecked:
+        named = some_layers(report.unchecked)
+        lines.append(("not checked", f"{counted(len(report.unchecked), 'layer')}: {named}"))
 
+    # Entries that were compared one by one, with zero tolerance or with the derived one: once per check and
+    # implementation. Entries of gradients that were checked by projection: once.
+    compared: Counter[str] = Counter()
+    projected: dict[tuple[int, str], int] = {}
+    odds = 0.0
+    for number, layer in enumerate(report.layers):
+        for result in layer.results:
+            if result.status not in ("passed", "failed"):
+                continue
+            exactly = result.allowed_error == 0 and result.check != "central"
+            compared["exactly" if exactly else "within the rounding bound"] += result.entries_checked
+            if result.check == "projected":
+                projected[number, result.gradient] = result.entries
+                odds = max(odds, result.false_pass_probability or 0.0)
+    amounts = [f"{counted(number, 'entry', 'entries')} {how}" for how, number in sorted(compared.items()) if number]
+    if amounts:
+        lines.append(("compared", ", ".join(amounts)))
+    if projected:
+        gradients = f"{counted(len(projected), 'gradient')} of {sum(projected.values()):,} entries"
+        lines.append(("projected", f"{gradients}; a wrong one passes with probability at most {at_most(odds)}"))
 
-def _pairs(layers: Iterable[LayerReport]) -> Iterator[tuple[LayerReport, GradientResult]]:
-    return ((layer, result) for layer in layers for result in layer.results)
-
-
-def _unique(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))
+    if power := report.power:
+        shown = f"{power.mistakes_shown} of {counted(power.mistakes, 'known mistake')} would have shown in every form"
+        entries = f"{counted(power.entries_compared_exactly, 'entry', 'entries')} compared exactly"
+        chance = f"at most {at_most(power.false_pass_probability)}" if power.false_pass_probability else "none"
+        lines.append(("ruled out", f"{shown}; {entries}; chance that a wrong gradient passed: {chance}"))
+    if report.target is not None:
+        lines.append(("target", visible(report.target)))
+    if report.max_error is not None:
+        lines.append(("gate", f"relative error at most {exact(report.max_error)}"))
+    evaluations = sum(result.evaluations for layer in report.layers for result in layer.results)
+    return [
+        *lines,
+        ("evaluations", f"{evaluations:,} of the forward pass"),
+        ("time", duration(report.elapsed_seconds)),
+    ]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite, load
 from convcheck.suites.shipped import DEFAULT_SUITE, default_source
@@ -50,8 +50,8 @@ def selector(expression: str) -> Predicate:
             problem = "it is nested too deeply"
     if problem is not None:
         raise UsageError(
-            f"-k {expression!r}: {problem}; expected names joined by and, or, not and parentheses, for example "
-            "'conv1 and not stem'"
+            Parameter("select", expression),
+            f": {problem}; expected names joined by and, or, not and parentheses, for example 'conv1 and not stem'",
         )
     return lambda name: bool(eval(code, {}, {key: _is_meant(token, name) for key, token in names.items()}))
 
@@ -99,7 +99,7 @@ def nothing_selected(expression: str, suites: Sequence[Suite]) -> UsageError:
     """Return the error for an expression that selects no layer, with the layers that there are."""
     names = ", ".join(layer.name for suite in suites for layer in suite.layers)
     places = ", ".join(suite.name for suite in suites)
-    return UsageError(f"-k {expression!r} selects no layer of {places}; its layers are {names}")
+    return UsageError(Parameter("select", expression), f" selects no layer of {places}; its layers are {names}")
 
 
 def choose(
@@ -124,7 +124,7 @@ def choose(
         If the config cannot be used, there is no such layer, or it has to be said which one.
     """
     if seed is not None and seed < 0:
-        raise UsageError(f"--seed {seed} is not allowed; expected an integer of at least 0")
+        raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     named = source or default_source()
     suite = load(named)
     if not names and source is None and named == DEFAULT_SUITE:

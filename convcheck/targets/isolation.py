@@ -21,7 +21,7 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -65,7 +65,7 @@ class Guarded(Implementation):
         self._timeout = timeout
         self._left = timeout
         if timeout is not None and not _has_alarm():
-            raise UsageError("--timeout works in the main thread on Linux and macOS only; leave it out")
+            raise UsageError(Parameter("timeout"), " works in the main thread on Linux and macOS only; leave it out")
 
     def begin(self) -> None:
         """Grant the time for another layer."""
@@ -95,7 +95,7 @@ class Guarded(Implementation):
             raise
         except _TimeUpError as error:
             raise TargetContractError(
-                f"the target did not return within {self._timeout:g} s, the limit that --timeout sets; it was stopped "
+                f"the target did not return within its timeout of {self._timeout:g} s; it was stopped "
                 f"here:\n{_place(error)}"
             ) from None
         except BaseException as error:
@@ -108,7 +108,7 @@ class Guarded(Implementation):
             yield
             return
         if self._left <= 0:
-            raise TargetContractError(f"not run: the target has used up the {self._timeout:g} s that --timeout sets")
+            raise TargetContractError(f"not run: the target has used up its timeout of {self._timeout:g} s")
         began = time.monotonic()
         before = signal.signal(signal.SIGALRM, _stop)
         signal.setitimer(signal.ITIMER_REAL, self._left, _AGAIN)

@@ -8,8 +8,8 @@ import pytest
 
 from convcheck import Layer, verify
 from convcheck.checks import conditions
-from convcheck.layer.fields import DTYPES, Dtype
 from convcheck.layer.data import integer_operands, real_operands, short_sums, with_zeros
+from convcheck.layer.fields import DTYPES, Dtype
 from tests.targets_for_tests import UNFOLD, Right, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)

@@ -77,7 +77,7 @@ def test_a_process_that_ends_abruptly_is_an_error(tmp_path):
 def test_bad_numbers_of_jobs(jobs):
     with pytest.raises(UsageError) as caught:
         verify(SUITE, jobs=jobs)
-    assert str(caught.value) == f"--jobs {jobs} is not allowed; expected an integer of at least 1"
+    assert str(caught.value) == f"jobs={jobs} is not allowed; expected an integer of at least 1"
 
 
 class InterruptedAtTheSecond:

@@ -46,10 +46,10 @@ def test_an_unknown_ending_names_the_known_ones(run, tmp_path, name, monkeypatch
     monkeypatch.setattr(verification, "verify", None)
     status, out, err = run("verify", "--output", name)
     assert (status, out) == (2, "")
-    assert err == (
-        f"error: --output {name}: the ending does not say in which format; expected one of .xml (junit), .json (json), "
-        ".md (markdown), .txt (table), or --output-format\n"
-    )
+    assert err.startswith(f"error: --output {name}: the ending does not say in which format; expected one of .")
+    assert err.endswith(", or --output-format\n")
+    for known in (".xml (junit)", ".json (json)", ".md (markdown)", ".txt (table)"):
+        assert known in err
     assert not list(tmp_path.iterdir())
 
 

@@ -164,7 +164,7 @@ def test_explain_a_layer(tmp_path, written, sign):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("hostile",), "choose one with --layer NAME: all-different, "),
+        (("hostile",), "choose one with --layer: all-different, "),
         (("--layer", "nosuch"), 'textbook has no layer "nosuch"'),
         (("--entry", "bias[0]"), "has no bias"),
         (("--entry", "input[0,1,2,2]"), "expected input[0..0, 0..0, 0..4, 0..4]"),

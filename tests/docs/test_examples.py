@@ -134,14 +134,14 @@ def generator():
     return namespace
 
 
-@pytest.mark.parametrize("name", ["config.md", "mistakes.md"])
+@pytest.mark.parametrize("name", ["ci.md", "config.md", "mistakes.md"])
 def test_what_is_generated_from_the_code_is_in_step_with_it(name):
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert generator()["PAGES"][name](text) == text, "python docs/generate.py"
 
 
 def test_every_generated_page_is_tested():
-    assert set(generator()["PAGES"]) == {"config.md", "mistakes.md"}
+    assert set(generator()["PAGES"]) == {"ci.md", "config.md", "mistakes.md"}
 
 
 def test_the_catalogue_says_everything_of_every_mistake():

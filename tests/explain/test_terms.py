@@ -128,14 +128,14 @@ def test_reasons():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("input[0,1,2,2]", '--entry "input[0,1,2,2]" is out of range; expected input[0..0, 0..0, 0..4, 0..4]'),
-        ("input[0,0,-1,2]", '--entry "input[0,0,-1,2]" is out of range; expected input[0..0, 0..0, 0..4, 0..4]'),
-        ("weight[0,0]", '--entry "weight[0,0]" has 2 indices; expected 4: weight[0..0, 0..0, 0..2, 0..2]'),
-        ("bias[0]", '--entry "bias[0]": layer T3-stride-2 has no bias'),
-        ("output[a]", '--entry "output[a]": expected integers separated by commas, such as output[0,0,0,0]'),
+        ("input[0,1,2,2]", "entry='input[0,1,2,2]' is out of range; expected input[0..0, 0..0, 0..4, 0..4]"),
+        ("input[0,0,-1,2]", "entry='input[0,0,-1,2]' is out of range; expected input[0..0, 0..0, 0..4, 0..4]"),
+        ("weight[0,0]", "entry='weight[0,0]' has 2 indices; expected 4: weight[0..0, 0..0, 0..2, 0..2]"),
+        ("bias[0]", "entry='bias[0]': layer T3-stride-2 has no bias"),
+        ("output[a]", "entry='output[a]': expected integers separated by commas, such as output[0,0,0,0]"),
         (
             "grad[0]",
-            '--entry "grad[0]" is not allowed; expected one of input, weight, bias, output with an index, such as '
+            "entry='grad[0]' is not allowed; expected one of input, weight, bias, output with an index, such as "
             "input[0,1,2,2]",
         ),
     ],

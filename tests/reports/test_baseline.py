@@ -8,7 +8,7 @@ import pytest
 
 from convcheck.errors import UsageError
 from convcheck.reports import baseline
-from convcheck.reports.changes import render_changes
+from convcheck.reports.baseline import render_changes
 from convcheck.reports.formats import render
 from convcheck.reports.report import Report
 from tests.reports import CONV, TARGET, VIDEO, failing, layer_report, passing, report_of, skipped
@@ -178,7 +178,7 @@ def test_what_is_no_baseline(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
         baseline.load(path)
-    assert str(caught.value).startswith(f"--baseline {path}: ")
+    assert str(caught.value).startswith(f"baseline={path}: ")
     assert message in str(caught.value)
 
 

@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from convcheck.errors import UsageError
-from convcheck.reports.formats import FORMATS, render
+from convcheck.reports.formats import FORMATS, format_of_ending, render
 from convcheck.reports.report import Report
 from convcheck.reports.results import Worst
 from tests.reports import CONV, TARGET, failed_report, failing, passed_report
@@ -69,5 +69,12 @@ def test_every_format_renders_and_ignores_what_it_cannot_use():
 
 
 def test_an_unknown_format_names_the_known_ones():
-    with pytest.raises(UsageError, match="output format 'xml' is unknown; expected one of table, json"):
+    with pytest.raises(UsageError, match="output format 'xml' is unknown") as caught:
         render(Report((), ""), "xml")
+    assert str(caught.value).endswith(", ".join(FORMATS))
+
+
+def test_the_formats_are_these():
+    """Whoever takes one away breaks scripts."""
+    assert {"table", "json", "junit", "github", "markdown"} <= set(FORMATS)
+    assert format_of_ending().items() >= {".txt": "table", ".json": "json", ".xml": "junit", ".md": "markdown"}.items()

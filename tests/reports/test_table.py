@@ -4,7 +4,6 @@ from math import inf, nan
 
 import pytest
 
-from convcheck.layer.layer import Layer
 from convcheck.reports.formats.table import render
 from convcheck.reports.report import Report
 from convcheck.reports.results import GradientResult, Worst
@@ -18,6 +17,7 @@ from tests.reports import (
     failing,
     layer_report,
     long_report,
+    many_situations,
     named,
     passed_report,
     passing,
@@ -37,21 +37,6 @@ def row(report: Report, start: str, width: int = 120) -> str:
     """The only line that starts so, with single spaces."""
     [line] = [line for line in lines(report, width) if line.strip().startswith(start)]
     return " ".join(line.split())
-
-
-def many_situations() -> list[Report]:
-    huge = Layer(name="huge", channels=1000, filters=1000, kernel=7, input=(1009, 1013), batch=2)
-    projected = tuple(passing(huge, name, "input", "projected") for name in FORMULATIONS)
-    inconclusive = GradientResult("unfold", "bias", "central", "inconclusive", 8, 0, message="forward differs")
-    return [
-        passed_report(),
-        failed_report(),
-        long_report(),
-        report_of(layer_report(huge, (*results(huge), *projected))),
-        report_of(layer_report(CONV, (*results(CONV), inconclusive))),
-        report_of(layer_report(named("a" * 150)), layer_report(named("畳み込み"))),
-        report_of(layer_report(CONV, results(CONV, tuple(f"some/deep/folder/module_{i}.py:Class" for i in range(9))))),
-    ]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

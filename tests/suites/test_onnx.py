@@ -178,7 +178,7 @@ def test_dynamic_sizes_need_an_input_size(path):
 @pytest.mark.parametrize("size", [(1, 2, 8), (1, 3, 8, 8)])
 def test_an_input_size_that_does_not_fit(path, size):
     source = saved(path, [conv("x", "w", "y")], [weight("w", 2, 2, 3, 3)], [1, 2, "height", "width"])
-    with pytest.raises(UsageError, match=r'--input-size .* does not fit .*: its input "x" is 1×2×\?×\?'):
+    with pytest.raises(UsageError, match=r'input_size=.* does not fit .*: its input "x" is 1×2×\?×\?'):
         import_model(source, size)
 
 

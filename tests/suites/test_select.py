@@ -47,6 +47,6 @@ def test_refuses_what_it_cannot_read(expression, problem):
     with pytest.raises(UsageError) as caught:
         selector(expression)
     message = str(caught.value)
-    assert message.startswith(f"-k {expression!r}: ")
+    assert message.startswith(f"select={expression!r}: ")
     assert problem in message
     assert "and, or, not" in message

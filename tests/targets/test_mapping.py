@@ -48,7 +48,7 @@ def test_what_is_wrong_is_said(mapping, message):
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan")])
 def test_a_time_limit_is_positive(seconds):
-    with pytest.raises(UsageError, match=f"--timeout {seconds} is not allowed; expected a positive number of seconds"):
+    with pytest.raises(UsageError, match=f"timeout={seconds} is not allowed; expected a positive number of seconds"):
         verify(LAYER, target=Right, timeout=seconds)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.explain.pictures.panel import Index, Kind
 from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
@@ -62,7 +62,9 @@ class Selection:
         )
         for name, value, count in given:
             if value is not None and not 0 <= value < count:
-                raise UsageError(f"--{name} {value} is out of range; layer {layer.name} has {name}s 0..{count - 1}")
+                raise UsageError(
+                    Parameter(name, value), f" is out of range; layer {layer.name} has {name}s 0..{count - 1}"
+                )
         if channel is None:
             group = 0 if filter is None else filter // layer.filters_per_group
             channel = group * layer.channels_per_group
@@ -72,8 +74,9 @@ class Selection:
             filter = first  # noqa: A001 - the option's name
         if not first <= filter < first + layer.filters_per_group:
             raise UsageError(
-                f"--filter {filter} does not read channel {channel}, which is in group {group}; "
-                f"expected a filter of {first}..{first + layer.filters_per_group - 1}"
+                Parameter("filter", filter),
+                f" does not read channel {channel}, which is in group {group}; "
+                f"expected a filter of {first}..{first + layer.filters_per_group - 1}",
             )
         return cls(sample, channel, filter)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 
 if TYPE_CHECKING:
     from convcheck.explain.sums.document import Document, Renderer
@@ -31,5 +31,5 @@ def render(document: Document, format: str) -> str:  # noqa: A002
         If there is no such format.
     """
     if format not in FORMATS:
-        raise UsageError(f'--output-format "{format}" is unknown; expected one of {", ".join(FORMATS)}')
+        raise UsageError(Parameter("output_format", format), f" is unknown; expected one of {', '.join(FORMATS)}")
     return cast("Renderer", import_module(f"{__name__}.{format}")).render(document)

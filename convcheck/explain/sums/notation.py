@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
 
 #: Largest size for which indices are written side by side without commas, as in ``x02``.
@@ -131,5 +131,5 @@ def notation(name: str | None) -> Notation:
     if name is None:
         return OWN
     if name not in NOTATIONS:
-        raise UsageError(f'--notation "{name}" is unknown; expected one of {", ".join(NOTATIONS)}')
+        raise UsageError(Parameter("notation", name), f" is unknown; expected one of {', '.join(NOTATIONS)}")
     return NOTATIONS[name]

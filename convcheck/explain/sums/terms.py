@@ -10,7 +10,7 @@ from math import fsum
 
 import numpy as np
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array
 from convcheck.layer.axis import Axis
@@ -107,26 +107,24 @@ def parse_entry(text: str, layer: Layer) -> tuple[str, Index]:
     UsageError
         If it cannot be read, or the layer has no such entry; says what is in range.
     """
+    given = Parameter("entry", text)
     match = _ENTRY.fullmatch(text)
     if not match or match[1] not in ARRAYS:
         raise UsageError(
-            f'--entry "{text}" is not allowed; expected one of {", ".join(ARRAYS)} with an index, '
-            "such as input[0,1,2,2]"
+            given, f" is not allowed; expected one of {', '.join(ARRAYS)} with an index, such as input[0,1,2,2]"
         )
     array = match[1]
     if array == "bias" and not layer.bias:
-        raise UsageError(f'--entry "{text}": layer {layer.name} has no bias')
+        raise UsageError(given, f": layer {layer.name} has no bias")
     try:
         index = tuple(int(part) for part in match[2].split(","))
     except ValueError:
-        raise UsageError(
-            f'--entry "{text}": expected integers separated by commas, such as {_first(array, layer)}'
-        ) from None
+        raise UsageError(given, f": expected integers separated by commas, such as {_first(array, layer)}") from None
     shape = _shape(array, layer)
     if len(index) != len(shape):
-        raise UsageError(f'--entry "{text}" has {len(index)} indices; expected {len(shape)}: {_range(array, layer)}')
+        raise UsageError(given, f" has {len(index)} indices; expected {len(shape)}: {_range(array, layer)}")
     if not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
-        raise UsageError(f'--entry "{text}" is out of range; expected {_range(array, layer)}')
+        raise UsageError(given, f" is out of range; expected {_range(array, layer)}")
     return array, index
 
 

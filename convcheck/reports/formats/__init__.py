@@ -1,32 +1,27 @@
 """Report -> text, one module per format; pure functions that print nothing.
 
-A new format is a new module with ``render(report, *, width, color) -> str`` and one entry in `FORMATS`.
+A new format is a new module here and nothing else. Its name is the format's, the first line of its docstring ("The
+report as ...") stands in the documentation, and it has
+
+- ``render(report) -> str``: the text, with a line break at its end; if the module says ``SCREEN = True``, it also takes
+  ``width``, the columns to lay out for, and ``color``, whether to add ANSI escape sequences;
+- ``ENDINGS``, if it is written to files: the endings of their names, such as ``(".json",)``.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from convcheck.errors import UsageError
 
 if TYPE_CHECKING:
     from convcheck.reports.results import ReportData
 
-#: Format -> the module that writes it, imported when it is used.
-FORMATS = {
-    "table": "convcheck.reports.formats.table",
-    "json": "convcheck.reports.formats.json",
-    "junit": "convcheck.reports.formats.junit",
-    "github": "convcheck.reports.formats.github",
-    "markdown": "convcheck.reports.formats.markdown",
-}
-
-
-class _Format(Protocol):
-    """What the module of a format offers."""
-
-    def render(self, report: ReportData, *, width: int | None = None, color: bool = False) -> str: ...
+#: Every format, in alphabetical order; its module is imported when it is used.
+FORMATS = tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
 def render(report: ReportData, format: str, *, width: int | None = None, color: bool = False) -> str:  # noqa: A002
@@ -36,7 +31,7 @@ def render(report: ReportData, format: str, *, width: int | None = None, color: 
     ----------
     report : ReportData
     format : str
-        A key of `FORMATS`.
+        One of `FORMATS`.
     width : int, optional
         Columns to lay out for; only formats that are read on a screen use it.
     color : bool, default False
@@ -54,5 +49,16 @@ def render(report: ReportData, format: str, *, width: int | None = None, color: 
     """
     if format not in FORMATS:
         raise UsageError(f"output format {format!r} is unknown; expected one of {', '.join(FORMATS)}")
-    module = cast(_Format, import_module(FORMATS[format]))
-    return module.render(report, width=width, color=color)
+    module = module_of(format)
+    text: str = module.render(report, **({"width": width, "color": color} if hasattr(module, "SCREEN") else {}))
+    return text
+
+
+def module_of(format: str) -> ModuleType:  # noqa: A002
+    """Return the module of a format."""
+    return import_module(f"{__name__}.{format}")
+
+
+def format_of_ending() -> dict[str, str]:
+    """Return the format that a file's ending stands for, for every ending; imports all formats."""
+    return {ending: name for name in FORMATS for ending in getattr(module_of(name), "ENDINGS", ())}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from convcheck.reports.cases import NO_LAYER, Case, bad_cases
+from convcheck.reports.cases import Case, bad_cases
 from convcheck.reports.results import ReportData
-from convcheck.wording import counted, looks_like_path, visible
+from convcheck.reports.summary import NO_LAYER, outcome
+from convcheck.wording import looks_like_path, visible
 
 #: GitHub shows at most ten error annotations of one step and drops the others without a word
 #: (https://github.com/actions/toolkit/blob/main/docs/problem-matchers.md).
 _MOST = 10
 
 
-def render(report: ReportData, *, width: int | None = None, color: bool = False) -> str:
-    """Write a report as workflow commands; ``width`` and ``color`` change nothing.
+def render(report: ReportData) -> str:
+    """Write a report as workflow commands.
 
     One ``::error`` per gradient that has not passed, ten at most, then how many more there are, then the verdict.
     """
@@ -23,7 +24,9 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False)
         lines.append(f"::notice title=convcheck::{more:,} more; see the log or the summary of this job")
     if not report.layers:
         lines.append(f"::error title=convcheck::{NO_LAYER}")
-    return "\n".join([*lines, _verdict(report)]) + "\n"
+    verdict = "PASSED" if report.passed else "FAILED"
+    lines.append(f"convcheck: {verdict} {outcome(report)}".replace("\n", " "))
+    return "\n".join(lines) + "\n"
 
 
 def _error(case: Case) -> str:
@@ -33,15 +36,9 @@ def _error(case: Case) -> str:
         properties["file"] = case.layer.config
         if case.layer.line is not None:
             properties["line"] = str(case.layer.line)
-    properties["title"] = f"convcheck: {case.layer.layer.name}, {case.name}"
+    properties["title"] = f"convcheck: {case.layer.name}, {case.name}"
     given = ",".join(f"{key}={_escaped_property(visible(value))}" for key, value in properties.items())
     return f"::error {given}::{_escaped(visible(case.brief))}"
-
-
-def _verdict(report: ReportData) -> str:
-    failed = sum(not layer.passed for layer in report.layers)
-    total = f"{counted(len(report.layers), 'layer')} of {visible(report.config)}".replace("\n", " ")
-    return f"convcheck: PASSED {total}" if report.passed else f"convcheck: FAILED {failed:,} of {total}"
 
 
 # What the commands give a meaning to, as https://github.com/actions/toolkit/blob/main/packages/core/src/command.ts

@@ -1,4 +1,4 @@
-"""The report as JSON: the versioned envelope that scripts read."""
+"""The report as JSON, for scripts; its schema: `convcheck schema report`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 
 from convcheck.reports.results import ReportData
 
+ENDINGS = (".json",)
 
-def render(report: ReportData, *, width: int | None = None, color: bool = False) -> str:
-    """Write a report as indented JSON; ``width`` and ``color`` change nothing.
 
-    The text is strict JSON: NaN and infinity, which JSON lacks, are null.
-    """
+def render(report: ReportData) -> str:
+    """Write a report as indented, strict JSON: NaN and infinity, which JSON lacks, are null."""
     return json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n"

@@ -5,16 +5,19 @@ from __future__ import annotations
 from itertools import groupby
 from xml.etree import ElementTree
 
-from convcheck.reports.cases import NO_LAYER, Case, cases_of
+from convcheck.reports.cases import Case, cases_of
 from convcheck.reports.results import GradientResult, ReportData
+from convcheck.reports.summary import NO_LAYER
 from convcheck.wording import at_most, compact_against, visible
+
+ENDINGS = (".xml",)
 
 #: Status of a case -> the element that says so; a passed case has none.
 _ELEMENTS = {"failed": "failure", "inconclusive": "failure", "error": "error", "skipped": "skipped"}
 
 
-def render(report: ReportData, *, width: int | None = None, color: bool = False) -> str:
-    """Write a report as JUnit XML; ``width`` and ``color`` change nothing.
+def render(report: ReportData) -> str:
+    """Write a report as JUnit XML.
 
     One suite per config, one case per layer and gradient. What failed is a failure, what could not be decided too:
     it is no pass. What the code under test raised is an error.
@@ -51,7 +54,7 @@ def _count(suite: ElementTree.Element) -> None:
 
 
 def _testcase(case: Case) -> ElementTree.Element:
-    testcase = ElementTree.Element("testcase", classname=visible(case.layer.layer.name), name=case.name)
+    testcase = ElementTree.Element("testcase", classname=visible(case.layer.name), name=case.name)
     if case.layer.config is not None and case.layer.line is not None:
         testcase.set("file", visible(case.layer.config))
         testcase.set("line", str(case.layer.line))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.axis import same_padding
 from convcheck.suites.importing.model import Findings, Model
 
@@ -93,13 +93,14 @@ def _set_input_size(graph: Any, input_size: Sequence[int], path: Path) -> None:
     weights = {tensor.name for tensor in graph.initializer}
     given = next((value for value in graph.input if value.name not in weights), None)
     if given is None:
-        raise UsageError(f"--input-size: {path} has no input")
+        raise UsageError(Parameter("input_size", tuple(input_size)), f": {path} has no input")
     known = _dims(given) or (None,) * len(input_size)
     fits = len(known) == len(input_size) and all(k in (None, n) for k, n in zip(known, input_size, strict=True))
     if not fits:
         shape = "×".join("?" if size is None else str(size) for size in known)
-        shown = "×".join(map(str, input_size))
-        raise UsageError(f'--input-size {shown} does not fit {path}: its input "{given.name}" is {shape}')
+        raise UsageError(
+            Parameter("input_size", tuple(input_size)), f' does not fit {path}: its input "{given.name}" is {shape}'
+        )
     dims = given.type.tensor_type.shape.dim
     del dims[:]
     for size in input_size:

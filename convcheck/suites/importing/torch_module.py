@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.suites.importing.model import Findings, Model
 
 
@@ -47,7 +47,12 @@ def import_torch(source: str, input_size: Sequence[int] | None = None) -> Model:
         If the factory cannot be found or imported.
     """
     if input_size is None:
-        raise UsageError(f"{source}: a PyTorch module needs --input-size, for example --input-size 1,3,224,224")
+        raise UsageError(
+            f"{source}: a PyTorch module needs ",
+            Parameter("input_size"),
+            ", for example ",
+            Parameter("input_size", (1, 3, 224, 224)),
+        )
     module = _module(source)
     with _recording(module) as calls:
         _run(source, module, input_size)
@@ -97,7 +102,9 @@ def _run(source: str, module: Any, input_size: Sequence[int]) -> None:
     except Exception as error:
         shape = "×".join(map(str, input_size))
         raise UsageError(
-            f"{source}: does not run on an input of {shape} zeros; check --input-size:\n{user_traceback(error)}"
+            f"{source}: does not run on an input of {shape} zeros; check ",
+            Parameter("input_size"),
+            f":\n{user_traceback(error)}",
         ) from error
     finally:
         module.train(was_training)

@@ -1,12 +1,16 @@
+import ast
 import os
+import pickle
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
-from convcheck.cli.files import require_writable, write_whole
-from convcheck.errors import UsageError
+import convcheck
+from convcheck import Layer, verify
+from convcheck.cli.output import message_of, require_writable, write_whole
+from convcheck.errors import ConfigError, Parameter, UsageError
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX files")
 
@@ -93,3 +97,55 @@ def test_what_may_not_be_written(tmp_path, monkeypatch, refused, message):
 def test_asking_first_writes_nothing(tmp_path):
     require_writable(tmp_path / "report.txt")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "in_python", "on_the_command_line"),
+    [
+        ((Parameter("max_error", -1.0), " is no"), "max_error=-1.0 is no", "--max-error -1.0 is no"),
+        ((Parameter("select", "a or"), ": no"), "select='a or': no", '-k "a or": no'),
+        ((Parameter("select", '"a"'), ": no"), "select='\"a\"': no", "-k '\"a\"': no"),
+        ((Parameter("checks"), " and ", Parameter("target")), "checks and target", "--check and --target"),
+        ((Parameter("input_size", (1, 3)), ""), "input_size=(1, 3)", "--input-size 1,3"),
+        ((Parameter("baseline", Path("a.json")), ": no"), "baseline=a.json: no", "--baseline a.json: no"),
+        ((Parameter("seed", 0),), "seed=0", "--seed 0"),
+        (("a.yaml: max_error=1",), "a.yaml: max_error=1", "a.yaml: max_error=1"),
+    ],
+)
+def test_a_parameter_is_an_option_on_the_command_line(parts, in_python, on_the_command_line):
+    error = UsageError(*parts)
+    assert str(error) == in_python
+    assert message_of(error) == on_the_command_line
+    assert message_of(pickle.loads(pickle.dumps(error))) == on_the_command_line
+
+
+def test_errors_with_a_list_of_problems_have_one_face():
+    error = ConfigError(["a.yaml:3:5: first", "a.yaml:9:1: second"])
+    assert str(error) == message_of(error) == "a.yaml:3:5: first\na.yaml:9:1: second"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_error": -1}, "max_error=-1 is not allowed"),
+        ({"seed": -1}, "seed=-1 is not allowed"),
+        ({"timeout": 0}, "timeout=0 is not allowed"),
+        ({"jobs": 0}, "jobs=0 is not allowed"),
+        ({"select": "nothing"}, "select='nothing' selects no layer"),
+        ({"device": "cuda"}, "device is for a target of PyTorch or JAX; give one with target"),
+        ({"formulations": ["unfold"], "target": "m:f"}, "formulations chooses among the built-in formulations"),
+    ],
+)
+def test_the_library_speaks_python(given, message):
+    with pytest.raises(UsageError) as caught:
+        verify(Layer(channels=1, filters=1, kernel=1), **given)
+    assert str(caught.value).startswith(message)
+
+
+def test_no_error_below_the_command_line_names_an_option():
+    package = Path(convcheck.__file__).parent
+    for path in set(package.rglob("*.py")) - set((package / "cli").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Error"):
+                texts = [node.value for node in ast.walk(call) if isinstance(node, ast.Constant)]
+                assert not any(isinstance(text, str) and "--" in text for text in texts), f"{path}:{call.lineno}"

@@ -1,0 +1,39 @@
+"""What a notebook shows of a report: HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+from convcheck.reports.cases import bad_cases
+from convcheck.reports.results import ReportData
+from convcheck.reports.rows import rows_of
+from convcheck.reports.summary import outcome
+from convcheck.wording import GRADIENT_SYMBOLS, counted, visible
+
+#: With more layers than these, those that passed are folded up.
+_MANY_LAYERS = 8
+
+_HEADS = ("layer", "gradients", "check", "entries", "error", "relative", "allowed", "verdict")
+
+
+def html_report(report: ReportData) -> str:
+    """Return the verdict, what is wrong, and a table of all layers; colours and fonts are the notebook's."""
+    parts = [f"<p><b>{'PASSED' if report.passed else 'FAILED'}</b> {escape(outcome(report))}</p>"]
+    if not report.layers:
+        return parts[0]
+    parts += [f"<pre>{escape(visible(case.brief))}</pre>" for case in bad_cases(report)]
+    lines = []
+    for layer in report.layers:
+        name = escape(visible(layer.name))
+        for row in rows_of(layer.results, merge_gradients=layer.passed):
+            gradients = " ".join(GRADIENT_SYMBOLS[gradient] for gradient in row.gradients)
+            error = max(row.errors.values(), key=lambda text: -1.0 if text == "–" else float(text))
+            cells = [name, gradients, row.check, row.entries, error, row.relative, row.allowed, row.verdict]
+            lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+            name = ""
+    heads = "".join(f"<th>{head}</th>" for head in _HEADS)
+    rows = "\n".join(lines)
+    table = f"<table><thead><tr>{heads}</tr></thead><tbody>\n{rows}\n</tbody></table>"
+    if len(report.layers) > _MANY_LAYERS:
+        table = f"<details><summary>all {counted(len(report.layers), 'layer')}</summary>{table}</details>"
+    return "\n".join([*parts, table])
