@@ -41,12 +41,12 @@ def explain(
     """
     from convcheck.checks import memory
     from convcheck.cli.output import write_out
-    from convcheck.explain.pictures.data import example_operands
     from convcheck.explain.sums import derivation, render
     from convcheck.explain.sums import entry as entries
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
     from convcheck.explain.sums.terms import parse_entry
+    from convcheck.layer.data import example_operands
     from convcheck.suites.choosing import choose
 
     writing = find_notation(notation)

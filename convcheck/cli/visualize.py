@@ -114,8 +114,8 @@ def _errors(layer: Layer, suite: Suite, target: str | None) -> tuple[Story, ...]
 
 
 def _stories(layer: Layer, chosen: Selection, wrong: tuple[Story, ...]) -> list[Story]:
-    from convcheck.explain.pictures.data import example_operands
     from convcheck.explain.pictures.stories import stories_of
+    from convcheck.layer.data import example_operands
 
     return [*wrong, *stories_of(layer, example_operands(layer), chosen)]
 
@@ -141,8 +141,8 @@ def _write(layer: Layer, chosen: Selection, wrong: tuple[Story, ...], folder: Pa
 
 
 def _animate(layer: Layer, chosen: Selection, folder: Path, format: str) -> None:  # noqa: A002
-    from convcheck.explain.pictures.data import example_operands
     from convcheck.explain.pictures.drawing import input_gradient_animation
+    from convcheck.layer.data import example_operands
 
     at = example_operands(layer)
     moving = input_gradient_animation(

@@ -14,7 +14,6 @@ needs a display or touches pyplot. What a picture shows is decided in `convcheck
 
 from __future__ import annotations
 
-from convcheck.explain.pictures.data import example_operands
 from convcheck.explain.pictures.drawing.animation import input_gradient_animation
 from convcheck.explain.pictures.drawing.channels import channels
 from convcheck.explain.pictures.drawing.errors import errors
@@ -24,6 +23,7 @@ from convcheck.explain.pictures.drawing.page import Picture
 from convcheck.explain.pictures.drawing.saving import FORMATS, encode
 from convcheck.explain.pictures.drawing.unfold_view import unfold_view
 from convcheck.explain.pictures.drawing.weight_gradient import weight_gradient
+from convcheck.layer.data import example_operands
 
 __all__ = [
     "FORMATS", "Picture", "channels", "encode", "errors", "example_operands", "input_gradient",
