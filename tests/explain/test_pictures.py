@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from convcheck import UsageError, load
-from convcheck.explain.pictures import drawing as figures
+from convcheck.explain import figures
 from convcheck.explain.pictures.drawing import animation, style
 from convcheck.explain.pictures.drawing.page import draw
 from convcheck.explain.pictures.stories import stories_of
