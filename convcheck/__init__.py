@@ -15,7 +15,7 @@ from convcheck.version import __version__
 
 if TYPE_CHECKING:
     from convcheck.errors import ConfigError, ConvcheckError, LayerError, TargetError, UsageError
-    from convcheck.explain.pictures import drawing as figures
+    from convcheck.explain import figures
     from convcheck.gradients.passes import backward, forward
     from convcheck.layer.layer import Layer
     from convcheck.reports.report import Report
@@ -36,7 +36,7 @@ _PUBLIC = {
     "TargetError": "errors",
     "UsageError": "errors",
     "backward": "gradients.passes",
-    "figures": "explain.pictures.drawing",
+    "figures": "explain.figures",
     "forward": "gradients.passes",
     "load": "suites.config",
     "verify": "verification",

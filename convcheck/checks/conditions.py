@@ -1,8 +1,8 @@
 """The same layer, called as real life calls it: other data, other memory, another order of calls.
 
-Once a layer's numeric checks have passed, its forward and backward pass are run again under every condition and compared
-with the built-in ones, which were found to give the same on the layer's integer data. On integers nothing is allowed; on
-real numbers what rounding in the layer's dtype implies for the backward pass alone.
+Once a layer's numeric checks have passed, its forward and backward pass are run again under every condition. What they
+give is compared with the built-in passes, which were found to give the same on the layer's integer data. On integers
+nothing is allowed; on real numbers what rounding in the layer's dtype implies for the backward pass alone.
 
 To add a condition: its words in `convcheck.mistakes.conditions`, and here the function that runs it.
 """

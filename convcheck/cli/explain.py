@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.explain.sums.writers import FORMATS
 
 
 def explain(
@@ -27,7 +28,7 @@ def explain(
         str | None,
         typer.Option(metavar="ENTRY", help="Such as 'input[0,1,2,2]'; also weight[...], bias[...], output[...]."),
     ] = None,
-    output_format: Annotated[str, typer.Option(metavar="FORMAT", help="How to write: text, latex, markdown.")] = "text",
+    output_format: Annotated[str, typer.Option(metavar="FORMAT", help=f"How to write: {', '.join(FORMATS)}.")] = "text",
     notation: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Write as one of the teaching texts does: T0, T1, T2, T3, T4.")
     ] = None,
@@ -41,12 +42,13 @@ def explain(
     """
     from convcheck.checks import memory
     from convcheck.cli.output import write_out
-    from convcheck.explain.pictures.data import example_operands
-    from convcheck.explain.sums import derivation, render
+    from convcheck.explain.sums import derivation
     from convcheck.explain.sums import entry as entries
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
     from convcheck.explain.sums.terms import parse_entry
+    from convcheck.explain.sums.writers import render
+    from convcheck.layer.data import example_operands
     from convcheck.suites.select import choose
 
     writing = find_notation(notation)

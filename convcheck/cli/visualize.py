@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS
 
 if TYPE_CHECKING:
     from convcheck.explain.pictures.panel import Story
-    from convcheck.explain.pictures.window import Selection
     from convcheck.layer.layer import Layer
     from convcheck.suites.config import Suite
-
-#: What --format takes; the last three are animations.
-_FORMATS = ("png", "svg", "gif", "webp", "apng")
 
 
 def visualize(
@@ -39,7 +36,8 @@ def visualize(
         Path, typer.Option(metavar="DIR", help="Write into this folder; it is made if it is not there.")
     ] = Path("convcheck-figures"),
     format: Annotated[  # noqa: A002
-        str, typer.Option(metavar="FORMAT", help="Pictures: png, svg. The animation: gif, webp, apng.")
+        str,
+        typer.Option(metavar="FORMAT", help=f"Pictures: {', '.join(FORMATS)}. The animation: {', '.join(ANIMATIONS)}."),
     ] = "png",
     sample: Annotated[int, typer.Option(metavar="N", help="Show this sample of the batch.")] = 0,
     channel: Annotated[int | None, typer.Option(metavar="N", help="Show this input channel.")] = None,
@@ -64,91 +62,62 @@ def visualize(
     from convcheck.checks import memory
     from convcheck.cli.output import require_writable_folder
     from convcheck.errors import UsageError
+    from convcheck.explain.pictures.stories import stories_of
+    from convcheck.explain.pictures.terminal import render
     from convcheck.explain.pictures.window import Selection
+    from convcheck.layer.data import example_operands
     from convcheck.suites.select import choose
 
-    if format not in _FORMATS:
-        raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join(_FORMATS)}')
+    if format not in (*FORMATS, *ANIMATIONS):
+        raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
     suite, layers = choose(config, layer or [], seed, several=True)
     chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
     memory.require((f"layer {one.name}", one) for one in layers)
     if not terminal:
-        _require_format(format)
+        from convcheck.explain.pictures.drawing.animation import input_gradient_animation, require
+        from convcheck.explain.pictures.drawing.page import draw
+        from convcheck.explain.pictures.drawing.saving import encode
+
+        if format in ANIMATIONS:
+            require(format)
         require_writable_folder(output_dir)
     # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
     warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
     for one, selection in chosen:
-        wrong = _errors(one, suite, target)
+        wrong, at = _errors(one, suite, target), example_operands(one)
         if terminal:
-            _print(one, selection, wrong)
-        elif format in ("png", "svg"):
-            _write(one, selection, wrong, output_dir, format)
+            width, color = screen()
+            for story in [*wrong, *stories_of(one, at, selection)]:
+                write_out(render(story, one, width=width, color=color))
+        elif format in FORMATS:
+            # All pictures of a layer are made before the first is written.
+            stories = [*wrong, *stories_of(one, at, selection)]
+            files = [(story.name, encode(draw(story, one), format)) for story in stories]
+            for name, data in files:
+                _save(output_dir, f"{_file_stem(one)}-{name}.{format}", data)
         else:
-            _animate(one, selection, output_dir, format)
+            slices = {"sample": selection.sample, "channel": selection.channel, "filter": selection.filter}
+            moving = input_gradient_animation(one, at.weight, at.grad_output, **slices)
+            _save(output_dir, f"{_file_stem(one)}-input-gradient.{format}", moving.encode(format))
 
 
-def _require_format(format: str) -> None:  # noqa: A002
-    if format not in ("png", "svg"):
-        from convcheck.explain.pictures.drawing.animation import require
-
-        require(format)
-
-
-def _errors(layer: Layer, suite: Suite, target: str | None) -> tuple[Story, ...]:
+def _errors(layer: Layer, suite: Suite, target: str | None) -> list[Story]:
     """Run the target, if there is one, and return the story of every wrong array."""
     import contextlib
     import sys
 
-    from convcheck.explain.pictures.wrong import find
+    from convcheck.explain.pictures.errors import find
     from convcheck.targets import resolve
 
     wanted = target if target is not None else suite.target
     if wanted is None:
-        return ()
+        return []
     folder = Path.cwd() if target is not None or suite.path is None else suite.path.parent
     with contextlib.redirect_stdout(sys.stderr):
-        findings = find(layer, resolve(wanted, folder))
-    for note in findings.notes:
+        stories, notes = find(layer, resolve(wanted, folder))
+    for note in notes:
         typer.echo(note, err=True)
-    return findings.stories
-
-
-def _stories(layer: Layer, chosen: Selection, wrong: tuple[Story, ...]) -> list[Story]:
-    from convcheck.explain.pictures.data import example_operands
-    from convcheck.explain.pictures.stories import stories_of
-
-    return [*wrong, *stories_of(layer, example_operands(layer), chosen)]
-
-
-def _print(layer: Layer, chosen: Selection, wrong: tuple[Story, ...]) -> None:
-    from convcheck.cli.output import screen, write_out
-    from convcheck.explain.pictures.terminal import render
-
-    width, color = screen()
-    for story in _stories(layer, chosen, wrong):
-        write_out(render(story, layer, width=width, color=color))
-
-
-def _write(layer: Layer, chosen: Selection, wrong: tuple[Story, ...], folder: Path, format: str) -> None:  # noqa: A002
-    from convcheck.explain.pictures.drawing.page import draw, layer_line
-    from convcheck.explain.pictures.drawing.saving import encode
-
-    stories = _stories(layer, chosen, wrong)
-    # All pictures of a layer are made before the first is written.
-    files = [(story.name, encode(draw(story, layer_line(layer)), format)) for story in stories]
-    for name, data in files:
-        _save(folder, f"{_file_stem(layer)}-{name}.{format}", data)
-
-
-def _animate(layer: Layer, chosen: Selection, folder: Path, format: str) -> None:  # noqa: A002
-    from convcheck.explain.pictures.data import example_operands
-    from convcheck.explain.pictures.drawing import input_gradient_animation
-
-    at = example_operands(layer)
-    moving = input_gradient_animation(
-        layer, at.weight, at.grad_output, sample=chosen.sample, channel=chosen.channel, filter=chosen.filter
-    )
-    _save(folder, f"{_file_stem(layer)}-input-gradient.{format}", moving.encode(format))
+    return stories
 
 
 def _save(folder: Path, name: str, data: bytes) -> None:

@@ -1,1 +1,6 @@
-"""A layer made understandable: pictures, and sums written out."""
+"""A layer made understandable.
+
+pictures   a layer and its arrays as panels, drawn or printed
+sums       one entry term by term, or a layer's derivation
+figures    the functions that users call in a notebook
+"""

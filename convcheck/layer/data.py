@@ -21,6 +21,9 @@ _LARGEST_MAGNITUDE = 3
 #: Real data are multiples of the dtype's grid, at most this in size.
 _REAL_LIMIT = 4.0
 
+#: Data of pictures are -5..5 without 0. A map of up to ten entries then holds each number once.
+_LARGEST_TO_READ = 5
+
 
 @dataclass(frozen=True, eq=False)
 class Operands:
@@ -116,6 +119,29 @@ def with_zeros(layer: Layer, operands: Operands, share: float) -> Operands:
     if layer.batch > 1:
         thin.grad_output[generator.integers(layer.batch)] = 0
     return thin
+
+
+def example_operands(layer: Layer) -> Operands:
+    """Integers that a reader can tell apart and check by hand: nonzero, of both signs, different within a small map.
+
+    Nothing rounds unless a sum has some hundred thousand terms in float32; the numbers are then smaller.
+    """
+    generator = np.random.default_rng([layer.seed, 2])
+    terms = max(layer.channels_per_group, layer.filters_per_group, layer.batch) * max(
+        prod(layer.kernel), prod(layer.output)
+    )
+    largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < EXACT_LIMIT[layer.dtype] else 1
+    values = np.array([v for v in range(-largest, largest + 1) if v])
+
+    def draw(shape: tuple[int, ...]) -> Array:
+        maps, size = prod(shape[:2]), prod(shape[2:])
+        if size <= len(values):
+            drawn = generator.permuted(np.tile(values, (maps, 1)), axis=1)[:, :size]
+        else:
+            drawn = generator.choice(values, (maps, size))
+        return drawn.reshape(shape).astype(layer.dtype)
+
+    return _draw_all(layer, draw)
 
 
 def _draw_all(layer: Layer, draw: Callable[[tuple[int, ...]], Array]) -> Operands:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from convcheck.layer.fields import DTYPES
@@ -21,7 +22,7 @@ CONDITIONS = {
         (
             "CC802", "sparse", "four in ten entries are 0, and all of one sample's grad_output",
             "the gradient is right on nonzero data and wrong where entries are 0",
-            "Look for a shortcut that leaves out zeros: a break for a continue, a division, an index into what is left.",
+            "Look for a shortcut that leaves out zeros: a break for a continue, an index into what is left.",
         ),
         (
             "CC803", "zero-grad-output", "all of grad_output is 0",
@@ -78,20 +79,28 @@ def _untried(
     return Untried(words, shown_by, change)
 
 
+def _has(field: str, value: object, layer: Layer) -> bool:
+    return bool(getattr(layer, field) == value)
+
+
+def _beyond_a_tile(layer: Layer) -> bool:
+    return layer.batch > 8 and min(layer.channels_per_group, layer.filters_per_group) > 64
+
+
 #: Kernels are cut into tiles of up to so many channels, filters and samples; the tail beyond them is code of its own.
 TILE = {"channels": 65, "filters": 66, "groups": 1, "batch": 9}
 
 UNTRIED = (
     *(
         _untried(number, dtype, f"in {dtype}", "sums may be kept in another type, or be rounded",
-                 lambda layer, dtype=dtype: layer.dtype == dtype, {"dtype": dtype})
+                 partial(_has, "dtype", dtype), {"dtype": dtype})
         for number, dtype in enumerate(DTYPES)
     ),
-    _untried(20, "no-bias", "without a bias", "what is computed beside it may fail", lambda layer: not layer.bias,
-             {"bias": False}),
+    _untried(20, "no-bias", "without a bias", "what is computed beside it may fail",
+             partial(_has, "bias", False), {"bias": False}),
     _untried(21, "batch-of-one", "with a batch of 1", "an axis of size 1 may be dropped or broadcast",
-             lambda layer: layer.batch == 1, {"batch": 1}),
+             partial(_has, "batch", 1), {"batch": 1}),
     _untried(22, "tile", "of more than 64 channels and filters and a batch above 8",
              "code that works in tiles treats what is left over by itself",
-             lambda layer: layer.batch > 8 and min(layer.channels_per_group, layer.filters_per_group) > 64, TILE),
+             _beyond_a_tile, TILE),
 )  # fmt: skip

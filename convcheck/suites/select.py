@@ -139,5 +139,5 @@ def choose(
             raise UsageError(f'{suite.name} has no layer "{name}";{hint} its layers are {listed}')
     layers = tuple(there[name] for name in dict.fromkeys(names)) or suite.layers
     if len(layers) > 1 and not several:
-        raise UsageError(f"{suite.name} has {len(layers)} layers; choose one with --layer NAME: {listed}")
+        raise UsageError(f"{suite.name} has {len(layers)} layers; choose one with ", Parameter("layer"), f": {listed}")
     return suite, layers if seed is None else tuple(replace(layer, seed=seed) for layer in layers)

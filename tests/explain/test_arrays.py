@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from convcheck import Layer, UsageError, backward, load
 from convcheck.explain.pictures import channels, errors, input_gradient, overlap, unfold_view, weight_gradient
-from convcheck.explain.pictures.data import example_operands
 from convcheck.explain.pictures.panel import Kind
 from convcheck.explain.pictures.stories import stories_of
 from convcheck.explain.pictures.window import Selection, full_kinds, padded_kinds, window_of
 from convcheck.gradients.dilate_flip import dilated_gradient, full_gradient, padded_input, rotated_kernel
 from convcheck.gradients.unfold import unfold
+from convcheck.layer.data import example_operands
 
 
 def textbook(name):

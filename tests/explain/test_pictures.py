@@ -16,7 +16,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from convcheck import UsageError, load
-from convcheck.explain.pictures import drawing as figures
+from convcheck.explain import figures, pictures
+from convcheck.explain.pictures import stories
 from convcheck.explain.pictures.drawing import animation, style
 from convcheck.explain.pictures.drawing.page import draw
 from convcheck.explain.pictures.stories import stories_of
@@ -185,3 +186,20 @@ def test_colours_are_centred_on_zero():
     assert blue[2] > blue[0]
     assert min(white) > 0.95
     assert style.cell_color(float("nan"), 3) == (0.75, 0.75, 0.75)
+
+
+def test_a_new_picture_is_one_new_file(tmp_path, monkeypatch):
+    assert {"errors", "overlap"} < stories.tellers().keys() <= vars(figures).keys()
+    (tmp_path / "trial_picture.py").write_text(
+        "from convcheck.explain.pictures.panel import Panel, Story\n"
+        "def story(layer, x):\n"
+        "    return Story('trial', 'X', (), (Panel.of('1', 'X', [], x[0, 0]),))\n"
+    )
+    monkeypatch.setattr(pictures, "__path__", [*pictures.__path__, str(tmp_path)])
+    stories.tellers.cache_clear()
+    try:
+        layer, at = t3()
+        assert stories_of(layer, at, Selection.of(layer))[-1].name == "trial"
+    finally:
+        sys.modules.pop("convcheck.explain.pictures.trial_picture")
+        stories.tellers.cache_clear()

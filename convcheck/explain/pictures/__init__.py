@@ -1,10 +1,13 @@
 """Layer and arrays -> panels: what a picture of the backward pass shows, as plain data, before anything is drawn.
 
-The arrays are those that the formulations compute with. `drawing` draws panels with matplotlib and `terminal` prints
-them on a terminal; nothing here needs either.
+The arrays are those that the formulations compute with; nothing here needs matplotlib until `drawing` is asked.
 
-panel   Panel: an array, what every cell is, what is marked, and the words around it
-sizes   sizes as equations with a layer's own numbers
-window  which part of a large map is shown
-and one module per picture, each giving a Story: the panels in their order, and a worked example
+input_gradient, weight_gradient, channels, overlap, unfold_view   a picture each: a function ``story``
+errors     the picture of a wrong gradient, and what a target gets wrong
+stories    finds all of these by itself: a new picture is a new file here
+panel      Panel: an array, what every cell is, what is marked, and the words around it; Story: the panels of a picture
+window     which slice, and which part of a large map, is shown
+sizes      sizes as equations with a layer's own numbers, and worked sums
+terminal   Story -> text with grids
+drawing    Story -> matplotlib Figure, file, animation
 """

@@ -1,19 +1,24 @@
-"""A wrong gradient beside the right one, and their difference."""
+"""A wrong gradient beside the right one, and their difference; and what a target gets wrong on a layer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from convcheck.errors import UsageError
+from convcheck.checks.expected import Case
+from convcheck.checks.observed import Outcome
+from convcheck.checks.plan import WORK_BUDGET, gradients_of
+from convcheck.errors import TargetError, UsageError
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.common import at, no_kinds, scale_of
-from convcheck.explain.pictures.panel import Index, Panel, Story
+from convcheck.explain.pictures.panel import Panel, Story, scale_of
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric.differences import packing_for
+from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
+from convcheck.targets.target import Implementation
 
 #: Cells per axis that are shown around the worst entry.
 _AROUND = 12
@@ -22,7 +27,7 @@ _SYMBOLS = {"output": "O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
 
 
 def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: str = "numeric") -> Story:
-    """Tell where a gradient is wrong.
+    """Tell where a gradient is wrong: as given, as it should be, and their difference, around the worst entry.
 
     Parameters
     ----------
@@ -30,7 +35,7 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     gradient : str
         "output", "input", "weight" or "bias".
     analytic, numeric : array
-        What the backward pass gave, and what it should be.
+        What the backward pass gave, and what it should be; of equal shape.
     source : str
         What the second array is from.
 
@@ -47,67 +52,92 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     with np.errstate(invalid="ignore"):
         difference = np.asarray(analytic, np.float64) - numeric
     error = np.where(np.isfinite(difference), np.abs(difference), np.inf)
-    around = _Around(gradient, tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape)), error.shape)
-    symbol, wrong, worst = _SYMBOLS[gradient], error > 0, around.worst
-    scale = max(scale_of(analytic[around.cut]), scale_of(numeric[around.cut]))
+    wrong = error > 0
+    worst = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
+    # One sample and channel, and some cells to each side; a bias is a strip of its filters.
+    lead, names = (0 if gradient == "bias" else 2), axis_names(gradient, error.ndim)
+    starts = [max(0, min(i - _AROUND // 2, size - _AROUND)) for i, size in zip(worst, error.shape, strict=True)]
+    shown = tuple(range(s, min(size, s + _AROUND)) for s, size in zip(starts, error.shape, strict=True))[lead:]
+    fixed = ", ".join(f"{name} {i}" for name, i in zip(names[:lead], worst, strict=False))
+
+    def panel(number: str, title: str, note: str, values: Array) -> Panel:
+        lines = [line for line in (fixed, note) if line]
+        made = Panel.of(number, title, lines, values[worst[:lead]], shown, outlined=[worst[lead:]])
+        return replace(made, names=("filters",)) if gradient == "bias" else made
+
+    symbol = _SYMBOLS[gradient]
+    given = panel("1", f"{symbol} as given (analytic)", "", analytic)
+    right = panel("2", f"{symbol} as it should be ({source})", "same colours as 1", numeric)
+    scale = max(scale_of(given.values), scale_of(right.values))
     summary = f"{int(wrong.sum()):,} of {wrong.size:,} entries differ"
-    left, right = (sizes.number(float(array[worst])) for array in (analytic, numeric))
+    left, other = (sizes.number(float(array[worst])) for array in (analytic, numeric))
     return Story(
         name=f"error-{gradient}",
         title=f"{symbol} is wrong" if wrong.any() else f"{symbol} is right",
         intro=(f"{summary}: {where(wrong, gradient)}." if wrong.any() else f"{summary}.",),
         panels=(
-            around.panel("1", f"{symbol} as given (analytic)", "", analytic, scale),
-            around.panel("2", f"{symbol} as it should be ({source})", "same colours as 1", numeric, scale),
-            around.panel("3", "1 minus 2: the error", "white: right", difference, scale_of(difference[around.cut])),
+            replace(given, scale=scale),
+            replace(right, scale=scale),
+            panel("3", "1 minus 2: the error", "white: right", difference),
         ),
-        example=(f"Outlined: the worst entry {symbol}{at(worst)}, given {left}, expected {right}.",),
+        example=(f"Outlined: the worst entry {symbol}{sizes.at(worst)}, given {left}, expected {other}.",),
     )
 
 
-@dataclass(frozen=True)
-class _Around:
-    """The part of an array around its worst entry: one sample and channel, and some cells to each side."""
+def find(layer: Layer, implementation: Implementation) -> tuple[list[Story], list[str]]:
+    """Run a target on the data on which `verify` checks it, and tell every wrong array.
 
-    gradient: str
-    worst: Index
-    shape: Index
+    Returns
+    -------
+    stories : list of Story
+        One per wrong array.
+    notes : list of str
+        What could not be drawn, and that nothing is wrong where that is so.
 
-    @property
-    def lead(self) -> int:
-        """Axes in front of the spatial ones; a bias is drawn as a strip of its filters."""
-        return 0 if self.gradient == "bias" else 2
-
-    @property
-    def shown(self) -> tuple[range, ...]:
-        """Spatial positions."""
-        pairs = zip(self.worst[self.lead :], self.shape[self.lead :], strict=True)
-        return tuple(_around(place, size) for place, size in pairs)
-
-    @property
-    def cut(self) -> tuple[Any, ...]:
-        """Index that takes what is shown out of an array."""
-        return (*self.worst[: self.lead], *(slice(r.start, r.stop) for r in self.shown))
-
-    def panel(self, number: str, title: str, note: str, values: Array, scale: float) -> Panel:
-        """One array around the worst entry."""
-        names = axis_names(self.gradient, len(self.shape))
-        fixed = ", ".join(f"{name} {i}" for name, i in zip(names[: self.lead], self.worst, strict=False))
-        part = values[self.cut]
-        return Panel(
-            number=number,
-            title=title,
-            lines=tuple(line for line in (fixed, note) if line),
-            values=part,
-            kinds=no_kinds(part),
-            names=tuple(name.removeprefix("kernel ") + "s" for name in names[self.lead :]),
-            start=tuple(r.start for r in self.shown),
-            shape=self.shape[self.lead :],
-            scale=scale,
-            outlined=frozenset([self.worst[self.lead :]]),
-        )
+    Raises
+    ------
+    TargetError
+        If the target raises, or breaks its contract.
+    """
+    case = Case(layer, implementation, None, lambda evaluations: None)
+    outcome = Outcome.of(implementation, layer, case.operands)
+    if outcome.refusal is not None:
+        return [], [f"layer {layer.name}: {implementation.name} does not take it: {outcome.refusal}"]
+    raised = next((fault for fault in outcome.faults.values() if fault.status == "error"), None)
+    if raised:
+        raise TargetError(f"layer {layer.name}: {implementation.name} raised\n{raised.message}")
+    notes = [f"layer {layer.name}: no map: {fault.message}" for fault in outcome.faults.values()]
+    stories = []
+    if "output" in outcome.arrays:
+        output = outcome.arrays["output"]
+        if _differs(output, case.definition, case.forward_allowance):
+            stories.append(story(layer, "output", output, case.definition, "by the definition"))
+        for gradient in (name for name in gradients_of(layer) if name in outcome.arrays):
+            stories += _wrong(case, gradient, outcome.arrays[gradient])
+    if not stories and not notes:
+        notes.append(f"layer {layer.name}: {implementation.name} is right, so there is no error to draw")
+    return stories, notes
 
 
-def _around(place: int, size: int) -> range:
-    start = max(0, min(place - _AROUND // 2, size - _AROUND))
-    return range(start, min(size, start + _AROUND))
+def _wrong(case: Case, gradient: str, analytic: Array) -> list[Story]:
+    """Tell a wrong gradient; nothing if it is right."""
+    at, layer = case.operands, case.layer
+    expected: Array | None = getattr(formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output), gradient)
+    assert expected is not None
+    allowed: Array | float = 0.0 if case.integers is not None else getattr(case.allowed, gradient)
+    if case.follows_definition and not _differs(analytic, expected, allowed):
+        return []
+    source = "built-in formulation"
+    if case.integers is not None:
+        # The numeric gradient, from the target's own forward pass, where it does not take too long.
+        evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
+        if not case.follows_definition:
+            evaluations = getattr(at, OPERAND_OF[gradient]).size
+        if evaluations * layer.multiply_adds <= WORK_BUDGET:
+            expected, source = case.exact(gradient).values, "numeric"
+    return [story(layer, gradient, analytic, expected, source)] if _differs(analytic, expected, allowed) else []
+
+
+def _differs(given: Array, expected: Array, allowed: Array | float) -> bool:
+    with np.errstate(invalid="ignore"):
+        return not bool((np.abs(np.asarray(given, np.float64) - expected) <= allowed).all())

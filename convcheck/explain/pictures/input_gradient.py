@@ -4,16 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.common import at, axis_names, corners, no_kinds, scale_of, sum_text
-from convcheck.explain.pictures.panel import Index, Kind, Panel, Story
-from convcheck.explain.pictures.window import LIMIT, Selection, Window, cut, full_kinds, leading, most_read, window_of
+from convcheck.explain.pictures.panel import Index, Kind, Panel, Story, scale_of
+from convcheck.explain.pictures.window import Selection, Window, full_kinds, most_read, readers, window_of
 from convcheck.gradients.dilate_flip import correlate, dilated_gradient, full_gradient, rotated_kernel
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
+
+
+def story(layer: Layer, weight: Array, grad_output: Array, chosen: Selection) -> Story:
+    """Tell how dL/dX comes about: dL/dO, zeros inserted, padded, the kernel turned, the result.
+
+    Parameters
+    ----------
+    layer : Layer
+    weight : array, shape (F, C/groups, *kernel)
+    grad_output : array, shape (N, F, *output)
+    chosen : Selection
+    """
+    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer)
+    entry = most_read(layer, window)
+    which = "dL/dX" if layer.filters_per_group == 1 else f"filter {chosen.filter}'s part of dL/dX"
+    products, value = sizes.sum_text(arrays.terms(entry)), sizes.number(float(arrays.part[entry]))
+    return Story(
+        name="input-gradient",
+        title="The input gradient dL/dX: insert zeros, pad, turn the kernel, slide",
+        intro=(
+            "Forward, each output is a window of the input times the kernel. Backward, each input entry collects from "
+            "every output whose window it was in, each time through another tap: sliding the turned kernel over the "
+            "spread-out dL/dO does just that.",
+        ),
+        panels=tuple(panel for panel in panels_of(arrays, window, entry) if panel),
+        example=(
+            f"Outlined: {which}{sizes.at(entry)} = {products} = {value}: "
+            "outlined cells of 3 times the taps of 4b on them.",
+        ),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,173 +101,93 @@ class InputGradient:
             (tuple(p + a * d for p, a, d in zip(entry, tap, self.layer.dilation, strict=True)), tap) for tap in taps
         ]
 
-    def terms(self, entry: Index) -> list[tuple[float, float]]:
-        """Products of an entry, without those that are zero because of an inserted or border zero."""
+    def meeting(self, entry: Index) -> list[tuple[Index, Index]]:
+        """Those of the pairs whose cell is a value: no inserted, remainder or border zero."""
         kinds = full_kinds(self.layer, padded=True)
-        return [
-            (float(self.full[cell]), float(self.rotated[tap]))
-            for cell, tap in self.window_of_entry(entry)
-            if kinds[cell] == Kind.VALUE
-        ]
+        return [(cell, tap) for cell, tap in self.window_of_entry(entry) if kinds[cell] == Kind.VALUE]
+
+    def terms(self, entry: Index) -> list[tuple[float, float]]:
+        """Factors of every product that an entry adds up."""
+        return [(float(self.full[cell]), float(self.rotated[tap])) for cell, tap in self.meeting(entry)]
 
 
-def story(layer: Layer, weight: Array, grad_output: Array, chosen: Selection, limit: int = LIMIT) -> Story:
-    """Tell how dL/dX comes about, step by step.
+class Panels(NamedTuple):
+    """The panels in the order in which they are read.
 
-    Parameters
-    ----------
-    layer : Layer
-    weight : array, shape (F, C/groups, *kernel)
-    grad_output : array, shape (N, F, *output)
-    chosen : Selection
-    limit : int
-        Cells per axis up to which maps are shown whole.
+    `part` is what the chosen filter contributes to dL/dX, and `total` what all do; with one filter there is no total.
     """
-    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, limit)
-    entry = most_read(layer, window)
-    panels = [
-        *_gradient_panels(arrays, window, entry),
-        *_kernel_panels(arrays, entry),
-        *_result_panels(arrays, window, entry),
-    ]
-    return Story(
-        name="input-gradient",
-        title="The input gradient dL/dX: insert zeros, pad, turn the kernel, slide",
-        intro=(
-            "Forward, each output is a window of the input times the kernel. Backward, each input entry collects from "
-            "every output whose window it was in, each time through another tap: sliding the turned kernel over the "
-            "spread-out dL/dO does just that.",
-        ),
-        panels=tuple(panels),
-        example=(_example(arrays, entry),),
-    )
+
+    grad_output: Panel
+    dilated: Panel
+    full: Panel
+    kernel: Panel
+    rotated: Panel
+    part: Panel
+    total: Panel | None
 
 
-def _gradient_panels(arrays: InputGradient, window: Window, entry: Index) -> list[Panel]:
-    """dL/dO, dilated, and padded; outlined is what belongs to the entry."""
+def panels_of(arrays: InputGradient, window: Window, entry: Index) -> Panels:
+    """Show the arrays in a window; outlined is what belongs to one entry of dL/dX."""
     layer, chosen = arrays.layer, arrays.selection
-    read = product(*(axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True)))
-    outputs = [tuple(i for i, _ in pairs) for pairs in read]
-    spread = [tuple(i * s for i, s in zip(output, layer.stride, strict=True)) for output in outputs]
-    cells = [cell for cell, _ in arrays.window_of_entry(entry)]
-    size = [f"{sizes.times(layer.output)}, sample {chosen.sample}, filter {chosen.filter}"]
-    own = no_kinds(arrays.grad_output)
-    dilated_kinds, all_kinds = (full_kinds(layer, padded=padded) for padded in (False, True))
-    dilation, padding = sizes.dilation_lines(layer), sizes.padding_lines(layer)
-    panels = (
-        ("dL/dO: what the next layer hands back", size, arrays.grad_output, own, window.output),
-        (_dilation_title(layer), dilation, arrays.dilated, dilated_kinds, window.dilated),
-        (_padding_title(layer), padding, arrays.full, all_kinds, window.full),
-    )
-    return [
-        Panel(
-            number=str(number),
-            title=title,
-            lines=tuple(lines),
-            values=cut(values, shown),
-            kinds=cut(kinds, shown),
-            names=axis_names(layer),
-            start=tuple(r.start for r in shown),
-            shape=values.shape,
-            scale=scale_of(arrays.grad_output),
-            outlined=frozenset(outlined),
-        )
-        for number, (title, lines, values, kinds, shown), outlined in zip(
-            (1, 2, 3), panels, (outputs, spread, cells), strict=True
-        )
-    ]
-
-
-def _kernel_panels(arrays: InputGradient, entry: Index) -> list[Panel]:
-    """The kernel before and after the turn; outlined are the taps that meet a value for the entry."""
-    layer, chosen, shape = arrays.layer, arrays.selection, arrays.layer.kernel
-    letters = corners(shape)
-    kinds = full_kinds(layer, padded=True)
-    meeting = frozenset(tap for cell, tap in arrays.window_of_entry(entry) if kinds[cell] == Kind.VALUE)
-    lines = [_turn_words(layer)]
-    if max(layer.dilation) > 1:
-        lines.append(f"when sliding, its taps are {sizes.times(layer.dilation)} apart (dilation)")
-
-    def panel(number: str, title: str, lines: list[str], values: Array, marks: dict[Index, str]) -> Panel:
-        part = cut(values, leading(values.shape))
-        return Panel(
-            number=number,
-            title=title,
-            lines=tuple(lines),
-            values=part,
-            kinds=no_kinds(part),
-            names=axis_names(layer),
-            start=(0,) * part.ndim,
-            shape=values.shape,
-            scale=scale_of(values),
-            corners=marks,
-        )
-
-    size = f"{sizes.times(shape)}, from channel {chosen.channel} to filter {chosen.filter}"
-    turn = "turned end for end" if len(shape) == 1 else "rotated by 180°"
-    turned = {_opposite(place, shape): letter for place, letter in letters.items()}
-    after = panel("4b", f"W {turn}, as it goes backward", lines, arrays.rotated, turned)
-    return [
-        panel("4a", "W: the kernel as it goes forward", [size], arrays.kernel, letters),
-        replace(after, outlined=meeting),
-    ]
-
-
-def _turn_words(layer: Layer) -> str:
-    return "follow the lettered corners" if max(layer.kernel) > 1 else "a single tap: nothing to turn"
-
-
-def _opposite(tap: Index, kernel: Index) -> Index:
-    """Where a tap is once the kernel is rotated."""
-    return tuple(k - 1 - a for k, a in zip(kernel, tap, strict=True))
-
-
-def _result_panels(arrays: InputGradient, window: Window, entry: Index) -> list[Panel]:
-    layer, chosen = arrays.layer, arrays.selection
-    many = layer.filters_per_group > 1
-
-    def panel(number: str, title: str, lines: list[str], values: Array) -> Panel:
-        part = cut(values, window.input)
-        return Panel(
-            number, title, tuple(lines), part, no_kinds(part), axis_names(layer),
-            tuple(r.start for r in window.input), values.shape, scale_of(part), frozenset([entry]),
-        )  # fmt: skip
-
-    where = f"sample {chosen.sample}, channel {chosen.channel}"
-    slid = "slide 4b over 3, one product sum per place"
-    if not many:
-        return [panel("5", f"dL/dX: {slid}", [*sizes.crop_lines(layer), where], arrays.total)]
-    summed = f"sum over the {layer.filters_per_group} filters" + (" of the group" if layer.groups > 1 else "")
-    return [
-        panel(
-            "5",
-            slid[0].upper() + slid[1:],
-            [*sizes.crop_lines(layer), f"filter {chosen.filter}'s part of dL/dX"],
-            arrays.part,
-        ),
-        panel("6", f"dL/dX: {summed}", [sizes.times(layer.input), where], arrays.total),
-    ]
-
-
-def _dilation_title(layer: Layer) -> str:
+    outputs = [output for output, _ in readers(layer, entry)]
+    # dL/dO, dilated, and padded.
+    scale = scale_of(arrays.grad_output)
     gaps = [s - 1 for s in layer.stride]
     if not any(gaps):
-        return "Stride 1: no zeros to insert"
-    if len(set(gaps)) == 1:
-        return f"Insert {gaps[0]} {'zero' if gaps[0] == 1 else 'zeros'} between neighbours (stride {layer.stride[0]})"
-    parts = [f"{gap} between {name}" for gap, name in zip(gaps, axis_names(layer), strict=True)]
-    return f"Insert stride − 1 zeros: {', '.join(parts)}"
-
-
-def _padding_title(layer: Layer) -> str:
+        inserted = "Stride 1: no zeros to insert"
+    elif len(set(gaps)) == 1:
+        zeros = "zero" if gaps[0] == 1 else "zeros"
+        inserted = f"Insert {gaps[0]} {zeros} between neighbours (stride {layer.stride[0]})"
+    else:
+        names = sizes.AXIS_NAMES[len(gaps)]
+        parts = [f"{gap} between {name}" for gap, name in zip(gaps, names, strict=True)]
+        inserted = f"Insert stride − 1 zeros: {', '.join(parts)}"
     crops = any(amount < 0 for axis in layer.axes for amount in axis.full_padding)
-    return "Pad and crop to full size" if crops else "Pad to full size"
-
-
-def _example(arrays: InputGradient, entry: Index) -> str:
-    terms = arrays.terms(entry)
-    value = sizes.number(float(arrays.part[entry]))
-    which = "dL/dX" if arrays.layer.filters_per_group == 1 else f"filter {arrays.selection.filter}'s part of dL/dX"
-    return (
-        f"Outlined: {which}{at(entry)} = {sum_text(terms)} = {value}: outlined cells of 3 times the taps of 4b on them."
+    grad_output = Panel.of(
+        "1", "dL/dO: what the next layer hands back",
+        [f"{sizes.times(layer.output)}, sample {chosen.sample}, filter {chosen.filter}"],
+        arrays.grad_output, window.output, scale=scale, outlined=outputs,
+    )  # fmt: skip
+    dilated = Panel.of(
+        "2", inserted, sizes.dilation_lines(layer), arrays.dilated, window.dilated,
+        kinds=full_kinds(layer, padded=False), scale=scale,
+        outlined=[tuple(i * s for i, s in zip(output, layer.stride, strict=True)) for output in outputs],
+    )  # fmt: skip
+    full = Panel.of(
+        "3", "Pad and crop to full size" if crops else "Pad to full size", sizes.padding_lines(layer),
+        arrays.full, window.full, kinds=full_kinds(layer, padded=True), scale=scale,
+        outlined=[cell for cell, _ in arrays.window_of_entry(entry)],
+    )  # fmt: skip
+    # The kernel before and after the turn, which its lettered corners show; an axis of size 1 has one end.
+    ends = product(*((0, k - 1) if k > 1 else (0,) for k in layer.kernel))
+    letters = {place: chr(ord("A") + rank) for rank, place in enumerate(ends)}
+    turned = {
+        tuple(k - 1 - a for k, a in zip(layer.kernel, place, strict=True)): name for place, name in letters.items()
+    }
+    lines = ["follow the lettered corners" if max(layer.kernel) > 1 else "a single tap: nothing to turn"]
+    if max(layer.dilation) > 1:
+        lines.append(f"when sliding, its taps are {sizes.times(layer.dilation)} apart (dilation)")
+    size = f"{sizes.times(layer.kernel)}, from channel {chosen.channel} to filter {chosen.filter}"
+    turn = "turned end for end" if len(layer.kernel) == 1 else "rotated by 180°"
+    scale = scale_of(arrays.kernel)
+    kernel = Panel.of("4a", "W: the kernel as it goes forward", [size], arrays.kernel, scale=scale)
+    rotated = Panel.of(
+        "4b", f"W {turn}, as it goes backward", lines, arrays.rotated, scale=scale,
+        outlined=[tap for _, tap in arrays.meeting(entry)],
+    )  # fmt: skip
+    # The result: of one filter, and of all.
+    where = f"sample {chosen.sample}, channel {chosen.channel}"
+    total = None
+    if layer.filters_per_group == 1:
+        title, lines = "dL/dX: slide 4b over 3, one product sum per place", [*sizes.crop_lines(layer), where]
+    else:
+        title = "Slide 4b over 3, one product sum per place"
+        lines = [*sizes.crop_lines(layer), f"filter {chosen.filter}'s part of dL/dX"]
+        summed = f"sum over the {layer.filters_per_group} filters" + (" of the group" if layer.groups > 1 else "")
+        total = Panel.of(
+            "6", f"dL/dX: {summed}", [sizes.times(layer.input), where], arrays.total, window.input, outlined=[entry]
+        )
+    part = Panel.of("5", title, lines, arrays.part, window.input, outlined=[entry])
+    return Panels(
+        grad_output, dilated, full, replace(kernel, corners=letters), replace(rotated, corners=turned), part, total
     )

@@ -1,4 +1,4 @@
-"""Sizes as equations with a layer's own numbers, such as "3×3 = (2-1)·2+1"."""
+"""The words of pictures: sizes as equations with a layer's own numbers, such as "3×3 = (2-1)·2+1", and worked sums."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ AXIS_NAMES = {1: ("positions",), 2: ("rows", "columns"), 3: ("planes", "rows", "
 #: Digits of a number in a picture; integers below a million are shown in full.
 _DIGITS = 3
 
+#: Terms that a worked example writes out.
+_TERMS = 9
+
 
 def times(sizes: Iterable[int]) -> str:
     """Return sizes as ``3×5``."""
     return "×".join(map(str, sizes))
+
+
+def at(index: Iterable[int]) -> str:
+    """Return an index as ``[0,1]``."""
+    return f"[{','.join(map(str, index))}]"
 
 
 def number(value: float) -> str:
@@ -25,6 +33,13 @@ def number(value: float) -> str:
     return text.replace("-", "−")
 
 
+def sum_text(terms: Sequence[tuple[float, ...]]) -> str:
+    """Write a sum of products out, as far as it is not too long: ``5·5 + (−1)·2 + 3 more``."""
+    products = ["·".join(f"({number(v)})" if v < 0 else number(v) for v in factors) for factors in terms[:_TERMS]]
+    rest = len(terms) - len(products)
+    return " + ".join(products or ["0"]) + (f" + {rest} more" if rest else "")
+
+
 def dilation_lines(layer: Layer) -> list[str]:
     """How large dL/dO is once zeros are inserted: (m - 1)s + 1."""
     return _equations(layer, [a.dilated_size for a in layer.axes], lambda a: f"({a.output_size}-1)·{a.stride}+1")
@@ -32,14 +47,26 @@ def dilation_lines(layer: Layer) -> list[str]:
 
 def padding_lines(layer: Layer) -> list[str]:
     """How many zeros the full padding has on each side, and what size that makes."""
+    texts = []
+    for axis in layer.axes:
+        (front, behind), reach = axis.full_padding, f"{axis.effective_kernel}-1"
+        words = ["padding " if amount >= 0 else "crop, padding " for amount in (front, behind)]
+        front_text = f"{front} = {reach}" + (f"-{axis.before}" if axis.before else "")
+        behind_text = f"{behind} = {reach}" + (f"-{axis.after}" if axis.after else "")
+        behind_text += f"+{axis.remainder}" if axis.remainder else ""
+        text = words[0] + front_text
+        if front_text != behind_text:
+            text = f"{words[0]}in front {front_text}, {words[1].removeprefix('padding ')}behind {behind_text}"
+            text += f" (remainder {axis.remainder})" if axis.remainder else ""
+        texts.append(text)
+
+    def full_size(axis: Axis) -> str:
+        front, behind = axis.full_padding
+        return f"{front}+{axis.dilated_size}+{behind}".replace("+-", "-")
+
     sizes = [axis.dilated_size + sum(axis.full_padding) for axis in layer.axes]
-    texts = [_padding(axis) for axis in layer.axes]
-    if len(set(texts)) == 1:
-        lines = [texts[0]]
-    else:
-        names = AXIS_NAMES[len(layer.axes)]
-        lines = [f"{name}: {text}" for name, text in zip(names, texts, strict=True)]
-    return [*lines, *_equations(layer, sizes, _full_size)]
+    lines = texts[:1] if len(set(texts)) == 1 else _named(layer, texts)
+    return [*lines, *_equations(layer, sizes, full_size)]
 
 
 def crop_lines(layer: Layer) -> list[str]:
@@ -54,28 +81,13 @@ def input_lines(layer: Layer) -> list[str]:
     return _equations(layer, [a.padded_size for a in layer.axes], lambda a: f"{a.before}+{a.size}+{a.after}")
 
 
-def _full_size(axis: Axis) -> str:
-    front, behind = axis.full_padding
-    return f"{front}+{axis.dilated_size}+{behind}".replace("+-", "-").lstrip("+")
-
-
-def _padding(axis: Axis) -> str:
-    front, behind = axis.full_padding
-    reach = f"{axis.effective_kernel}-1"
-    front_text = f"{front} = {reach}" + (f"-{axis.before}" if axis.before else "")
-    behind_text = f"{behind} = {reach}" + (f"-{axis.after}" if axis.after else "")
-    behind_text += f"+{axis.remainder}" if axis.remainder else ""
-    words = [("padding " if amount >= 0 else "crop, padding ") for amount in (front, behind)]
-    if front_text == behind_text:
-        return words[0] + front_text
-    text = f"{words[0]}in front {front_text}, {words[1].removeprefix('padding ')}behind {behind_text}"
-    return text + (f" (remainder {axis.remainder})" if axis.remainder else "")
-
-
 def _equations(layer: Layer, results: Sequence[int], expression: Callable[[Axis], str]) -> list[str]:
     """Return one equation for all axes where they agree, or else one per axis."""
     texts = [f"{result} = {expression(axis)}" for result, axis in zip(results, layer.axes, strict=True)]
     if len(set(texts)) == 1:
         return [f"{times(results)} = {expression(layer.axes[0])}"]
-    names = AXIS_NAMES[len(layer.axes)]
-    return [times(results), *(f"{name}: {text}" for name, text in zip(names, texts, strict=True))]
+    return [times(results), *_named(layer, texts)]
+
+
+def _named(layer: Layer, texts: Sequence[str]) -> list[str]:
+    return [f"{name}: {text}" for name, text in zip(AXIS_NAMES[len(layer.axes)], texts, strict=True)]

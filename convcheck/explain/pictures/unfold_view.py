@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.common import PRODUCTS, at, axis_names, bracketed, no_kinds, plus, scale_of
 from convcheck.explain.pictures.panel import Index, Kind, Kinds, Panel, Story
-from convcheck.explain.pictures.window import Selection, cut, leading, most_read, padded_kinds, window_of
+from convcheck.explain.pictures.window import Selection, input_panel, most_read, readers, window_of
 from convcheck.gradients.dilate_flip import padded_input
 from convcheck.gradients.unfold import unfold
 from convcheck.layer.arrays import Array
@@ -22,7 +20,7 @@ _ROWS, _COLUMNS = 16, 16
 
 
 def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Selection) -> Story:
-    """Tell how the backward pass becomes matrix products.
+    """Tell how the backward pass becomes matrix products: the unfolded input, with the copies of one entry marked.
 
     Parameters
     ----------
@@ -32,16 +30,40 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     grad_output : array, shape (N, F, *output)
     chosen : Selection
     """
+    # The rows of X~ and of dL/dX~ = W~ᵀ dL/dO that belong to the chosen channel.
+    one = x[chosen.sample : chosen.sample + 1]
+    group, inside = divmod(chosen.channel, layer.channels_per_group)
+    rows = slice(inside * prod(layer.kernel), (inside + 1) * prod(layer.kernel))
+    columns, holds = (unfold(layer, array)[0, group, rows] for array in (one, np.ones_like(one)))
+    filters = slice(group * layer.filters_per_group, (group + 1) * layer.filters_per_group)
+    matrix = weight[filters, inside].reshape(layer.filters_per_group, -1)
+    gradient: Array = matrix.T @ grad_output[chosen.sample, filters].reshape(layer.filters_per_group, -1)
+
+    # Where the copies of the entry stand, and the rows and columns that are shown of the matrices.
     entry = most_read(layer, window_of(layer))
-    readers = product(*(axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True)))
-    copies = [(tuple(a for _, a in pairs), tuple(i for i, _ in pairs)) for pairs in readers]
-    view = _View(
-        _choose(list(np.ndindex(*layer.kernel)), [tap for tap, _ in copies], _ROWS),
-        _choose(list(np.ndindex(*layer.output)), [output for _, output in copies], _COLUMNS),
-        copies,
-    )
-    gradient = _grad_columns(layer, weight, grad_output, chosen)
-    columns, kinds = _unfolded(layer, x, chosen)
+    copies = readers(layer, entry)
+    read_by, through = [output for output, _ in copies], [tap for _, tap in copies]
+    taps, outputs = _choose(layer.kernel, through, _ROWS), _choose(layer.output, read_by, _COLUMNS)
+    cells = [(taps.index(t), outputs.index(o)) for o, t in copies if t in taps and o in outputs]
+
+    def panel(number: str, title: str, matrix: Array, kinds: Kinds | None = None) -> Panel:
+        order = np.ix_(_places(taps, layer.kernel), _places(outputs, layer.output))
+        values = matrix[order]
+        lines = [f"{matrix.shape[0]} taps × {matrix.shape[1]} windows (of this channel and sample)"]
+        if values.shape != matrix.shape:
+            lines.append(f"shown: {len(taps)} taps and {len(outputs)} windows; the labels say which")
+        whole, kept = tuple(map(range, values.shape)), None if kinds is None else kinds[order]
+        labels = (tuple(sizes.at(tap)[1:-1] for tap in taps), tuple(sizes.at(output)[1:-1] for output in outputs))
+        return replace(Panel.of(number, title, lines, values, whole, kinds=kept, outlined=cells), labels=labels)
+
+    padded = padded_input(layer, one[:, chosen.channel : chosen.channel + 1])[0, 0]
+    place = tuple(p + axis.before for p, axis in zip(entry, layer.axes, strict=True))
+    name, under = sizes.at(entry), input_panel(layer, padded, chosen)
+    moved = [f"X{name} is at {sizes.at(place)} here"] if any(before for before, _ in layer.padding) else []
+    # The copies added up, as `fold` does.
+    values = gradient[_places(through, layer.kernel), _places(read_by, layer.output)].tolist()
+    which = "the" if len(cells) == len(copies) else f"{len(cells)} of the"
+    total = f"{sizes.sum_text([(value,) for value in values])} = {sizes.number(sum(values))}"
     return Story(
         name="unfold",
         title="Unfold: the convolution as a matrix product, and back",
@@ -50,86 +72,20 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
             "X~ several times. Backward, each copy gets a gradient of its own; folding adds the copies up.",
         ),
         panels=(
-            _input_panel(layer, x, chosen, entry),
-            view.panel(layer, "2", "X~: one column per window, one row per tap", columns, kinds),
-            view.panel(layer, "3", "dL/dX~ = W~ᵀ dL/dO: a gradient per copy", gradient, no_kinds(gradient)),
+            replace(under, lines=(*under.lines, *moved), outlined=frozenset([place])),
+            panel(
+                "2", "X~: one column per window, one row per tap", columns,
+                np.where(holds, Kind.VALUE, Kind.BORDER).astype(np.int8),
+            ),
+            panel("3", "dL/dX~ = W~ᵀ dL/dO: a gradient per copy", gradient),
         ),
-        example=(_example(view, layer, gradient, at(entry)),),
-    )
+        example=(f"Outlined: {which} {len(copies)} copies of X{name}. Folding: dL/dX{name} = {total}.",),
+    )  # fmt: skip
 
 
-def _example(view: _View, layer: Layer, gradient: Array, name: str) -> str:
-    """Add the copies up, as `fold` does."""
-    values = [
-        float(gradient[np.ravel_multi_index(t, layer.kernel), np.ravel_multi_index(o, layer.output)])
-        for t, o in view.copies
-    ]
-    listed = plus([bracketed(value) for value in values[:PRODUCTS]], len(values))
-    shown, total = len(view.cells), len(view.copies)
-    which = f"the {total} copies" if shown == total else f"{shown} of the {total} copies"
-    return f"Outlined: {which} of X{name}. Folding: dL/dX{name} = {listed} = {sizes.number(sum(values))}."
-
-
-@dataclass(frozen=True)
-class _View:
-    """The rows and columns that are shown, by tap and output, and where the copies of one entry stand."""
-
-    taps: list[Index]
-    outputs: list[Index]
-    copies: list[tuple[Index, Index]]
-
-    @property
-    def cells(self) -> frozenset[Index]:
-        """Row and column, in what is shown, of every copy that is shown."""
-        return frozenset(
-            (self.taps.index(tap), self.outputs.index(output))
-            for tap, output in self.copies
-            if tap in self.taps and output in self.outputs
-        )
-
-    def panel(self, layer: Layer, number: str, title: str, matrix: Array, kinds: Kinds) -> Panel:
-        """The shown part of a matrix, one row per tap and one column per output."""
-        rows = [int(np.ravel_multi_index(tap, layer.kernel)) for tap in self.taps]
-        order = np.ix_(rows, [int(np.ravel_multi_index(output, layer.output)) for output in self.outputs])
-        values = matrix[order]
-        lines = [f"{matrix.shape[0]} taps × {matrix.shape[1]} windows (of this channel and sample)"]
-        if values.shape != matrix.shape:
-            lines.append(f"shown: {values.shape[0]} taps and {values.shape[1]} windows; the labels say which")
-        return Panel(
-            number=number,
-            title=title,
-            lines=tuple(lines),
-            values=values,
-            kinds=kinds[order],
-            names=("tap", "window"),
-            start=(0, 0),
-            shape=values.shape,
-            scale=scale_of(values),
-            outlined=self.cells,
-            labels=(tuple(map(_label, self.taps)), tuple(map(_label, self.outputs))),
-        )
-
-
-def _unfolded(layer: Layer, x: Array, chosen: Selection) -> tuple[Array, Kinds]:
-    """Rows of X~ that belong to the chosen channel, and what each cell is."""
-    group, inside = divmod(chosen.channel, layer.channels_per_group)
-    rows = slice(inside * prod(layer.kernel), (inside + 1) * prod(layer.kernel))
-    one = x[chosen.sample : chosen.sample + 1]
-    holds = unfold(layer, np.ones_like(one))[0, group, rows]
-    return unfold(layer, one)[0, group, rows], np.where(holds, Kind.VALUE, Kind.BORDER).astype(np.int8)
-
-
-def _grad_columns(layer: Layer, weight: Array, grad_output: Array, chosen: Selection) -> Array:
-    """Rows of dL/dX~ = W~ᵀ dL/dO that belong to the chosen channel."""
-    group, inside = divmod(chosen.channel, layer.channels_per_group)
-    filters = slice(group * layer.filters_per_group, (group + 1) * layer.filters_per_group)
-    matrix = weight[filters, inside].reshape(layer.filters_per_group, -1)
-    found: Array = matrix.T @ grad_output[chosen.sample, filters].reshape(layer.filters_per_group, -1)
-    return found
-
-
-def _choose(everything: list[Index], wanted: list[Index], limit: int) -> list[Index]:
+def _choose(shape: Index, wanted: list[Index], limit: int) -> list[Index]:
     """Return at most ``limit`` indices in their order: those that are wanted, and the first of the others."""
+    everything = list(np.ndindex(*shape))
     if len(everything) <= limit:
         return everything
     kept = list(dict.fromkeys(wanted))[:limit]
@@ -137,19 +93,6 @@ def _choose(everything: list[Index], wanted: list[Index], limit: int) -> list[In
     return sorted(kept)
 
 
-def _label(index: Index) -> str:
-    return ",".join(map(str, index))
-
-
-def _input_panel(layer: Layer, x: Array, chosen: Selection, entry: Index) -> Panel:
-    padded = padded_input(layer, x[chosen.sample : chosen.sample + 1, chosen.channel : chosen.channel + 1])[0, 0]
-    shown = leading(padded.shape)
-    place = tuple(p + axis.before for p, axis in zip(entry, layer.axes, strict=True))
-    title = "X with its padding" if any(map(any, layer.padding)) else "X: the input"
-    lines = [*sizes.input_lines(layer), f"sample {chosen.sample}, channel {chosen.channel}"]
-    if any(before for before, _ in layer.padding):
-        lines.append(f"X{at(entry)} is at {at(place)} here")
-    return Panel(
-        "1", title, tuple(lines), cut(padded, shown), cut(padded_kinds(layer), shown), axis_names(layer),
-        (0,) * padded.ndim, padded.shape, scale_of(cut(padded, shown)), frozenset([place]),
-    )  # fmt: skip
+def _places(indices: list[Index], shape: Index) -> list[int]:
+    """Rows of the unfolded matrix by tap, or columns by output."""
+    return [int(np.ravel_multi_index(index, shape)) for index in indices]

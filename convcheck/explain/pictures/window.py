@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeVar
+from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convcheck.errors import Parameter, UsageError
-from convcheck.explain.pictures.panel import Index, Kind
+from convcheck.explain.pictures import sizes
+from convcheck.explain.pictures.panel import LIMIT, PLANES, Index, Kind, Kinds, Panel
+from convcheck.layer.arrays import Array
 from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
-
-T = TypeVar("T", bound=np.generic)
-
-#: Cells per axis up to which a map is shown whole.
-LIMIT = 12
-
-#: Planes of a volume up to which it is shown whole; they stand side by side.
-_PLANES = 4
 
 #: Samples of dL/dX that are shown at least, however large the kernel is.
 _LEAST = 3
@@ -98,20 +91,16 @@ def window_of(layer: Layer, limit: int = LIMIT) -> Window:
     ----------
     layer : Layer
     limit : int
-        Cells per axis up to which a map is shown whole.
+        Cells per axis up to which a map is shown whole; planes of a volume have a limit of their own.
     """
-    limits = [limit] * len(layer.axes)
-    if len(limits) == 3:
-        limits[0] = _PLANES
-    per_axis = [
-        _axis_window(axis, limit, 1 if limit == _PLANES else _LEAST)
-        for axis, limit in zip(layer.axes, limits, strict=True)
-    ]
+    limits = [limit] * len(layer.axes) if len(layer.axes) < 3 else [PLANES, limit, limit]
+    per_axis = [_axis_window(axis, most) for axis, most in zip(layer.axes, limits, strict=True)]
     return Window(*(tuple(ranges) for ranges in zip(*per_axis, strict=True)))
 
 
-def _axis_window(axis: Axis, limit: int, least: int) -> tuple[range, range, range, range]:
+def _axis_window(axis: Axis, limit: int) -> tuple[range, range, range, range]:
     reach, front = axis.effective_kernel - 1, axis.full_padding[0]
+    least = 1 if limit == PLANES else _LEAST
     whole = axis.size + reach <= limit
     count = axis.size if whole else min(axis.size, max(least, limit - reach))
     # Much padding in front would fill the picture: a little of it tells as much.
@@ -130,19 +119,10 @@ def _axis_window(axis: Axis, limit: int, least: int) -> tuple[range, range, rang
     return range(start, start + count), full, dilated, outputs
 
 
-def cut(array: NDArray[T], ranges: tuple[range, ...]) -> NDArray[T]:
-    """Return the part of a map that the ranges name."""
-    return array[tuple(slice(r.start, r.stop) for r in ranges)]
-
-
-def full_kinds(layer: Layer, *, padded: bool) -> NDArray[np.int8]:
-    """What each cell of the dilated dL/dO is, or, if ``padded``, of the full one."""
-    return _combine([_full_axis(axis, padded) for axis in layer.axes])
-
-
-def padded_kinds(layer: Layer) -> NDArray[np.int8]:
-    """What each cell of the padded input is."""
-    return _combine([_padded_axis(axis) for axis in layer.axes])
+def readers(layer: Layer, entry: Index) -> list[tuple[Index, Index]]:
+    """Pairs (output, tap) that read an input entry, both as one index per axis."""
+    per_axis = (axis.readers(p + axis.before) for axis, p in zip(layer.axes, entry, strict=True))
+    return [(tuple(i for i, _ in pairs), tuple(a for _, a in pairs)) for pairs in product(*per_axis)]
 
 
 def most_read(layer: Layer, window: Window) -> Index:
@@ -154,31 +134,41 @@ def most_read(layer: Layer, window: Window) -> Index:
     return tuple(best)
 
 
-def _full_axis(axis: Axis, padded: bool) -> NDArray[np.int8]:
-    front, behind = axis.full_padding if padded else (0, 0)
-    place = np.arange(-front, axis.dilated_size + behind)
-    kinds = np.where(place % axis.stride == 0, Kind.VALUE, Kind.INSERTED)
-    kinds = np.where(place >= axis.dilated_size, Kind.REMAINDER, kinds)
-    # Behind the remainder, and in front, is what the kernel reaches beyond the image.
-    return np.where((place < 0) | (place >= axis.dilated_size + axis.remainder), Kind.BORDER, kinds).astype(np.int8)
+def full_kinds(layer: Layer, *, padded: bool) -> Kinds:
+    """What each cell of the dilated dL/dO is, or, if ``padded``, of the full one."""
+    per_axis = []
+    for axis in layer.axes:
+        front, behind = axis.full_padding if padded else (0, 0)
+        place = np.arange(-front, axis.dilated_size + behind)
+        kinds = np.where(place % axis.stride == 0, Kind.VALUE, Kind.INSERTED)
+        kinds = np.where(place >= axis.dilated_size, Kind.REMAINDER, kinds)
+        # Behind the remainder, and in front, is what the kernel reaches beyond the image.
+        beyond = (place < 0) | (place >= axis.dilated_size + axis.remainder)
+        per_axis.append(np.where(beyond, Kind.BORDER, kinds).astype(np.int8))
+    return _larger(per_axis)
 
 
-def _padded_axis(axis: Axis) -> NDArray[np.int8]:
-    place = np.arange(axis.padded_size)
-    inside = (place >= axis.before) & (place < axis.before + axis.size)
-    kinds = np.where(inside, Kind.VALUE, Kind.BORDER)
-    return np.where(place >= axis.padded_size - axis.remainder, Kind.UNREAD, kinds).astype(np.int8)
+def padded_kinds(layer: Layer) -> Kinds:
+    """What each cell of the padded input is."""
+    per_axis = []
+    for axis in layer.axes:
+        place = np.arange(axis.padded_size)
+        kinds = np.where((place >= axis.before) & (place < axis.before + axis.size), Kind.VALUE, Kind.BORDER)
+        unread = place >= axis.padded_size - axis.remainder
+        per_axis.append(np.where(unread, Kind.UNREAD, kinds).astype(np.int8))
+    return _larger(per_axis)
 
 
-def _combine(per_axis: list[NDArray[np.int8]]) -> NDArray[np.int8]:
+def input_panel(layer: Layer, padded: Array, chosen: Selection) -> Panel:
+    """Show the chosen channel of the padded input, shape (*padded)."""
+    return Panel.of(
+        "1", "X with its padding" if any(map(any, layer.padding)) else "X: the input",
+        [*sizes.input_lines(layer), f"sample {chosen.sample}, channel {chosen.channel}"],
+        padded, kinds=padded_kinds(layer),
+    )  # fmt: skip
+
+
+def _larger(per_axis: list[Kinds]) -> Kinds:
     """Return the larger kind of all axes, for every cell."""
-    combined: NDArray[np.int8] = reduce(np.maximum.outer, per_axis)
-    return combined
-
-
-def leading(shape: tuple[int, ...], limit: int = LIMIT) -> tuple[range, ...]:
-    """Return the part at the origin that is shown of a map that stands by itself."""
-    limits = [limit] * len(shape)
-    if len(shape) == 3:
-        limits[0] = _PLANES
-    return tuple(range(min(size, most)) for size, most in zip(shape, limits, strict=True))
+    kinds: Kinds = reduce(np.maximum.outer, per_axis)
+    return kinds

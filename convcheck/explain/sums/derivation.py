@@ -6,96 +6,83 @@ from collections.abc import Callable, Mapping
 from math import prod
 
 from convcheck.explain.pictures.sizes import AXIS_NAMES, crop_lines, dilation_lines, padding_lines, times
-from convcheck.explain.sums.document import Block, Document, Formula, Heading, Paragraph, Table
-from convcheck.explain.sums.formulas import general
 from convcheck.explain.sums.notation import Notation
+from convcheck.explain.sums.writers import Block, Document, Formula, Heading, Paragraph, Table
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 
 
 def document(layer: Layer, notation: Notation) -> Document:
     """Derive the backward pass of a layer."""
-    blocks: list[Block] = [Paragraph(f"{', '.join(forward_geometry(layer))}.")]
-    blocks += [Paragraph(f"Notation: {notation.about} Indices count from 0; what is out of range counts as zero.")]
-    blocks += [Heading("1. Forward"), general("output", notation, layer), _sizes(layer)]
-    blocks += [Heading("2. The chain rule"), Paragraph(_CHAIN_RULE), _readers(layer)]
-    blocks += [
+    # The numbers of every axis, and how many outputs read an entry.
+    sizes, readers = [], []
+    for name, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
+        numbers = (a.size, a.before, a.after, a.kernel, a.stride, a.dilation)
+        sizes.append((name, *map(str, (*numbers, a.effective_kernel, a.output_size, a.remainder))))
+        counts = [len(a.readers(p + a.before)) for p in range(a.size)]
+        readers.append((name, str(min(counts)), str(max(counts)), str(counts.count(0))))
+    size_head = ("", "n", "before", "after", "k", "s", "d", "e = d(k-1)+1", "m = (P-e)//s + 1", "r = (P-e) % s")
+    blocks: list[Block] = [
+        Paragraph(f"{', '.join(forward_geometry(layer))}."),
+        Paragraph(f"Notation: {notation.about} Indices count from 0; what is out of range counts as zero."),
+        Heading("1. Forward"),
+        notation.formula("output", layer),
+        Table(size_head, tuple(sizes)),
+        Heading("2. The chain rule"),
+        Paragraph(
+            "An entry of X changes the loss through every output that reads it, each by the tap through which it is "
+            "read; so the gradients of those outputs, times those taps, add up. Along an axis, output i reads padded "
+            "position q through tap a exactly if i·s + a·d = q."
+        ),
+        Table(("", "fewest outputs that read an entry", "most", "entries that none reads"), tuple(readers)),
         Heading("3. The gradient of the input"),
-        general("input", notation, layer),
+        notation.formula("input", layer),
         *_ROUTES[notation.name](layer),
-    ]
-    blocks += [
         Heading("4. The gradient of the weights"),
-        general("weight", notation, layer),
-        *_weight_route(layer, notation),
+        notation.formula("weight", layer),
     ]
+    if notation.name == "T4":
+        latex = r"\frac{\partial L}{\partial \tilde W} &= \frac{\partial L}{\partial O} \tilde X^\top"
+        blocks += [Formula(("dL/dW~ = dL/dO X~ᵀ",), (latex,)), Paragraph(f"Summed over {layer.batch} sample(s).")]
+    else:
+        text = (
+            f"Tap a meets one input sample in every one of the {times(layer.output)} windows: lay the dilated dL/dO "
+            f"over the padded input, a·d from its corner, multiply and add up, over the {layer.batch} sample(s) of the "
+            "batch."
+        )
+        remainder = [axis.remainder for axis in layer.axes]
+        if any(remainder):
+            text += (
+                f" The last {times(remainder)} padded samples (the remainder) are met by no window and do not count."
+            )
+        blocks.append(Paragraph(text))
     if layer.bias:
-        blocks += [Heading("5. The gradient of the bias"), general("bias", notation, layer), Paragraph(_bias(layer))]
+        outputs = f"each of the {times(layer.output)} outputs of {layer.batch} sample(s)"
+        blocks += [
+            Heading("5. The gradient of the bias"),
+            notation.formula("bias", layer),
+            Paragraph(f"The bias enters {outputs} once, with factor 1."),
+        ]
     return Document(f"The backward pass of layer {layer.name}", tuple(blocks))
 
 
-_CHAIN_RULE = (
-    "An entry of X changes the loss through every output that reads it, each by the tap through which it is read; so "
-    "the gradients of those outputs, times those taps, add up. Along an axis, output i reads padded position q through "
-    "tap a exactly if i·s + a·d = q."
-)
-
-
-def _sizes(layer: Layer) -> Table:
-    """The numbers of every axis."""
-    head = ("", "n", "before", "after", "k", "s", "d", "e = d(k-1)+1", "m = (P-e)//s + 1", "r = (P-e) % s")
-    rows = [
-        (
-            name,
-            *map(
-                str,
-                (
-                    a.size,
-                    a.before,
-                    a.after,
-                    a.kernel,
-                    a.stride,
-                    a.dilation,
-                    a.effective_kernel,
-                    a.output_size,
-                    a.remainder,
-                ),
-            ),
-        )
-        for name, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True)
-    ]
-    return Table(head, tuple(rows))
-
-
-def _readers(layer: Layer) -> Table:
-    """How many outputs read an entry, per axis."""
-    rows = []
-    for name, axis in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
-        counts = [len(axis.readers(p + axis.before)) for p in range(axis.size)]
-        rows.append((name, str(min(counts)), str(max(counts)), str(counts.count(0))))
-    return Table(("", "fewest outputs that read an entry", "most", "entries that none reads"), tuple(rows))
-
-
-def _equations(lines: list[str]) -> Formula:
-    latex = (line.replace("·", r" \cdot ").replace("×", r" \times ") for line in lines)
-    return Formula(tuple(lines), tuple(rf"&\mathrm{{{line}}}".replace(" ", "~") for line in latex))
-
-
-def _index_sums(layer: Layer) -> list[Block]:
-    """T0 and the field's own: bounds of the sum."""
+def _bounds(layer: Layer) -> Formula:
     lines = []
     for name, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
         lower = f"max(0, ceil((p + {a.before} - {a.effective_kernel - 1}) / {a.stride}))"
         upper = f"min({a.output_size - 1}, floor((p + {a.before}) / {a.stride}))"
-        tap = f"a = (p + {a.before} - {a.stride}i)" + (
-            f" / {a.dilation}, where that is whole" if a.dilation > 1 else ""
-        )
-        lines.append(f"{name}: i from {lower} to {upper}, {tap}")
+        whole = f" / {a.dilation}, where that is whole" if a.dilation > 1 else ""
+        lines.append(f"{name}: i from {lower} to {upper}, a = (p + {a.before} - {a.stride}i){whole}")
+    return Formula.of_sizes(lines)
+
+
+def _index_sums(layer: Layer) -> list[Block]:
+    """T0 and the field's own: bounds of the sum."""
     text = (
         "Solved for i, the sum has bounds. The lower one is rounded up (down would reach past the kernel's end when "
         "the stride is above 1), and both are clipped to the outputs that exist."
     )
-    return [Paragraph(text), _equations(lines)]
+    return [Paragraph(text), _bounds(layer)]
 
 
 def _regroup(layer: Layer) -> list[Block]:
@@ -108,9 +95,8 @@ def _regroup(layer: Layer) -> list[Block]:
         "channel, each rotated by 180 degrees. This is a new tensor with the last two axes exchanged, not w with its "
         "indices renamed: with as many filters as channels the unexchanged one runs, and is wrong."
     )
-    rule = "w'[a, f, c] = w[k-1-a, c, f]"
-    latex = r"w'_{a,f,c} &= w_{k-1-a,\,c,\,f}"
-    return [Paragraph(text), Formula((rule,), (latex,)), *_slide(layer)]
+    formula = Formula(("w'[a, f, c] = w[k-1-a, c, f]",), (r"w'_{a,f,c} &= w_{k-1-a,\,c,\,f}",))
+    return [Paragraph(text), formula, *_slide(layer)]
 
 
 def _discard(layer: Layer) -> list[Block]:
@@ -119,18 +105,18 @@ def _discard(layer: Layer) -> list[Block]:
         "A pair (i, a) whose output does not exist is discarded. To clamp its index to 0, as in max(0, p - a), counts "
         "the first row and column several times; to let it wrap round counts the last ones."
     )
-    return [Paragraph(text), *_index_sums(layer)[1:]]
+    return [Paragraph(text), _bounds(layer)]
 
 
 def _slide(layer: Layer) -> list[Block]:
     """T3: dilate, pad, flip."""
     return [
         Paragraph("Put s - 1 zeros between neighbours of dL/dO, so that windows s apart become neighbours:"),
-        _equations(dilation_lines(layer)),
+        Formula.of_sizes(dilation_lines(layer)),
         Paragraph("Pad it to full size, so that the kernel reaches every input entry (a negative number is a crop):"),
-        _equations(padding_lines(layer)),
+        Formula.of_sizes(padding_lines(layer)),
         Paragraph("Rotate the kernel by 180 degrees, since tap a moves an output's gradient forward by a; slide it:"),
-        _equations(crop_lines(layer)),
+        Formula.of_sizes(crop_lines(layer)),
     ]
 
 
@@ -143,41 +129,19 @@ def _unfold(layer: Layer) -> list[Block]:
         ("X~", f"{rows} × {columns}", "a column per window, a row per channel and tap"),
         ("dL/dO", f"{layer.filters_per_group} × {columns}", "a row per filter"),
     )
-    text = (
-        f"dL/dX~ is {rows} × {columns}, and not yet dL/dX, which is {layer.channels_per_group} × {times(layer.input)}: "
-        "fold it back, adding up the copies of every entry and dropping what lies on padding."
-    )
     formula = Formula(("O = W~ X~ + b", "dL/dX~ = W~ᵀ dL/dO", "dL/dX = fold(dL/dX~)"), (
         r"O &= \tilde W \tilde X + b",
         r"\frac{\partial L}{\partial \tilde X} &= \tilde W^\top \frac{\partial L}{\partial O}",
         r"\frac{\partial L}{\partial X} &= \mathrm{fold}\left(\frac{\partial L}{\partial \tilde X}\right)",
     ))  # fmt: skip
+    text = (
+        f"dL/dX~ is {rows} × {columns}, and not yet dL/dX, which is {layer.channels_per_group} × {times(layer.input)}: "
+        "fold it back, adding up the copies of every entry and dropping what lies on padding."
+    )
     return [Table(("matrix", "shape", "which is"), shapes), formula, Paragraph(text)]
 
 
+#: By the name of the notation.
 _ROUTES: Mapping[str, Callable[[Layer], list[Block]]] = {
-    "own": _index_sums,
-    "T0": _index_sums,
-    "T1": _regroup,
-    "T2": _discard,
-    "T3": _slide,
-    "T4": _unfold,
-}
-
-
-def _weight_route(layer: Layer, notation: Notation) -> list[Block]:
-    if notation.name == "T4":
-        latex = r"\frac{\partial L}{\partial \tilde W} &= \frac{\partial L}{\partial O} \tilde X^\top"
-        return [Formula(("dL/dW~ = dL/dO X~ᵀ",), (latex,)), Paragraph(f"Summed over {layer.batch} sample(s).")]
-    remainder = [axis.remainder for axis in layer.axes]
-    text = (
-        f"Tap a meets one input sample in every one of the {times(layer.output)} windows: lay the dilated dL/dO over "
-        f"the padded input, a·d from its corner, multiply and add up, over the {layer.batch} sample(s) of the batch."
-    )
-    if any(remainder):
-        text += f" The last {times(remainder)} padded samples (the remainder) are met by no window and do not count."
-    return [Paragraph(text)]
-
-
-def _bias(layer: Layer) -> str:
-    return f"The bias enters each of the {times(layer.output)} outputs of {layer.batch} sample(s) once, with factor 1."
+    "own": _index_sums, "T0": _index_sums, "T1": _regroup, "T2": _discard, "T3": _slide, "T4": _unfold,
+}  # fmt: skip

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convcheck.explain.pictures.sizes import number
-from convcheck.explain.sums.document import Block, Document, Formula, Heading, Paragraph, Table
-from convcheck.explain.sums.formulas import general, with_numbers
-from convcheck.explain.sums.notation import Notation
-from convcheck.explain.sums.terms import Explanation, Factor, Term
+from convcheck.explain.pictures.sizes import AXIS_NAMES, number
+from convcheck.explain.sums.notation import Notation, explained
+from convcheck.explain.sums.terms import Explanation
+from convcheck.explain.sums.writers import Block, Document, Formula, Heading, Paragraph, Table, latex_words
 from convcheck.wording import counted, exact
 
 #: Terms on a line of an equation.
@@ -17,47 +16,98 @@ _PER_LINE = 4
 #: Sums longer than this are given as a table alone.
 _LONGEST = 64
 
-_FACTOR_NAMES = {"grad_output": "dL/dO", "weight": "W", "x": "X", "bias": "b"}
+#: Of which factors the places stand in the table of terms.
+_PLACES = {"input": ("output", "tap"), "weight": ("output", "input"), "bias": ("output",), "output": ("tap", "input")}
 
 
 def document(explanation: Explanation, notation: Notation) -> Document:
     """Explain an entry."""
-    layer, array = explanation.layer, explanation.array
-    left, _ = notation.entry(_symbol(array), explanation.index, layer)
-    blocks: list[Block] = [Heading("In general"), general(array, notation, layer)]
-    blocks += [
-        Heading("With this layer's numbers"),
-        with_numbers(explanation.array, explanation.index, notation, layer),
-    ]
-    blocks += [Heading("Expanded"), *_expanded_blocks(explanation, notation)]
-    blocks += [Heading("Term by term"), _term_table(explanation, notation)]
+    layer, array, terms = explanation.layer, explanation.array, explanation.terms
+    left, _ = notation.entry(explained(array), explanation.index, layer)
+    blocks: list[Block] = [
+        Heading("In general"), notation.formula(array, layer),
+        Heading("With this layer's numbers"), with_numbers(explanation, notation),
+        Heading("Expanded"), expanded(explanation, notation),
+    ]  # fmt: skip
+    if len(terms) > _LONGEST:
+        blocks[-1] = Paragraph(f"{counted(len(terms), 'term')}: see the table.")
+
+    rows = []
+    for count, term in enumerate(terms, start=1):
+        names = notation.times.join(notation.entry(f.array, f.index, layer)[0] for f in term.factors)
+        values = "·".join(_bracketed(factor.value) for factor in term.factors)
+        places = [",".join(map(str, factor.index[2:])) for factor in term.factors]
+        # The bias of an output has no place.
+        places = places if len(places) == len(_PLACES[array]) else ["bias", ""]
+        rows.append((str(count), names, values, exact(term.value), *places))
+    blocks += [Heading("Term by term"), Table(("", "term", "values", "product", *_PLACES[array]), tuple(rows))]
     if explanation.excluded:
-        blocks += [
-            Heading("What falls away"),
-            Table(("which", "why"), tuple((e.what, e.why) for e in explanation.excluded)),
-        ]
-    blocks += [Heading("The sum"), _sum(explanation, left), Paragraph(_check(explanation, left))]
+        blocks += [Heading("What falls away"), Table(("which", "why"), explanation.excluded)]
+
+    total = exact(explanation.value)
+    plain = left.replace("~", r"\~{}").replace("_", r"\_").replace("∂", "d")
+    latex = rf"\text{{{plain}}} &= "
+    if not terms:
+        summed = Formula((f"{left} = 0 (no term)",), (f"{latex}0",))
+    elif len(terms) > _LONGEST:
+        summed = Formula((f"{left} = {total}",), (f"{latex}{total}",))
+    else:
+        products = [_bracketed(term.value) for term in terms]
+        body, latex_body = _lines(f"{left} = ", products), _lines(latex, products, follow="&\\quad + ")
+        summed = Formula((*body, " " * len(left) + f" = {total}"), (*latex_body, f"&= {total}"))
+    what = f"Numeric gradient, from the forward pass alone (the entry goes up by 1, and the loss by {left}):"
+    gap = explanation.value - explanation.reference
+    verdict = "the same" if gap == 0 else f"a difference of {number(gap)}"
+    what = "The forward pass gives" if array == "output" else what
+    blocks += [Heading("The sum"), summed, Paragraph(f"{what} {exact(explanation.reference)}, {verdict}.")]
     return Document(f"{left} of layer {layer.name}", tuple(blocks))
+
+
+def with_numbers(explanation: Explanation, notation: Notation) -> Formula:
+    """Say over which indices the sum of the entry runs, and how they hang together."""
+    layer, array, index = explanation.layer, explanation.array, explanation.index
+    if array == "input":
+        first = index[1] // layer.channels_per_group * layer.filters_per_group
+        lines = [f"filters f = {_span(first, layer.filters_per_group)}"]
+    elif array == "output":
+        first = index[1] // layer.filters_per_group * layer.channels_per_group
+        lines = [f"channels c = {_span(first, layer.channels_per_group)}"]
+    else:
+        lines = [f"samples n = {_span(0, layer.batch)}"]
+    # A bias has no place on an axis.
+    sites = index[2:] or (0,) * len(layer.axes)
+    for name, axis, at in zip(AXIS_NAMES[len(layer.axes)], layer.axes, sites, strict=True):
+        outputs = f"i = {_span(0, axis.output_size)}"
+        if array == "input":
+            pairs = ", ".join(f"({i},{a})" for i, a in axis.readers(at + axis.before)) or "none"
+            rule = f"i·{axis.stride} + a·{axis.dilation} = {at} + {axis.before}"
+            rule += f", 0 <= i <= {axis.output_size - 1}, 0 <= a <= {axis.kernel - 1}"
+            lines.append(f"{name}: (i, a) with {rule}: {pairs}")
+        elif array == "bias":
+            lines.append(f"{name}: {outputs}")
+        else:
+            given, sample = outputs, f"i·{axis.stride} + {at}·{axis.dilation}"
+            if array == "output":
+                given, sample = f"a = {_span(0, axis.kernel)}", f"{at}·{axis.stride} + a·{axis.dilation}"
+            inside = f"if it is in 0..{axis.size - 1}"
+            lines.append(f"{name}: {given}, input sample {sample} - {axis.before}, {inside}")
+    left, latex = notation.entry(explained(array), index, layer)
+    words = (latex_words(line.replace("<=", "≤")) for line in lines)
+    return Formula(
+        (f"{left} sums over", *(f"  {line}" for line in lines)),
+        (rf"{latex} &\text{{ sums over}}", *(rf"&\quad \text{{{line}}}" for line in words)),
+    )
 
 
 def expanded(explanation: Explanation, notation: Notation) -> Formula:
     """Write the sum out in symbols, such as ``dL/dx22 = dO00 f22 + dO01 f20 + dO10 f02 + dO11 f00``."""
-    layer = explanation.layer
-    left, left_latex = notation.entry(_symbol(explanation.array), explanation.index, layer)
-    pairs = [_product(term, notation, explanation) for term in explanation.terms]
-    return Formula(
-        _lines(f"{left} = ", [text for text, _ in pairs]),
-        _lines(f"{left_latex} &= ", [latex for _, latex in pairs], follow="&\\quad + "),
-    )
-
-
-def _symbol(array: str) -> str:
-    return array if array == "output" else f"grad_{array}"
-
-
-def _product(term: Term, notation: Notation, explanation: Explanation) -> tuple[str, str]:
-    written = [notation.entry(factor.array, factor.index, explanation.layer) for factor in term.factors]
-    return notation.times.join(text for text, _ in written), r" \, ".join(latex for _, latex in written)
+    left, left_latex = notation.entry(explained(explanation.array), explanation.index, explanation.layer)
+    texts, latex = [], []
+    for term in explanation.terms:
+        written = [notation.entry(factor.array, factor.index, explanation.layer) for factor in term.factors]
+        texts.append(notation.times.join(text for text, _ in written))
+        latex.append(r" \, ".join(latex for _, latex in written))
+    return Formula(_lines(f"{left} = ", texts), _lines(f"{left_latex} &= ", latex, follow="&\\quad + "))
 
 
 def _lines(start: str, terms: Sequence[str], follow: str | None = None) -> tuple[str, ...]:
@@ -67,61 +117,9 @@ def _lines(start: str, terms: Sequence[str], follow: str | None = None) -> tuple
     return (start + rows[0], *(indent + row for row in rows[1:]))
 
 
-def _expanded_blocks(explanation: Explanation, notation: Notation) -> list[Block]:
-    if len(explanation.terms) > _LONGEST:
-        return [Paragraph(f"{counted(len(explanation.terms), 'term')}: see the table.")]
-    return [expanded(explanation, notation)]
+def _bracketed(value: float) -> str:
+    return f"({exact(value)})" if value < 0 else exact(value)
 
 
-def _term_table(explanation: Explanation, notation: Notation) -> Table:
-    """One row per term: names, values and the product."""
-    rows = []
-    for count, term in enumerate(explanation.terms, start=1):
-        names = notation.times.join(notation.entry(f.array, f.index, explanation.layer)[0] for f in term.factors)
-        values = "·".join(_value(factor) for factor in term.factors)
-        rows.append((str(count), names, values, exact(term.value), *_places(explanation, term)))
-    return Table(("", "term", "values", "product", *_place_heads(explanation)), tuple(rows))
-
-
-def _place_heads(explanation: Explanation) -> tuple[str, ...]:
-    return {"input": ("output", "tap"), "weight": ("output", "input"), "bias": ("output",), "output": ("tap", "input")}[
-        explanation.array
-    ]
-
-
-def _places(explanation: Explanation, term: Term) -> tuple[str, ...]:
-    """Spatial positions of the factors; a bias has none."""
-    places = [",".join(map(str, factor.index[2:])) for factor in term.factors]
-    return tuple(places) if len(places) == len(_place_heads(explanation)) else ("bias", "")
-
-
-def _value(factor: Factor) -> str:
-    text = exact(factor.value)
-    return f"({text})" if factor.value < 0 else text
-
-
-def _sum(explanation: Explanation, left: str) -> Formula:
-    terms = [f"({exact(term.value)})" if term.value < 0 else exact(term.value) for term in explanation.terms]
-    total = exact(explanation.value)
-    if not terms:
-        return Formula((f"{left} = 0 (no term)",), (f"{_latex_text(left)} &= 0",))
-    if len(terms) > _LONGEST:
-        return Formula((f"{left} = {total}",), (f"{_latex_text(left)} &= {total}",))
-    body = _lines(f"{left} = ", terms)
-    latex = _lines(f"{_latex_text(left)} &= ", terms, follow="&\\quad + ")
-    return Formula((*body, " " * len(left) + f" = {total}"), (*latex, f"&= {total}"))
-
-
-def _latex_text(text: str) -> str:
-    plain = text.replace("~", r"\~{}").replace("_", r"\_").replace("∂", "d")
-    return rf"\text{{{plain}}}"
-
-
-def _check(explanation: Explanation, left: str) -> str:
-    if explanation.array == "output":
-        what = "The forward pass gives"
-    else:
-        what = f"Numeric gradient, from the forward pass alone (the entry goes up by 1, and the loss by {left}):"
-    gap = explanation.value - explanation.reference
-    verdict = "the same" if gap == 0 else f"a difference of {number(gap)}"
-    return f"{what} {exact(explanation.reference)}, {verdict}."
+def _span(first: int, count: int) -> str:
+    return str(first) if count == 1 else f"{first}..{first + count - 1}"

@@ -1,4 +1,4 @@
-"""How the teaching texts write an entry of an array. All are 0-based here, whatever the text is."""
+"""How the teaching texts write entries and the general formulas. All are 0-based here, whatever the text is."""
 
 from __future__ import annotations
 
@@ -9,10 +9,33 @@ from math import prod
 import numpy as np
 
 from convcheck.errors import Parameter, UsageError
+from convcheck.explain.sums.writers import Formula
 from convcheck.layer.layer import Layer
 
 #: Largest size for which indices are written side by side without commas, as in ``x02``.
 _SINGLE_DIGIT = 10
+
+#: One axis of an index: a number, a letter, or an expression in text and in LaTeX.
+Part = int | str | tuple[str, str]
+
+_INPUT_SAMPLE = ("i·s + a·d - before", r"i s + a d - \mathrm{before}")
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """How an array is called in text and in LaTeX.
+
+    As a ``fraction`` it stands in the denominator of ∂L/∂, and so does its index.
+    """
+
+    text: str
+    latex: str
+    fraction: bool = False
+
+    def at(self, index: str) -> str:
+        """Write an entry in LaTeX."""
+        entry = f"{self.latex}_{{{index}}}"
+        return rf"\frac{{\partial L}}{{\partial {entry}}}" if self.fraction else entry
 
 
 @dataclass(frozen=True)
@@ -25,7 +48,7 @@ class Notation:
     about : str
         What the text writes, in a sentence.
     symbols : mapping
-        Array -> its symbol in text and in LaTeX. "grad_input" and the like are the gradients.
+        Array -> its symbol. "grad_input" and the like are the gradients.
     layout : str
         Where indices stand: "leading" (sample and channel in front), "last" (channels last), "bare" (those of size 1
         left out), "subscript" (bare, and without commas), "matrix" (of the unfolded matrices).
@@ -35,89 +58,119 @@ class Notation:
 
     name: str
     about: str
-    symbols: Mapping[str, tuple[str, str]]
+    symbols: Mapping[str, Symbol]
     layout: str
     times: str = "·"
 
-    def entry(self, array: str, index: Sequence[int | str], layer: Layer) -> tuple[str, str]:
-        """Write an entry, in text and in LaTeX; the index is numbers, or letters with one for all spatial axes."""
-        text, latex = self.symbols[array]
-        parts = [str(part) for part in self._order(array, list(index), layer)]
-        joined = ",".join(parts)
-        # A gradient is a fraction, whose index belongs to the denominator.
-        latex = latex % f"_{{{joined}}}" if "%" in latex else f"{latex}_{{{joined}}}"
-        if self.layout == "subscript" and all(part.isdigit() for part in parts) and self._single_digits(layer):
-            return text + "".join(parts), latex.replace(joined, "".join(parts))
-        return f"{text}[{joined}]", latex
+    def entry(self, array: str, index: Sequence[Part], layer: Layer) -> tuple[str, str]:
+        """Write an entry, in text and in LaTeX; an index of letters has one for all spatial axes."""
+        symbol = self.symbols[array]
+        parts = [part if isinstance(part, tuple) else (str(part),) * 2 for part in self._order(array, index, layer)]
+        texts, latex = ([part[which] for part in parts] for which in (0, 1))
+        sizes = (layer.batch, layer.channels, layer.filters, *layer.input, *layer.output)
+        if self.layout == "subscript" and all(map(str.isdigit, texts)) and max(sizes) <= _SINGLE_DIGIT:
+            return symbol.text + "".join(texts), symbol.at("".join(latex))
+        return f"{symbol.text}[{','.join(texts)}]", symbol.at(",".join(latex))
 
-    def _single_digits(self, layer: Layer) -> bool:
-        return max(layer.batch, layer.channels, layer.filters, *layer.input, *layer.output) <= _SINGLE_DIGIT
-
-    def _order(self, array: str, index: list[int | str], layer: Layer) -> list[int | str]:
-        kind = {"grad_input": "x", "grad_weight": "weight", "output": "grad_output"}.get(array, array)
-        if kind in ("bias", "grad_bias") or self.layout == "leading":
+    def _order(self, array: str, index: Sequence[Part], layer: Layer) -> Sequence[Part]:
+        """Put the parts of an index where this notation has them, and leave out those that it leaves out."""
+        if array in ("bias", "grad_bias") or self.layout == "leading":
             return index
-        if self.layout == "matrix":
-            return _matrix_index(kind, index, layer)
         first, second, *sites = index
-        sizes = (layer.filters, layer.channels_per_group)
-        if kind != "weight":
-            sizes = (layer.batch, layer.channels if kind == "x" else layer.filters)
+        numbers = [i for i in index if isinstance(i, int)]
+        weight, image = array in ("weight", "grad_weight"), array in ("x", "grad_input")
+        if self.layout == "matrix":
+            # Row and column in the matrices of T4; X itself stays as it is.
+            if image or len(numbers) < len(index):
+                return index
+            place = int(np.ravel_multi_index(numbers[2:], layer.kernel if weight else layer.output))
+            if weight:
+                return [first, numbers[1] * prod(layer.kernel) + place]
+            return [*([first] if layer.batch > 1 else []), second, place]
         if self.layout == "last":
-            if kind == "weight":
+            if weight:
                 return [*sites, second, first]
-            return [*([first] if sizes[0] > 1 else []), *sites, second]
+            return [*([first] if layer.batch > 1 else []), *sites, second]
+        sizes = (layer.batch, layer.channels if image else layer.filters)
+        if weight:
+            sizes = (layer.filters, layer.channels_per_group)
         return [*(i for i, size in zip((first, second), sizes, strict=True) if size > 1), *sites]
 
+    def formula(self, array: str, layer: Layer) -> Formula:
+        """Write the definition of the output, or the general formula of the gradient of an array."""
+        # Where f is the kernel, as in T3, it cannot count filters too.
+        f = "j" if self.symbols["weight"].text == "f" else "f"
+        grad_output = self.entry("grad_output", ("n", f, "i"), layer)
+        weight = self.entry("weight", (f, "c", "a"), layer)
+        x = self.entry("x", ("n", "c", _INPUT_SAMPLE), layer)
+        start = "", ""
+        match array:
+            case "input":
+                index: tuple[str, ...] = ("n", "c", "p")
+                factors = [grad_output, weight]
+                over = (
+                    "f and over all (i, a) with i·s + a·d = p + before",
+                    r"f,\; (i, a):\; i s + a d = p + \mathrm{before}",
+                )
+            case "weight":
+                index, factors, over = (f, "c", "a"), [grad_output, x], ("n, i", "n, i")
+            case "bias":
+                index, factors, over = (f,), [grad_output], ("n, i", "n, i")
+            case _:
+                index, factors, over = ("n", f, "i"), [weight, x], ("c, a", "c, a")
+                if layer.bias:
+                    bias, bias_latex = self.entry("bias", (f,), layer)
+                    start = f"{bias} + ", f"{bias_latex} + "
+        left, left_latex = self.entry(explained(array), index, layer)
+        product, product_latex = "·".join(text for text, _ in factors), r" \, ".join(latex for _, latex in factors)
+        return Formula(
+            (f"{left} = {start[0]}sum over {over[0]} of {product}",),
+            (rf"{left_latex} &= {start[1]}\sum_{{{over[1]}}} {product_latex}",),
+        )
 
-def _matrix_index(kind: str, index: list[int | str], layer: Layer) -> list[int | str]:
-    """Row and column in the matrices of T4; X itself stays as it is."""
-    first, second = index[:2]
-    numbers = [i for i in index if isinstance(i, int)]
-    if kind == "x" or len(numbers) < len(index):
-        return index
-    if kind == "weight":
-        return [first, numbers[1] * prod(layer.kernel) + int(np.ravel_multi_index(numbers[2:], layer.kernel))]
-    column = int(np.ravel_multi_index(numbers[2:], layer.output))
-    return [*([first] if layer.batch > 1 else []), second, column]
+
+def explained(array: str) -> str:
+    """Return the symbol of what is explained: of O itself, and of the gradient of any other array."""
+    return array if array == "output" else f"grad_{array}"
 
 
-def _gradient(symbol: str) -> str:
-    return rf"\frac{{\partial L}}{{\partial {symbol}%s}}"
+def _symbols(x: str, weight: str, output: str, *, ratio: str = "dL/d") -> dict[str, Symbol]:
+    plain = {"x": x, "weight": weight, "bias": "b", "output": output}
+    gradients = {"input": x, "weight": weight, "bias": "b", "output": output}
+    return {name: Symbol(symbol, symbol) for name, symbol in plain.items()} | {
+        f"grad_{name}": Symbol(ratio + symbol, symbol, fraction=True) for name, symbol in gradients.items()
+    }
 
 
-def _symbols(x: str, weight: str, output: str, *, ratio: str = "dL/d", bias: str = "b") -> dict[str, tuple[str, str]]:
-    found = {"x": (x, x), "weight": (weight, weight), "bias": (bias, bias), "output": (output, output)}
-    for name, symbol in (("input", x), ("weight", weight), ("bias", bias), ("output", output)):
-        found[f"grad_{name}"] = (f"{ratio}{symbol}", _gradient(symbol))
-    return found
-
+_OWN_SYMBOLS = _symbols("X", "W", "O")
 
 OWN = Notation(
-    "own", "Sample, channel or filter, then position; dL/dO is what the next layer hands back.",
-    _symbols("X", "W", "O"), "leading",
-)  # fmt: skip
-
-_T1 = _symbols("x", "w", "o") | {
-    "grad_input": ("delta_in", r"\delta^{\mathrm{in}}"),
-    "grad_output": ("delta_out", r"\delta^{\mathrm{out}}"),
-}
-_T3 = _symbols("x", "f", "O") | {"grad_output": ("dO", r"\partial O")}
-_T4 = _symbols("X", "W", "O") | {
-    "weight": ("W~", r"\tilde W"), "grad_weight": ("dL/dW~", _gradient(r"\tilde W")),
-}  # fmt: skip
+    "own", "Sample, channel or filter, then position; dL/dO is what the next layer hands back.", _OWN_SYMBOLS, "leading"
+)
 
 NOTATIONS: Mapping[str, Notation] = {
     "T0": Notation(
         "T0", "Sums over indices, with partial derivatives.", _symbols("X", "W", "O", ratio="∂L/∂"), "leading"
     ),
-    "T1": Notation("T1", "Channels last, and delta for the gradients of the maps.", _T1, "last"),
+    "T1": Notation(
+        "T1", "Channels last, and delta for the gradients of the maps.",
+        _symbols("x", "w", "o") | {
+            "grad_input": Symbol("delta_in", r"\delta^{\mathrm{in}}"),
+            "grad_output": Symbol("delta_out", r"\delta^{\mathrm{out}}"),
+        }, "last",
+    ),
     "T2": Notation("T2", "One channel, so that rows and columns are enough.", _symbols("X", "w", "O"), "bare"),
     "T3": Notation(
-        "T3", "Row and column side by side: x02; dO is the gradient that comes back.", _T3, "subscript", " "
+        "T3", "Row and column side by side: x02; dO is the gradient that comes back.",
+        _symbols("x", "f", "O") | {"grad_output": Symbol("dO", r"\partial O")}, "subscript", " ",
     ),
-    "T4": Notation("T4", "Unfolded matrices: W~ has a row per filter, X~ a column per window.", _T4, "matrix"),
-}
+    "T4": Notation(
+        "T4", "Unfolded matrices: W~ has a row per filter, X~ a column per window.",
+        _OWN_SYMBOLS | {
+            "weight": Symbol("W~", r"\tilde W"), "grad_weight": Symbol("dL/dW~", r"\tilde W", fraction=True),
+        }, "matrix",
+    ),
+}  # fmt: skip
 
 
 def notation(name: str | None) -> Notation:

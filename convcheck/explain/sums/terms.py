@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import fsum
+from typing import NamedTuple
 
 import numpy as np
 
 from convcheck.errors import Parameter, UsageError
+from convcheck.explain.pictures.sizes import AXIS_NAMES, at
+from convcheck.explain.pictures.window import readers
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -54,16 +56,8 @@ class Term:
         return float(np.prod([factor.value for factor in self.factors]))
 
 
-@dataclass(frozen=True)
-class Excluded:
-    """A tap or a window that gives no term.
-
-    Attributes
-    ----------
-    what : str
-        Which one.
-    why : str
-    """
+class Excluded(NamedTuple):
+    """A tap or a window that gives no term, and the reason."""
 
     what: str
     why: str
@@ -116,29 +110,18 @@ def parse_entry(text: str, layer: Layer) -> tuple[str, Index]:
     array = match[1]
     if array == "bias" and not layer.bias:
         raise UsageError(given, f": layer {layer.name} has no bias")
+    shape = getattr(layer, f"{array}_shape")
     try:
         index = tuple(int(part) for part in match[2].split(","))
     except ValueError:
-        raise UsageError(given, f": expected integers separated by commas, such as {_first(array, layer)}") from None
-    shape = _shape(array, layer)
+        first = f"{array}{at([0] * len(shape))}"
+        raise UsageError(given, f": expected integers separated by commas, such as {first}") from None
+    allowed = f"{array}[{', '.join(f'0..{size - 1}' for size in shape)}]"
     if len(index) != len(shape):
-        raise UsageError(given, f" has {len(index)} indices; expected {len(shape)}: {_range(array, layer)}")
+        raise UsageError(given, f" has {len(index)} indices; expected {len(shape)}: {allowed}")
     if not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
-        raise UsageError(given, f" is out of range; expected {_range(array, layer)}")
+        raise UsageError(given, f" is out of range; expected {allowed}")
     return array, index
-
-
-def _shape(array: str, layer: Layer) -> Index:
-    shapes = {"input": layer.input_shape, "weight": layer.weight_shape, "bias": layer.bias_shape}
-    return shapes.get(array, layer.output_shape)
-
-
-def _first(array: str, layer: Layer) -> str:
-    return f"{array}[{','.join('0' * len(_shape(array, layer)))}]"
-
-
-def _range(array: str, layer: Layer) -> str:
-    return f"{array}[{', '.join(f'0..{size - 1}' for size in _shape(array, layer))}]"
 
 
 def explain(layer: Layer, operands: Operands, array: str, index: Index) -> Explanation:
@@ -161,126 +144,107 @@ def explain(layer: Layer, operands: Operands, array: str, index: Index) -> Expla
 Found = tuple[list[Term], list[Excluded]]
 
 
-def _input_terms(layer: Layer, at: Operands, index: Index) -> Found:
+def _input_terms(layer: Layer, operands: Operands, index: Index) -> Found:
     """Every output that reads the entry, through the tap that reads it, and every filter of the group."""
     n, c, *place = index
-    readers = [axis.readers(p + axis.before) for axis, p in zip(layer.axes, place, strict=True)]
+    group, inside = divmod(c, layer.channels_per_group)
+    filters = range(group * layer.filters_per_group, (group + 1) * layer.filters_per_group)
     terms = [
-        Term((_factor(at, "grad_output", (n, f, *i)), _factor(at, "weight", (f, c % layer.channels_per_group, *a))))
-        for f in _filters(layer, c)
-        for i, a in (_split(pairs) for pairs in product(*readers))
+        _term(operands, ("grad_output", (n, f, *output)), ("weight", (f, inside, *tap)))
+        for f in filters
+        for output, tap in readers(layer, tuple(place))
     ]
-    return terms, list(_unread_taps(layer, place))
-
-
-def _weight_terms(layer: Layer, at: Operands, index: Index) -> Found:
-    """Every window of every sample, unless its tap lies on padding."""
-    f, inside, *tap = index
-    c = f // layer.filters_per_group * layer.channels_per_group + inside
-    terms, excluded = [], []
-    for output in np.ndindex(*layer.output):
-        place = _sample(layer, output, tap)
-        reason = _on_padding(layer, place)
-        if reason:
-            excluded.append(Excluded(f"output {_at(output)}", reason))
-    for n in range(layer.batch):
-        for output in np.ndindex(*layer.output):
-            place = _sample(layer, output, tap)
-            if not _on_padding(layer, place):
-                terms.append(Term((_factor(at, "grad_output", (n, f, *output)), _factor(at, "x", (n, c, *place)))))
+    # Taps through which no output reads the entry.
+    faults = [
+        [_tap_fault(axis, p + axis.before, tap) for tap in range(axis.kernel)]
+        for axis, p in zip(layer.axes, place, strict=True)
+    ]
+    excluded = []
+    for tap in np.ndindex(*layer.kernel):
+        named = zip(_axis_words(layer), (of_axis[a] for of_axis, a in zip(faults, tap, strict=True)), strict=True)
+        reasons = [f"{name}: {fault}" for name, fault in named if fault]
+        if reasons:
+            excluded.append(Excluded(f"tap {at(tap)}", "; ".join(reasons)))
     return terms, excluded
 
 
-def _bias_terms(layer: Layer, at: Operands, index: Index) -> Found:
+def _tap_fault(axis: Axis, position: int, tap: int) -> str:
+    """Say why no output reads a padded position through a tap; empty if one does."""
+    start = position - tap * axis.dilation
+    if start < 0:
+        return f"the window would start at {start}, before the padded input"
+    output, off = divmod(start, axis.stride)
+    if off:
+        return f"the window would start at {start}, which is no multiple of the stride {axis.stride}"
+    last = axis.output_size - 1
+    return f"the window would be output {output}, and the last is {last}" if output > last else ""
+
+
+def _weight_terms(layer: Layer, operands: Operands, index: Index) -> Found:
+    """Every window of every sample, unless its tap lies on padding."""
+    f, inside, *tap = index
+    c = f // layer.filters_per_group * layer.channels_per_group + inside
+    places = {output: _sample(layer, output, tap) for output in np.ndindex(*layer.output)}
+    reasons = {output: _on_padding(layer, place) for output, place in places.items()}
+    terms = [
+        _term(operands, ("grad_output", (n, f, *output)), ("x", (n, c, *place)))
+        for n in range(layer.batch)
+        for output, place in places.items()
+        if not reasons[output]
+    ]
+    return terms, [Excluded(f"output {at(output)}", reason) for output, reason in reasons.items() if reason]
+
+
+def _bias_terms(layer: Layer, operands: Operands, index: Index) -> Found:
     """Every output of the filter: a change of its bias changes each by as much."""
     sites = product(range(layer.batch), np.ndindex(*layer.output))
-    return [Term((_factor(at, "grad_output", (n, index[0], *output)),)) for n, output in sites], []
+    return [_term(operands, ("grad_output", (n, index[0], *output))) for n, output in sites], []
 
 
-def _output_terms(layer: Layer, at: Operands, index: Index) -> Found:
+def _output_terms(layer: Layer, operands: Operands, index: Index) -> Found:
     """Every channel of the group and every tap, unless it lies on padding; and the bias."""
     n, f, *output = index
     first = f // layer.filters_per_group * layer.channels_per_group
-    reasons = {tap: _on_padding(layer, _sample(layer, output, tap)) for tap in np.ndindex(*layer.kernel)}
+    places = {tap: _sample(layer, output, tap) for tap in np.ndindex(*layer.kernel)}
+    reasons = {tap: _on_padding(layer, place) for tap, place in places.items()}
     terms = [
-        Term((_factor(at, "weight", (f, c, *tap)), _factor(at, "x", (n, first + c, *_sample(layer, output, tap)))))
+        _term(operands, ("weight", (f, c, *tap)), ("x", (n, first + c, *place)))
         for c in range(layer.channels_per_group)
-        for tap, reason in reasons.items()
-        if not reason
+        for tap, place in places.items()
+        if not reasons[tap]
     ]
     if layer.bias:
-        terms.append(Term((_factor(at, "bias", (f,)),)))
-    return terms, [Excluded(f"tap {_at(tap)}", reason) for tap, reason in reasons.items() if reason]
+        terms.append(_term(operands, ("bias", (f,))))
+    return terms, [Excluded(f"tap {at(tap)}", reason) for tap, reason in reasons.items() if reason]
 
 
-def _factor(at: Operands, array: str, index: Index) -> Factor:
-    values: Array = getattr(at, array)
-    return Factor(array, index, float(values[index]))
+def _term(operands: Operands, *factors: tuple[str, Index]) -> Term:
+    return Term(tuple(Factor(array, index, float(getattr(operands, array)[index])) for array, index in factors))
 
 
-def _filters(layer: Layer, channel: int) -> range:
-    first = channel // layer.channels_per_group * layer.filters_per_group
-    return range(first, first + layer.filters_per_group)
-
-
-def _split(pairs: Iterable[tuple[int, int]]) -> tuple[Index, Index]:
-    outputs, taps = zip(*pairs, strict=True)
-    return outputs, taps
-
-
-def _sample(layer: Layer, output: Iterable[int], tap: Iterable[int]) -> Index:
+def _sample(layer: Layer, output: Sequence[int], tap: Sequence[int]) -> Index:
     """Input sample that a tap of a window reads; out of range where it lies on padding."""
     return tuple(axis.window(i)[a] - axis.before for axis, i, a in zip(layer.axes, output, tap, strict=True))
 
 
 def _on_padding(layer: Layer, place: Index) -> str:
-    names = _axis_words(layer)
-    outside = [f"{name} {p}" for name, p, size in zip(names, place, layer.input, strict=True) if not 0 <= p < size]
+    """Say why an input sample gives no term; empty if it does."""
+    named = zip(_axis_words(layer), place, layer.input, strict=True)
+    outside = [f"{name} {p}" for name, p, size in named if not 0 <= p < size]
     return f"reads padding, which is 0 ({' and '.join(outside)} of the input does not exist)" if outside else ""
 
 
-def _unread_taps(layer: Layer, place: Iterable[int]) -> Iterator[Excluded]:
-    """Taps through which no output reads an input entry, with the reason."""
-    per_axis = [
-        [_tap_fault(axis, p, a, name) for a in range(axis.kernel)]
-        for axis, p, name in zip(layer.axes, place, _axis_words(layer), strict=True)
-    ]
-    for tap in np.ndindex(*layer.kernel):
-        faults = [faults[a] for faults, a in zip(per_axis, tap, strict=True) if faults[a]]
-        if faults:
-            yield Excluded(f"tap {_at(tap)}", "; ".join(faults))
+def _axis_words(layer: Layer) -> list[str]:
+    return [name.removesuffix("s") for name in AXIS_NAMES[len(layer.axes)]]
 
 
-def _tap_fault(axis: Axis, place: int, tap: int, name: str) -> str:
-    """Say why no output reads an entry through a tap; empty if one does."""
-    if any(a == tap for _, a in axis.readers(place + axis.before)):
-        return ""
-    start = place + axis.before - tap * axis.dilation
-    if start < 0:
-        return f"{name}: the window would start at {start}, before the padded input"
-    if start % axis.stride:
-        return f"{name}: the window would start at {start}, which is no multiple of the stride {axis.stride}"
-    return f"{name}: the window would be output {start // axis.stride}, and the last is {axis.output_size - 1}"
-
-
-def _axis_words(layer: Layer) -> tuple[str, ...]:
-    return {1: ("position",), 2: ("row", "column"), 3: ("plane", "row", "column")}[len(layer.axes)]
-
-
-def _at(index: Iterable[int]) -> str:
-    return f"[{','.join(map(str, index))}]"
-
-
-def _reference(layer: Layer, at: Operands, array: str, index: Index) -> float:
+def _reference(layer: Layer, operands: Operands, array: str, index: Index) -> float:
     """What the forward pass alone says: convolution is linear, so a step of 1 has no truncation error."""
-    forward = formulation(FASTEST).forward
-    start = forward(layer, at.x, at.weight, at.bias)
+    forward, moved = formulation(FASTEST).forward, {name: getattr(operands, name) for name in ("x", "weight", "bias")}
+    start = forward(layer, **moved)
     if array == "output":
         return float(start[index])
-    moved = {"x": at.x, "weight": at.weight, "bias": at.bias}
     name = "x" if array == "input" else array
-    changed = np.array(moved[name])
-    changed[index] += 1
-    moved[name] = changed
-    end = forward(layer, moved["x"], moved["weight"], moved["bias"])  # type: ignore[arg-type]
-    return float(((end - start).astype(np.float64) * at.grad_output).sum())
+    moved[name] = np.array(moved[name])
+    moved[name][index] += 1
+    return float(((forward(layer, **moved) - start).astype(np.float64) * operands.grad_output).sum())

@@ -227,7 +227,7 @@ def _parameter(module: Any, role: str, path: str, tensor: Any) -> Any:
 
 
 #: Where PyTorch keeps whether float32 may be computed in less, as attributes of torch.backends: by name, and in older
-#: versions as a switch. Reading the old switches raises once code has set the new ones, so that only one kind is touched.
+#: versions as a switch. Reading the switches raises once code has set the names, so that only one kind is touched.
 _PRECISIONS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 _SWITCHES = ("cuda.matmul", "cudnn")
 

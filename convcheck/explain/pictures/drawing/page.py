@@ -33,14 +33,14 @@ class Picture(Figure):
     Attributes
     ----------
     title, description : str
-    places : mapping
-        Left, top and edge of every cell, in inches from the upper left, by the panel's number and the cell's index.
+    places : list of mapping
+        For each panel, by the index of a cell: its left, top and edge, in inches from the upper left.
     foot : tuple of float
         Left, top, width and height of the worked example, in inches.
     """
 
     foot: tuple[float, float, float, float]
-    places: dict[str, dict[Index, Place]]
+    places: list[dict[Index, Place]]
     title: str = ""
     description: str = ""
 
@@ -51,51 +51,49 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
-def draw(story: Story, subtitle: str = "") -> Picture:
-    """Draw a story.
-
-    Parameters
-    ----------
-    story : Story
-    subtitle : str
-        The layer, in a line.
-
-    Returns
-    -------
-    Picture
-        A `matplotlib.figure.Figure`.
-    """
-    rows = _rows(_place_sheets(story.panels))
+def draw(story: Story, layer: Layer | None = None) -> Picture:
+    """Draw a story, with the layer in a line below its title."""
+    subtitle = f"Layer {layer.name}: {', '.join(forward_geometry(layer))}" if layer else ""
+    rows = _rows(story.panels)
     inner = max(_NARROWEST, *(sum(s.width for s in row) + _GAP * (len(row) - 1) for row in rows))
-    head, foot = _head(story, subtitle, inner), _lines(story.example, style.FOOT, inner - _MARK)
-    legend = _legend(story.panels, inner)
-    body = sum(_row_height(row) + _BELOW for row in rows)
-    height = 2 * _MARGIN + height_of(head) + 0.2 + body + height_of(foot) + 0.15 + len(legend) * _LEGEND_LINE
+    head = [
+        *_lines([story.title], style.HEAD, inner, bold=True),
+        *_lines([subtitle], style.CAPTION, inner, style.MUTED),
+        Line("", style.CAPTION / 2),
+        *_lines(story.intro, style.FOOT, inner),
+    ]
+    foot, legend = _lines(story.example, style.FOOT, inner - _MARK), _legend(story.panels, inner)
+    # Maps of a row start below its longest text.
+    texts = [max(sheet.text_height for sheet in row) for row in rows]
+    heights = [text + max(s.map_height for s in row) + _BELOW for text, row in zip(texts, rows, strict=True)]
+    height = 2 * _MARGIN + height_of(head) + 0.2 + sum(heights) + height_of(foot) + 0.15 + len(legend) * _LEGEND_LINE
     picture = Picture(figsize=(inner + 2 * _MARGIN, height), facecolor="white")
     picture.title, picture.description = story.title, " ".join(part for part in (subtitle, story.description) if part)
-    axes = _axes(picture)
+    # One set of axes over all of the page, in inches, y downwards.
+    axes = picture.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_xlim(0, inner + 2 * _MARGIN)
+    axes.set_ylim(height, 0)
+    axes.set_axis_off()
     y = write_lines(axes, _MARGIN, _MARGIN, head) + 0.2
-    picture.places, y = _draw_rows(axes, y, rows)
+    picture.places = []
+    for row, text_height, row_height in zip(rows, texts, heights, strict=True):
+        x = _MARGIN
+        for sheet in row:
+            picture.places.append(sheet.draw(axes, x, y, text_height))
+            x += sheet.width + _GAP
+        y += row_height
     picture.foot = (_MARGIN + _MARK, y, inner - _MARK, height_of(foot))
     if any(panel.outlined for panel in story.panels):
         axes.add_patch(Rectangle((_MARGIN, y), 0.16, 0.16, fill=False, edgecolor=style.OUTLINE, linewidth=2.2))
     y = write_lines(axes, _MARGIN + _MARK, y, foot) + 0.15
-    _draw_legend(axes, y, legend)
+    for line in legend:
+        x = _MARGIN
+        for words, meaning in line:
+            _draw_key(axes, x, y, meaning)
+            style.write(axes, x + _MARK, y + 0.1, words, style.CAPTION, middle=True)
+            x += _legend_width(words)
+        y += _LEGEND_LINE
     return picture
-
-
-def layer_line(layer: Layer) -> str:
-    """Return the layer in a line, as it stands below a picture's title."""
-    return f"Layer {layer.name}: {', '.join(forward_geometry(layer))}"
-
-
-def _head(story: Story, subtitle: str, width: float) -> list[Line]:
-    return [
-        *_lines([story.title], style.HEAD, width, bold=True),
-        *_lines([subtitle], style.CAPTION, width, style.MUTED),
-        Line("", style.CAPTION / 2),
-        *_lines(story.intro, style.FOOT, width),
-    ]
 
 
 def _lines(
@@ -104,49 +102,19 @@ def _lines(
     return [Line(line, size, color, bold) for text in texts for line in style.wrap(text, width, size, bold=bold)]
 
 
-def _axes(picture: Figure) -> Axes:
-    """One set of axes over all of the page, in inches, y downwards."""
-    width, height = picture.get_size_inches()
-    axes = picture.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    axes.set_axis_off()
-    return axes
+def _rows(panels: Sequence[Panel]) -> list[list[Sheet]]:
+    """Place panels in sheets, in rows that are not too wide; 4a and 4b stay together where they can.
 
-
-def _draw_rows(axes: Axes, y: float, rows: Sequence[Sequence[Sheet]]) -> tuple[dict[str, dict[Index, Place]], float]:
-    """Draw rows of panels below each other; return where all cells are, and where the next row would be."""
-    places = {}
-    for row in rows:
-        x = _MARGIN
-        text_height = max(sheet.text_height for sheet in row)
-        for sheet in row:
-            places[sheet.panel.number] = sheet.draw(axes, x, y, text_height)
-            x += sheet.width + _GAP
-        y += _row_height(row) + _BELOW
-    return places, y
-
-
-def _row_height(row: Sequence[Sheet]) -> float:
-    """Height of a row of panels, whose maps start below the longest text."""
-    return max(sheet.text_height for sheet in row) + max(sheet.map_height for sheet in row)
-
-
-def _place_sheets(panels: Sequence[Panel]) -> list[Sheet]:
-    """Place panels in sheets; cells are equally large in all of them, so that sizes can be compared."""
+    Cells are equally large in all of them, so that sizes can be compared.
+    """
     longest = max(size for panel in panels for size in panel.values.shape[-2:])
     cell = max(_SMALL_CELL, min(_CELL, _MAP / longest))
-    return [Sheet(panel, cell) for panel in panels]
-
-
-def _rows(sheets: Sequence[Sheet]) -> list[list[Sheet]]:
-    """Break panels into rows that are not too wide; 4a and 4b stay together where they can."""
     rows: list[list[Sheet]] = [[]]
-    for _, group in groupby(sheets, key=lambda sheet: sheet.panel.number.rstrip("ab")):
-        siblings = list(group)
-        if sum(s.width + _GAP for s in [*rows[-1], *siblings]) - _GAP > _WIDEST and rows[-1]:
+    for _, siblings in groupby(panels, key=lambda panel: panel.number.rstrip("ab")):
+        sheets = [Sheet(panel, cell) for panel in siblings]
+        if sum(s.width + _GAP for s in [*rows[-1], *sheets]) - _GAP > _WIDEST and rows[-1]:
             rows.append([])
-        for sheet in siblings:
+        for sheet in sheets:
             if rows[-1] and sum(s.width + _GAP for s in rows[-1]) + sheet.width > _WIDEST:
                 rows.append([])
             rows[-1].append(sheet)
@@ -171,7 +139,7 @@ def _legend(panels: Sequence[Panel], width: float) -> list[list[_Entry]]:
     lines: list[list[_Entry]] = [[]]
     used = 0.0
     for entry in entries:
-        room = _legend_width(entry)
+        room = _legend_width(entry[0])
         if lines[-1] and used + room > width:
             lines.append([])
             used = 0.0
@@ -180,18 +148,8 @@ def _legend(panels: Sequence[Panel], width: float) -> list[list[_Entry]]:
     return lines
 
 
-def _legend_width(entry: _Entry) -> float:
-    return 0.6 + style.text_width(entry[0], style.CAPTION)
-
-
-def _draw_legend(axes: Axes, y: float, lines: Sequence[Sequence[_Entry]]) -> None:
-    for line in lines:
-        x = _MARGIN
-        for entry in line:
-            _draw_key(axes, x, y, entry[1])
-            style.write(axes, x + _MARK, y + 0.1, entry[0], style.CAPTION, middle=True)
-            x += _legend_width(entry)
-        y += _LEGEND_LINE
+def _legend_width(words: str) -> float:
+    return 0.6 + style.text_width(words, style.CAPTION)
 
 
 def _draw_key(axes: Axes, x: float, y: float, meaning: Kind | str) -> None:

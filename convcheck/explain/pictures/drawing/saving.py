@@ -12,10 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from convcheck.errors import UsageError
+from convcheck.explain.pictures.drawing import FORMATS
 from convcheck.explain.pictures.drawing.page import Picture
-
-#: Formats of single pictures.
-FORMATS = ("png", "svg")
 
 #: Dots per inch: enough for print.
 _DPI = 200

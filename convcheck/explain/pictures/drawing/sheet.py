@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from convcheck.explain.pictures.drawing import style
 from convcheck.explain.pictures.panel import Index, Kind, Panel
+from convcheck.explain.pictures.sizes import number
 
 #: Left, top and edge of a cell, in inches.
 Place = tuple[float, float, float]
@@ -62,111 +61,59 @@ def write_lines(axes: Axes, x: float, y: float, lines: Sequence[Line]) -> float:
 
 
 class Sheet:
-    """A panel with its place in inches."""
+    """A panel with its place in inches.
+
+    Attributes
+    ----------
+    cell : float
+        Edge of a cell.
+    width : float
+        Of map and text.
+    text_height, map_height : float
+        Of the text above the map, and of the map with its indices or labels.
+    """
 
     def __init__(self, panel: Panel, cell: float) -> None:
         self.panel = panel
-        values = panel.values
-        self.planes = values.reshape(-1, *values.shape[-2:]) if values.ndim > 1 else values.reshape(1, 1, -1)
-        self.kinds = panel.kinds.reshape(self.planes.shape)
-        count, self.rows, self.columns = (int(size) for size in self.planes.shape)
-        across = count * self.columns
-        room = _WIDEST_GRID - _PLANES * count
-        self.cell = max(_SMALLEST, min(cell, room / across))
-        self.left = self._label_width()
-
-    def _label_width(self) -> float:
-        labels = self.panel.labels
-        if labels is None:
-            return _INDEX
-        return max(style.text_width(text, style.TICK) for text in labels[0]) + 0.12
-
-    @cached_property
-    def grid_width(self) -> float:
-        """Width of the map, in inches."""
-        return self._x(len(self.planes) - 1, self.columns - 1) + self.cell
-
-    @cached_property
-    def grid_height(self) -> float:
-        """Height of the map, in inches."""
-        return self._y(self.rows - 1) + self.cell
-
-    @cached_property
-    def width(self) -> float:
-        """Width of map and text, in inches."""
-        title = _BADGE + style.text_width(self.panel.title, style.TITLE, True)
-        return max(self.left + self.grid_width + 0.12, min(_LEAST_PANEL, title))
-
-    @cached_property
-    def text(self) -> list[Line]:
-        """What stands above the map."""
+        self.values, self.kinds = panel.planes
+        count, self.rows, self.columns = (int(size) for size in self.values.shape)
+        self.cell = max(_SMALLEST, min(cell, (_WIDEST_GRID - _PLANES * count) / (count * self.columns)))
+        self.high, self.wide = (panel.blocks.high, panel.blocks.wide) if panel.blocks else (1, 1)
+        self.grid_width = self._x(count - 1, self.columns - 1) + self.cell
+        self.grid_height = self._y(self.rows - 1) + self.cell
+        # Indices or labels: those of columns are turned where they are too long to stand side by side.
+        self.left, self.turned, self.above = _INDEX, False, 0.22 * (2 if count > 1 else 1)
+        if panel.labels:
+            rows, columns = (max(style.text_width(text, style.TICK) for text in texts) for texts in panel.labels)
+            self.left, self.turned = rows + 0.12, columns > self.cell * self.wide
+            self.above += columns - 0.1 if self.turned else 0.0
+        self.map_height = self.above + self.grid_height + 0.15
+        # Size of type at which the widest value, or what stands in its place, still fits into a cell.
+        self.value_size = self._fitting({number(float(value)) for value in self.values.ravel()})
+        self.text_size = self._fitting({line for text in panel.texts.values() for line in text.splitlines()})
+        # What stands above the map.
+        title = _BADGE + style.text_width(panel.title, style.TITLE, True)
+        self.width = max(self.left + self.grid_width + 0.12, min(_LEAST_PANEL, title))
         room = self.width - _BADGE
-        title = [Line(t, style.TITLE, bold=True) for t in style.wrap(self.panel.title, room, style.TITLE, bold=True)]
-        notes = [*self.panel.lines, *([self.panel.shown] if self.panel.shown else [])]
-        if not self._has_numbers and not self.panel.counts:
-            notes.append(f"darkest: ±{style.value_text(self.panel.scale)}")
-        return title + [
+        notes = [*panel.lines, *filter(None, [panel.shown])]
+        if self.value_size < _LEAST_TYPE and not panel.counts:
+            notes.append(f"darkest: ±{number(panel.scale)}")
+        self.text = [Line(t, style.TITLE, bold=True) for t in style.wrap(panel.title, room, style.TITLE, bold=True)]
+        self.text += [
             Line(t, style.CAPTION, style.MUTED) for note in notes for t in style.wrap(note, room, style.CAPTION)
         ]
-
-    @property
-    def text_height(self) -> float:
-        """Height of the text, in inches."""
-        return height_of(self.text) + 0.06
-
-    @property
-    def _tick_height(self) -> float:
-        lines = 2 if len(self.planes) > 1 else 1
-        return 0.22 * lines + (self._turned_label_height if self._turned else 0.0)
-
-    @cached_property
-    def _turned(self) -> bool:
-        """Whether the labels of columns are too long to stand side by side."""
-        labels = self.panel.labels
-        wide = self.cell * (self.panel.blocks.wide if self.panel.blocks else 1)
-        return labels is not None and any(style.text_width(t, style.TICK) > wide for t in labels[1])
-
-    @cached_property
-    def _turned_label_height(self) -> float:
-        assert self.panel.labels is not None
-        return max(style.text_width(text, style.TICK) for text in self.panel.labels[1]) - 0.1
-
-    @property
-    def map_height(self) -> float:
-        """Height of all that stands below the text."""
-        return self._tick_height + self.grid_height + 0.15
-
-    @cached_property
-    def _value_size(self) -> float:
-        """Size of type at which the widest value still fits into a cell."""
-        return self._fitting({style.value_text(float(value)) for value in self.planes.ravel()})
-
-    @cached_property
-    def _text_size(self) -> float:
-        """The same for what stands in cells in place of their values."""
-        return self._fitting({line for text in self.panel.texts.values() for line in text.splitlines()})
+        self.text_height = height_of(self.text) + 0.06
 
     def _fitting(self, texts: set[str]) -> float:
         widest = max((style.text_width(text, 10.0) for text in texts if text), default=0.1)
         return min(9.5, 27 * self.cell, 10.0 * 0.86 * self.cell / widest)
 
-    @property
-    def _has_numbers(self) -> bool:
-        return self._value_size >= _LEAST_TYPE
-
-    def _index(self, place: Index) -> Index:
-        """Index in the whole map of a cell, by plane, row and column."""
-        inside = place[3 - self.panel.values.ndim :]
-        return tuple(i + start for i, start in zip(inside, self.panel.start, strict=True))
-
     def _x(self, plane: int, column: int) -> float:
-        blocks = self.panel.blocks
-        gaps = column // blocks.wide if blocks else 0
+        gaps = column // self.wide if self.panel.blocks else 0
         return plane * (self.columns * self.cell + _PLANES) + column * self.cell + gaps * _BETWEEN
 
     def _y(self, row: int) -> float:
-        blocks = self.panel.blocks
-        return row * self.cell + (row // blocks.high if blocks else 0) * _BETWEEN
+        return row * self.cell + (row // self.high if self.panel.blocks else 0) * _BETWEEN
 
     def draw(self, axes: Axes, x: float, y: float, text_height: float) -> dict[Index, Place]:
         """Draw the panel; maps of one row of panels start at the same height. Return where its cells are."""
@@ -176,38 +123,32 @@ class Sheet:
             weight="bold", ha="center", va="center", bbox=badge,
         )  # fmt: skip
         write_lines(axes, x + _BADGE, y, self.text)
-        left, top = x + self.left, y + text_height + self._tick_height
-        for place in np.ndindex(*self.planes.shape):
-            self._draw_cell(axes, left, top, place)
-        for place in np.ndindex(*self.planes.shape):
-            self._draw_marks(axes, left, top, place)
-        if self.panel.labels is None:
-            self._draw_indices(axes, left, top)
-        else:
-            self._draw_labels(axes, left, top)
+        left, top = x + self.left, y + text_height + self.above
+        places = {}
+        for place in np.ndindex(*self.values.shape):
+            plane, row, column = place
+            places[place] = left + self._x(plane, column), top + self._y(row), self.cell
+            self._draw_cell(axes, place, *places[place][:2])
+        # What marks a cell lies above its neighbours.
+        for place, (at_x, at_y, _) in places.items():
+            self._draw_marks(axes, place, at_x, at_y)
+        self._draw_indices(axes, left, top)
         if self.panel.blocks:
             self._draw_frames(axes, left, top)
         elif not self.panel.whole:
             self._draw_rest(axes, left, top)
-        return {
-            self._index(place): (left + self._x(place[0], place[2]), top + self._y(place[1]), self.cell)
-            for place in np.ndindex(*self.planes.shape)
-        }
+        return {self.panel.index(place): where for place, where in places.items()}
 
-    def _draw_cell(self, axes: Axes, left: float, top: float, place: Index) -> None:
-        plane, row, column = place
-        value = float(self.planes[place])
+    def _draw_cell(self, axes: Axes, place: Index, x: float, y: float) -> None:
+        value = float(self.values[place])
         color = style.cell_color(value, self.panel.scale, counts=self.panel.counts)
-        text, size = self.panel.texts.get(self._index(place)), self._text_size
+        text, size = self.panel.texts.get(self.panel.index(place)), self.text_size
         if text is None:
-            text, size = (style.value_text(value) if self._has_numbers else ""), self._value_size
-        x, y = left + self._x(plane, column), top + self._y(row)
+            text, size = (number(value) if self.value_size >= _LEAST_TYPE else ""), self.value_size
         style.draw_cell(axes, x, y, self.cell, color, Kind(int(self.kinds[place])), text, size)
 
-    def _draw_marks(self, axes: Axes, left: float, top: float, place: Index) -> None:
-        plane, row, column = place
-        index = self._index(place)
-        x, y = left + self._x(plane, column), top + self._y(row)
+    def _draw_marks(self, axes: Axes, place: Index, x: float, y: float) -> None:
+        index, (_, row, column) = self.panel.index(place), place
         if index in self.panel.outlined:
             width = 2.2 if self.cell > 0.2 else 1.2
             inset = width / 2 / 72
@@ -218,71 +159,61 @@ class Sheet:
         if index in self.panel.corners:
             # Diagonally outside, where neither values nor indices stand.
             right, low = x + (self.cell if column else 0.0), y + (self.cell if row else 0.0)
-            badge = {
-                "boxstyle": "circle,pad=0.15",
-                "facecolor": style.CORNER_COLOR,
-                "edgecolor": "white",
-                "linewidth": 0.6,
-            }
             dx, dy = (0.05 if column else -0.05), (0.05 if row else -0.05)
+            badge = {
+                "boxstyle": "circle,pad=0.15", "facecolor": style.CORNER_COLOR, "edgecolor": "white", "linewidth": 0.6
+            }  # fmt: skip
             axes.text(
-                right + dx,
-                low + dy,
-                self.panel.corners[index],
-                fontsize=7,
-                color="white",
-                weight="bold",
-                ha="center",
-                va="center",
-                bbox=badge,
-            )
+                right + dx, low + dy, self.panel.corners[index], fontsize=7, color="white", weight="bold", ha="center",
+                va="center", bbox=badge,
+            )  # fmt: skip
 
     def _draw_indices(self, axes: Axes, left: float, top: float) -> None:
-        panel = self.panel
-        step = 1 if self.cell >= _ALL_INDICES else 5
-        starts = (0,) * (3 - len(panel.start)) + panel.start
-        for plane in range(len(self.planes)):
-            for column in range(0, self.columns, step):
-                x = left + self._x(plane, column) + self.cell / 2
-                style.write(
-                    axes, x, top - 0.13, str(column + starts[2]), style.TICK, style.MUTED, align="center", middle=True
-                )
-            if len(self.planes) > 1:
-                name = f"plane {plane + starts[0]}"
-                middle = left + self._x(plane, 0) + self.columns * self.cell / 2
-                style.write(axes, middle, top - 0.31, name, style.TICK, style.MUTED, align="center", middle=True)
-        if panel.values.ndim > 1:
-            for row in range(0, self.rows, step):
-                y = top + self._y(row) + self.cell / 2
-                style.write(
-                    axes, left - 0.1, y, str(row + starts[1]), style.TICK, style.MUTED, align="right", middle=True
-                )
+        """Draw the indices of rows, columns and planes, or the labels in their place."""
 
-    def _draw_labels(self, axes: Axes, left: float, top: float) -> None:
-        assert self.panel.labels is not None
-        high, wide = (self.panel.blocks.high, self.panel.blocks.wide) if self.panel.blocks else (1, 1)
-        for row, text in enumerate(self.panel.labels[0]):
-            y = top + self._y(row * high) + high * self.cell / 2
-            style.write(axes, left - 0.09, y, text, style.TICK, style.MUTED, align="right", middle=True)
-        for column, text in enumerate(self.panel.labels[1]):
-            x = left + self._x(0, column * wide) + wide * self.cell / 2
-            options: dict[str, Any] = {"rotation": 90, "va": "bottom"} if self._turned else {"va": "center"}
-            y = top - (0.05 if self._turned else 0.12)
-            axes.text(x, y, text, fontsize=style.TICK, color=style.MUTED, ha="center", parse_math=False, **options)
+        def beside(row: float, text: str, gap: float) -> None:
+            style.write(axes, left - gap, row, text, style.TICK, style.MUTED, align="right", middle=True)
+
+        def above(column: float, text: str, gap: float) -> None:
+            style.write(axes, column, top - gap, text, style.TICK, style.MUTED, align="center", middle=True)
+
+        if self.panel.labels:
+            for row, text in enumerate(self.panel.labels[0]):
+                beside(top + self._y(row * self.high) + self.high * self.cell / 2, text, 0.09)
+            for column, text in enumerate(self.panel.labels[1]):
+                x = left + self._x(0, column * self.wide) + self.wide * self.cell / 2
+                if self.turned:
+                    axes.text(
+                        x, top - 0.05, text, fontsize=style.TICK, color=style.MUTED, ha="center", parse_math=False,
+                        rotation=90, va="bottom",
+                    )  # fmt: skip
+                else:
+                    above(x, text, 0.12)
+            return
+        step = 1 if self.cell >= _ALL_INDICES else 5
+        first_plane, first_row, first_column = self.panel.origin
+        planes = len(self.values)
+        for plane in range(planes):
+            for column in range(0, self.columns, step):
+                above(left + self._x(plane, column) + self.cell / 2, str(column + first_column), 0.13)
+            if planes > 1:
+                middle = left + self._x(plane, 0) + self.columns * self.cell / 2
+                above(middle, f"plane {plane + first_plane}", 0.31)
+        if self.panel.values.ndim > 1:
+            for row in range(0, self.rows, step):
+                beside(top + self._y(row) + self.cell / 2, str(row + first_row), 0.1)
 
     def _draw_frames(self, axes: Axes, left: float, top: float) -> None:
         """Frame the slices that make up one filter."""
         assert self.panel.blocks is not None
-        blocks, pad = self.panel.blocks, 0.055
-        across, down = self.columns // blocks.wide, self.rows // blocks.high
-        count = across if blocks.framed == "columns" else down
-        for filter_number in range(count):
-            if blocks.framed == "columns":
-                x, y = self._x(0, filter_number * blocks.wide), 0.0
-                width, height = blocks.wide * self.cell, self.grid_height
+        by_column, pad = self.panel.blocks.framed == "columns", 0.055
+        for filter_number in range(self.columns // self.wide if by_column else self.rows // self.high):
+            if by_column:
+                x, y = self._x(0, filter_number * self.wide), 0.0
+                width, height = self.wide * self.cell, self.grid_height
             else:
-                x, y = 0.0, self._y(filter_number * blocks.high)
-                width, height = self.grid_width, blocks.high * self.cell
+                x, y = 0.0, self._y(filter_number * self.high)
+                width, height = self.grid_width, self.high * self.cell
             corner = (left + x - pad, top + y - pad)
             axes.add_patch(
                 Rectangle(corner, width + 2 * pad, height + 2 * pad, fill=False, edgecolor=style.INK, linewidth=1.4)
@@ -290,27 +221,20 @@ class Sheet:
 
     def _draw_rest(self, axes: Axes, left: float, top: float) -> None:
         """Dotted edges where the map goes on."""
-        panel = self.panel
-        ends = [start + count for start, count in zip(panel.start, panel.values.shape, strict=True)]
+        panel, out = self.panel, 0.05
         right, bottom = self.grid_width, self.grid_height
-        edges: list[tuple[bool, tuple[float, float], tuple[float, float]]] = [
-            (panel.start[-1] > 0, (0, 0), (0, bottom)),
-            (ends[-1] < panel.shape[-1], (right, right), (0, bottom)),
+        ends = [start + count for start, count in zip(panel.start, panel.values.shape, strict=True)]
+        edges = [
+            (panel.start[-1] > 0, (-out, -out), (0.0, bottom)),
+            (ends[-1] < panel.shape[-1], (right + out, right + out), (0.0, bottom)),
         ]
         if len(ends) > 1:
             edges += [
-                (panel.start[-2] > 0, (0, right), (0, 0)),
-                (ends[-2] < panel.shape[-2], (0, right), (bottom, bottom)),
+                (panel.start[-2] > 0, (0.0, right), (-out, -out)),
+                (ends[-2] < panel.shape[-2], (0.0, right), (bottom + out, bottom + out)),
             ]
-        for goes_on, (x0, x1), (y0, y1) in edges:
+        for goes_on, across, down in edges:
             if goes_on:
-                out = 0.05
-                dx = 0.0 if x0 != x1 else (out if x0 else -out)
-                dy = 0.0 if y0 != y1 else (out if y0 else -out)
                 axes.plot(
-                    [left + x0 + dx, left + x1 + dx],
-                    [top + y0 + dy, top + y1 + dy],
-                    linestyle=":",
-                    color=style.MUTED,
-                    linewidth=2,
+                    [left + x for x in across], [top + y for y in down], linestyle=":", color=style.MUTED, linewidth=2
                 )

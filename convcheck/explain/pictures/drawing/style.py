@@ -17,7 +17,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
 from convcheck.explain.pictures.panel import Kind
-from convcheck.explain.pictures.sizes import number
 
 Color = tuple[float, float, float]
 
@@ -61,17 +60,11 @@ def cell_color(value: float, scale: float, *, counts: bool = False) -> Color:
         return (0.75, 0.75, 0.75)
     if counts:
         lightest, darkest = _COUNT_COLORS
-        return _rgb(_COUNTS(lightest + (darkest - lightest) * value / scale))
-    return _rgb(_SIGNED(float(CenteredNorm(0, halfrange=_HEADROOM * scale)(value))))
-
-
-def _rgb(rgba: tuple[float, float, float, float]) -> Color:
-    return (float(rgba[0]), float(rgba[1]), float(rgba[2]))
-
-
-def value_text(value: float) -> str:
-    """Return what stands in a cell."""
-    return number(float(value))
+        shade = _COUNTS(lightest + (darkest - lightest) * value / scale)
+    else:
+        shade = _SIGNED(float(CenteredNorm(0, halfrange=_HEADROOM * scale)(value)))
+    red, green, blue, _ = map(float, shade)
+    return red, green, blue
 
 
 def draw_cell(
@@ -85,17 +78,9 @@ def draw_cell(
         axes.add_patch(Rectangle((x, y), size, size, facecolor=fill, edgecolor=_HATCH_INK, linewidth=0, hatch=hatch))
         background = fill
     if text:
-        write(
-            axes,
-            x + size / 2,
-            y + size / 2,
-            text,
-            size_of_type,
-            contrast(background),
-            align="center",
-            middle=True,
-            boxed=background if kind in HATCHES else None,
-        )
+        box = background if kind in HATCHES else None
+        ink = contrast(background)
+        write(axes, x + size / 2, y + size / 2, text, size_of_type, ink, align="center", middle=True, boxed=box)
 
 
 def write(
