@@ -8,6 +8,7 @@ is a package without which the rest of the page is left out.
 import doctest
 import html
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import yaml
 
 from convcheck.mistakes import MISTAKES
 from convcheck.suites import config
-from tests.shell import ROOT, shell
+from tests.shell import ROOT, convcheck, shell
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
 
@@ -68,7 +69,11 @@ class Page:
         expected_status = int(block.value) if block.kind == "status" else 0
         for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
             command, _, expected = part.partition("\n")
-            status, out, err = shell(command, self.folder, self.bin)
+            # Without a process of its own where no shell is needed: that takes a tenth of the time.
+            if command.startswith("convcheck ") and not set(command) & set("|<>&;$`*\n\\"):
+                status, out, err = convcheck(shlex.split(command)[1:], self.folder)
+            else:
+                status, out, err = shell(command, self.folder, self.bin)
             assert status == expected_status, f"{command}\n{out}{err}"
             if expected:
                 matches = doctest.OutputChecker().check_output(expected, out, doctest.ELLIPSIS)

@@ -305,9 +305,10 @@ TOO_DEEP = "nested too deeply; expected at most 32 levels"
     ids=range(11),
 )
 def test_hostile_documents_are_refused_fast(text, message):
-    started = time.perf_counter()
+    # Of this process: a busy machine is no slower reader.
+    started = time.process_time()
     assert errors(text) == [f"f.yaml:{message}"]
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 # Keys
