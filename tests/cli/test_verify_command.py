@@ -314,10 +314,10 @@ def command_in_front(*words, **options):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 def test_a_reader_that_goes_away_changes_nothing():
-    process = command("verify", "textbook")
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 0
+    with command("verify", "textbook") as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -17,6 +17,7 @@ import yaml
 
 from convcheck.mistakes import MISTAKES
 from convcheck.suites import config
+from convcheck.version import REQUIREMENT
 from tests.shell import ROOT, convcheck, shell
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -26,7 +27,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
-#: The README's two commands for a fresh machine are "sh": the continuous integration runs them, not a test.
+#: What installs convcheck is "sh": the continuous integration runs it, not a test.
 LANGUAGES = {"console", "python", "yaml", "text", "sh"}
 
 
@@ -87,7 +88,7 @@ class Page:
             steps = job["convcheck"]["script"]
         install, *others = steps
         # The one step that needs the network; this checkout is already there.
-        assert install == "python -m pip install convcheck"
+        assert install == f"python -m pip install {REQUIREMENT}"
         for step in others:
             status, out, err = shell(step, self.folder, self.bin)
             assert status == 0, f"{step}\n{out}{err}"
@@ -103,6 +104,16 @@ def test_the_examples_of_the_page(path, tmp_path):
             page.run(block)
         except Exception as error:
             raise AssertionError(f"{path}:{block.line}: {error}") from error
+
+
+INSTALLS = [*PAGES, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "convcheck").rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", INSTALLS, ids=lambda path: path.name)
+def test_nobody_is_told_to_install_what_is_on_no_index(path):
+    """What pip can be told is in one place: `REQUIREMENT`."""
+    told = re.findall(r"\bpip3? install (.*)", path.read_text(encoding="utf-8"))
+    assert not [words for words in told if "convcheck" in words.replace(REQUIREMENT, "").replace("bin/convcheck", "")]
 
 
 def test_blocks_are_found_with_what_is_said_of_them():
