@@ -13,7 +13,9 @@ import typer
 class _Form(StrEnum):
     OBJECT = "object"
     CACHE = "cache"
+    LAYER = "layer"
     TORCH = "torch"
+    JAX = "jax"
 
 
 class _Ci(StrEnum):
@@ -27,8 +29,8 @@ def init(
     form: Annotated[
         _Form,
         typer.Option(
-            help="The form of your code: an object with forward and backward, two functions with a cache, or a PyTorch "
-            "function."
+            help="The form of your code: an object with forward and backward, two functions with a cache, a layer "
+            "object, a PyTorch function, or a JAX function."
         ),
     ] = _Form.OBJECT,
     ci: Annotated[_Ci, typer.Option(help="The CI system to write a job for.")] = _Ci.GITHUB,

@@ -60,7 +60,7 @@ def visualize(
     import warnings
 
     from convcheck.checks import memory
-    from convcheck.cli.output import require_writable_folder
+    from convcheck.cli.output import require_writable_folder, screen, write_out
     from convcheck.errors import UsageError
     from convcheck.explain.pictures.stories import stories_of
     from convcheck.explain.pictures.terminal import render

@@ -130,7 +130,7 @@ def example_operands(layer: Layer) -> Operands:
     terms = max(layer.channels_per_group, layer.filters_per_group, layer.batch) * max(
         prod(layer.kernel), prod(layer.output)
     )
-    largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < EXACT_LIMIT[layer.dtype] else 1
+    largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < DTYPES[layer.dtype].exact_limit else 1
     values = np.array([v for v in range(-largest, largest + 1) if v])
 
     def draw(shape: tuple[int, ...]) -> Array:

@@ -153,7 +153,7 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
 def _install(error: BaseException) -> str:
     """Return how to install what is missing, if it is one of the frameworks that targets are written in."""
     root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    return f'; install it: pip install "convcheck[{root}]"' if root in ("torch", "jax") else ""
+    return f"; install it: pip install {root}" if root in ("torch", "jax") else ""
 
 
 def _nearest(name: str, where: Any) -> str:

@@ -1,29 +1,21 @@
 """Shell completion, by the protocol that the scripts of the shells speak."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from tests.cli.test_verify_command import SMALL
-from tests.shell import ROOT
+from tests.shell import convcheck
 
 
 def offered(words, folder):
     """What bash is offered for the last word."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
+    variables = {
         "_CONVCHECK_COMPLETE": "complete_bash",
         "COMP_WORDS": f"convcheck {words}",
         "COMP_CWORD": str(len(words.split(" "))),
     }
-    ran = subprocess.run(
-        [sys.executable, "-m", "convcheck"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert ran.stderr == ""
-    return [line for line in ran.stdout.split("\n") if line]
+    _, out, err = convcheck([], folder, **variables)
+    assert err == ""
+    return [line for line in out.split("\n") if line]
 
 
 @pytest.fixture

@@ -64,7 +64,8 @@ def test_nothing_is_written_where_something_is_wrong(run, tmp_path, words, messa
 @pytest.mark.parametrize(
     ("package", "words"), [("onnx", ["m.onnx"]), ("torch", ["m.py:Net", "--input-size", "1,3,8,8"])]
 )
-def test_a_missing_package_is_named_with_the_extra_that_has_it(run, monkeypatch, package, words):
+def test_a_missing_package_is_named_with_how_to_install_it(run, monkeypatch, tmp_path, package, words):
+    (tmp_path / "m.py").write_text("def Net(): pass\n")
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
@@ -76,4 +77,4 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(run, monkeypatch,
     status, _, err = run("import", *words)
     assert status == 2
     assert f"needs the package {package}" in err
-    assert f"pip install 'convcheck[{package}]'" in err
+    assert f"pip install {package}\n" in err

@@ -10,6 +10,7 @@ import yaml
 import convcheck
 from convcheck.suites import config
 from convcheck.suites.starter import CI_FILES, FORMS, starter_files
+from convcheck.version import ORIGIN, REQUIREMENT
 from tests.cli.test_verify_command import run
 from tests.shell import shell
 
@@ -62,7 +63,7 @@ def steps(folder, ci):
 def test_the_ci_job_is_green_and_goes_red_with_the_right_words(run, tmp_path, ci):
     run("init", "--ci", ci)
     install, check = steps(tmp_path, ci)
-    assert install == "python -m pip install 'convcheck'"
+    assert install == f"python -m pip install '{REQUIREMENT}'"
     summary = tmp_path / "summary.md"
     status, out, err = shell(check, tmp_path, tmp_path / "bin", GITHUB_STEP_SUMMARY=str(summary))
     assert status == 0, out + err
@@ -81,6 +82,16 @@ def test_the_ci_job_is_green_and_goes_red_with_the_right_words(run, tmp_path, ci
     else:
         assert "FAILED  5 of 5 layers of convcheck.yaml" in out
         assert 'failures="5"' in (tmp_path / "convcheck.xml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("ci", CI_FILES)
+@every_form
+def test_the_ci_job_installs_what_pip_finds_and_says_how_it_gets_there(form, ci):
+    job = starter_files(form, ci)[CI_FILES[ci]]
+    extra = f"[{form}]" if form in ("torch", "jax") else ""
+    assert f"python -m pip install '{REQUIREMENT}{extra}'" in job
+    assert f"# {ORIGIN}\n" in job
+    assert "@" not in job.replace("actions/", "").replace("@v", "")
 
 
 @pytest.mark.parametrize("there", ["convcheck.yaml", "my_conv.py", ".github/workflows/convcheck.yml"])
@@ -175,6 +186,8 @@ CALLS = {"object": call_object, "cache": call_cache, "layer": call_layer, "torch
 def test_every_form_verifies(run, tmp_path, form):
     if form in ("torch", "jax"):
         pytest.importorskip(form)
-    run("init", "--form", form)
+    status, out, err = run("init", "--form", form)
+    assert status == 0, out + err
     status, out, err = run("verify")
     assert status == 0, out + err
+    assert "of convcheck.yaml" in out

@@ -309,18 +309,28 @@ def command(*words, **options):
     return subprocess.Popen([sys.executable, "-m", "convcheck", *words], **pipes, **options)
 
 
+def command_in_front(*words, **options):
+    """Run a command as on a terminal: a shell that runs the tests in the background has them ignore Ctrl-C."""
+    code = (
+        "import runpy, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "runpy.run_module('convcheck', run_name='__main__', alter_sys=True)\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code, *words], **pipes, **options)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 def test_a_reader_that_goes_away_changes_nothing():
-    process = command("verify", "textbook")
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 0
+    with command("verify", "textbook") as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_ends_quietly(tmp_path):
     (tmp_path / "slow.py").write_text("import time\ndef Slow():\n    print('ready', flush=True)\n    time.sleep(60)\n")
-    process = command("verify", "textbook", "--target", "slow.py:Slow", cwd=tmp_path)
+    process = command_in_front("verify", "textbook", "--target", "slow.py:Slow", cwd=tmp_path)
     assert process.stderr.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
@@ -340,7 +350,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path):
     (tmp_path / "two.yaml").write_text(
         "target: slow.py:Slow\ndefaults: {channels: 2, filters: 3, kernel: 2}\nlayers:\n- name: first\n- name: second\n"
     )
-    process = command("verify", "two.yaml", "--output", "report.json", cwd=tmp_path)
+    process = command_in_front("verify", "two.yaml", "--output", "report.json", cwd=tmp_path)
     assert process.stderr.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

@@ -6,14 +6,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.shell import convcheck
 
 HERE = Path(__file__).parent
 
 
-def run(*arguments, folder=HERE):
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1]), "COLUMNS": "300", "JAX_PLATFORMS": "cpu"}
+VARIABLES = {"COLUMNS": "300", "JAX_PLATFORMS": "cpu"}
+
+
+def run(*arguments):
+    status, out, err = convcheck(["verify", *arguments], HERE, **VARIABLES)
+    return SimpleNamespace(returncode=status, stdout=out, stderr=err)
+
+
+def run_in_a_process(*arguments, folder=HERE):
+    environment = os.environ | VARIABLES | {"PYTHONPATH": str(HERE.parents[1])}
     command = [sys.executable, "-m", "convcheck", "verify", *arguments]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -166,20 +177,20 @@ class TestWhatCannotBeChecked:
 
 class TestUnrulyCode:
     def test_an_exception_shows_the_users_own_frames(self):
-        done = run("course.yaml", "--target", course("conv_forward_naive", "backward_raises"))
+        done = run_in_a_process("course.yaml", "--target", course("conv_forward_naive", "backward_raises"))
         assert done.returncode == 1
         assert "ValueError: shapes do not fit" in done.stdout
         assert "course_loops.py" in done.stdout
         assert "user_target.py" not in done.stdout
 
     def test_exiting_does_not_end_the_run(self):
-        done = run("course.yaml", "--target", course("conv_forward_naive", "backward_exits"))
+        done = run_in_a_process("course.yaml", "--target", course("conv_forward_naive", "backward_exits"))
         assert done.returncode == 1
         assert "SystemExit: 0" in done.stdout
 
     def test_a_target_that_hangs_is_stopped(self):
         target = course("conv_forward_naive", "backward_hangs")
-        done = run("course.yaml", "-k", "plain", "--timeout", "0.5", "--target", target)
+        done = run_in_a_process("course.yaml", "-k", "plain", "--timeout", "0.5", "--target", target)
         assert done.returncode == 1
         assert "the target did not return within its timeout of 0.5 s" in done.stdout
         assert "in backward_hangs" in done.stdout
@@ -196,11 +207,11 @@ class TestUnrulyCode:
         )
         target = "{forward: loud.py:conv_forward_naive, backward: loud.py:conv_backward_loud}"
         arguments = [str(HERE / "course.yaml"), "--target", target, "--output-format", "json"]
-        done = run(*arguments, folder=tmp_path)
+        done = run_in_a_process(*arguments, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["passed"]
         assert all(word in done.stderr for word in ("printed", "written", "child", "buffered"))
-        assert run(*arguments, "--output", "report.json", folder=tmp_path).returncode == 0
+        assert run_in_a_process(*arguments, "--output", "report.json", folder=tmp_path).returncode == 0
         assert json.loads((tmp_path / "report.json").read_text())["passed"]
 
 

@@ -54,10 +54,12 @@ def test_on_every_layer_of_hostile_on_which_it_shows(form):
 
 @pytest.mark.parametrize("mistake", VISIBLE, ids=lambda mistake: mistake.name)
 @pytest.mark.parametrize("formulation", FORMULATIONS)
-def test_in_every_formulation(mistake, formulation):
+@pytest.mark.parametrize("size", ["smallest", pytest.param("first", marks=pytest.mark.long)])
+def test_in_every_formulation(mistake, formulation, size):
     for form, seen in SEEN.items():
         if form[0] is mistake:
-            assert_caught(verify(seen[0], target=mistaken(*form, formulation)), mistake, form[1])
+            layer = seen[0] if size == "first" else min(seen, key=lambda layer: layer.multiply_adds)
+            assert_caught(verify(layer, target=mistaken(*form, formulation)), mistake, form[1])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

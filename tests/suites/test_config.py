@@ -291,9 +291,10 @@ def test_tags_are_refused(text, place, where, tag):
     ids=range(11),
 )
 def test_hostile_documents_are_refused_fast(text, place, words):
-    started = time.perf_counter()
+    # Of this process: a busy machine is no slower reader.
+    started = time.process_time()
     assert_said(errors(text), (place, "", *words))
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 # Keys

@@ -40,7 +40,7 @@ def _onnx() -> Any:
         import onnx
     except ImportError as error:
         raise UsageError(
-            f"reading an ONNX file needs the package onnx ({error}); install it with: pip install 'convcheck[onnx]'"
+            f"reading an ONNX file needs the package onnx ({error}); install it with: pip install onnx"
         ) from error
     return onnx
 

@@ -64,8 +64,7 @@ def _torch() -> Any:
         import torch
     except ImportError as error:
         raise UsageError(
-            f"reading a PyTorch module needs the package torch ({error}); install it with: "
-            "pip install 'convcheck[torch]'"
+            f"reading a PyTorch module needs the package torch ({error}); install it with: pip install torch"
         ) from error
     return torch
 
@@ -73,8 +72,9 @@ def _torch() -> Any:
 def _module(source: str) -> Any:
     from convcheck.targets.loading import load, user_traceback
 
-    torch = _torch()
+    # Before PyTorch is asked for: what is not there is not there with PyTorch either.
     factory = load(source, Path.cwd())
+    torch = _torch()
     if not isinstance(factory, torch.nn.Module):
         if not callable(factory):
             raise UsageError(f"{source}: is a {type(factory).__name__}; expected a class or function without arguments")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from convcheck.version import ORIGIN, REQUIREMENT
+
 _TEMPLATES = Path(__file__).resolve().parent / "files"
 
 _CODE_FILE = "my_conv.py"
@@ -20,15 +22,15 @@ class Form:
         What the config names, in YAML.
     edit : str
         What in the skeleton is there to be replaced.
-    package : str
-        What the CI job installs.
+    extra : str
+        The extra of convcheck that the CI job installs.
     any_padding : bool
         Whether it takes steps and padding that differ by axis and side.
     """
 
     target: str
     edit: str
-    package: str = "convcheck"
+    extra: str = ""
     any_padding: bool = True
 
 
@@ -42,10 +44,12 @@ FORMS = {
     ),
     "layer": Form("{style: layer, call: my_conv.py:MyConv}", "MyConv.forward and MyConv.backward", any_padding=False),
     "torch": Form(
-        "{style: torch, call: my_conv.py:my_conv}", "MyConv.forward and MyConv.backward", "convcheck[torch]",
+        "{style: torch, call: my_conv.py:my_conv}", "MyConv.forward and MyConv.backward", "torch",
         any_padding=False,
     ),
-    "jax": Form("{style: jax, call: my_conv.py:my_conv}", "forward and backward", "convcheck[jax]", any_padding=False),
+    "jax": Form(
+        "{style: jax, call: my_conv.py:my_conv, tuples: true}", "forward and backward", "jax", any_padding=False
+    ),
 }  # fmt: skip
 
 #: Where each CI system looks for its jobs, by the names of the option ``--ci``.
@@ -67,7 +71,9 @@ def starter_files(form: str, ci: str | None) -> dict[str, str]:
     config = _template("convcheck.yaml").replace("@TARGET@", chosen.target).replace("@MORE@", more)
     files = {"convcheck.yaml": config.rstrip("\n") + "\n", _CODE_FILE: _template(f"{form}.py")}
     if ci is not None:
-        files[CI_FILES[ci]] = _template(f"{ci}.yml").replace("@PACKAGE@", chosen.package)
+        requirement = REQUIREMENT + (f"[{chosen.extra}]" if chosen.extra else "")
+        job = _template(f"{ci}.yml").replace("@REQUIREMENT@", requirement)
+        files[CI_FILES[ci]] = job.replace("@ORIGIN@", f"# {ORIGIN}" if ORIGIN else "")
     return files
 
 

@@ -126,7 +126,7 @@ def _import_jax(name: str) -> Any:
         import jax.numpy
     except ImportError as error:
         raise TargetError(
-            f'target {name} needs JAX, which cannot be imported ({error}); install it: pip install "convcheck[jax]"'
+            f"target {name} needs JAX, which cannot be imported ({error}); install it: pip install jax"
         ) from error
     return jax
 

@@ -184,8 +184,7 @@ def _import_torch(name: str) -> Any:
         import torch
     except ImportError as error:
         raise TargetError(
-            f"target {name} needs PyTorch, which cannot be imported ({error}); install it: pip install "
-            '"convcheck[torch]"'
+            f"target {name} needs PyTorch, which cannot be imported ({error}); install it: pip install torch"
         ) from error
     return torch
 

@@ -1,0 +1,10 @@
+"""What every test has in common: one thread per process.
+
+The arrays of the tests are small, so threads cost more than they give, and pytest-xdist already keeps every core busy.
+"""
+
+import os
+
+# Before anything imports NumPy; the commands that tests start inherit it.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
