@@ -20,12 +20,9 @@ from convcheck.gradients.numeric.differences import (
 )
 from convcheck.gradients.numeric.directions import Directions, EntryDirections, directions_of
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import Operands, integer_operands, real_operands, short_sums
+from convcheck.layer.data import SHORT, Operands, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Implementation
-
-#: The bound of a float32 sum of so many terms is some 1e-5 of its size; operands rounded to TF32 change 1e-4.
-_TERMS = 64
 
 
 class Case:
@@ -67,7 +64,7 @@ class Case:
 
         An algorithm by transforms rounds relative to whole images, which should be as empty as can be.
         """
-        return _TERMS if self.source.exact else 1
+        return SHORT if self.source.exact else 1
 
     def draw(self, number: int) -> Operands:
         """Return further data: integers where nothing rounds on them, else real numbers with short sums."""

@@ -21,6 +21,9 @@ _LARGEST_MAGNITUDE = 3
 #: Real data are multiples of the dtype's grid, at most this in size.
 _REAL_LIMIT = 4.0
 
+#: Terms of a short sum: in float32 its bound is some 1e-5 of its size, and operands rounded to TF32 change 1e-4 of it.
+SHORT = 64
+
 #: Data of pictures are -5..5 without 0. A map of up to ten entries then holds each number once.
 _LARGEST_TO_READ = 5
 

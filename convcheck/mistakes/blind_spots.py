@@ -1,29 +1,56 @@
 """What a passing suite has ruled out, and which known mistakes it could not have shown.
 
-A mistake is visible on a layer if the wrong gradient that it makes differs from the right one on the layer's integer
-data. Large layers are judged on a small one of the same kind, so all of this takes a moment. Mistakes that no single
-result betrays, such as state kept between calls, do not depend on the layers and are left out of the account.
+A mistake is visible on a layer if the comparison that was made there would have found it: on integers, if the wrong
+gradient differs at all; under a gate, if it differs by more; on real numbers alone, if by more than the bound. Large
+layers are judged on small ones whose sizes stand to each other as theirs do (`convcheck.layer.similar`). Mistakes that
+no single result betrays, such as state kept between calls, do not depend on the layers and are left out of the account.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
-from convcheck.layer.data import integer_operands
+import numpy as np
+
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric import rounding
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, revealing, shrunk
 from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.conditions import UNTRIED
 from convcheck.mistakes.mistake import Scene, unless_it_raises
 from convcheck.reports.report import Report
-from convcheck.reports.results import BlindSpot, LayerReport, Power
+from convcheck.reports.results import GRADIENTS, BlindSpot, LayerReport, Power
 
 #: One form of a mistake: its name, the gradient that it spoils, and the variant.
 Form = tuple[str, str, str]
 
 #: A layer that could be added to a suite: how it differs, and what it is.
 _Candidate = tuple[str, Layer]
+
+
+class Comparison(NamedTuple):
+    """What the gradients of a layer were compared on, and what was allowed.
+
+    Attributes
+    ----------
+    data : str
+        "integers", on which nothing is allowed; "reals", within the bound of the backward pass; "central", within that
+        of the differences.
+    exact : bool
+        False for an algorithm that rounds by transforms, whose bounds are wider.
+    gate : float
+        The largest relative error allowed, in place of the bounds; 0 without a gate.
+    """
+
+    data: str = "integers"
+    exact: bool = True
+    gate: float = 0.0
 
 
 def assessed(report: Report) -> Report:
@@ -36,7 +63,7 @@ def assessed(report: Report) -> Report:
     """
     if not report.passed:
         return report
-    shown = {form for layer in report.layers for form in _shown_and_checked(layer)}
+    shown = {form for layer in report.layers for form in _shown_and_checked(layer, report.max_error or 0.0)}
     ranks = sorted({len(layer.layer.input) for layer in report.layers})
     known = shown | {form for rank in ranks for _, layer in revealing(rank) for form in shown_by(layer)}
     missing = known - shown
@@ -49,31 +76,94 @@ def assessed(report: Report) -> Report:
         false_pass_probability=max((r.false_pass_probability or 0.0 for r in checks), default=0.0),
         mistakes_shown=len(names - {name for name, _, _ in missing}),
         mistakes=len(names),
+        judged_on_smaller=sum(shrunk(layer.layer) is not layer.layer for layer in report.layers),
     )
-    return replace(report, power=power, blind_spots=_blind_spots(missing, known, report.layers))
+    spots = _blind_spots(missing, known, report.layers) + _untried(report.layers)
+    return replace(report, power=power, blind_spots=spots)
 
 
 @lru_cache(maxsize=1024)
-def shown_by(layer: Layer) -> frozenset[Form]:
-    """Return the forms of known mistakes that are visible on a layer."""
+def shown_by(layer: Layer, comparison: Comparison = Comparison()) -> frozenset[Form]:  # noqa: B008 - immutable
+    """Return the forms of known mistakes that a comparison shows on a layer."""
     small = shrunk(layer)
-    operands = integer_operands(small)
-    if operands is None:
-        return frozenset()
+    backward, forward = formulation(FASTEST).backward, formulation(FASTEST).forward
+    if comparison.data == "integers":
+        operands = integer_operands(small)
+        allowed: Mapping[str, Array | float] = dict.fromkeys(GRADIENTS, 0.0)
+        if operands is None:
+            return frozenset()
+    else:
+        operands = real_operands(small)
+        if comparison.data == "reals":
+            operands = short_sums(small, operands, SHORT if comparison.exact else 1)
+            bounds = rounding.backward_errors(small, operands, backward, exact=comparison.exact)
+        elif comparison.exact:
+            bounds = rounding.allowed_errors(small, operands, forward, backward)
+        else:
+            bounds = rounding.transformed(small, operands, forward, backward)[1]
+        output = rounding.output_errors(small, operands, forward, exact=comparison.exact)
+        allowed = {**bounds._asdict(), "output": output}
     scene = Scene(small, operands)
     return frozenset(
-        (mistake.name, gradient, variant)
+        (mistake.name, gradient, wrong.variant)
         for mistake in MISTAKES
         if mistake.behaviour is None
         for gradient in mistake.gradients
-        for variant in unless_it_raises(mistake.visible, scene, gradient)
+        if gradient != "bias" or small.bias
+        for wrong in unless_it_raises(mistake.wrong, scene, gradient)
+        if _shows(
+            wrong.array, scene.answer(gradient), allowed[gradient], 0.0 if gradient == "output" else comparison.gate
+        )
     )
 
 
-def _shown_and_checked(report: LayerReport) -> Iterable[Form]:
-    """Forms that are visible on a layer, in gradients that were compared there; being skipped shows nothing."""
-    checked = {result.gradient for result in report.results if result.passed}
-    return (form for form in shown_by(_plain(report.layer)) if form[1] in checked)
+def _shows(wrong: Array, right: Array, allowed: Array | float, gate: float) -> bool:
+    """Whether a comparison takes a wrong array for wrong."""
+    if wrong.shape != right.shape or not np.isfinite(wrong).all():
+        return True
+    error = np.abs(wrong.astype(np.float64) - right)
+    if gate:
+        return bool(error.max(initial=0) > gate * max(np.abs(wrong).max(initial=0), np.abs(right).max(initial=0)))
+    return bool((error > allowed).any())
+
+
+def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
+    """Forms that the comparisons of a layer show, each gradient by the sharpest one that was made of it."""
+    for gradient in GRADIENTS:
+        passed = [result for result in report.results if result.passed and result.gradient == gradient]
+        if not passed:
+            continue
+        of_data = {
+            "integers": any(
+                r.check in ("exact", "projected") or (r.check != "central" and r.allowed_error == 0) for r in passed
+            ),
+            "reals": any(r.check == "conditions" for r in passed),
+        }
+        data = next((data for data, made in of_data.items() if made), "central")
+        # Where integers would be exact and were not compared, the target is said to round on them.
+        exact = data == "integers" or integer_operands(report.layer) is None or _differenced(report)
+        yield from (
+            form for form in shown_by(_plain(report.layer), Comparison(data, exact, gate)) if form[1] == gradient
+        )
+
+
+def _differenced(report: LayerReport) -> bool:
+    """Whether integers were compared at all."""
+    return any(r.passed and r.check in ("exact", "projected") for r in report.results)
+
+
+def _untried(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
+    """Name the circumstances in which no layer was checked."""
+    checked = [report.layer for report in layers if report.passed]
+    plainest = min(checked, key=lambda layer: layer.multiply_adds)
+    return tuple(
+        BlindSpot(
+            untried.words.code, untried.words.name, (untried.words.title,), untried.lacking,
+            as_yaml(replace(_plain(plainest), **untried.change)),
+        )
+        for untried in UNTRIED
+        if not any(map(untried.shown_by, checked))
+    )  # fmt: skip
 
 
 def _plain(layer: Layer) -> Layer:

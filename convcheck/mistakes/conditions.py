@@ -60,6 +60,8 @@ class Untried(NamedTuple):
     Attributes
     ----------
     words : OtherName
+    lacking : str
+        What the suite lacks.
     shown_by : callable
         Whether a layer has it.
     change : dict
@@ -67,6 +69,7 @@ class Untried(NamedTuple):
     """
 
     words: OtherName
+    lacking: str
     shown_by: Callable[[Layer], bool]
     change: dict[str, Any]
 
@@ -76,7 +79,7 @@ def _untried(
 ) -> Untried:
     title, fix = f"no layer {what} was checked: {why}", f"Add a layer {what} to the suite."
     words = OtherName(f"CC{850 + number}", f"untried-{name}", title, fix, told_of=f"a suite without a layer {what}")
-    return Untried(words, shown_by, change)
+    return Untried(words, f"a layer {what}", shown_by, change)
 
 
 def _has(field: str, value: object, layer: Layer) -> bool:

@@ -162,6 +162,7 @@ class Power:
     ]
     mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
     mistakes: Annotated[int, "All that can be made on layers with as many axes."]
+    judged_on_smaller: Annotated[int, "Layers that this was found out for on smaller ones of the same kind."] = 0
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
             if result.status not in ("passed", "failed"):
                 continue
             exactly = result.allowed_error == 0 and result.check != "central"
-            compared["exactly" if exactly else "within the rounding bound"] += result.entries_checked
+            gated = report.max_error is not None and result.gradient != "output"
+            how = "exactly" if exactly else "within the gate" if gated else "within the rounding bound"
+            compared[how] += result.entries_checked
             if result.check == "projected":
                 projected[number, result.gradient] = result.entries
                 odds = max(odds, result.false_pass_probability or 0.0)
@@ -119,9 +121,13 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
 
     if power := report.power:
         shown = f"{power.mistakes_shown} of {counted(power.mistakes, 'known mistake')} would have shown in every form"
+        if power.judged_on_smaller:
+            shown += f" ({counted(power.judged_on_smaller, 'layer')} judged on smaller ones of the same kind)"
         entries = f"{counted(power.entries_compared_exactly, 'entry', 'entries')} compared exactly"
         chance = f"at most {at_most(power.false_pass_probability)}" if power.false_pass_probability else "none"
-        lines.append(("ruled out", f"{shown}; {entries}; chance that a wrong gradient passed: {chance}"))
+        lines.append(
+            ("ruled out", f"{shown}; {entries}; chance that a gradient wrong on these layers and data passed: {chance}")
+        )
     if report.target is not None:
         lines.append(("target", visible(report.target)))
     if report.max_error is not None:
