@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from convcheck.reports.report import Report
     from convcheck.suites.config import Suite
 
-__all__ = ["Check", "ConfigFile", "LayerItem"]
-
 #: What a fixture ``convcheck`` is: called with what `convcheck.verify` takes, it fails the test or gives the report.
 Check = Callable[..., "Report"]
 
@@ -133,7 +131,9 @@ class ConfigFile(pytest.File):
         except ConvcheckError as error:
             raise self.CollectError(str(error)) from None
         # As the user would write it, for messages and for commands that can be copied.
-        suite = replace(suite, name=_relative(self.path, self.config.invocation_params.dir))
+        folder = self.config.invocation_params.dir
+        named = self.path.relative_to(folder) if self.path.is_relative_to(folder) else self.path
+        suite = replace(suite, name=str(named))
         for layer, line in zip(suite.layers, suite.lines, strict=True):
             single = replace(suite, layers=(layer,), lines=(line,))
             yield LayerItem.from_parent(self, name=layer.name, suite=single)
@@ -178,7 +178,3 @@ class _LayerFailedError(Exception):
     def __init__(self, report: Report) -> None:
         super().__init__("the layer has not passed")
         self.report = report
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)

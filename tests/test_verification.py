@@ -352,10 +352,10 @@ class TestChoosing:
                 {"formulations": ["fft"]},
                 'unknown formulation "fft"; expected one of index_sum, dilate_flip, unfold',
             ),
-            ({"seed": -1}, "--seed -1 is not allowed; expected an integer of at least 0"),
+            ({"seed": -1}, "seed=-1 is not allowed; expected an integer of at least 0"),
             (
                 {"formulations": ["unfold"], "target": Right},
-                "--formulation chooses among the built-in formulations; leave it out to check a target",
+                "formulations chooses among the built-in formulations; leave it out to check a target",
             ),
         ],
     )

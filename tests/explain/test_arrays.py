@@ -175,12 +175,12 @@ def test_large_layers_show_a_window():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"sample": 3}, "--sample 3 is out of range; layer groups has samples 0..2"),
-        ({"channel": 8}, "--channel 8 is out of range; layer groups has channels 0..7"),
-        ({"filter": -1}, "--filter -1 is out of range; layer groups has filters 0..3"),
+        ({"sample": 3}, "sample=3 is out of range; layer groups has samples 0..2"),
+        ({"channel": 8}, "channel=8 is out of range; layer groups has channels 0..7"),
+        ({"filter": -1}, "filter=-1 is out of range; layer groups has filters 0..3"),
         (
             {"channel": 5, "filter": 1},
-            "--filter 1 does not read channel 5, which is in group 1; expected a filter of 2..3",
+            "filter=1 does not read channel 5, which is in group 1; expected a filter of 2..3",
         ),
     ],
 )

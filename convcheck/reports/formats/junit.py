@@ -23,34 +23,24 @@ def render(report: ReportData) -> str:
     it is no pass. What the code under test raised is an error.
     """
     root = ElementTree.Element("testsuites", name="convcheck", time=f"{report.elapsed_seconds:.3f}")
-    suites = [_suite(config, list(cases)) for config, cases in groupby(cases_of(report), lambda c: c.layer.config)]
-    root.extend(suites or [_empty_suite(report)])
-    for kind in ("tests", "failures", "errors", "skipped"):
-        root.set(kind, str(sum(int(suite.get(kind, "0")) for suite in root)))
+    for config, cases in groupby(cases_of(report), lambda case: case.layer.config):
+        suite = ElementTree.SubElement(root, "testsuite", name=visible(config or "convcheck"))
+        suite.extend(_testcase(case) for case in cases)
+    if not report.layers:
+        # Nothing but passes and no test at all is green everywhere; a report without layers has not passed.
+        suite = ElementTree.SubElement(root, "testsuite", name=visible(report.config or "convcheck"))
+        testcase = ElementTree.SubElement(suite, "testcase", classname="convcheck", name="layers")
+        ElementTree.SubElement(testcase, "failure", message=NO_LAYER, type="failed").text = NO_LAYER
+    for element in (root, *root):
+        for count, kind in (
+            ("tests", "testcase"),
+            ("failures", "failure"),
+            ("errors", "error"),
+            ("skipped", "skipped"),
+        ):
+            element.set(count, str(sum(1 for _ in element.iter(kind))))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _suite(config: str | None, cases: list[Case]) -> ElementTree.Element:
-    suite = ElementTree.Element("testsuite", name=visible(config or "convcheck"))
-    suite.extend(_testcase(case) for case in cases)
-    _count(suite)
-    return suite
-
-
-def _empty_suite(report: ReportData) -> ElementTree.Element:
-    # Nothing but passes and no test at all is green everywhere; a report without layers has not passed.
-    suite = ElementTree.Element("testsuite", name=visible(report.config or "convcheck"))
-    testcase = ElementTree.SubElement(suite, "testcase", classname="convcheck", name="layers")
-    ElementTree.SubElement(testcase, "failure", message=NO_LAYER, type="failed").text = NO_LAYER
-    _count(suite)
-    return suite
-
-
-def _count(suite: ElementTree.Element) -> None:
-    suite.set("tests", str(len(suite)))
-    for kind, element in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(kind, str(sum(testcase.find(element) is not None for testcase in suite)))
 
 
 def _testcase(case: Case) -> ElementTree.Element:
@@ -72,10 +62,9 @@ def _testcase(case: Case) -> ElementTree.Element:
 
 
 def _passed_line(result: GradientResult) -> str:
+    start = f"{result.implementation}, {result.check}"
     if result.false_pass_probability is not None:
         odds = at_most(result.false_pass_probability)
-        return (
-            f"{result.implementation}, {result.check}: passed; a wrong gradient passes with probability at most {odds}"
-        )
+        return f"{start}: passed; a wrong gradient passes with probability at most {odds}"
     [error], allowed = compact_against([result.max_abs_error], result.allowed_error)
-    return f"{result.implementation}, {result.check}: error {error}, allowed {allowed}"
+    return f"{start}: error {error}, allowed {allowed}"
