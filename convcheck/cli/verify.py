@@ -71,7 +71,11 @@ def verify(
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if there is a known mistake that these layers cannot show.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Fail if there is a blind spot: a known mistake that these layers cannot show, or a circumstance never tried.",
+        ),
     ] = False,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")

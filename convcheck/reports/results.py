@@ -139,7 +139,7 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class BlindSpot:
-    """A known mistake, or some forms of it, that a suite cannot show."""
+    """A known mistake, or some forms of it, that a suite cannot show; or a circumstance that it never tried."""
 
     code: Annotated[str, "The mistake's code."]
     name: Annotated[str, "Its name in the catalogue."]
@@ -193,7 +193,7 @@ class ReportData:
     options: tuple[str, ...] = ()
     power: Annotated[Power | None, "What has been ruled out, where that was asked for.", OnlyWith("power")] = None
     blind_spots: Annotated[
-        tuple[BlindSpot, ...], "Known mistakes that these layers cannot show; there with power.", OnlyWith("power")
+        tuple[BlindSpot, ...], "What these layers cannot show or never tried; there with power.", OnlyWith("power")
     ] = ()
     strict: bool = False
     unchecked: Annotated[

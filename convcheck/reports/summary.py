@@ -31,7 +31,7 @@ def outcome(report: ReportData) -> str:
         return total
     if report.unchecked:
         return f"{total} passed; the run was interrupted"
-    return f"{total} passed, but cannot show {counted(len({spot.name for spot in report.blind_spots}), 'mistake')}"
+    return f"{total} passed, with {counted(len({spot.name for spot in report.blind_spots}), 'blind spot')}"
 
 
 def some_layers(names: Sequence[str]) -> str:

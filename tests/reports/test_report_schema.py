@@ -69,9 +69,10 @@ def test_the_contract():
     assert keys(result) == [
         "implementation", "gradient", "check", "status", "entries", "entries_checked", "evaluations", "max_abs_error",
         "max_rel_error", "allowed_error", "mismatches", "false_pass_probability", "worst", "diagnosis", "message",
+        "condition",
     ]  # fmt: skip
     assert keys(whole["properties"]["power"]["anyOf"][0]) == [
-        "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes",
+        "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "judged_on_smaller",
     ]  # fmt: skip
     assert keys(whole["properties"]["blind_spots"]["items"]) == ["code", "name", "forms", "change", "layer"]
     assert keys(result["properties"]["worst"]["anyOf"][0]) == ["index", "analytic", "numeric"]

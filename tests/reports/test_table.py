@@ -226,7 +226,7 @@ def test_totals():
     assert totals == (
         "PASSED  2 layers of suite.yaml\n"
         "  gradients    4 passed\n"
-        f"  compared     {exactly:,} entries exactly, {3 * gradients:,} entries within the rounding bound\n"
+        f"  compared     {exactly:,} entries exactly, {3 * gradients:,} entries within the gate\n"
         f"  projected    1 gradient of {entries_of(VIDEO, 'input'):,} entries; a wrong one passes with probability at "
         "most 5e-10\n"
         "  gate         relative error at most 1e-09\n"
