@@ -74,7 +74,7 @@ def verify(
         bool,
         typer.Option(
             "--strict",
-            help="Fail if there is a blind spot: a known mistake that these layers cannot show, or a circumstance never tried.",
+            help="Fail if there is a blind spot: a known mistake that cannot show, or a circumstance never tried.",
         ),
     ] = False,
     device: Annotated[

@@ -157,7 +157,7 @@ def _key(config: str | None, name: str) -> _LayerKey:
 
 
 def _by_key(results: tuple[GradientResult, ...]) -> _Results:
-    return {(result.gradient, result.check, result.implementation): result for result in results}
+    return {(result.gradient, result.kind, result.implementation): result for result in results}
 
 
 def _judged(now: GradientResult, before: GradientResult | None) -> tuple[str, str]:

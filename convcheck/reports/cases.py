@@ -10,7 +10,7 @@ from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED, outcome
 from convcheck.wording import GRADIENT_NAMES, counted, exact, visible
 
 #: Kinds of check, whole numbers first, and single entries before sums of all of them.
-_MOST_LEGIBLE_FIRST = ("exact", "projected", "central", "forward")
+_MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward")
 
 #: With more wrong gradients than these, the others are counted in `compact_report`.
 _MOST = 5
@@ -67,13 +67,13 @@ class Case:
             return NOTHING_CHECKED
         if chief.status != "failed":
             reason = chief.message or "no reason was given"
-            return f"{chief.status} ({chief.check} check): {reason.splitlines()[0]}"
+            return f"{chief.status} ({chief.kind} check): {reason.splitlines()[0]}"
         cause = f"error {exact(chief.max_abs_error)}"
         if chief.diagnosis:
             cause = f"{chief.diagnosis[0].name}: {chief.diagnosis[0].explanation}"
         elif chief.worst is not None:
             cause = worst_entry(chief)
-        return f"wrong in {difference(chief)} ({chief.check} check); {cause}"
+        return f"wrong in {difference(chief)} ({chief.kind} check); {cause}"
 
     @property
     def brief(self) -> str:

@@ -39,7 +39,7 @@ class Finding:
 
 def finding(report: ReportData, layer: LayerReport, result: GradientResult) -> Finding:
     """Return all that is known about one check."""
-    names = (layer.name, GRADIENT_NAMES[result.gradient], result.check, result.implementation)
+    names = (layer.name, GRADIENT_NAMES[result.gradient], result.kind, result.implementation)
     if result.status == "failed":
         details = _failure(layer, result)
     else:

@@ -88,6 +88,11 @@ class GradientResult:
         return self.status == "passed"
 
     @property
+    def kind(self) -> str:
+        """How it was checked, in one word: the check, or the condition."""
+        return self.condition or self.check
+
+    @property
     def acceptable(self) -> bool:
         """Whether this result leaves the layer's verdict alone: passed, or skipped with a reason."""
         return self.status in ("passed", "skipped")

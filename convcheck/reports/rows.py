@@ -46,7 +46,8 @@ def rows_of(results: Sequence[GradientResult], *, merge_gradients: bool = False)
 
     def order(result: GradientResult) -> tuple[int, ...]:
         gradient = 0 if merge_gradients else GRADIENTS.index(result.gradient)
-        return gradient, CHECKS.index(result.check), STATUSES.index(result.status)
+        # Real numbers have bounds of their own, and so a row.
+        return gradient, CHECKS.index(result.check), STATUSES.index(result.status), result.condition != "real"
 
     rows = []
     for _, members in groupby(sorted(results, key=order), order):
@@ -78,7 +79,7 @@ def _row(results: Sequence[GradientResult]) -> Row:
         shown, allowed, relative = ["–"] * len(errors), "–", "–"
     return Row(
         tuple(by_gradient),
-        first.check,
+        first.kind if len({result.kind for result in results}) == 1 else first.check,
         f"{entries:,}" if entries == checked else f"{checked:,} of {entries:,}",
         dict(zip(errors, shown, strict=True)),
         relative,

@@ -64,7 +64,7 @@ def findings_of(report: ReportData) -> list[Finding]:
         names = (
             some_layers(_unique(layer.name for layer, _ in where)),
             ", ".join(_unique(GRADIENT_NAMES[result.gradient] for _, result in where)),
-            ", ".join(_unique(result.check for _, result in where)),
+            ", ".join(_unique(result.kind for _, result in where)),
             ", ".join(_unique(result.implementation for _, result in where)),
         )
         again = None if status == "skipped" else command(report, *where[0])

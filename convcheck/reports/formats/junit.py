@@ -62,7 +62,7 @@ def _testcase(case: Case) -> ElementTree.Element:
 
 
 def _passed_line(result: GradientResult) -> str:
-    start = f"{result.implementation}, {result.check}"
+    start = f"{result.implementation}, {result.kind}"
     if result.false_pass_probability is not None:
         odds = at_most(result.false_pass_probability)
         return f"{start}: passed; a wrong gradient passes with probability at most {odds}"
