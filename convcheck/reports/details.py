@@ -73,7 +73,8 @@ def worst_entry(result: GradientResult) -> str:
     if result.gradient == "output":
         values = f"the forward pass gives {analytic}, the definition {numeric}"
     else:
-        values = f"the backward pass gives {analytic}, the forward pass implies {numeric}"
+        source = "the right one is" if result.condition else "the forward pass implies"
+        values = f"the backward pass gives {analytic}, {source} {numeric}"
     return f"[{', '.join(map(str, result.worst.index))}]: {values}" if result.worst.index else f"sum: {values}"
 
 
