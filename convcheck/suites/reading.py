@@ -114,7 +114,7 @@ def read(text: str, filename: str) -> Document:
     if bad:
         message = f"character U+{ord(bad.group()):04X} is not allowed; expected a text file, not a binary one"
         raise ConfigError([message_at(filename, _end_of(text[: bad.start()]), message)])
-    composer = _Composer(text)
+    composer = _Composer(text, filename)
     try:
         root = composer.root()
     except yaml.MarkedYAMLError as error:
@@ -178,10 +178,6 @@ class _Node:
     depth: int = 0
 
 
-class _Stopped(yaml.MarkedYAMLError):
-    """Sound YAML on which this module will not read on."""
-
-
 class _Composer:
     """YAML text to nodes, within bounds.
 
@@ -189,10 +185,14 @@ class _Composer:
     and words its errors differently.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, filename: str) -> None:
+        self.filename = filename
         self.events: Any = yaml.SafeLoader(text)
         self.anchors: dict[str, _Node] = {}
         self.tagged: list[tuple[Place, str]] = []
+
+    def stop(self, message: str, event: Any) -> ConfigError:
+        return ConfigError([message_at(self.filename, _place(event.start_mark), message)])
 
     def root(self) -> _Node | None:
         """Return the node of the only document; None if there is none."""
@@ -204,21 +204,21 @@ class _Composer:
         self.events.get_event()
         if not self.events.check_event(yaml.StreamEndEvent):
             message = 'syntax error: a second document starts here ("---"); put it into a file of its own'
-            raise _stop(message, self.events.peek_event())
+            raise self.stop(message, self.events.peek_event())
         return root
 
     def node(self, depth: int) -> _Node:
         event = self.events.get_event()
         if depth == _MAX_DEPTH:
-            raise _stop(f"nested too deeply; expected at most {_MAX_DEPTH} levels", event)
+            raise self.stop(f"nested too deeply; expected at most {_MAX_DEPTH} levels", event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         node = _Node(_place(event.start_mark), "scalar")
         if event.anchor is not None:
             earlier = self.anchors.setdefault(event.anchor, node)
             if earlier is not node:
-                where = f"line {earlier.place.line}, column {earlier.place.column}"
-                raise _stop(f"syntax error: this anchor is already defined on {where}; give each its own name", event)
+                defined = f"on line {earlier.place.line}, column {earlier.place.column}; give each its own name"
+                raise self.stop(f"syntax error: this anchor is already defined {defined}", event)
         parts: list[_Node] = []
         if isinstance(event, yaml.ScalarEvent):
             node.place = node.place._replace(written=event.value)
@@ -242,24 +242,20 @@ class _Composer:
         node.depth = 1 + max((part.depth for part in parts), default=0)
         if node.values > _MAX_VALUES:
             message = f"too many values once aliases are written out; expected at most {_MAX_VALUES} in a config"
-            raise _stop(message, event)
+            raise self.stop(message, event)
         if node.depth > _MAX_DEPTH:
             message = f"nested too deeply once aliases are written out; expected at most {_MAX_DEPTH} levels"
-            raise _stop(message, event)
+            raise self.stop(message, event)
         return node
 
     def _alias(self, event: Any) -> _Node:
         node = self.anchors.get(event.anchor)
         if node is None:
             hint = f'define "&{event.anchor}" before it, or put the text in quotes'
-            raise _stop(f'syntax error: alias "*{event.anchor}" stands for nothing; {hint}', event)
+            raise self.stop(f'syntax error: alias "*{event.anchor}" stands for nothing; {hint}', event)
         if not node.values:
-            raise _stop(f'alias "*{event.anchor}" is inside what it stands for; write it out', event)
+            raise self.stop(f'alias "*{event.anchor}" is inside what it stands for; write it out', event)
         return node
-
-
-def _stop(message: str, event: Any) -> _Stopped:
-    return _Stopped(problem=message, problem_mark=event.start_mark)
 
 
 #: What PyYAML says, whether the mistake is where that began (rather than where it was noticed), and what we say.
@@ -288,8 +284,6 @@ def _explained(error: yaml.MarkedYAMLError) -> tuple[Place, str]:
     problem, mark = error.problem or "", error.problem_mark or error.context_mark
     assert mark is not None
     noticed, began = _place(mark), _place(error.context_mark or mark)
-    if isinstance(error, _Stopped):
-        return noticed, problem
     for pattern, at_start, words in _SYNTAX:
         match = re.search(pattern, problem)
         if match:
