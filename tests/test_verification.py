@@ -141,9 +141,7 @@ class TestForwardPass:
             (exact,) = results(report, gradient=gradient, check="exact")
             assert exact.status == "passed"
             assert exact.evaluations == exact.entries
-            assert exact.message == (
-                "agrees with the differences of its own forward pass, which is not the definition's"
-            )
+            assert "its own forward pass" in exact.message
 
     def test_and_are_caught_if_they_are_not_consistent_with_it(self):
         class Inconsistent(TrueConvolution):
@@ -224,7 +222,7 @@ class TestNothingPassesUnchecked:
         huge = Layer(1, 1, 1, input=image, batch=1, dtype="float32")
         report = verify(huge, target=Right, checks=["exact"])
         assert {r.status for r in results(report)} == {"skipped"}
-        assert results(report)[0].message == "no integers keep the sums of this layer exact in float32"
+        assert "no integers" in results(report)[0].message
         assert not report.passed
 
     def test_an_empty_report_is_no_pass(self):
@@ -438,9 +436,7 @@ class TestNoLoophole:
         report = verify(layer, target=wrong("weight", np.zeros_like))
         (central,) = results(report, gradient="weight", check="central")
         assert central.status == "skipped"
-        assert central.message == (
-            "rounding in float32 can be as large as the gradient itself, so real data say nothing"
-        )
+        assert "as large as the gradient" in central.message
         assert not report.passed
 
     def test_a_gate_that_is_no_number_is_refused_from_a_suite_too(self):
