@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from convcheck.wording import at
+
 
 class ConvcheckError(Exception):
     """Base of all errors that convcheck raises on purpose."""
@@ -38,8 +40,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        key, *positions = self.path
-        return f"{key}{''.join(f'[{position}]' for position in positions)}: {self.message}"
+        return f"{at(self.path)}: {self.message}"
 
 
 class LayerError(ConvcheckError, ValueError):

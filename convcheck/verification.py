@@ -31,7 +31,7 @@ from convcheck.mistakes.blind_spots import assessed
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
-from convcheck.suites.selection import nothing_selected, selector
+from convcheck.suites.select import nothing_selected, selector
 from convcheck.suites.shipped import shipped
 from convcheck.targets.isolation import kept_state
 from convcheck.version import __version__

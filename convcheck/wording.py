@@ -1,10 +1,11 @@
-"""Numbers, names and places in words, as every text writes them."""
+"""Numbers, names, places and wrong values in words, as every text writes them."""
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 GRADIENT_NAMES = {"output": "output O", "input": "input dL/dX", "weight": "weight dL/dW", "bias": "bias dL/db"}
 
@@ -21,6 +22,9 @@ VERDICTS = {
 
 #: Significant digits that tell any two float64 numbers apart.
 _ALL_DIGITS = 17
+
+#: Longest piece of somebody's input that a message repeats.
+_MOST_SHOWN = 80
 
 
 def compact(value: float, digits: int = 2) -> str:
@@ -70,7 +74,60 @@ def duration(seconds: float) -> str:
 
 def visible(text: str) -> str:
     """Return a text with everything but line breaks that a terminal would obey or could not print written out."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """Return a text with all that a terminal would obey or could not print written out, line breaks too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def short(text: str) -> str:
+    """Return a text, cut where it is longer than a message should repeat."""
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 3] + "..."
+
+
+def shown(value: object, written: str | None = None) -> str:
+    """Return a wrong value as the user wrote it, with its kind where that may be what is wrong.
+
+    Parameters
+    ----------
+    value : object
+    written : str, optional
+        A number as it stands in a file, where that is known: ``1e-9``, which Python writes as ``1e-09``.
+    """
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} (a boolean)"
+    if isinstance(value, float):
+        return f"{short(written or str(value))} (a float)"
+    if isinstance(value, str):
+        return f'"{short(value)}" (a text)'
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
+        return "a list"
+    return short(written or str(list(value) if isinstance(value, tuple) else value))
+
+
+def at(path: Sequence[str | int]) -> str:
+    """Return the way to a value as messages write it: ``layers[0].padding[1]``."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{short(step)}" for step in path)
+    return "".join(steps).removeprefix(".")
+
+
+def nearest(given: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that one which is unknown seems to mean, whatever its case; None if there is none."""
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(given.lower(), list(names), n=1, cutoff=cutoff)
+    return names[found[0]] if found else None
+
+
+def did_you_mean(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return `` did you mean "stride"?``, with a blank in front, to stand behind a semicolon; or nothing."""
+    meant = nearest(given, known, cutoff)
+    return f' did you mean "{meant}"?' if meant else ""
 
 
 def looks_like_path(source: str) -> bool:

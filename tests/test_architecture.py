@@ -12,7 +12,7 @@ PACKAGE = Path(convcheck.__file__).parent
 
 #: The rooms and loose files, from the ground up: each imports only what stands above it here.
 ROOMS = (
-    "errors", "version", "wording", "layer", "gradients", "reports", "targets", "mistakes", "suites", "checks",
+    "version", "wording", "errors", "layer", "gradients", "reports", "targets", "mistakes", "suites", "checks",
     "verification", "explain", "bench", "pytest_plugin", "cli", "__init__", "__main__",
 )  # fmt: skip
 

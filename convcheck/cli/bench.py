@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.layer.fields import DTYPES
 
 if TYPE_CHECKING:
     from convcheck.bench import BenchReport
@@ -38,7 +39,7 @@ def bench(
     ] = None,
     select: Annotated[str | None, typer.Option("-k", metavar="EXPR", help="Time only layers so named.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(metavar="DTYPE", help="float64 or float32, in place of each layer's own.")
+        str | None, typer.Option(metavar="DTYPE", help=f"{' or '.join(DTYPES)}, in place of each layer's own.")
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often everything is timed.")] = 5,
     output_format: Annotated[
@@ -56,7 +57,7 @@ def bench(
     from convcheck.cli.files import require_writable
     from convcheck.cli.progress import Progress
     from convcheck.suites.config import load
-    from convcheck.suites.selection import restricted
+    from convcheck.suites.select import restricted
     from convcheck.suites.shipped import default_source
 
     if output is not None:

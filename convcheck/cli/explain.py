@@ -47,7 +47,7 @@ def explain(
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
     from convcheck.explain.sums.terms import parse_entry
-    from convcheck.suites.choosing import choose
+    from convcheck.suites.select import choose
 
     writing = find_notation(notation)
     _, (one,) = choose(config, [layer] if layer is not None else [], seed, several=False)

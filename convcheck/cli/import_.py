@@ -35,7 +35,7 @@ def import_(
     from convcheck.cli.files import require_writable, write_whole
     from convcheck.cli.output import write_out
     from convcheck.suites.importing import import_model
-    from convcheck.suites.importing.writing import config_text
+    from convcheck.suites.importing.model import config_text
 
     if output is not None:
         require_writable(output)

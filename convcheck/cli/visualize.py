@@ -65,7 +65,7 @@ def visualize(
     from convcheck.cli.files import require_writable_folder
     from convcheck.errors import UsageError
     from convcheck.explain.pictures.window import Selection
-    from convcheck.suites.choosing import choose
+    from convcheck.suites.select import choose
 
     if format not in _FORMATS:
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join(_FORMATS)}')

@@ -97,13 +97,8 @@ class Axis:
                 pairs.append((output, tap))
         return pairs
 
-    @property
-    def color_count(self) -> int:
-        """Number of colours that keep any two samples of one window apart: k."""
-        return self.kernel
-
     def colors(self) -> NDArray[np.intp]:
-        """Colour of every input sample, shape (n,): (p // d) % k for its padded position p.
+        """Colour of every input sample, shape (n,): (p // d) % k for its padded position p, one of k.
 
         No window holds two samples of one colour, so all samples of a colour can be perturbed at once and each
         output's change still belongs to one sample (column grouping of Curtis, Powell and Reid, 1974, in closed form).

@@ -12,16 +12,13 @@ from math import prod
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
-
-#: Integers up to this size, and so all their sums and products up to it, are exactly representable.
-EXACT_LIMIT = {"float64": 2**53, "float32": 2**24}
 
 #: Integer data are drawn from -3..3 without 0: with 3 a packed difference takes three bits a digit (2*3 + 1 < 2**3).
 _LARGEST_MAGNITUDE = 3
 
-#: Real data are multiples of this, at most 4 in size: x + h and x - h are then exact for h = 1, but products round.
-_REAL_GRID = {"float64": 2.0**-40, "float32": 2.0**-16}
+#: Real data are multiples of the dtype's grid, at most this in size.
 _REAL_LIMIT = 4.0
 
 
@@ -53,7 +50,7 @@ def integer_magnitude(layer: Layer) -> int:
     taps = prod(layer.kernel)
     sites = layer.batch * prod(layer.output)
     terms = max(layer.channels_per_group * taps + 1, layer.filters_per_group * taps, sites)
-    limit = EXACT_LIMIT[layer.dtype]
+    limit = DTYPES[layer.dtype].exact_limit
     return next((size for size in range(_LARGEST_MAGNITUDE, 0, -1) if terms * size * size <= limit), 0)
 
 
@@ -75,7 +72,7 @@ def integer_operands(layer: Layer) -> Operands | None:
 def real_operands(layer: Layer) -> Operands:
     """Normally distributed numbers, cut at 4 and rounded to a grid on which a step of 1 is exact."""
     generator = np.random.default_rng([layer.seed, 1])
-    grid = _REAL_GRID[layer.dtype]
+    grid = DTYPES[layer.dtype].grid
 
     def draw(shape: tuple[int, ...]) -> Array:
         values = generator.standard_normal(shape).clip(-_REAL_LIMIT, _REAL_LIMIT)

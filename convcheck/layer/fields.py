@@ -1,83 +1,190 @@
-"""The fields of a layer: one table, from which the loader, the JSON Schemas and the documentation are made."""
+"""The options of a layer and the dtypes: one table each, and what is known of them follows from it everywhere.
+
+The check of a `Layer`, the schemas, the reader of configs and the documentation are made from the options. Only
+the signature of `Layer` repeats them, for editors; a test compares the two.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from convcheck.layer.layer import DTYPES
+from dataclasses import dataclass
+from typing import Any, Literal
 
 #: Largest integer allowed in a file: NumPy counts an array's entries in 64 bits.
 LARGEST_INTEGER = 2**63 - 1
 
-_MAX_AXES = 3
+MAX_AXES = 3
 
-
-def _integer(least: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": least, "maximum": LARGEST_INTEGER}
-
-
-def _list_of(entry: dict[str, Any], least: int, most: int) -> dict[str, Any]:
-    return {"type": "array", "items": entry, "minItems": least, "maxItems": most}
-
-
-def _per_axis(entry: dict[str, Any]) -> dict[str, Any]:
-    return _list_of(entry, 1, _MAX_AXES)
-
-
-_SIZE = {"anyOf": [_integer(1), _per_axis(_integer(1))]}
-
-_PADDING = {
-    "anyOf": [
-        _integer(0),
-        {"enum": ["valid", "same"]},
-        _per_axis({"anyOf": [_integer(0), _list_of(_integer(0), 2, 2)]}),
-    ]
-}
-
-# Something that can be seen, and nothing that breaks a line or that a terminal would act on.
+#: JSON Schema of something that can be seen, and nothing that breaks a line or that a terminal would act on.
 TEXT = {
     "type": "string",
     "pattern": r"\S",
     "not": {"pattern": r"[\u0000-\u001f\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff]"},
 }
 
-#: Keys of one layer, in the order of the documentation.
-LAYER_KEYS: Mapping[str, dict[str, Any]] = {
-    "name": {
-        "description": "What reports call the layer; unique in the file. Left out: layer1, layer2, ... by position.",
-        **TEXT,
-    },
-    "channels": {"description": "Input channels C.", **_integer(1)},
-    "filters": {"description": "Filters F, which is the number of output channels.", **_integer(1)},
-    "kernel": {"description": "Kernel size: an integer, or one per axis.", **_SIZE},
-    "stride": {"description": "Step between neighbouring windows: an integer, or one per axis.", "default": 1, **_SIZE},
-    "padding": {
-        "description": "Zeros around the input: an integer, one per axis, [before, after] per axis, valid (none) or "
-        "same (ceil(input / stride) outputs; of an odd total, the extra zero goes behind).",
-        "default": 0,
-        **_PADDING,
-    },
-    "dilation": {
-        "description": "Step between neighbouring taps of one window: an integer, or one per axis.",
-        "default": 1,
-        **_SIZE,
-    },
-    "groups": {
-        "description": "Groups of channels and filters; divides both numbers. As many as channels: depthwise.",
-        "default": 1,
-        **_integer(1),
-    },
-    "bias": {"description": "Whether the layer adds a bias.", "type": "boolean", "default": True},
-    "input": {
-        "description": "Spatial size of the input: an integer, or one per axis; its length is the number of axes, "
-        "1, 2 or 3. Left out: a small size, different on every axis.",
-        **_SIZE,
-    },
-    "batch": {"description": "Samples in the batch.", "default": 2, **_integer(1)},
-    "dtype": {"description": "Data type in which the layer is checked.", "enum": list(DTYPES), "default": DTYPES[0]},
-    "seed": {"description": "Seed of the layer's data.", "default": 0, **_integer(0)},
+
+@dataclass(frozen=True)
+class Dtype:
+    """What is known of a floating-point format.
+
+    Attributes
+    ----------
+    precision : int
+        Bits of the significand, the hidden one too.
+    grid : float
+        Real data are multiples of this: x + h and x - h are then exact for h = 1, but products round.
+    exact_limit : int
+        Integers up to this size, and so all their sums and products up to it, are exactly representable.
+    roundoff : float
+        Largest relative error of one rounding to nearest, u.
+    """
+
+    precision: int
+    grid: float
+
+    @property
+    def exact_limit(self) -> int:
+        return 1 << self.precision
+
+    @property
+    def roundoff(self) -> float:
+        return 2.0**-self.precision
+
+
+#: The formats in which a layer can be checked, the default first.
+DTYPES = {
+    "float64": Dtype(precision=53, grid=2.0**-40),
+    "float32": Dtype(precision=24, grid=2.0**-16),
 }
 
+
+Kind = Literal["text", "integer", "per axis", "padding", "truth", "choice"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One option of a layer.
+
+    Attributes
+    ----------
+    kind : str
+        What it takes: a "text" of printable characters; an "integer"; an integer or one "per axis"; a "padding", which
+        is an integer, one per axis, [before, after] per axis or one of the choices; a "truth"; one "choice" of several.
+    meaning : str
+        In one sentence, as the documentation has it.
+    default : optional
+        None where there is none.
+    required : bool
+        Whether a layer must say it.
+    least : int
+        Of every integer in it.
+    choices : tuple of str
+    names : tuple of str
+        What other software calls it, PyTorch's name first.
+    of_check : bool
+        Whether it says how the layer is checked, so that a convolution is not told it.
+    """
+
+    kind: Kind
+    meaning: str
+    default: Any = None
+    required: bool = False
+    least: int = 1
+    choices: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    of_check: bool = False
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what a config file may give."""
+        one: dict[str, Any] = {"type": "integer", "minimum": self.least, "maximum": LARGEST_INTEGER}
+        pair = {"anyOf": [one, {"type": "array", "items": one, "minItems": 2, "maxItems": 2}]}
+        kinds: dict[Kind, dict[str, Any]] = {
+            "text": TEXT,
+            "integer": one,
+            "per axis": {"anyOf": [one, _per_axis(one)]},
+            "padding": {"anyOf": [one, {"enum": list(self.choices)}, _per_axis(pair)]},
+            "truth": {"type": "boolean"},
+            "choice": {"enum": list(self.choices)},
+        }
+        default = {} if self.default is None else {"default": self.default}
+        return {"description": self.meaning, **default, **kinds[self.kind]}
+
+    def resolved_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the value as a report gives it: resolved, one number per axis."""
+        count: dict[str, Any] = {"type": "integer", "minimum": 0}
+        pair = {"type": "array", "items": count, "minItems": 2, "maxItems": 2}
+        kinds: dict[Kind, dict[str, Any]] = {
+            "text": {"description": "What the report calls the layer.", "type": "string"},
+            "integer": count,
+            "per axis": {"description": "One number per axis.", **_per_axis(count)},
+            "padding": {"description": "[before, after] per axis.", **_per_axis(pair)},
+            "truth": {"type": "boolean"},
+            "choice": {"type": "string"},
+        }
+        return {"description": self.meaning, **kinds[self.kind]}
+
+
+def _per_axis(entry: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_AXES}
+
+
+#: Every option of a layer, in the order of the config file.
+FIELDS: Mapping[str, Field] = {
+    "name": Field("text", "What reports call the layer; unique in the file. Left out: layer1, layer2, ... by position.",
+        of_check=True),
+    "channels": Field("integer", "Input channels C.", required=True,
+        names=("in_channels", "in_channel", "channels", "num_channels", "input_channels", "c_in", "in_features")),
+    "filters": Field("integer", "Filters F, which is the number of output channels.", required=True,
+        names=("out_channels", "out_channel", "filters", "num_filters", "output_channels", "c_out", "n_filters")),
+    "kernel": Field("per axis", "Kernel size: an integer, or one per axis.", required=True,
+        names=("kernel_size", "kernel", "kernel_shape", "ksize", "filter_size")),
+    "stride": Field("per axis", "Step between neighbouring windows: an integer, or one per axis.", default=1,
+        names=("stride", "strides", "window_strides", "step")),
+    "padding": Field("padding", "Zeros around the input: an integer, one per axis, [before, after] per axis, valid "
+        "(none) or same (ceil(input / stride) outputs; of an odd total, the extra zero goes behind).", default=0,
+        least=0, choices=("valid", "same"), names=("padding", "pad", "pads", "paddings", "pad_width")),
+    "dilation": Field("per axis", "Step between neighbouring taps of one window: an integer, or one per axis.",
+        default=1, names=("dilation", "dilations", "rhs_dilation", "dilation_rate")),
+    "groups": Field("integer", "Groups of channels and filters; divides both numbers. As many as channels: depthwise.",
+        default=1, names=("groups", "group", "num_groups", "feature_group_count")),
+    "bias": Field("truth", "Whether the layer adds a bias.", default=True,
+        names=("bias", "use_bias", "with_bias", "biases", "b")),
+    "input": Field("per axis", "Spatial size of the input: an integer, or one per axis; its length is the number of "
+        "axes, 1, 2 or 3. Left out: a small size, different on every axis.", names=("input_size",), of_check=True),
+    "batch": Field("integer", "Samples in the batch.", default=2, names=("batch_size",), of_check=True),
+    "dtype": Field("choice", "Data type in which the layer is checked.", default=next(iter(DTYPES)),
+        choices=tuple(DTYPES), of_check=True),
+    "seed": Field("integer", "Seed of the layer's data.", default=0, least=0, of_check=True),
+}  # fmt: skip
+
+#: JSON Schema of each key of a layer in a config file.
+LAYER_KEYS: Mapping[str, dict[str, Any]] = {name: field.schema() for name, field in FIELDS.items()}
+
 #: Keys that a layer must have, itself or from the defaults.
-REQUIRED = ("channels", "filters", "kernel")
+REQUIRED = tuple(name for name, field in FIELDS.items() if field.required)
+
+#: What a convolution is told, so that code under test may have a parameter for it.
+CONVOLUTION = tuple(name for name, field in FIELDS.items() if not field.of_check)
+
+
+def written(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer's resolved fields as a config would give them: short, and without what is the default.
+
+    But for the batch, of which a file may have a default of its own.
+
+    Parameters
+    ----------
+    spec : mapping
+        As `Layer.spec` gives it.
+    """
+    result = {}
+    for name, value in spec.items():
+        field = FIELDS[name]
+        if field.kind == "padding" and all(before == after for before, after in value):
+            value = [before for before, _ in value]
+        # One number stands for all axes; but the length of the input is the number of axes, and a pair stays one.
+        if name != "input" and isinstance(value, list) and len(set(map(str, value))) == 1:
+            value = value if isinstance(value[0], list) else value[0]
+        if value != field.default or name == "batch":
+            result[name] = value
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -10,18 +10,10 @@ from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding
+from convcheck.layer.fields import FIELDS, MAX_AXES, Field
+from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
-
-DTYPES = ("float64", "float32")
-
-#: The fields of a layer, in the order of the config file.
-FIELDS = (
-    "name", "channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias", "input", "batch",
-    "dtype", "seed",
-)  # fmt: skip
-
-_MAX_AXES = 3
 
 
 @dataclass(frozen=True, init=False)
@@ -96,18 +88,15 @@ class Layer:
         seed: int = 0,
         name: str = "layer",
     ) -> None:
-        given = {
-            "name": name, "channels": channels, "filters": filters, "kernel": kernel, "stride": stride,
-            "padding": padding, "dilation": dilation, "groups": groups, "bias": bias, "input": input, "batch": batch,
-            "dtype": getattr(dtype, "name", getattr(dtype, "__name__", dtype)), "seed": seed,
-        }  # fmt: skip
-        for field, value in _Resolver({field: _plain(value) for field, value in given.items()}).resolve().items():
-            object.__setattr__(self, field, value)
+        given = {name: _plain(value) for name, value in locals().items() if name in FIELDS}
+        given["dtype"] = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
+        for name, value in _Resolver(given).resolve().items():
+            object.__setattr__(self, name, value)
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The spatial axes, outermost first."""
-        return _axes(self.input, self.kernel, self.stride, self.dilation, self.padding)
+        return _axes(vars(self))
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -151,26 +140,20 @@ class Layer:
 
     def spec(self) -> dict[str, Any]:
         """All fields, resolved, as plain data that can be written as JSON or given to ``Layer`` again."""
-        plain = {field: getattr(self, field) for field in FIELDS}
-        return {
-            field: [list(item) if isinstance(item, tuple) else item for item in value]
-            if isinstance(value, tuple)
-            else value
-            for field, value in plain.items()
-        }
+        return {name: _as_list(getattr(self, name)) for name in FIELDS}
 
 
-def _axes(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-) -> tuple[Axis, ...]:
-    return tuple(
-        Axis(n, k, s, d, before, after)
-        for n, k, s, d, (before, after) in zip(size, kernel, stride, dilation, padding, strict=True)
-    )
+def _axes(fields: Mapping[str, Any]) -> tuple[Axis, ...]:
+    per_axis = (fields[name] for name in ("input", "kernel", "stride", "dilation", "padding"))
+    return tuple(Axis(n, k, s, d, before, after) for n, k, s, d, (before, after) in zip(*per_axis, strict=True))
+
+
+#: What may have one entry per axis, in the order in which it is asked for the number of axes.
+_COUNTED = (
+    "input",
+    *(name for name, field in FIELDS.items() if field.kind == "per axis" and name != "input"),
+    *(name for name, field in FIELDS.items() if field.kind == "padding"),
+)
 
 
 class _Resolver:
@@ -179,22 +162,22 @@ class _Resolver:
     def __init__(self, given: dict[str, Any]) -> None:
         self.given = given
         self.problems: list[Problem] = []
+        #: The field by whose length the number of axes is known, if one has a length.
+        self.counted = next((name for name in _COUNTED if _is_list(given[name])), None)
+        self.rank = 1 if _is_integer(given["input"]) else 2
 
     def resolve(self) -> dict[str, Any]:
-        given = self.given
-        self._check_name(given["name"])
-        for field, least in (("channels", 1), ("filters", 1), ("groups", 1), ("batch", 1), ("seed", 0)):
-            self._is_integer((field,), given[field], least)
-        if not isinstance(given["bias"], bool):
-            self._wrong(("bias",), f"{_show(given['bias'])} is not allowed; expected true or false")
-        if given["dtype"] not in DTYPES:
-            self._wrong(("dtype",), f"{_show(given['dtype'])} is not allowed; expected {' or '.join(DTYPES)}")
-        rank = self._rank()
-        per_axis = {field: self._per_axis(field, rank) for field in ("kernel", "stride", "dilation", "input")}
-        padding = self._padding(rank)
+        if self.counted:
+            axes = self.given[self.counted]
+            self.rank = len(axes)
+            if not 1 <= self.rank <= MAX_AXES:
+                count = f"{shown(axes)} has {self.rank} entries; expected one per axis, 1 to {MAX_AXES} axes"
+                self._wrong((self.counted,), count)
+        # Without a number of axes, what has one entry per axis cannot be looked at.
+        fields = FIELDS.items() if not self.problems else [(n, f) for n, f in FIELDS.items() if n not in _COUNTED]
+        resolved = {name: self._resolved(name, field) for name, field in fields}
         self._stop_at_problems()
-        resolved = {field: given[field] for field in FIELDS} | per_axis
-        resolved["input"], resolved["padding"] = _complete(per_axis, padding)
+        resolved["input"], resolved["padding"] = _complete(resolved)
         self._check_geometry(resolved)
         self._stop_at_problems()
         return resolved
@@ -202,77 +185,76 @@ class _Resolver:
     def _wrong(self, path: tuple[str | int, ...], message: str) -> None:
         self.problems.append(Problem(path, message))
 
+    def _not_allowed(self, path: tuple[str | int, ...], value: Any, expected: str) -> None:
+        self._wrong(path, f"{shown(value)} is not allowed; expected {expected}")
+
     def _stop_at_problems(self) -> None:
         if self.problems:
             raise LayerError(self.problems)
 
-    def _check_name(self, name: Any) -> None:
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            self._wrong(("name",), f"{_show(name)} is not allowed; expected a text of printable characters")
+    def _resolved(self, name: str, field: Field) -> Any:
+        """Return a field's value with one entry per axis; where it is wrong, note it and return anything."""
+        value = self.given[name]
+        match field.kind:
+            case "text":
+                if not isinstance(value, str) or not value.strip() or not value.isprintable():
+                    self._not_allowed((name,), value, "a text of printable characters")
+            case "truth":
+                if not isinstance(value, bool):
+                    self._not_allowed((name,), value, "true or false")
+            case "choice":
+                if value not in field.choices:
+                    self._not_allowed((name,), value, " or ".join(field.choices))
+            case "integer":
+                self._check_integer((name,), field, value)
+            case "per axis" if value is not None or field.required or field.default is not None:
+                return self._per_axis(name, field, value)
+            case "padding":
+                return self._padding(name, field, value)
+        return value
 
-    def _is_integer(self, path: tuple[str | int, ...], value: Any, least: int) -> bool:
-        if _is_plain_integer(value) and value >= least:
-            return True
-        allowed = "a positive integer" if least == 1 else f"an integer of at least {least}"
-        self._wrong(path, f"{_show(value)} is not allowed; expected {allowed}")
-        return False
+    def _check_integer(self, path: tuple[str | int, ...], field: Field, value: Any) -> None:
+        if not _is_integer(value) or value < field.least:
+            kind = "a positive integer" if field.least == 1 else f"an integer of at least {field.least}"
+            self._not_allowed(path, value, kind)
 
-    def _rank(self) -> int:
-        """Return the number of axes: the length of ``input``, or else of the first field that has one per axis."""
-        for field in ("input", "kernel", "stride", "dilation", "padding"):
-            value = self.given[field]
-            if _is_list(value):
-                if 1 <= len(value) <= _MAX_AXES:
-                    return len(value)
-                self._wrong((field,), f"{_show(value)} has {len(value)} entries; expected one per axis, 1 to 3 axes")
-                self._stop_at_problems()
-        return 1 if _is_plain_integer(self.given["input"]) else 2
-
-    def _per_axis(self, field: str, rank: int) -> tuple[int, ...] | None:
-        value = self.given[field]
-        if value is None and field == "input":
-            return None
+    def _per_axis(self, name: str, field: Field, value: Any) -> tuple[Any, ...]:
         if not _is_list(value):
-            ok = self._is_integer((field,), value, 1)
-            return (int(value),) * rank if ok else None
-        if len(value) != rank:
-            self._wrong((field,), f"{_show(value)} has {len(value)} entries; expected {self._axes_words(rank)}")
-            return None
-        checked = [self._is_integer((field, axis), entry, 1) for axis, entry in enumerate(value)]
-        return tuple(int(entry) for entry in value) if all(checked) else None
+            self._check_integer((name,), field, value)
+            return (value,) * self.rank
+        if len(value) != self.rank:
+            expected = f"an integer, or {self.rank} of them: one per axis, as many as {self.counted} has"
+            self._wrong((name,), f"{shown(value)} has {len(value)} entries; expected {expected}")
+            return ()
+        for axis, entry in enumerate(value):
+            self._check_integer((name, axis), field, entry)
+        return tuple(value)
 
-    def _axes_words(self, rank: int) -> str:
-        source = next((f for f in ("input", "kernel", "stride", "dilation", "padding") if _is_list(self.given[f])), "")
-        return f"an integer, or {rank} of them: one per axis, as many as {source or 'input'} has"
-
-    def _padding(self, rank: int) -> tuple[tuple[int, int], ...] | str | None:
-        value = self.given["padding"]
+    def _padding(self, name: str, field: Field, value: Any) -> tuple[Any, ...] | str:
         if value == "valid":
-            return ((0, 0),) * rank
-        if value == "same":
-            return "same"
-        if _is_list(value):
-            if len(value) != rank:
-                hint = f"; for one axis write [{list(value)}]" if rank == 1 and len(value) == 2 else ""
-                expected = f"expected one entry per axis, {rank} in all: an integer or [before, after]{hint}"
-                self._wrong(("padding",), f"{_show(value)} has {len(value)} entries; {expected}")
-                return None
-            pairs = [self._padding_of_axis(axis, entry) for axis, entry in enumerate(value)]
-            return tuple(pair for pair in pairs if pair is not None)
-        if _is_plain_integer(value) and value >= 0:
-            return ((value, value),) * rank
-        expected = 'expected an integer of at least 0, one per axis, [before, after] per axis, "valid" or "same"'
-        self._wrong(("padding",), f"{_show(value)} is not allowed; {expected}")
-        return None
-
-    def _padding_of_axis(self, axis: int, entry: Any) -> tuple[int, int] | None:
-        if not _is_list(entry):
-            return (entry, entry) if self._is_integer(("padding", axis), entry, 0) else None
-        if len(entry) != 2:
-            self._wrong(("padding", axis), f"{_show(entry)} has {len(entry)} entries; expected [before, after]")
-            return None
-        checked = [self._is_integer(("padding", axis, side), amount, 0) for side, amount in enumerate(entry)]
-        return (entry[0], entry[1]) if all(checked) else None
+            return ((0, 0),) * self.rank
+        if isinstance(value, str) and value in field.choices:
+            return value
+        if not _is_list(value):
+            if not _is_integer(value) or value < field.least:
+                choices = " or ".join(f'"{choice}"' for choice in field.choices)
+                per_axis = "one per axis, [before, after] per axis"
+                self._not_allowed((name,), value, f"an integer of at least {field.least}, {per_axis}, {choices}")
+            return ((value, value),) * self.rank
+        if len(value) != self.rank:
+            hint = f"; for one axis write [{value}]" if self.rank == 1 and len(value) == 2 else ""
+            expected = f"expected one entry per axis, {self.rank} in all: an integer or [before, after]{hint}"
+            self._wrong((name,), f"{shown(value)} has {len(value)} entries; {expected}")
+            return ()
+        for axis, entry in enumerate(value):
+            if not _is_list(entry):
+                self._check_integer((name, axis), field, entry)
+            elif len(entry) != 2:
+                self._wrong((name, axis), f"{shown(entry)} has {len(entry)} entries; expected [before, after]")
+            else:
+                for side, amount in enumerate(entry):
+                    self._check_integer((name, axis, side), field, amount)
+        return tuple(tuple(entry) if _is_list(entry) else (entry, entry) for entry in value)
 
     def _check_geometry(self, resolved: dict[str, Any]) -> None:
         groups = resolved["groups"]
@@ -280,8 +262,7 @@ class _Resolver:
             if resolved[field] % groups:
                 allowed = f"expected a number that divides channels and filters; {field} is {resolved[field]}"
                 self._wrong(("groups",), f"{groups} is not allowed; {allowed}")
-        fields = ("input", "kernel", "stride", "dilation", "padding")
-        for index, axis in enumerate(_axes(*(resolved[field] for field in fields))):
+        for index, axis in enumerate(_axes(resolved)):
             if not axis.fits:
                 where = ("kernel", index) if _is_list(self.given["kernel"]) else ("kernel",)
                 span = f", which spans {axis.effective_kernel} samples with dilation {axis.dilation},"
@@ -294,14 +275,12 @@ class _Resolver:
                 )
 
 
-def _complete(
-    per_axis: dict[str, tuple[int, ...] | None], padding: tuple[tuple[int, int], ...] | str | None
-) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+def _complete(resolved: dict[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
     """Fill in the default input size and "same" padding, each of which may depend on the other."""
-    kernel, stride, dilation = (per_axis[field] or () for field in ("kernel", "stride", "dilation"))
+    kernel, stride, dilation = resolved["kernel"], resolved["stride"], resolved["dilation"]
+    size, padding = resolved["input"], resolved["padding"]
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    size = per_axis["input"]
-    if isinstance(padding, tuple):
+    if padding != "same":
         return size or _default_size(spans, stride, [before + after for before, after in padding]), padding
     if size is None:
         # ceil(n / s) is m for n = (m - 1)s + 1.
@@ -325,26 +304,16 @@ def _plain(value: Any) -> Any:
     """Return NumPy's integers and arrays of them as Python's own, everything else as it is."""
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
-    return value.tolist() if hasattr(value, "tolist") else value
+    return value.tolist() if hasattr(value, "tolist") and not isinstance(value, type) else value
 
 
-def _is_plain_integer(value: Any) -> bool:
+def _as_list(value: Any) -> Any:
+    return [_as_list(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
-
-
-def _show(value: Any) -> str:
-    """Return a value as the user wrote it, with its kind where that is what is wrong."""
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return f"{str(value).lower()} (a boolean)"
-    if isinstance(value, float):
-        return f"{value} (a float)"
-    if isinstance(value, str):
-        return f'"{value}" (a text)'
-    text = str(list(value)) if isinstance(value, tuple) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

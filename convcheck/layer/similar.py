@@ -12,16 +12,13 @@ from math import prod
 from typing import Any
 
 from convcheck.errors import LayerError
+from convcheck.layer.fields import written
 from convcheck.layer.layer import Layer
 
 #: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
 SMALL = 100_000
 
 _LARGEST_KERNEL = 11
-
-
-#: What a config file need not say. The batch is always said: a file can have another default.
-_DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "bias": True}
 
 
 def shrunk(layer: Layer) -> Layer:
@@ -73,19 +70,9 @@ def _smaller_padding(layer: Layer, kernel: tuple[int, ...]) -> tuple[tuple[int, 
 
 def as_yaml(layer: Layer, name: str | None = None) -> str:
     """Return a layer as one line of a config file, defaults left out."""
-    spec = layer.spec()
-    shown: dict[str, Any] = {} if name is None else {"name": name}
-    for field in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias", "input", "batch"):
-        value = spec[field]
-        if field == "padding" and all(before == after for before, after in value):
-            value = [before for before, _ in value]
-        if isinstance(value, list) and field != "input" and all(entry == value[0] for entry in value):
-            # One number stands for all axes; a pair does not.
-            value = value if isinstance(value[0], list) else value[0]
-        if value != _DEFAULTS.get(field):
-            shown[field] = value
-    if layer.dtype != "float64":
-        shown["dtype"] = layer.dtype
+    fields = written(layer.spec())
+    shown = {} if name is None else {"name": name}
+    shown |= {field: value for field, value in fields.items() if field not in ("name", "seed")}
     return "{" + ", ".join(f"{field}: {_as_yaml_value(value)}" for field, value in shown.items()) + "}"
 
 

@@ -5,8 +5,6 @@ To add one: write its file here, a subclass of `Mistake` with a code of its own,
 
 from __future__ import annotations
 
-import difflib
-
 from convcheck.errors import UsageError
 from convcheck.mistakes.catalogue.axes_swapped import AxesSwapped
 from convcheck.mistakes.catalogue.batch_averaged import BatchAveraged
@@ -42,6 +40,7 @@ from convcheck.mistakes.catalogue.weight_gradient_flipped import WeightGradientF
 from convcheck.mistakes.catalogue.wrapped_index import WrappedIndex
 from convcheck.mistakes.catalogue.zero_gradient import ZeroGradient
 from convcheck.mistakes.mistake import Mistake
+from convcheck.wording import did_you_mean
 
 #: Every known mistake, in the order of its code.
 MISTAKES: tuple[Mistake, ...] = (
@@ -94,6 +93,5 @@ def mistake(name: str) -> Mistake:
     found = known.get(wanted.lower()) or known.get(wanted.upper())
     if found is not None:
         return found
-    nearest = difflib.get_close_matches(wanted.lower(), [item.name for item in MISTAKES], n=1)
-    hint = f' did you mean "{nearest[0]}"?' if nearest else ""
+    hint = did_you_mean(wanted, [item.name for item in MISTAKES])
     raise UsageError(f'unknown mistake "{name}";{hint} `convcheck mistakes` lists them all')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convcheck.layer.fields import LAYER_KEYS
+from convcheck.layer.fields import FIELDS
 from convcheck.reports.results import CHECKS, GRADIENTS, SCHEMA_VERSION, STATUSES
 
 _COUNT = {"type": "integer", "minimum": 0}
@@ -27,21 +27,6 @@ _DIAGNOSIS = {
     "explanation": {"description": "What was done wrong.", **_TEXT},
     "fix": {"description": "What to do about it.", **_TEXT},
 }
-
-_SPEC: dict[str, dict[str, Any]] = {
-    **{key: {"description": field["description"]} for key, field in LAYER_KEYS.items()},
-    **{key: {"description": LAYER_KEYS[key]["description"], **_COUNT} for key in
-       ("channels", "filters", "groups", "batch", "seed")},
-    **{key: {"description": "One number per axis.", "type": "array", "items": _COUNT, "minItems": 1, "maxItems": 3}
-       for key in ("kernel", "stride", "dilation", "input")},
-    "padding": {
-        "description": "[before, after] per axis.", "type": "array", "minItems": 1, "maxItems": 3,
-        "items": {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2},
-    },
-    "name": {"description": "What the report calls the layer.", **_TEXT},
-    "bias": {"description": LAYER_KEYS["bias"]["description"], **_VERDICT},
-    "dtype": {"description": LAYER_KEYS["dtype"]["description"], **_TEXT},
-}  # fmt: skip
 
 
 def report_schema() -> dict[str, Any]:
@@ -79,7 +64,10 @@ def _layer() -> dict[str, Any]:
             "config": {"description": "Its config file or suite; null for a layer from no file.", **_TEXT_OR_NULL},
             "line": {"description": "Its line in the config file.", "type": ["integer", "null"], "minimum": 1},
             "passed": {"description": "Whether something was checked and nothing is bad.", **_VERDICT},
-            "spec": {"description": "The layer, every value resolved.", **_object(_SPEC)},
+            "spec": {
+                "description": "The layer, every value resolved.",
+                **_object({name: field.resolved_schema() for name, field in FIELDS.items()}),
+            },
             "results": {"type": "array", "items": _result()},
         }
     )

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from convcheck.layer.fields import LAYER_KEYS, REQUIRED, TEXT
+from convcheck.layer.fields import FIELDS, LAYER_KEYS, MAX_AXES, REQUIRED, TEXT
 from convcheck.targets.spec import TARGET_KEYS
 
 #: The version of the file's format that this convcheck reads.
 VERSION = 1
-
-_MAX_AXES = 3
 
 #: Keys of the gate.
 GATE_KEYS: Mapping[str, dict[str, Any]] = {
@@ -51,11 +49,12 @@ def config_schema() -> dict[str, Any]:
         A new schema at every call, plain data that can be written as JSON.
     """
     defaults = {key: field for key, field in LAYER_KEYS.items() if key != "name"}
-    layer = _mapping(LAYER_KEYS) | {"anyOf": [_one_rank(rank) for rank in range(1, _MAX_AXES + 1)]}
+    layer = _mapping(LAYER_KEYS) | {"anyOf": [_one_rank(rank) for rank in range(1, MAX_AXES + 1)]}
     properties = dict(FILE_KEYS)
     properties["defaults"] = properties["defaults"] | _mapping(defaults)
+    target = _mapping(TARGET_KEYS) | {"anyOf": [{"required": ["call"]}, {"required": ["forward", "backward"]}]}
     properties["gate"] = properties["gate"] | _mapping(GATE_KEYS)
-    properties["target"] = properties["target"] | {"anyOf": [TEXT, _target()]}
+    properties["target"] = properties["target"] | {"anyOf": [TEXT, target]}
     properties["layers"] = properties["layers"] | {"items": layer}
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -67,14 +66,6 @@ def config_schema() -> dict[str, Any]:
     return deepcopy(schema)
 
 
-def _target() -> dict[str, Any]:
-    keys = {
-        key: {name: value for name, value in field.items() if name not in ("callable", "expected")}
-        for key, field in TARGET_KEYS.items()
-    }
-    return _mapping(keys) | {"anyOf": [{"required": ["call"]}, {"required": ["forward", "backward"]}]}
-
-
 def _mapping(keys: Mapping[str, dict[str, Any]], required: Sequence[str] = ()) -> dict[str, Any]:
     schema = {"type": "object", "properties": dict(keys), "additionalProperties": False}
     return schema | {"required": list(required)} if required else schema
@@ -82,9 +73,7 @@ def _mapping(keys: Mapping[str, dict[str, Any]], required: Sequence[str] = ()) -
 
 def _one_rank(rank: int) -> dict[str, Any]:
     """Every list that has one entry per axis has ``rank`` entries; values that are no lists are not looked at."""
-    keys = [
-        key for key, field in LAYER_KEYS.items() if any(way.get("type") == "array" for way in field.get("anyOf", ()))
-    ]
+    keys = [name for name, field in FIELDS.items() if field.kind in ("per axis", "padding")]
     return {"properties": {key: {"minItems": rank, "maxItems": rank} for key in keys}}
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 from convcheck.errors import UsageError
-from convcheck.wording import looks_like_path
+from convcheck.wording import did_you_mean, looks_like_path, one_line
 
 #: The config that is taken where none is named, if the current folder has one.
 DEFAULT_FILE = "convcheck.yaml"
@@ -79,9 +78,6 @@ def _shipped() -> dict[str, Path]:
 
 def _unknown(source: str) -> str:
     known = names()
-    nearest = difflib.get_close_matches(source.lower(), known, n=1)
-    hint = f' did you mean "{nearest[0]}"?' if nearest else ""
     listed = f"the suites are {', '.join(known)}" if known else "no suites are installed"
-    # The argument may hold anything, a line break or half a character; the message stays one readable line.
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in source)
-    return f'unknown suite "{shown}";{hint} {listed}; for a file of your own give its path, such as ./{DEFAULT_FILE}'
+    named = f'unknown suite "{one_line(source)}";{did_you_mean(source, known)} {listed}'
+    return f"{named}; for a file of your own give its path, such as ./{DEFAULT_FILE}"

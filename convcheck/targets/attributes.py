@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from convcheck.targets.target import TargetContractError
+from convcheck.wording import did_you_mean
 
 
 def has(instance: Any, path: str, *, empty: bool = False) -> bool:
@@ -49,9 +49,8 @@ def find(instance: Any, role: str, declared: str | None, usual: Sequence[str]) -
                 return path
     there = [name for name in getattr(instance, "__dict__", ()) if not name.startswith("_")]
     wanted = declared or usual[0]
-    nearest = difflib.get_close_matches(wanted, there, n=1)
-    hint = f'; did you mean "{nearest[0]}"?' if nearest else f"; its attributes are {', '.join(there) or 'none'}"
+    hint = did_you_mean(wanted, there) or f" its attributes are {', '.join(there) or 'none'}"
     raise TargetContractError(
-        f'{type(instance).__name__} has no attribute "{wanted}" for the {role.replace("_", " ")}{hint}; give its name '
+        f'{type(instance).__name__} has no attribute "{wanted}" for the {role.replace("_", " ")};{hint}; give its name '
         f"in the mapping: attributes: {{{role}: NAME}}"
     )

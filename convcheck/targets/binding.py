@@ -8,20 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.layer.fields import CONVOLUTION, FIELDS
 from convcheck.layer.layer import Layer
 
-#: What people call the options of a layer.
-_NAMES = {
-    "stride": ("stride", "strides", "window_strides", "step"),
-    "padding": ("padding", "pad", "pads", "paddings", "pad_width"),
-    "dilation": ("dilation", "dilations", "rhs_dilation", "dilation_rate"),
-    "groups": ("groups", "group", "num_groups", "feature_group_count"),
-    "kernel": ("kernel_size", "kernel", "kernel_shape", "ksize", "filter_size"),
-    "channels": ("in_channels", "in_channel", "channels", "num_channels", "input_channels", "c_in", "in_features"),
-    "filters": ("out_channels", "out_channel", "filters", "num_filters", "output_channels", "c_out", "n_filters"),
-    "bias": ("bias", "use_bias", "with_bias", "biases", "b"),
-    "layer": ("layer",),
-}
+#: What people call the options of a layer, and a layer itself.
+_NAMES = {option: FIELDS[option].names for option in CONVOLUTION} | {"layer": ("layer",)}
 
 #: Names that mean one number per axis.
 _PLURAL = ("strides", "window_strides", "rhs_dilation", "dilations", "dilation_rate")

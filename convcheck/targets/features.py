@@ -6,25 +6,9 @@ import re
 from collections.abc import Collection
 
 from convcheck.layer.layer import Layer
-from convcheck.targets.spec import TARGET_FEATURES
+from convcheck.targets.spec import FEATURES
 
-ALL = frozenset(TARGET_FEATURES)
-
-_WORDS = {
-    "stride": "a stride",
-    "padding": "padding",
-    "asymmetric-padding": "padding that differs in front and behind",
-    "dilation": "dilation",
-    "groups": "groups",
-    "bias": "a bias",
-    "per-axis": "a stride, padding or dilation that differs between axes",
-    "per-axis-kernel": "a kernel that is not square",
-    "1d": "one spatial axis",
-    "2d": "two spatial axes",
-    "3d": "three spatial axes",
-    "float32": "float32",
-    "float64": "float64",
-}
+ALL = frozenset(FEATURES)
 
 
 def needed(layer: Layer) -> list[str]:
@@ -45,7 +29,7 @@ def needed(layer: Layer) -> list[str]:
 
 def missing(layer: Layer, takes: Collection[str]) -> str | None:
     """Return why a target that takes these features cannot take a layer; None if it can."""
-    lacking = [_WORDS[feature] for feature in needed(layer) if feature not in takes]
+    lacking = [FEATURES[feature] for feature in needed(layer) if feature not in takes]
     return f"the target does not take {', '.join(lacking)}" if lacking else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -16,6 +15,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.wording import did_you_mean
 
 #: Folders of packages that call the user's code on convcheck's behalf.
 _FRAMEWORKS = {"torch", "jax", "jaxlib"}
@@ -158,5 +158,4 @@ def _install(error: BaseException) -> str:
 
 def _nearest(name: str, where: Any) -> str:
     public = [candidate for candidate in dir(where) if not candidate.startswith("_")]
-    near = difflib.get_close_matches(name, public, n=1)
-    return f'; did you mean "{near[0]}"?' if near else "; expected the name of a class or function in it"
+    return ";" + (did_you_mean(name, public) or " expected the name of a class or function in it")

@@ -1,136 +1,166 @@
-"""A target described by a mapping: its keys, checked, as plain data."""
+"""A target described by a mapping: one table of its keys, from which its check, its schema and its page follow."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from convcheck.errors import Problem, TargetError
-from convcheck.layer.fields import TEXT
+from convcheck.layer.fields import CONVOLUTION, DTYPES, TEXT
+from convcheck.wording import did_you_mean, shown
 
 #: The forms of a target; see `convcheck.targets`.
-TARGET_STYLES = ("object", "cache", "layer", "torch", "jax")
+STYLES = ("object", "cache", "layer", "torch", "jax")
 
-#: Options of a layer that a target may not be able to take.
-TARGET_FEATURES = (
-    "stride", "padding", "asymmetric-padding", "dilation", "groups", "bias", "per-axis", "per-axis-kernel", "1d", "2d",
-    "3d", "float32", "float64",
-)  # fmt: skip
-
-_PLACE = {**TEXT, "callable": True, "expected": "module:name or path/to/file.py:name"}
-
-_NAME = {**TEXT, "expected": "a name"}
-
-_LAYOUT = {**TEXT, "expected": "letters such as NHWC or HWIO"}
-
-#: Keys of a target that is described by a mapping.
-TARGET_KEYS: Mapping[str, dict[str, Any]] = {
-    "style": {
-        "description": "Form of the target: object, cache (a pair of functions), layer (an object that holds its "
-        "parameters), torch or jax. Left out: found out by looking.",
-        "enum": list(TARGET_STYLES),
-    },
-    "call": {"description": "The class or function, as module:name or path/to/file.py:name.", **_PLACE},
-    "forward": {"description": "The forward function of style cache: (x, w, b, conv_param) -> (out, cache).", **_PLACE},
-    "backward": {"description": "The backward function of style cache: (dout, cache) -> (dx, dw, db).", **_PLACE},
-    "layout": {
-        "description": "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, its "
-        "kin (NWC, NDHWC).",
-        "default": "NCHW",
-        **_LAYOUT,
-    },
-    "weight_layout": {
-        "description": "Axes of the weight in the target's order, O for filters and I for channels, such as HWIO; for "
-        "other numbers of axes, its kin (WIO, DHWIO).",
-        "default": "OIHW",
-        **_LAYOUT,
-    },
-    "supports": {
-        "description": "Options that the target takes although its form does not show it.",
-        "type": "array",
-        "items": {"enum": list(TARGET_FEATURES)},
-    },
-    "unsupported": {
-        "description": "Options that the target does not take; layers that need one are skipped.",
-        "type": "array",
-        "items": {"enum": list(TARGET_FEATURES)},
-    },
-    "gradients": {
-        "description": "What the target gives gradients for; the rest is not checked.",
-        "type": "array",
-        "items": {"enum": ["input", "weight", "bias"]},
-    },
-    "keywords": {
-        "description": "The target's own names for the options of a layer; null for one that it does not take.",
-        "type": "object",
-        "properties": {
-            key: {"description": f"Its name for {key}.", "type": ["string", "null"]}
-            for key in ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias")
-        },
-        "additionalProperties": False,
-    },
-    "attributes": {
-        "description": "Where a layer object keeps its parameters and their gradients, and what its methods are "
-        "called; a dotted name leads into an attribute or a dictionary.",
-        "type": "object",
-        "properties": {
-            "weight": {"description": "The weight.", "type": "string"},
-            "bias": {"description": "The bias.", "type": "string"},
-            "grad_input": {"description": "dL/dX, where backward leaves it in an attribute.", "type": "string"},
-            "grad_weight": {"description": "dL/dW, where backward leaves it in an attribute.", "type": "string"},
-            "grad_bias": {"description": "dL/db, where backward leaves it in an attribute.", "type": "string"},
-            "forward": {"description": "The forward method.", "type": "string", "default": "forward"},
-            "backward": {"description": "The backward method.", "type": "string", "default": "backward"},
-            "zero_grad": {
-                "description": "The method that sets the gradients back where they add up by design.",
-                "type": "string",
-                "default": "zero_grad",
-            },
-        },
-        "additionalProperties": False,
-    },
-    "tuples": {
-        "description": "Whether sizes are always given as one number per axis, even where all are equal.",
-        "type": "boolean",
-        "default": False,
-    },
-    "device": {"description": "Device of a PyTorch or JAX target, such as cuda.", **_NAME},
-    "exact": {
-        "description": "False for an algorithm that rounds even on small integers, such as one by Fourier transform.",
-        "type": "boolean",
-        "default": True,
-    },
+#: What a layer may need that a target may not be able to take, in words that say that it does not take them.
+FEATURES = {
+    "stride": "a stride",
+    "padding": "padding",
+    "asymmetric-padding": "padding that differs in front and behind",
+    "dilation": "dilation",
+    "groups": "groups",
+    "bias": "a bias",
+    "per-axis": "a stride, padding or dilation that differs between axes",
+    "per-axis-kernel": "a kernel that is not square",
+    "1d": "one spatial axis",
+    "2d": "two spatial axes",
+    "3d": "three spatial axes",
+    **{dtype: dtype for dtype in sorted(DTYPES)},
 }
 
 
 @dataclass(frozen=True)
-class TargetSpec:
-    """What a mapping says about a target; every field is a key of the mapping.
+class Key:
+    """One key of the mapping.
 
     Attributes
     ----------
-    style : str or None
-        "object", "cache", "layer", "torch" or "jax"; None to find it out by looking.
-    call, forward, backward : str, callable or None
-        ``module:name``, ``path/to/file.py:name`` or the thing itself. ``call`` names a class or function, ``forward``
-        and ``backward`` a pair of functions.
-    layout, weight_layout : str or None
-        The order of the axes, such as NHWC and HWIO; None for convcheck's own, NCHW and OIHW.
-    supports, unsupported : tuple of str
-        Options that the target takes although its form does not show it, and those that it only seems to take.
-    gradients : tuple of str
-        What it gives gradients for.
-    keywords : mapping of str to (str or None)
-        Field of the layer to the target's own name for it; None where it has none.
-    attributes : mapping of str to str
-        Where a layer object keeps its parameters and their gradients, and what its methods are called.
-    tuples : bool
-        Whether sizes are always given as one number per axis, even where all are equal.
-    device : str or None
-    exact : bool
-        False for an algorithm that rounds even on small integers, such as one that uses a Fourier transform.
+    kind : str
+        What it takes: a "place" of code or the code itself; a "word"; a "truth"; one "choice" of several, or "choices";
+        "names", a mapping with keys of its own.
+    meaning : str
+        In one sentence, as the documentation has it.
+    default : optional
+    expected : str
+        What a word is.
+    choices : tuple of str
+    inner : mapping of str to str
+        The keys of "names", with what each names.
+    defaults : mapping of str to str
+        Of the keys of "names".
+    nameless : bool
+        Whether a name may be null: there is none.
+    """
+
+    kind: Literal["place", "word", "truth", "choice", "choices", "names"]
+    meaning: str
+    default: Any = None
+    expected: str = "a name"
+    choices: tuple[str, ...] = ()
+    inner: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    nameless: bool = False
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of what a config file may give."""
+        name = {"type": ["string", "null"] if self.nameless else "string"}
+        names = {
+            key: {"description": meaning, **name} | ({"default": self.defaults[key]} if key in self.defaults else {})
+            for key, meaning in self.inner.items()
+        }
+        kinds: dict[str, dict[str, Any]] = {
+            "place": TEXT,
+            "word": TEXT,
+            "truth": {"type": "boolean"},
+            "choice": {"enum": list(self.choices)},
+            "choices": {"type": "array", "items": {"enum": list(self.choices)}},
+            "names": {"type": "object", "properties": names, "additionalProperties": False},
+        }
+        default = {} if self.default is None else {"default": self.default}
+        return {"description": self.meaning, **default, **kinds[self.kind]}
+
+    def problems(self, path: tuple[str, ...], value: Any) -> list[Problem]:
+        """Return what is wrong with a value that stands at a path."""
+        match self.kind:
+            case "place":
+                fine = callable(value) or _is_word(value)
+                return [] if fine else [_not_allowed(path, value, "module:name or path/to/file.py:name")]
+            case "word":
+                return [] if _is_word(value) else [_not_allowed(path, value, self.expected)]
+            case "truth":
+                return [] if isinstance(value, bool) else [_not_allowed(path, value, "true or false")]
+            case "choice":
+                return [] if value in self.choices else [_unknown(path, value, self.choices)]
+            case "choices":
+                if not isinstance(value, (list, tuple)):
+                    return [_not_allowed(path, value, f"a list of {', '.join(self.choices)}")]
+                entries = enumerate(value)
+                return [_unknown((*path, i), entry, self.choices) for i, entry in entries if entry not in self.choices]
+            case "names":
+                if not isinstance(value, Mapping):
+                    return [_not_allowed(path, value, f"a mapping with the keys {', '.join(self.inner)}")]
+                problems = []
+                for key, name in value.items():
+                    if key not in self.inner:
+                        problems.append(_unknown((*path, str(key)), str(key), self.inner))
+                    elif not _is_word(name) and not (self.nameless and name is None):
+                        problems.append(_not_allowed((*path, key), name, "the name that the target's code uses"))
+                return problems
+
+
+_LETTERS = "letters such as NHWC or HWIO"
+
+#: Every key of the mapping, in the order of the documentation. `TargetSpec` has a field for each.
+KEYS: Mapping[str, Key] = {
+    "style": Key("choice", "Form of the target: object, cache (a pair of functions), layer (an object that holds its "
+        "parameters), torch or jax. Left out: found out by looking.", choices=STYLES),
+    "call": Key("place", "The class or function, as module:name or path/to/file.py:name."),
+    "forward": Key("place", "The forward function of style cache: (x, w, b, conv_param) -> (out, cache)."),
+    "backward": Key("place", "The backward function of style cache: (dout, cache) -> (dx, dw, db)."),
+    "layout": Key("word", "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, "
+        "its kin (NWC, NDHWC).", default="NCHW", expected=_LETTERS),
+    "weight_layout": Key("word", "Axes of the weight in the target's order, O for filters and I for channels, such as "
+        "HWIO; for other numbers of axes, its kin (WIO, DHWIO).", default="OIHW", expected=_LETTERS),
+    "supports": Key("choices", "Options that the target takes although its form does not show it.",
+        choices=tuple(FEATURES)),
+    "unsupported": Key("choices", "Options that the target does not take; layers that need one are skipped.",
+        choices=tuple(FEATURES)),
+    "gradients": Key("choices", "What the target gives gradients for; the rest is not checked.",
+        choices=("input", "weight", "bias")),
+    "keywords": Key("names", "The target's own names for the options of a layer; null for one that it does not take.",
+        inner={option: f"Its name for {option}." for option in CONVOLUTION}, nameless=True),
+    "attributes": Key("names", "Where a layer object keeps its parameters and their gradients, and what its methods "
+        "are called; a dotted name leads into an attribute or a dictionary.",
+        inner={
+            "weight": "The weight.",
+            "bias": "The bias.",
+            "grad_input": "dL/dX, where backward leaves it in an attribute.",
+            "grad_weight": "dL/dW, where backward leaves it in an attribute.",
+            "grad_bias": "dL/db, where backward leaves it in an attribute.",
+            "forward": "The forward method.",
+            "backward": "The backward method.",
+            "zero_grad": "The method that sets the gradients back where they add up by design.",
+        },
+        defaults={name: name for name in ("forward", "backward", "zero_grad")}),
+    "tuples": Key("truth", "Whether sizes are always given as one number per axis, even where all are equal.",
+        default=False),
+    "device": Key("word", "Device of a PyTorch or JAX target, such as cuda."),
+    "exact": Key("truth", "False for an algorithm that rounds even on small integers, such as one by Fourier "
+        "transform.", default=True),
+}  # fmt: skip
+
+#: JSON Schema of each key.
+TARGET_KEYS: Mapping[str, dict[str, Any]] = {name: key.schema() for name, key in KEYS.items()}
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """What a mapping says about a target; every field is one of `KEYS`.
+
+    Code is ``module:name``, ``path/to/file.py:name`` or the thing itself: ``call`` a class or function, ``forward`` and
+    ``backward`` a pair of functions. None is what the mapping does not say: the style is then found out by looking, and
+    the layouts are convcheck's own, NCHW and OIHW.
     """
 
     style: str | None = None
@@ -174,51 +204,11 @@ class TargetSpec:
 
 def problems_of(mapping: Mapping[str, Any]) -> list[Problem]:
     """Return everything that is wrong with the mapping of a target, by key and by position inside its value."""
-    problems = [_unknown((str(key),), str(key), TARGET_KEYS) for key in mapping if key not in TARGET_KEYS]
-    for key, value in mapping.items():
-        if key in TARGET_KEYS:
-            problems += _problems_of_value((key,), value, TARGET_KEYS[key])
-    if not problems:
-        problems = _problems_of_callables(mapping)
-    return problems
-
-
-def _problems_of_value(path: tuple[str | int, ...], value: Any, schema: Mapping[str, Any]) -> list[Problem]:
-    if "enum" in schema:
-        return [] if isinstance(value, str) and value in schema["enum"] else [_unknown(path, value, schema["enum"])]
-    if schema.get("type") == "boolean":
-        return (
-            [] if isinstance(value, bool) else [Problem(path, f"{_show(value)} is not allowed; expected true or false")]
-        )
-    if schema.get("type") == "array":
-        return _problems_of_list(path, value, schema)
-    if schema.get("type") == "object":
-        return _problems_of_names(path, value, schema)
-    if schema.get("callable") and callable(value):
-        return []
-    if isinstance(value, str) and value.strip():
-        return []
-    return [Problem(path, f"{_show(value)} is not allowed; expected {schema['expected']}")]
-
-
-def _problems_of_list(path: tuple[str | int, ...], value: Any, schema: Mapping[str, Any]) -> list[Problem]:
-    allowed = schema["items"]["enum"]
-    if not isinstance(value, (list, tuple)):
-        return [Problem(path, f"{_show(value)} is not allowed; expected a list of {', '.join(allowed)}")]
-    return [_unknown((*path, i), entry, allowed) for i, entry in enumerate(value) if entry not in allowed]
-
-
-def _problems_of_names(path: tuple[str | int, ...], value: Any, schema: Mapping[str, Any]) -> list[Problem]:
-    allowed = schema["properties"]
-    if not isinstance(value, Mapping):
-        return [Problem(path, f"{_show(value)} is not allowed; expected a mapping with the keys {', '.join(allowed)}")]
-    problems = [_unknown((*path, str(key)), str(key), allowed) for key in value if key not in allowed]
-    for key, name in value.items():
-        no_name = name is None and "null" in allowed.get(key, {}).get("type", ())
-        if key in allowed and not no_name and not (isinstance(name, str) and name.strip()):
-            message = f"{_show(name)} is not allowed; expected the name that the target's code uses"
-            problems.append(Problem((*path, key), message))
-    return problems
+    problems = [_unknown((str(key),), str(key), KEYS) for key in mapping if key not in KEYS]
+    for name, value in mapping.items():
+        if name in KEYS:
+            problems += KEYS[name].problems((name,), value)
+    return problems or _problems_of_callables(mapping)
 
 
 def _problems_of_callables(mapping: Mapping[str, Any]) -> list[Problem]:
@@ -237,18 +227,14 @@ def _problems_of_callables(mapping: Mapping[str, Any]) -> list[Problem]:
     return []
 
 
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _not_allowed(path: tuple[str, ...], value: Any, expected: str) -> Problem:
+    return Problem(path, f"{shown(value)} is not allowed; expected {expected}")
+
+
 def _unknown(path: tuple[str | int, ...], given: Any, allowed: Collection[str]) -> Problem:
-    nearest = difflib.get_close_matches(str(given).lower(), list(allowed), n=1)
-    hint = f' did you mean "{nearest[0]}"?' if nearest else ""
-    return Problem(path, f"{_show(given)} is not known;{hint} allowed: {', '.join(allowed)}")
-
-
-def _show(value: Any) -> str:
-    if value is None:
-        return "nothing (null)"
-    if isinstance(value, bool):
-        return f"{str(value).lower()} (a boolean)"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-assert {item.name for item in fields(TargetSpec)} == set(TARGET_KEYS)
+    named = f'"{given}"' if isinstance(given, str) else shown(given)
+    return Problem(path, f"{named} is not known;{did_you_mean(str(given), allowed)} allowed: {', '.join(allowed)}")

@@ -9,7 +9,8 @@ from convcheck.gradients import FASTEST, FORMULATIONS, ORACLE, formulation
 from convcheck.gradients.numeric.differences import Packing, central_gradient, exact_gradient, packing_for
 from convcheck.gradients.numeric.directions import directions_of
 from convcheck.gradients.numeric.rounding import allowed_errors, allowed_output_error, gamma
-from convcheck.layer.data import EXACT_LIMIT, integer_operands, real_operands
+from convcheck.layer.data import integer_operands, real_operands
+from convcheck.layer.fields import DTYPES
 from tests.strategies import layers
 
 UNFOLD = formulation(FASTEST)
@@ -90,7 +91,7 @@ def test_packing_leaves_no_sum_beyond_what_the_dtype_represents(dtype, channels)
     for gradient in ("input", "weight", "bias"):
         packing = packing_for(layer, gradient)
         largest = 9 * channels * 9 + 3 + 3 * sum(packing.radix**digit for digit in range(packing.digits))
-        assert largest <= EXACT_LIMIT[dtype]
+        assert largest <= DTYPES[dtype].exact_limit
         assert packing.radix > 2 * 3 or gradient == "bias"
 
 

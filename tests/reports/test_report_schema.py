@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convcheck.layer.layer import FIELDS
+from convcheck.layer.fields import FIELDS
 from convcheck.reports.results import SCHEMA_VERSION, Worst
 from convcheck.reports.schema import report_schema
 from tests.reports import CONV, TARGET, failed_report, failing, long_report, passed_report

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from convcheck.reports.reproduce import command, selection
-from convcheck.suites.selection import selector
+from convcheck.suites.select import selector
 from tests.reports import CONV, TARGET, failed_report, failing, layer_report, named, report_of
 
 

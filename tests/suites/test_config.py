@@ -1,7 +1,8 @@
-"""Config files: what is read, and every kind of bad input by the text of its message."""
+"""Config files: what is read, and every kind of bad input by the place and the key words of its message."""
 
 import errno
 import json
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convcheck.errors import ConfigError, UsageError
+from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.suites import config
 from convcheck.suites import shipped as suites
@@ -38,24 +40,26 @@ layers:
   - {channels: 4, filters: 4, kernel: 3, groups: 4, padding: same, bias: false}
 """
 
-FILE_KEYS = "version, defaults, gate, target, layers"
-LAYER_KEYS = "name, channels, filters, kernel, stride, padding, dilation, groups, bias, input, batch, dtype, seed"
-NOT_A_NUMBER = (
-    "is not allowed; expected a positive number such as 1.0e-9, or leave the key out: "
-    "the derived bounds apply without it"
-)
-NOT_A_TARGET = (
-    "is not allowed; expected module:name, path/to/file.py:name or a mapping, or leave the key out to check the "
-    "built-in formulations"
-)
-NOT_A_NAME = "is not allowed; expected a text of printable characters"
-NOT_LAYERS = "is not allowed; expected a list with at least one layer, each starting with -"
+FILE_KEYS = ("version", "defaults", "gate", "target", "layers")
+
+# Key words of what is allowed.
+A_LIST = ("list", "at least one layer")
+A_NUMBER = ("positive number", "1.0e-9", "leave the key out")
+A_TARGET = ("module:name", "path/to/file.py:name", "mapping", "leave the key out")
 
 
 def errors(text):
     with pytest.raises(ConfigError) as caught:
         config.parse(text, "f.yaml")
     return list(caught.value.messages)
+
+
+def assert_said(found, *expected):
+    """Compare messages with what each must hold: the place, the way to the value, and key words in any sentence."""
+    assert len(found) == len(expected), found
+    for message, (place, where, *words) in zip(found, expected, strict=True):
+        assert message.startswith(f"f.yaml:{place}: {where}: " if where else f"f.yaml:{place}: "), message
+        assert [word for word in words if word not in message] == [], message
 
 
 def one_layer(**fields):
@@ -166,15 +170,14 @@ def test_every_mistake_in_the_mapping_of_a_target_is_reported_with_its_place():
     text = top(
         "target:\n  call: f.py:conv\n  lay_out: NHWC\n  unsupported: [group]\n  keywords: {strid: s}\n  exact: no"
     )
-    with pytest.raises(ConfigError) as caught:
-        config.parse(text, "f.yaml")
     line = text.splitlines().index("target:") + 1
-    assert [message.split(" allowed: ")[0] for message in caught.value.messages] == [
-        f'f.yaml:{line + 2}:12: target.lay_out: "lay_out" is not known; did you mean "layout"?',
-        f'f.yaml:{line + 3}:17: target.unsupported[0]: "group" is not known; did you mean "groups"?',
-        f'f.yaml:{line + 4}:21: target.keywords[strid]: "strid" is not known; did you mean "stride"?',
-        f'f.yaml:{line + 5}:10: target.exact: "no" is not allowed; expected true or false',
-    ]
+    assert_said(
+        errors(text),
+        (f"{line + 2}:12", "target.lay_out", "not known", 'did you mean "layout"?', "weight_layout"),
+        (f"{line + 3}:17", "target.unsupported[0]", "not known", 'did you mean "groups"?', "dilation"),
+        (f"{line + 4}:21", "target.keywords.strid", "not known", 'did you mean "stride"?', "dilation"),
+        (f"{line + 5}:10", "target.exact", '"no" (a text)', "true or false"),
+    )
 
 
 def test_a_suite_is_immutable():
@@ -186,58 +189,47 @@ def test_a_suite_is_immutable():
 # Text that cannot be read
 
 
-COLON = 'a ":" is not allowed here; put a text that holds ": " in quotes, or check the indentation'
-OPEN = "here, as the bracket on line 1, column 9 is still open"
-ESCAPE = r'between double quotes write a backslash twice: "\\"'
-OUT_OF_RANGE = "a number in an escape or a directive is out of range; write a plain text"
-NO_VALUE = "a value is missing here; give one, or close the bracket or quote before it"
-STRAY = "this does not belong to what starts on line 1, column 1; check indentation and quotes"
-LITERALLY = "put the text in quotes if it is meant literally"
-TRAILING = "nothing may follow the end of the config; check indentation and brackets"
-
-
 @pytest.mark.parametrize(
-    ("text", "position", "message"),
+    ("text", "place", "words"),
     [
-        ("a: b: c", "1:5", COLON),
-        ("a: 1\n  b: 2", "2:4", COLON),
-        ("layers: [", "1:10", NO_VALUE),
-        ("a: }", "1:4", NO_VALUE),
-        ("layers: [1, 2", "1:14", f'expected "," or "]" {OPEN}'),
-        ("layers: {a: 1]", "1:14", f'expected "," or "}}" {OPEN}'),
-        ('layers: "abc\n', "1:9", "the quote that opens here is never closed; close it"),
-        ("a: 'abc\n---\n'", "1:4", 'the quote that opens here is not closed before the line "---"; close it'),
-        ("layers:\n\t- a: 1", "2:1", "a tab cannot indent; use spaces"),
-        ("layers: @x", "1:9", 'a text cannot start with "@"; put it in quotes'),
-        ("a: 1\nb\n", "2:1", 'expected "key: value", but no ":" follows this key; add it'),
-        ("a: - 1", "1:4", 'a "- " is not allowed here; start the list on a line of its own'),
-        ("a: ? 1", "1:4", 'a "?" is not allowed here; put a text that starts with "? " in quotes'),
-        ("layers:\n  - a: 1\n c: 2", "3:2", STRAY),
-        ("key: 'it's'", "1:10", STRAY),
-        ("[1] x", "1:5", TRAILING),
-        ("a: 1\n---\nb: 2", "2:1", 'a second document starts here ("---"); put it into a file of its own'),
-        ("a: *x", "1:4", 'alias "*x" stands for nothing; define "&x" before it, or put the text in quotes'),
-        ("a: &x 1\nb: &x 2", "2:4", "this anchor is already defined on line 1, column 4; give each its own name"),
-        (r'a: "\q"', "1:6", f"no such escape; {ESCAPE}"),
-        (r'a: "\x4"', "1:7", f"this escape needs 2 hexadecimal digits; {ESCAPE}"),
-        (r'a: "\UFFFFFFFF"', "1:7", OUT_OF_RANGE),
-        (r'a: "\U00110000"', "1:7", OUT_OF_RANGE),
-        ("%YAML 1." + "1" * 5000 + "\n---\na", "1:9", OUT_OF_RANGE),
-        ("a: !x!y z", "1:4", f"found undefined tag handle '!x!'; {LITERALLY}"),
+        ("a: b: c", "1:5", [":", "quotes", "indentation"]),
+        ("a: 1\n  b: 2", "2:4", [":", "quotes", "indentation"]),
+        ("layers: [", "1:10", ["missing", "bracket"]),
+        ("a: }", "1:4", ["missing", "bracket"]),
+        ("layers: [1, 2", "1:14", ['"]"', "line 1, column 9", "open"]),
+        ("layers: {a: 1]", "1:14", ['"}"', "line 1, column 9", "open"]),
+        ('layers: "abc\n', "1:9", ["quote", "never closed"]),
+        ("a: 'abc\n---\n'", "1:4", ["quote", "not closed", '"---"']),
+        ("layers:\n\t- a: 1", "2:1", ["tab", "spaces"]),
+        ("layers: @x", "1:9", ['"@"', "quotes"]),
+        ("a: 1\nb\n", "2:1", ['"key: value"', '":"']),
+        ("a: - 1", "1:4", ['"- "', "list"]),
+        ("a: ? 1", "1:4", ['"?"', "quotes"]),
+        ("layers:\n  - a: 1\n c: 2", "3:2", ["line 1, column 1", "indentation"]),
+        ("key: 'it's'", "1:10", ["line 1, column 1", "quotes"]),
+        ("[1] x", "1:5", ["end", "brackets"]),
+        ("a: 1\n---\nb: 2", "2:1", ["second document", '"---"']),
+        ("a: *x", "1:4", ['alias "*x"', '"&x"']),
+        ("a: &x 1\nb: &x 2", "2:4", ["anchor", "line 1, column 4"]),
+        (r'a: "\q"', "1:6", ["escape", "backslash twice"]),
+        (r'a: "\x4"', "1:7", ["escape", "2 hexadecimal"]),
+        (r'a: "\UFFFFFFFF"', "1:7", ["escape", "out of range"]),
+        (r'a: "\U00110000"', "1:7", ["escape", "out of range"]),
+        ("%YAML 1." + "1" * 5000 + "\n---\na", "1:9", ["directive", "out of range"]),
+        ("a: !x!y z", "1:4", ["'!x!'", "quotes"]),
     ],
 )
-def test_syntax_error(text, position, message):
-    assert errors(text) == [f"f.yaml:{position}: syntax error: {message}"]
+def test_syntax_error(text, place, words):
+    assert_said(errors(text), (place, "syntax error", *words))
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n", "\ufeff"])
 def test_empty_file(text):
-    message = "the file is empty; expected a mapping with the key layers, a list with at least one layer"
-    assert errors(text) == [f"f.yaml:1:1: {message}"]
+    assert_said(errors(text), ("1:1", "", "empty", "layers"))
 
 
 @pytest.mark.parametrize(
-    ("text", "position", "code"),
+    ("text", "place", "code"),
     [
         ("a: 1\nb: \0", "2:4", "0000"),
         ("a\x1b[31m", "1:2", "001B"),
@@ -245,69 +237,63 @@ def test_empty_file(text):
         ("\r\nab\x7f", "2:3", "007F"),
     ],
 )
-def test_characters_of_a_binary_file(text, position, code):
-    message = f"character U+{code} is not allowed; expected a text file, not a binary one"
-    assert errors(text) == [f"f.yaml:{position}: {message}"]
+def test_characters_of_a_binary_file(text, place, code):
+    assert_said(errors(text), (place, "", f"U+{code}", "text file"))
 
 
 @pytest.mark.parametrize(
-    ("text", "position", "tag"),
+    ("text", "place", "where", "tag"),
     [
-        ("!!python/object/apply:os.system ['ls']", "1:1", "!!python/object/apply:os.system"),
-        ("layers: !!python/name:os.system ''", "1:9", "!!python/name:os.system"),
-        (one_layer(kernel="!!python/tuple [3, 3]"), "2:39", "!!python/tuple"),
-        (one_layer(kernel="[3, !!int 3]"), "2:43", "!!int"),
-        (top("target: {a: {b: !mine c}}"), "1:17", "!mine"),
-        (top("target: {!mine a: b}"), "1:10", "!mine"),
-        (top("gate: !!map {max_error: 1}"), "1:7", "!!map"),
-        (top("unknown: !!binary aGk="), "1:10", "!!binary"),
+        ("!!python/object/apply:os.system ['ls']", "1:1", "", "!!python/object/apply:os.system"),
+        ("layers: !!python/name:os.system ''", "1:9", "layers", "!!python/name:os.system"),
+        (one_layer(kernel="!!python/tuple [3, 3]"), "2:39", "layers[0].kernel", "!!python/tuple"),
+        (one_layer(kernel="[3, !!int 3]"), "2:43", "layers[0].kernel[1]", "!!int"),
+        (top("target: {a: {b: !mine c}}"), "1:17", "target.a.b", "!mine"),
+        (top("target: {!mine a: b}"), "1:10", "target", "!mine"),
+        (top("gate: !!map {max_error: 1}"), "1:7", "gate", "!!map"),
+        (top("unknown: !!binary aGk="), "1:10", "unknown", "!!binary"),
+        (top("? [!mine a]\n: b"), "1:4", "", "!mine"),
     ],
 )
-def test_tags_are_refused(text, position, tag):
-    expected = f"f.yaml:{position}: the tag {tag} is not allowed: a config is plain data; remove the tag"
-    found = errors(text)
-    assert expected in found
-    assert [message for message in found if "unknown key" not in message] == [expected]
-
-
-TOO_MANY = "too many values once aliases are written out; expected at most 50000 in a config"
-TOO_DEEP = "nested too deeply; expected at most 32 levels"
+def test_tags_are_refused(text, place, where, tag):
+    found = [message for message in errors(text) if "tag" in message]
+    assert_said(found, (place, where, f"the tag {tag} ", "plain data"))
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place", "words"),
     [
         (
             "a: &a0 [1,1,1,1,1,1,1,1,1]\n"
             + "".join(f"b{i}: &a{i + 1} [{','.join([f'*a{i}'] * 9)}]\n" for i in range(30)),
-            f"5:5: {TOO_MANY}",
+            "5:5",
+            ["too many", "50000"],
         ),
         (
             "layers:\n  - &a0 {channels: 1}\n" + "".join(f"  - &a{i + 1} {{<<: [*a{i}, *a{i}]}}\n" for i in range(60)),
-            f"16:15: {TOO_MANY}",
+            "16:15",
+            ["too many", "50000"],
         ),
-        ("layers: [" + "1, " * 100_000 + "]", f"1:9: {TOO_MANY}"),
-        ("[" * 400_000, f"1:33: {TOO_DEEP}"),
-        ("{a: " * 200_000, f"1:126: {TOO_DEEP}"),
-        ("- " * 400_000, f"1:65: {TOO_DEEP}"),
-        ("? " * 400_000, f"1:65: {TOO_DEEP}"),
+        ("layers: [" + "1, " * 100_000 + "]", "1:9", ["too many", "50000"]),
+        ("[" * 400_000, "1:33", ["too deep", "32"]),
+        ("{a: " * 200_000, "1:126", ["too deep", "32"]),
+        ("- " * 400_000, "1:65", ["too deep", "32"]),
+        ("? " * 400_000, "1:65", ["too deep", "32"]),
         (
             "a: &a0 [1]\n" + "".join(f"b{i}: &a{i + 1} [*a{i}]\n" for i in range(400)),
-            "32:6: nested too deeply once aliases are written out; expected at most 32 levels",
+            "32:6",
+            ["too deep", "aliases", "32"],
         ),
-        ("a: &a [*a]", '1:8: alias "*a" is inside what it stands for; write it out'),
-        ("layers: &a\n  - {<<: *a}", '2:10: alias "*a" is inside what it stands for; write it out'),
-        (
-            "#" * 1_000_001,
-            "1:1: too long for a config; expected at most 1000000 bytes; check that this is the right file",
-        ),
+        ("a: &a [*a]", "1:8", ['alias "*a"', "inside"]),
+        ("layers: &a\n  - {<<: *a}", "2:10", ['alias "*a"', "inside"]),
+        ("#" * 1_000_001, "1:1", ["too long", "1000000 bytes"]),
     ],
     ids=range(11),
 )
-def test_hostile_documents_are_refused_fast(text, message):
+def test_hostile_documents_are_refused_fast(text, place, words):
     # Of this process: a busy machine is no slower reader.
     started = time.process_time()
-    assert errors(text) == [f"f.yaml:{message}"]
+    assert_said(errors(text), (place, "", *words))
     assert time.process_time() - started < 10
 
 
@@ -315,168 +301,154 @@ def test_hostile_documents_are_refused_fast(text, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place", "where", "words"),
     [
-        ("[1]", f"1:1: a list is not allowed; expected a mapping with the keys {FILE_KEYS}"),
-        ("word", f'1:1: "word" (a text) is not allowed; expected a mapping with the keys {FILE_KEYS}'),
-        ("version: 1", '1:1: missing key "layers"; expected a list with at least one layer'),
-        ("layer: []", f'1:1: layer: unknown key; did you mean "layers"? allowed: {FILE_KEYS}'),
-        (top("colour: red"), f"1:1: colour: unknown key; allowed: {FILE_KEYS}"),
-        (top("? [a]\n: b"), "1:3: a list is not allowed as a key; expected a text"),
-        (top("version: 1\nversion: 1"), "2:1: version: duplicate key; it is already given on line 1; keep one of them"),
-        (top("<<: 3"), "1:5: <<: 3 is not allowed; expected a mapping to merge in, such as *defaults"),
+        ("[1]", "1:1", "", ["[1]", "a mapping", *FILE_KEYS]),
+        ("word", "1:1", "", ['"word" (a text)', "a mapping", *FILE_KEYS]),
+        ("version: 1", "1:1", "", ['missing key "layers"', "list"]),
+        ("layer: []", "1:1", "layer", ["unknown", 'did you mean "layers"?', *FILE_KEYS]),
+        (top("colour: red"), "1:1", "colour", ["unknown", *FILE_KEYS]),
+        (top("? [a]\n: b"), "1:3", "", ["a list", "as a key"]),
+        (top("version: 1\nversion: 1"), "2:1", "version", ["duplicate", "line 1"]),
+        (top("<<: 3"), "1:5", "<<", ["3", "mapping"]),
         (
             one_layer(strid="2", name="conv1"),
-            f'2:42: layers[0].strid (layer "conv1"): unknown key; did you mean "stride"? allowed: {LAYER_KEYS}',
+            "2:42",
+            'layers[0].strid (layer "conv1")',
+            ["unknown", 'did you mean "stride"?', *FIELDS],
         ),
-        (one_layer(STRIDE="2"), f'2:42: layers[0].STRIDE: unknown key; did you mean "stride"? allowed: {LAYER_KEYS}'),
-        (one_layer(pad="2"), f'2:42: layers[0].pad: unknown key; did you mean "padding"? allowed: {LAYER_KEYS}'),
+        (one_layer(STRIDE="2"), "2:42", "layers[0].STRIDE", ["unknown", 'did you mean "stride"?', *FIELDS]),
+        (one_layer(pad="2"), "2:42", "layers[0].pad", ["unknown", 'did you mean "padding"?', *FIELDS]),
         (
             "layers:\n  - {name: a, in_channels: 3, filters: 8, kernel: 3}\n",
-            f'2:15: layers[0].in_channels (layer "a"): unknown key; did you mean "channels"? allowed: {LAYER_KEYS}',
+            "2:15",
+            'layers[0].in_channels (layer "a")',
+            ["unknown", 'did you mean "channels"?', *FIELDS],
         ),
         (
             one_layer(stride="1") + "    # a comment\n  - {channels: 1, filters: 1, kernel: 3, kernel: 3}\n",
-            "4:42: layers[1].kernel: duplicate key; it is already given on line 4; keep one of them",
+            "4:42",
+            "layers[1].kernel",
+            ["duplicate", "line 4"],
         ),
-        (
-            top("defaults: {name: a}"),
-            f"1:12: defaults.name: unknown key; allowed: {LAYER_KEYS.removeprefix('name, ')}",
-        ),
-        (
-            top("gate: {max_eror: 1}"),
-            '1:8: gate.max_eror: unknown key; did you mean "max_error"? allowed: max_error',
-        ),
-        (
-            top("target: {a: {b: 1, b: 2}}"),
-            "1:20: target.a.b: duplicate key; it is already given on line 1; keep one of them",
-        ),
+        (top("defaults: {name: a}"), "1:12", "defaults.name", ["unknown", "allowed: channels", *list(FIELDS)[1:]]),
+        (top("gate: {max_eror: 1}"), "1:8", "gate.max_eror", ["unknown", 'did you mean "max_error"?']),
+        (top("target: {a: {b: 1, b: 2}}"), "1:20", "target.a.b", ["duplicate", "line 1"]),
         (
             "layers:\n  - {name: c, channels: 3, filters: 8}\n",
-            '2:5: layers[0] (layer "c"): missing key "kernel"; add it here or to defaults. '
-            "Kernel size: an integer, or one per axis.",
+            "2:5",
+            'layers[0] (layer "c")',
+            ['missing key "kernel"', "defaults", FIELDS["kernel"].meaning],
         ),
-        ("layers: []", f"1:9: layers: an empty list {NOT_LAYERS}"),
-        ("layers:", f"1:8: layers: nothing (null) {NOT_LAYERS}"),
-        ("layers: {a: 1}", f"1:9: layers: a mapping {NOT_LAYERS}"),
-        (
-            one_layer() + "  - 3\n",
-            f"3:5: layers[1]: 3 is not allowed; expected a mapping with the keys {LAYER_KEYS}",
-        ),
+        ("layers: []", "1:9", "layers", ["[]", *A_LIST]),
+        ("layers:", "1:8", "layers", ["nothing (null)", *A_LIST]),
+        ("layers: {a: 1}", "1:9", "layers", ["a mapping", *A_LIST]),
+        (one_layer() + "  - 3\n", "3:5", "layers[1]", ["3", "a mapping", *FIELDS]),
+        (one_layer() + "  - [{channels: 3}]\n", "3:5", "layers[1]", ["a list", "a mapping", *FIELDS]),
     ],
 )
-def test_wrong_keys(text, message):
-    assert errors(text) == [f"f.yaml:{message}"]
+def test_wrong_keys(text, place, where, words):
+    assert_said(errors(text), (place, where, *words))
 
 
 # Values
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "place", "where", "given", "allowed"),
     [
-        ("version: 2", "1:10: version: 2 is not allowed; expected 1, the version that this convcheck reads"),
-        (
-            "version: '1'",
-            '1:10: version: "1" (a text) is not allowed; expected 1, the version that this convcheck reads',
-        ),
-        (
-            "version: true",
-            "1:10: version: true (a boolean) is not allowed; expected 1, the version that this convcheck reads",
-        ),
-        ("gate: 1e-9", "1:7: gate: 1e-9 (a float) is not allowed; expected a mapping with the keys max_error"),
-        ("gate: {max_error: .nan}", f"1:19: gate.max_error: .nan (a float) {NOT_A_NUMBER}"),
-        ("gate: {max_error: -.inf}", f"1:19: gate.max_error: -.inf (a float) {NOT_A_NUMBER}"),
-        ("gate: {max_error: 1e400}", f"1:19: gate.max_error: 1e400 (a float) {NOT_A_NUMBER}"),
-        ("gate: {max_error: 0}", f"1:19: gate.max_error: 0 {NOT_A_NUMBER}"),
-        ("gate: {max_error: 1e-400}", f"1:19: gate.max_error: 1e-400 (a float) {NOT_A_NUMBER}"),
-        ("gate: {max_error: -1}", f"1:19: gate.max_error: -1 {NOT_A_NUMBER}"),
-        ("gate: {max_error: true}", f"1:19: gate.max_error: true (a boolean) {NOT_A_NUMBER}"),
-        ("gate: {max_error: '1e-9'}", f'1:19: gate.max_error: "1e-9" (a text) {NOT_A_NUMBER}'),
-        ("gate: {max_error: }", f"1:18: gate.max_error: nothing (null) {NOT_A_NUMBER}"),
-        ("gate: {max_error: [1]}", f"1:19: gate.max_error: a list {NOT_A_NUMBER}"),
-        ("target: 5", f"1:9: target: 5 {NOT_A_TARGET}"),
-        ("target:", f"1:8: target: nothing (null) {NOT_A_TARGET}"),
-        ("target: ' '", f'1:9: target: " " (a text) {NOT_A_TARGET}'),
-        ("target: [a]", f"1:9: target: a list {NOT_A_TARGET}"),
-        (r'target: "a\ud800\n"', rf'1:9: target: "a\ud800\n" (a text) {NOT_A_TARGET}'),
+        ("version: 2", "1:10", "version", "2", ["expected 1"]),
+        ("version: '1'", "1:10", "version", '"1" (a text)', ["expected 1"]),
+        ("version: true", "1:10", "version", "true (a boolean)", ["expected 1"]),
+        ("gate: 1e-9", "1:7", "gate", "1e-9 (a float)", ["a mapping", "max_error"]),
+        ("gate: {max_error: .nan}", "1:19", "gate.max_error", ".nan (a float)", A_NUMBER),
+        ("gate: {max_error: -.inf}", "1:19", "gate.max_error", "-.inf (a float)", A_NUMBER),
+        ("gate: {max_error: 1e400}", "1:19", "gate.max_error", "1e400 (a float)", A_NUMBER),
+        ("gate: {max_error: 0}", "1:19", "gate.max_error", "0", A_NUMBER),
+        ("gate: {max_error: 1e-400}", "1:19", "gate.max_error", "1e-400 (a float)", A_NUMBER),
+        ("gate: {max_error: -1}", "1:19", "gate.max_error", "-1", A_NUMBER),
+        ("gate: {max_error: true}", "1:19", "gate.max_error", "true (a boolean)", A_NUMBER),
+        ("gate: {max_error: '1e-9'}", "1:19", "gate.max_error", '"1e-9" (a text)', A_NUMBER),
+        ("gate: {max_error: }", "1:18", "gate.max_error", "nothing (null)", A_NUMBER),
+        ("gate: {max_error: [1]}", "1:19", "gate.max_error", "[1]", A_NUMBER),
+        ("target: 5", "1:9", "target", "5", A_TARGET),
+        ("target:", "1:8", "target", "nothing (null)", A_TARGET),
+        ("target: ' '", "1:9", "target", '" " (a text)', A_TARGET),
+        ("target: [a]", "1:9", "target", "['a']", A_TARGET),
+        (r'target: "a\ud800\n"', "1:9", "target", r'"a\ud800\n" (a text)', A_TARGET),
         (
             "target: {a: [" + "9" * 5000 + "]}",
-            "1:14: target.a[0]: "
-            + "9" * 77
-            + "... is out of range; expected an integer of at most 9223372036854775807",
+            "1:14",
+            "target.a[0]",
+            "9" * 77 + "...",
+            ["out of range", str(2**63 - 1)],
         ),
-        ("defaults: {stride: 0}", "1:20: defaults.stride: 0 is not allowed; expected a positive integer"),
-        ("defaults: 3", f"1:11: defaults: 3 is not allowed; expected a mapping with the keys {LAYER_KEYS[6:]}"),
+        ("defaults: {stride: 0}", "1:20", "defaults.stride", "0", ["positive integer"]),
+        ("defaults: 3", "1:11", "defaults", "3", ["a mapping", *list(FIELDS)[1:]]),
     ],
 )
-def test_wrong_values_outside_the_layers(line, message):
-    assert errors(top(line)) == [f"f.yaml:{message}"]
+def test_wrong_values_outside_the_layers(line, place, where, given, allowed):
+    (message,) = errors(top(line))
+    assert_said([message], (place, where, *allowed))
+    assert message.startswith(f"f.yaml:{place}: {where}: {given} ")
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("fields", "given", "allowed"),
     [
-        ({"stride": "true"}, "stride: true (a boolean) is not allowed; expected a positive integer"),
-        ({"stride": "2.0"}, "stride: 2.0 (a float) is not allowed; expected a positive integer"),
-        ({"stride": "'2'"}, 'stride: "2" (a text) is not allowed; expected a positive integer'),
-        ({"stride": "010"}, 'stride: "010" (a text) is not allowed; expected a positive integer'),
-        ({"stride": "2001-01-01"}, 'stride: "2001-01-01" (a text) is not allowed; expected a positive integer'),
-        ({"stride": ""}, "stride: nothing (null) is not allowed; expected a positive integer"),
-        ({"stride": "0"}, "stride: 0 is not allowed; expected a positive integer"),
-        ({"stride": r'"a\nb"'}, r'stride: "a\nb" (a text) is not allowed; expected a positive integer'),
-        ({"bias": "yes"}, 'bias: "yes" (a text) is not allowed; expected true or false'),
-        ({"bias": "1"}, "bias: 1 is not allowed; expected true or false"),
-        ({"dtype": "float16"}, 'dtype: "float16" (a text) is not allowed; expected float64 or float32'),
-        (
-            {"input": ""},
-            "input: nothing (null) is not allowed; expected an integer or one per axis, or leave the key out",
-        ),
-        (
-            {"batch": "9223372036854775808"},
-            "batch: 9223372036854775808 is out of range; expected an integer of at most 9223372036854775807",
-        ),
-        (
-            {"groups": "2"},
-            "groups: 2 is not allowed; expected a number that divides channels and filters; channels is 3",
-        ),
+        ({"stride": "true"}, "true (a boolean)", ["positive integer"]),
+        ({"stride": "2.0"}, "2.0 (a float)", ["positive integer"]),
+        ({"stride": "'2'"}, '"2" (a text)', ["positive integer"]),
+        ({"stride": "010"}, '"010" (a text)', ["positive integer"]),
+        ({"stride": "2001-01-01"}, '"2001-01-01" (a text)', ["positive integer"]),
+        ({"stride": ""}, "nothing (null)", ["positive integer"]),
+        ({"stride": "0"}, "0", ["positive integer"]),
+        ({"stride": r'"a\nb"'}, r'"a\nb" (a text)', ["positive integer"]),
+        ({"bias": "yes"}, '"yes" (a text)', ["true", "false"]),
+        ({"bias": "1"}, "1", ["true", "false"]),
+        ({"dtype": "float16"}, '"float16" (a text)', DTYPES),
+        ({"input": ""}, "nothing (null)", ["per axis", "leave the key out"]),
+        ({"batch": str(2**63)}, str(2**63), ["out of range", str(2**63 - 1)]),
+        ({"groups": "2"}, "2", ["divides channels and filters", "channels is 3"]),
     ],
 )
-def test_wrong_values_of_a_layer(fields, message):
+def test_wrong_values_of_a_layer(fields, given, allowed):
+    ((key, value),) = fields.items()
+    (message,) = errors(one_layer(**fields))
     # The value's column: an empty one starts right behind its colon.
-    column = 42 + len(next(iter(fields))) + (1 if next(iter(fields.values())) == "" else 2)
-    assert errors(one_layer(**fields)) == [f"f.yaml:2:{column}: layers[0].{message}"]
+    place = f"2:{42 + len(key) + (2 if value else 1)}"
+    assert_said([message], (place, f"layers[0].{key}", *allowed))
+    assert message.startswith(f"f.yaml:{place}: layers[0].{key}: {given} ")
 
 
 def test_positions_inside_a_value():
     text = one_layer(name="c", input="[9, 11]", stride="[1, 0]", padding="[[0, 1], [0, -2]]")
-    found = errors(text)
     value = text.splitlines()[1]
-    assert found == [
-        f'f.yaml:2:{value.index("[1, 0]") + 5}: layers[0].stride[1] (layer "c"): 0 is not allowed; '
-        "expected a positive integer",
-        f'f.yaml:2:{value.index("-2") + 1}: layers[0].padding[1][1] (layer "c"): -2 is not allowed; '
-        "expected an integer of at least 0",
-    ]
+    assert_said(
+        errors(text),
+        (f"2:{value.index('[1, 0]') + 5}", 'layers[0].stride[1] (layer "c")', "0", "positive"),
+        (f"2:{value.index('-2') + 1}", 'layers[0].padding[1][1] (layer "c")', "-2", "at least 0"),
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "words"),
     [
-        ("123", f'123 {NOT_A_NAME}, in quotes: "123"'),
-        ("true", f'true (a boolean) {NOT_A_NAME}, in quotes: "true"'),
-        ("''", f'"" (a text) {NOT_A_NAME}'),
-        ("[a]", f"['a'] {NOT_A_NAME}"),
+        ("123", ["123", 'quotes: "123"']),
+        ("1e-9", ["1e-09 (a float)", 'quotes: "1e-9"']),
+        ("true", ["true (a boolean)", 'quotes: "true"']),
+        ("''", ['"" (a text)']),
+        ("[a]", ["['a']"]),
     ],
 )
-def test_wrong_names(name, shown):
-    assert errors(one_layer(name=name)) == [f"f.yaml:2:48: layers[0].name: {shown}"]
+def test_wrong_names(name, words):
+    assert_said(errors(one_layer(name=name)), ("2:48", "layers[0].name", *words, "printable"))
 
 
 def test_duplicate_names():
     text = "layers:\n" + "  - {name: a, channels: 1, filters: 1, kernel: 1}\n" * 3
-    message = '"a" is already the name of layers[0] on line 2; expected a name of its own for each layer'
-    assert errors(text) == [f"f.yaml:3:12: layers[1].name: {message}", f"f.yaml:4:12: layers[2].name: {message}"]
+    words = ('"a"', "layers[0]", "line 2")
+    assert_said(errors(text), ("3:12", "layers[1].name", *words), ("4:12", "layers[2].name", *words))
 
 
 # Several errors
@@ -508,7 +480,7 @@ def test_geometry_is_checked_although_another_value_is_of_a_wrong_kind():
 
 def test_a_wrong_default_is_reported_once_and_at_its_own_place():
     text = "defaults: {stride: 0}\nlayers:\n" + "  - {channels: 1, filters: 1, kernel: 1}\n" * 3
-    assert errors(text) == ["f.yaml:1:20: defaults.stride: 0 is not allowed; expected a positive integer"]
+    assert_said(errors(text), ("1:20", "defaults.stride", "0", "positive"))
 
 
 def test_a_default_that_does_not_suit_a_layer_names_the_layer():
@@ -516,12 +488,11 @@ def test_a_default_that_does_not_suit_a_layer_names_the_layer():
         f"  - {{{name}channels: 1, filters: 1, input: {size}}}\n"
         for name, size in (("", "[9]"), ("name: a, ", "[2]"), ("name: b, ", "[2]"), ("", "[1]"))
     )
-    hint = "so there is no output; expected a smaller kernel or dilation, or a larger input or padding"
-    sizes = "3 is larger than the padded input of axis 0, {0} (input {0}, padding 0 + 0), "
-    assert errors(text) == [
-        f"f.yaml:1:20: defaults.kernel (used by layers[3]): {sizes.format(1)}{hint}",
-        f'f.yaml:1:20: defaults.kernel (used by layer "a"): {sizes.format(2)}{hint}',
-    ]
+    assert_said(
+        errors(text),
+        ("1:20", "defaults.kernel (used by layers[3])", "axis 0", "1 (input 1, padding 0 + 0)", "smaller kernel"),
+        ("1:20", 'defaults.kernel (used by layer "a")', "axis 0", "2 (input 2, padding 0 + 0)", "smaller kernel"),
+    )
 
 
 def test_what_layers_share_by_an_anchor_is_reported_once():
@@ -530,11 +501,21 @@ layers:
   - &a {name: a, channels: 3, filters: 8, kernel: 3, stride: 0, x: 1, x: 2}
   - {<<: *a, name: b}
 """
-    assert errors(text) == [
-        'f.yaml:2:62: layers[0].stride (layer "a"): 0 is not allowed; expected a positive integer',
-        f'f.yaml:2:65: layers[0].x (layer "a"): unknown key; allowed: {LAYER_KEYS}',
-        'f.yaml:2:71: layers[0].x (layer "a"): duplicate key; it is already given on line 2; keep one of them',
-    ]
+    assert_said(
+        errors(text),
+        ("2:62", 'layers[0].stride (layer "a")', "0", "positive"),
+        ("2:65", 'layers[0].x (layer "a")', "unknown key"),
+        ("2:71", 'layers[0].x (layer "a")', "duplicate key", "line 2"),
+    )
+
+
+def test_what_a_layer_gives_itself_is_where_it_gives_it():
+    text = """\
+layers:
+  - &a {name: a, channels: 3, filters: 8, kernel: [3, 3]}
+  - {<<: *a, name: b, kernel: [1, 0]}
+"""
+    assert_said(errors(text), ("3:35", 'layers[1].kernel[1] (layer "b")', "0", "positive"))
 
 
 def test_messages_are_one_readable_line_each():
@@ -546,10 +527,12 @@ def test_messages_are_one_readable_line_each():
 # Files
 
 
-def load_errors(source):
+def load_error(source):
+    """The one message with which a file is refused."""
     with pytest.raises(ConfigError) as caught:
         config.load(source)
-    return list(caught.value.messages)
+    (message,) = caught.value.messages
+    return message
 
 
 def test_load_a_path(tmp_path):
@@ -568,9 +551,7 @@ def test_a_shipped_suite_by_name():
 
 def test_a_path_object_is_never_a_suite(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load_errors(Path("textbook")) == [
-        'textbook: no such file; the suite "textbook" ships with convcheck: give its name'
-    ]
+    assert re.match(r'textbook: no such file; the suite "textbook" ships', load_error(Path("textbook")))
 
 
 def test_unknown_suite():
@@ -581,28 +562,26 @@ def test_unknown_suite():
 def test_errors_of_a_file_name_the_file_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("layers: []")
-    assert load_errors("./mine.yaml") == [f"mine.yaml:1:9: layers: an empty list {NOT_LAYERS}"]
+    assert load_error("./mine.yaml").startswith("mine.yaml:1:9: layers: ")
 
 
 def test_missing_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load_errors("a/b.yaml") == [
-        "a/b.yaml: no such file; check the path, which is relative to the current folder"
-    ]
+    assert re.match("a/b.yaml: no such file.*relative to the current folder", load_error("a/b.yaml"))
 
 
 def test_folder(tmp_path):
-    assert load_errors(str(tmp_path)) == [f"{tmp_path}: is a folder; give the path of a config file in it"]
+    assert load_error(str(tmp_path)).startswith(f"{tmp_path}: is a folder")
 
 
 def test_file_in_a_file(tmp_path):
     (tmp_path / "a").write_text("")
     path = tmp_path / "a" / "b.yaml"
-    assert load_errors(path) == [f"{path}: cannot be read (Not a directory); check the path"]
+    assert load_error(path).startswith(f"{path}: cannot be read (Not a directory)")
 
 
 def test_path_that_no_file_can_have():
-    assert load_errors("a\0b.yaml") == [r"a\x00b.yaml: cannot be read (embedded null byte); check the path"]
+    assert load_error("a\0b.yaml").startswith(r"a\x00b.yaml: cannot be read (embedded null byte)")
 
 
 def test_unreadable_file(tmp_path, monkeypatch):
@@ -610,28 +589,27 @@ def test_unreadable_file(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert load_errors("a.yaml") == ["a.yaml: cannot be read; check the permissions of the file"]
+    assert re.match("a.yaml: cannot be read.*permissions", load_error("a.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("data", "place", "words"),
     [
-        (b"\x89PNG\r\n\x1a\n", "1:1: byte 0x89 is not UTF-8; save the file as UTF-8"),
-        ("layers: é\n".encode("latin-1"), "1:9: byte 0xe9 is not UTF-8; save the file as UTF-8"),
-        (b"\xef\xbb\xbf# \xc3\xa9\n \xc3\xa9\xff", "2:3: byte 0xff is not UTF-8; save the file as UTF-8"),
-        (GOOD.encode("utf-16"), "1:1: byte 0xff is not UTF-8; save the file as UTF-8"),
-        (b"\x7fELF\0\0", "1:1: character U+007F is not allowed; expected a text file, not a binary one"),
-        (
-            "é".encode() * 600_000,
-            "1:1: too long for a config; expected at most 1000000 bytes; check that this is the right file",
-        ),
+        (b"\x89PNG\r\n\x1a\n", "1:1", ["0x89", "UTF-8"]),
+        ("layers: é\n".encode("latin-1"), "1:9", ["0xe9", "UTF-8"]),
+        (b"\xef\xbb\xbf# \xc3\xa9\n \xc3\xa9\xff", "2:3", ["0xff", "UTF-8"]),
+        (GOOD.encode("utf-16"), "1:1", ["0xff", "UTF-8"]),
+        (b"\x7fELF\0\0", "1:1", ["U+007F", "text file"]),
+        ("é".encode() * 600_000, "1:1", ["too long", "1000000 bytes"]),
     ],
     ids=range(6),
 )
-def test_files_that_are_no_text(tmp_path, data, message):
+def test_files_that_are_no_text(tmp_path, data, place, words):
     path = tmp_path / "f.yaml"
     path.write_bytes(data)
-    assert load_errors(path) == [f"{path}:{message}"]
+    message = load_error(path)
+    assert message.startswith(f"{path}:{place}: ")
+    assert all(word in message for word in words)
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path):
@@ -699,6 +677,7 @@ _tokens = st.lists(
 @settings(deadline=None, max_examples=300)
 @given(st.one_of(st.text(max_size=200), _tokens))
 @example("\x85")
+@example("<<: {layers: [{name: !t a}, !t b]}\nlayers: 3")
 @example("%TAG ! tag:x\n---\n!y z")
 @example("? |\n a\n: >-\n b")
 def test_any_text(text):
@@ -724,7 +703,7 @@ _values = st.recursive(
 _layer = st.builds(
     lambda base, changes: base | changes,
     st.sampled_from([{"channels": 4, "filters": 6, "kernel": 3}, {}]),
-    st.dictionaries(st.sampled_from([*LAYER_KEYS.split(", "), "strid"]), _values, max_size=4),
+    st.dictionaries(st.sampled_from([*FIELDS, "strid"]), _values, max_size=4),
 )
 _file = st.fixed_dictionaries(
     {"layers": st.one_of(_values, st.lists(_layer, max_size=3))},

@@ -1,5 +1,6 @@
 """ONNX files made by the onnx package, and those of its own tests that have convolutions."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import convcheck
 from convcheck.errors import UsageError
 from convcheck.suites import config
 from convcheck.suites.importing import import_model
-from convcheck.suites.importing.writing import config_text
+from convcheck.suites.importing.model import config_text
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
@@ -162,20 +163,15 @@ def test_what_is_left_out_is_said_with_its_reason(path):
     model = import_model(str(path))
     text = config_text(model)
     assert [layer.name for layer in model.layers] == ["kept"]
-    assert "# - up (ConvTranspose): a transposed convolution is not a layer of convcheck\n" in text
-    assert "# - odd (Conv): the shape of its weight is not known\n" in text
-    assert "# - negative (Conv): padding[0][0]: -1 is not allowed; expected an integer of at least 0\n" in text
+    assert re.search(r"# - up \(ConvTranspose\): .*transposed", text)
+    assert re.search(r"# - odd \(Conv\): .*shape of its weight", text)
+    assert re.search(r"# - negative \(Conv\): padding\[0\]\[0\]: -1 .*at least 0", text)
 
 
 def test_dynamic_sizes_need_an_input_size(path):
     source = saved(path, [conv("x", "w", "y", name="c")], [weight("w", 2, 2, 3, 3)], [1, 2, "height", "width"])
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match=r"left out:\n  c \(Conv\): .*dynamic \(1×2×\?×\?\).*--input-size 1,3,224,224"):
         import_model(source)
-    assert str(caught.value) == (
-        f"{source}: has no convolution that can be imported; left out:\n"
-        "  c (Conv): the size of its input is dynamic (1×2×?×?); give the model's input with --input-size, for example "
-        "--input-size 1,3,224,224"
-    )
     assert imported(source, (1, 2, 8, 9))[0].input == (8, 9)
 
 

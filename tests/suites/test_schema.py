@@ -1,5 +1,6 @@
 """The JSON Schema of the config file: complete, and of one mind with the loader."""
 
+import dataclasses
 import inspect
 import json
 
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from convcheck.errors import ConfigError
 from convcheck.layer import fields
-from convcheck.layer.layer import FIELDS, Layer
+from convcheck.layer.fields import FIELDS
+from convcheck.layer.layer import Layer
 from convcheck.suites import config, schema
+from convcheck.targets.spec import KEYS, TargetSpec
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -49,16 +52,20 @@ def test_a_caller_may_change_its_copy():
     assert schema.config_schema() != first
 
 
-def test_knows_exactly_the_fields_of_a_layer():
-    assert tuple(fields.LAYER_KEYS) == FIELDS
-
-
-def test_defaults_and_required_keys_are_those_of_a_layer():
+def test_the_signature_of_a_layer_is_that_of_the_table():
+    """The signature is written out for editors; the table is what everything else follows from."""
+    assert [item.name for item in dataclasses.fields(Layer)] == list(FIELDS)
     parameters = inspect.signature(Layer).parameters
+    assert parameters.keys() == FIELDS.keys()
     assert tuple(name for name, p in parameters.items() if p.default is p.empty) == fields.REQUIRED
-    for key, field in fields.LAYER_KEYS.items():
-        if key not in ("name", "input", *fields.REQUIRED):
-            assert field["default"] == parameters[key].default
+    for name, field in FIELDS.items():
+        # In Python a layer is called "layer" unless it is given a name; in a file, by its position.
+        if name != "name" and not field.required:
+            assert parameters[name].default == field.default
+
+
+def test_every_key_of_a_target_is_a_field_of_its_spec():
+    assert {item.name for item in dataclasses.fields(TargetSpec)} == set(KEYS)
 
 
 @pytest.mark.parametrize("table", [schema.FILE_KEYS, schema.GATE_KEYS, fields.LAYER_KEYS])

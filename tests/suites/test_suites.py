@@ -1,5 +1,6 @@
 """Shipped suites, and what a CONFIG argument stands for."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,40 +72,23 @@ def test_a_file_without_a_suffix_is_found(shipped):
 
 
 @pytest.mark.parametrize(
-    ("source", "expected"),
+    ("source", "named", "words"),
     [
-        (
-            "resnet5",
-            'unknown suite "resnet5"; did you mean "resnet50"? the suites are resnet50, textbook; '
-            "for a file of your own give its path, such as ./convcheck.yaml",
-        ),
-        (
-            "qqq",
-            'unknown suite "qqq"; the suites are resnet50, textbook; '
-            "for a file of your own give its path, such as ./convcheck.yaml",
-        ),
-        (
-            "a\nb\ud800\x00",
-            r'unknown suite "a\nb\ud800\x00"; the suites are resnet50, textbook; '
-            "for a file of your own give its path, such as ./convcheck.yaml",
-        ),
-        (
-            "",
-            'unknown suite ""; the suites are resnet50, textbook; '
-            "for a file of your own give its path, such as ./convcheck.yaml",
-        ),
+        ("resnet5", '"resnet5"', ['did you mean "resnet50"?', "resnet50, textbook"]),
+        ("qqq", '"qqq"', ["resnet50, textbook"]),
+        ("a\nb\ud800\x00", r'"a\nb\ud800\x00"', ["resnet50, textbook"]),
+        ("", '""', ["resnet50, textbook"]),
     ],
 )
-def test_unknown_suite(shipped, source, expected):
-    assert message(source) == expected
+def test_unknown_suite(shipped, source, named, words):
+    assert message(source).startswith(f"unknown suite {named};")
+    assert all(word in message(source) for word in [*words, "./convcheck.yaml"])
+    assert ("did you mean" in message(source)) == (len(words) > 1)
 
 
 def test_no_suites_at_all(monkeypatch):
     monkeypatch.setattr(suites, "_FOLDERS", ())
-    assert message("textbook") == (
-        'unknown suite "textbook"; no suites are installed; '
-        "for a file of your own give its path, such as ./convcheck.yaml"
-    )
+    assert re.match('unknown suite "textbook"; no suites are installed; .*path', message("textbook"))
 
 
 def test_default_source(tmp_path, monkeypatch):

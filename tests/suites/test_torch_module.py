@@ -1,5 +1,6 @@
 """PyTorch modules, by a factory in a file."""
 
+import re
 import sys
 
 import pytest
@@ -8,7 +9,7 @@ import convcheck
 from convcheck.errors import TargetError, UsageError
 from convcheck.suites import config
 from convcheck.suites.importing import import_model
-from convcheck.suites.importing.writing import config_text
+from convcheck.suites.importing.model import config_text
 
 torch = pytest.importorskip("torch")
 
@@ -106,10 +107,10 @@ def test_what_is_left_out_is_said_with_its_reason(imported):
     model = imported(source)
     text = config_text(model)
     assert [layer.name for layer in model.layers] == ["kept"]
-    assert "# - up (ConvTranspose2d): a transposed convolution is not a layer of convcheck\n" in text
-    assert "# - mirror (Conv2d): its padding is reflect; only zero padding can be checked\n" in text
-    assert "# - unused (Conv2d): the forward pass does not call it\n" in text
-    assert "# - 1 more (torch.nn.functional): called as a function; only modules are recorded\n" in text
+    assert re.search(r"# - up \(ConvTranspose2d\): .*transposed", text)
+    assert re.search(r"# - mirror \(Conv2d\): .*reflect", text)
+    assert re.search(r"# - unused \(Conv2d\): .*not call", text)
+    assert re.search(r"# - 1 more \(torch.nn.functional\): .*function", text)
 
 
 def test_the_module_itself_is_left_as_it_was(tmp_path, monkeypatch):

@@ -28,8 +28,11 @@ def pair(x, w, b, conv_param):
         ({"forward": pair}, "target.forward: missing backward; expected module:name or path/to/file.py:name"),
         ({"call": Right, "style": "cache"}, 'target.style: "cache" needs forward and backward, a pair of functions'),
         ({"forward": pair, "backward": pair, "style": "jax"}, 'target.style: "jax" needs call, a class or function'),
-        ({"call": Right, "unsupported": "groups"}, 'target.unsupported: "groups" is not allowed; expected a list of '),
-        ({"call": Right, "keywords": {"stride": 3}}, "target.keywords[stride]: 3 is not allowed; expected the name "),
+        (
+            {"call": Right, "unsupported": "groups"},
+            'target.unsupported: "groups" (a text) is not allowed; ',
+        ),
+        ({"call": Right, "keywords": {"stride": 3}}, "target.keywords.stride: 3 is not allowed; expected the name "),
         ({"call": 5}, "target.call: 5 is not allowed; expected module:name or path/to/file.py:name"),
         ({"call": Right, "device": "cuda"}, "target tests.targets_for_tests:Right: device cuda is for PyTorch and JAX"),
         ({"call": pair}, "target test_mapping:pair is a function, and it is not clear of what kind; expected "),

@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import EXACT_LIMIT, Operands
+from convcheck.layer.data import Operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
 #: Data are -5..5 without 0. A map of up to ten entries then holds each number once.
@@ -23,7 +24,7 @@ def example_operands(layer: Layer) -> Operands:
     terms = max(layer.channels_per_group, layer.filters_per_group, layer.batch) * max(
         prod(layer.kernel), prod(layer.output)
     )
-    largest = _LARGEST if terms * _LARGEST**2 < EXACT_LIMIT[layer.dtype] else 1
+    largest = _LARGEST if terms * _LARGEST**2 < DTYPES[layer.dtype].exact_limit else 1
     values = np.array([v for v in range(-largest, largest + 1) if v])
 
     def draw(shape: tuple[int, ...]) -> Array:

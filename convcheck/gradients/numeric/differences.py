@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.directions import Directions, Forward, Step, direction_count
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import EXACT_LIMIT, integer_magnitude
+from convcheck.layer.data import integer_magnitude
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
 #: Step of all differences: a power of two, so that dividing by it is exact.
@@ -74,7 +75,7 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     reach = 1 if gradient == "bias" else magnitude
     radix = 1 << (2 * reach).bit_length()
     start = layer.channels_per_group * prod(layer.kernel) * magnitude**2 + magnitude
-    room = EXACT_LIMIT[layer.dtype] - start
+    room = DTYPES[layer.dtype].exact_limit - start
     digits, total = 0, 0
     while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
         digits += 1

@@ -21,6 +21,7 @@ from convcheck.gradients.numeric.differences import STEP
 from convcheck.gradients.numeric.directions import Forward
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
 Backward = Callable[[Layer, Array, Array, Array], Gradients]
@@ -32,7 +33,7 @@ _EXTRA_ROUNDINGS = 4
 
 def gamma(terms: int, dtype: str) -> float:
     """gamma_n = n*u / (1 - n*u), infinite where n*u >= 1 and no bound holds."""
-    product = terms * float(np.finfo(dtype).eps) / 2
+    product = terms * DTYPES[dtype].roundoff
     return product / (1 - product) if product < 1 else float("inf")
 
 
@@ -105,7 +106,7 @@ def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Ba
         for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
     }
     points = prod(axis.padded_size + axis.effective_kernel for axis in layer.axes)
-    unit = float(np.finfo(layer.dtype).eps) / 2
+    unit = DTYPES[layer.dtype].roundoff
     eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
     relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
     terms = {

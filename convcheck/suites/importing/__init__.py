@@ -1,9 +1,8 @@
 """Model files and modules -> configs: one file per source, all of which give a `Model`.
 
-found         what an importer gives: layers, and what was left out and why
+model         what an importer gives: layers, and what was left out and why; and that as the text of a config
 onnx          an ONNX file
 torch_module  a PyTorch module
-writing       a `Model` as the text of a config
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convcheck.errors import UsageError
-from convcheck.suites.importing.found import Model
+from convcheck.suites.importing.model import Model
 
 
 def import_model(source: str, input_size: Sequence[int] | None = None) -> Model:

@@ -8,7 +8,7 @@ from typing import Any
 
 from convcheck.errors import UsageError
 from convcheck.layer.axis import same_padding
-from convcheck.suites.importing.found import Findings, Model
+from convcheck.suites.importing.model import Findings, Model
 
 #: Shape of a value: None where a size is not a number; the whole is None where not even the number of axes is known.
 _Shape = tuple[int | None, ...] | None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.errors import UsageError
-from convcheck.suites.importing.found import Findings, Model
+from convcheck.suites.importing.model import Findings, Model
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from convcheck.errors import TargetError
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets.binding import bind, per_axis, symmetric_padding
 from convcheck.targets.spec import TargetSpec
@@ -20,7 +21,7 @@ from convcheck.targets.target import TargetContractError
 from convcheck.targets.user_target import Given, Session, UserTarget, triple
 
 #: What this style takes unless the mapping says more: one stride and one padding, two axes, any kernel.
-_TAKES = frozenset({"stride", "padding", "per-axis-kernel", "2d", "float32", "float64"})
+_TAKES = frozenset({"stride", "padding", "per-axis-kernel", "2d", *DTYPES})
 
 #: What the dictionary calls the options of a layer.
 _KEYS = {"stride": "stride", "padding": "pad", "dilation": "dilation", "groups": "groups"}

@@ -15,6 +15,7 @@ import numpy as np
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, per_axis
@@ -43,7 +44,7 @@ class JaxTarget(UserTarget):
         self._binding = bind(name, function, arrays, spec.keywords)
         taken = self._binding.takes
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
-        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", "float32", "float64"}
+        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
         super().__init__(name, spec, frozenset(takes | options | (taken & {"bias"}) | features.ranks_in(name)))
 
     def own(self, array: Array) -> Any:

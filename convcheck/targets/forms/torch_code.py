@@ -15,6 +15,7 @@ from typing import Any
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind
@@ -50,7 +51,7 @@ class TorchTarget(UserTarget):
             raise TargetError(f"target {name}: expected a function of (input, weight, bias, ...) or a module class")
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         bias = {"bias"} if "bias" in taken or self._is_module else set()
-        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", "float32", "float64"}
+        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
         super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:

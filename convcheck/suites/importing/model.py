@@ -1,12 +1,22 @@
-"""What an importer finds in a model."""
+"""What an importer finds in a model, and that as the text of a config."""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from convcheck.errors import LayerError
+from convcheck.layer.fields import written
 from convcheck.layer.layer import Layer
+from convcheck.suites.config import parse
+from convcheck.suites.schema import VERSION
+from convcheck.version import __version__
+from convcheck.wording import one_line
+
+#: What YAML reads as a text whatever version it has: a letter first, and no word that stands for something else.
+_PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)$)[a-z][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -84,3 +94,29 @@ class Findings:
             number += 1
             unique = f"{wanted}_{number}"
         return unique
+
+
+def config_text(model: Model) -> str:
+    """Write a model's convolutions as a config.
+
+    Values that are the default are left out. What is written is read again, so that no config is given out that
+    ``convcheck verify`` would refuse.
+    """
+    lines = [f"# The convolutions of {one_line(model.source)}, imported by convcheck {__version__}."]
+    if model.left_out:
+        lines += ["#", "# Left out:", *(f"# - {one_line(str(left_out))}" for left_out in model.left_out)]
+    lines += [f"version: {VERSION}", "layers:"]
+    for layer, batch_known in zip(model.layers, model.batch_known, strict=True):
+        fields = written(layer.spec())
+        if not batch_known:
+            del fields["batch"]
+        pairs = [f"{name}: {_yaml(value)}" for name, value in fields.items()]
+        lines += [f"  - {pairs[0]}", *(f"    {pair}" for pair in pairs[1:])]
+    text = "\n".join(lines) + "\n"
+    parse(text, model.source)
+    return text
+
+
+def _yaml(value: Any) -> str:
+    # Everything in JSON is YAML too.
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
