@@ -10,8 +10,7 @@ import convcheck
 from convcheck import Layer, Suite, UsageError, verify
 from convcheck.checks import plan as planning
 from convcheck.gradients import FORMULATIONS
-from convcheck.gradients.numeric import rounding
-from convcheck.layer.data import EXACT_LIMIT
+from convcheck.layer.fields import DTYPES
 from tests.strategies import layers
 from tests.targets_for_tests import (
     Right,
@@ -30,15 +29,13 @@ def image(request, monkeypatch):
     """Return the size of an image over which no float32 holds a sum: small where one has 10 digits in place of 24."""
     if request.param == "float32":
         return 4096, 4097
-    monkeypatch.setitem(EXACT_LIMIT, "float32", 2**10)
-    shorter(monkeypatch, 14)
+    float32_with(monkeypatch, 10)
     return 32, 33
 
 
-def shorter(monkeypatch, digits):
-    """Derive the bounds of real data as if numbers had so many binary digits less."""
-    gamma = rounding.gamma
-    monkeypatch.setattr(rounding, "gamma", lambda terms, dtype: gamma(terms * 2**digits, dtype))
+def float32_with(monkeypatch, digits):
+    """Let float32 hold so many binary digits, in what is derived from them."""
+    monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=digits))
 
 
 def results(report, **wanted):
@@ -141,9 +138,7 @@ class TestForwardPass:
             (exact,) = results(report, gradient=gradient, check="exact")
             assert exact.status == "passed"
             assert exact.evaluations == exact.entries
-            assert exact.message == (
-                "agrees with the differences of its own forward pass, which is not the definition's"
-            )
+            assert "its own forward pass" in exact.message
 
     def test_and_are_caught_if_they_are_not_consistent_with_it(self):
         class Inconsistent(TrueConvolution):
@@ -224,7 +219,7 @@ class TestNothingPassesUnchecked:
         huge = Layer(1, 1, 1, input=image, batch=1, dtype="float32")
         report = verify(huge, target=Right, checks=["exact"])
         assert {r.status for r in results(report)} == {"skipped"}
-        assert results(report)[0].message == "no integers keep the sums of this layer exact in float32"
+        assert "no integers" in results(report)[0].message
         assert not report.passed
 
     def test_an_empty_report_is_no_pass(self):
@@ -425,9 +420,9 @@ class TestNoLoophole:
         assert {r.status for r in results(report, gradient="bias", check="central")} == {"passed"}
         assert not report.passed
 
-    @pytest.mark.parametrize(("size", "digits"), [(8, 3), pytest.param(64, 0, marks=pytest.mark.long)])
+    @pytest.mark.parametrize(("size", "digits"), [(8, 21), pytest.param(64, 24, marks=pytest.mark.long)])
     def test_a_bound_as_wide_as_the_gradient_says_nothing(self, monkeypatch, size, digits):
-        shorter(monkeypatch, digits)
+        float32_with(monkeypatch, digits)
         layer = Layer(4, 32, 7, padding=3, input=(size, size), batch=1, dtype="float32")
         mapping = {"call": "tests.targets_for_tests:Unflipped", "exact": False}
         report = verify(layer, target=mapping, complete=True, checks=["central"])
@@ -440,9 +435,7 @@ class TestNoLoophole:
         report = verify(layer, target=wrong("weight", np.zeros_like))
         (central,) = results(report, gradient="weight", check="central")
         assert central.status == "skipped"
-        assert central.message == (
-            "rounding in float32 can be as large as the gradient itself, so real data say nothing"
-        )
+        assert "as large as the gradient" in central.message
         assert not report.passed
 
     def test_a_gate_that_is_no_number_is_refused_from_a_suite_too(self):

@@ -38,27 +38,27 @@ def test_the_batch_may_be_another_than_the_layers():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "words"),
     [
-        ({"x": (2, 4, 9, 11)}, "x has shape (2, 4, 9, 11); expected (N, 3, 9, 11)"),
-        ({"weight": (8, 3, 3, 2)}, "weight has shape (8, 3, 3, 2); expected (8, 3, 3, 3)"),
-        ({"bias": (8, 1)}, "bias has shape (8, 1); expected (8,)"),
-        ({"bias": None}, "no bias was given; expected one, since the layer says bias=True"),
+        ({"x": (2, 4, 9, 11)}, ("x ", "(2, 4, 9, 11)", "(N, 3, 9, 11)")),
+        ({"weight": (8, 3, 3, 2)}, ("weight", "(8, 3, 3, 2)", "(8, 3, 3, 3)")),
+        ({"bias": (8, 1)}, ("bias", "(8, 1)", "(8,)")),
+        ({"bias": None}, ("no bias", "bias=True")),
     ],
 )
-def test_forward_refuses_what_does_not_fit(change, message):
+def test_forward_refuses_what_does_not_fit(change, words):
     arrays = dict(zip(("x", "weight", "bias"), operands(), strict=False))
     arrays |= {name: None if shape is None else np.ones(shape) for name, shape in change.items()}
     with pytest.raises(UsageError) as caught:
         convcheck.forward(LAYER, **arrays)
-    assert str(caught.value) == message
+    assert all(word in str(caught.value) for word in words)
 
 
 def test_backward_refuses_a_gradient_that_does_not_fit():
     x, weight, _, grad_output = operands()
     with pytest.raises(UsageError) as caught:
         convcheck.backward(LAYER, x, weight, grad_output[:, :, :-1])
-    assert str(caught.value) == "grad_output has shape (2, 8, 4, 6); expected (2, 8, 5, 6)"
+    assert all(word in str(caught.value) for word in ("grad_output", "(2, 8, 4, 6)", "(2, 8, 5, 6)"))
 
 
 def test_the_package_offers_its_names_and_no_others():

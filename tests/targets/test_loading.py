@@ -50,39 +50,23 @@ def test_a_target_in_a_config_is_relative_to_the_config(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("target", "message"),
+    ("target", "words"),
     [
-        ("MyConv", 'target "MyConv" is not allowed; expected module:name or path/to/file.py:name'),
-        ("my_layers.py:", 'target "my_layers.py:" is not allowed; expected module:name or path/to/file.py:name'),
-        ("my_layers.py:MyCnv", 'target "my_layers.py:MyCnv": my_layers.py has no "MyCnv"; did you mean "MyConv"?'),
-        (
-            "my_layers.py:zzz",
-            'target "my_layers.py:zzz": my_layers.py has no "zzz"; expected the name of a class or function in it',
-        ),
-        (
-            "no_such_module_at_all:MyConv",
-            'target "no_such_module_at_all:MyConv": there is no module no_such_module_at_all; expected an importable '
-            "module, or a file as path/to/file.py:name",
-        ),
-        (
-            "my_layers.py:number",
-            "target my_layers.py:number: int cannot be called; expected a class or factory that takes no argument and "
-            "gives an object with forward(x, weight, bias, layer) and backward(grad_output)",
-        ),
+        ("MyConv", ["not allowed", "module:name", "path/to/file.py:name"]),
+        ("my_layers.py:", ["not allowed", "module:name", "path/to/file.py:name"]),
+        ("my_layers.py:MyCnv", ['my_layers.py has no "MyCnv"', 'did you mean "MyConv"']),
+        ("my_layers.py:zzz", ['my_layers.py has no "zzz"', "expected"]),
+        ("no_such_module_at_all:MyConv", ["no module no_such_module_at_all", "expected"]),
+        ("my_layers.py:number", ["int cannot be called", "forward(x, weight, bias, layer)", "backward(grad_output)"]),
+        ("other.py:MyConv", ["no file @FOLDER@/other.py"]),
     ],
 )
-def test_what_cannot_be_found(folder, target, message):
+def test_what_cannot_be_found(folder, target, words):
     with pytest.raises(TargetError) as caught:
         resolve(target, folder)
-    assert str(caught.value) == message
-
-
-def test_a_missing_file_is_named(folder):
-    with pytest.raises(TargetError) as caught:
-        resolve("other.py:MyConv", folder)
-    assert str(caught.value) == (
-        f'target "other.py:MyConv": there is no file {folder / "other.py"}; expected an existing Python file'
-    )
+    said = str(caught.value)
+    assert said.startswith("target ")
+    assert all(word.replace("@FOLDER@", str(folder)) in said for word in (target, *words))
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ def test_a_layer_that_is_not_taken_is_skipped_and_has_not_passed():
     strided = Layer(2, 3, (3, 2), stride=2)
     report = verify(strided, target={"call": Right, "unsupported": ["stride", "per-axis-kernel"]})
     assert not report.passed
-    assert {(r.status, r.message) for r in report.layers[0].results} == {
-        ("skipped", "the target does not take a stride, a kernel that is not square")
-    }
+    for result in report.layers[0].results:
+        assert result.status == "skipped"
+        assert "a stride, a kernel that is not square" in result.message
 
 
 def test_without_a_bias_the_rest_is_checked():
@@ -66,8 +66,5 @@ def test_without_a_bias_the_rest_is_checked():
     assert report.passed
     *rest, bias = report.layers[0].results
     assert all(r.passed for r in rest)
-    assert (bias.gradient, bias.status, bias.message) == (
-        "bias",
-        "skipped",
-        "the target takes no bias, so the layer was checked without one",
-    )
+    assert (bias.gradient, bias.status) == ("bias", "skipped")
+    assert "takes no bias" in bias.message
