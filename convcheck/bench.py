@@ -28,7 +28,7 @@ from convcheck.layer.data import Operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import builtin, resolve
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 from convcheck.verification import verify
 from convcheck.version import __version__
 from convcheck.wording import counted, visible
@@ -243,7 +243,7 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def implementation_pass(implementation: Implementation, layer: Layer, at: Operands) -> Callable[[], object]:
+def implementation_pass(implementation: Target, layer: Layer, at: Operands) -> Callable[[], object]:
     """Forward and backward of a formulation or a target."""
     return lambda: implementation.run(layer, at).backward()
 
@@ -366,7 +366,7 @@ def _distinct(layers: Sequence[Layer]) -> dict[Layer, int]:
     return counts
 
 
-def _time_layer(layer: Layer, contenders: Sequence[Implementation], rounds: int) -> dict[str, Timing]:
+def _time_layer(layer: Layer, contenders: Sequence[Target], rounds: int) -> dict[str, Timing]:
     at = real_operands(layer)
     work = {contender.name: implementation_pass(contender, layer, at) for contender in contenders}
     if torch_is_installed():

@@ -1,8 +1,8 @@
 """The kinds of check, each in its own file, and what they share.
 
 plan        which check of which gradient runs on a layer, and what that costs
-case        one layer with its data and numeric gradients, shared by everything that is compared with them
-outcome     what an implementation gave for a layer
+expected        one layer with its data and numeric gradients, shared by everything that is compared with them
+observed     what an implementation gave for a layer
 forward     the output, against the definition
 central     a gradient, against central differences on real data, within the derived bound
 exact       a gradient, against differences on integer data, every entry, nothing allowed

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from convcheck.checks.comparison import compare
-from convcheck.checks.expected import Case
+from convcheck.checks.expected import Expected
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
@@ -16,10 +16,10 @@ from convcheck.layer.layer import Layer
 from convcheck.mistakes.diagnose import Finding, diagnose
 from convcheck.reports.results import GradientResult, Worst
 from convcheck.reports.where import where
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 
 
-def attributed(results: Sequence[GradientResult], case: Case, implementation: Implementation) -> list[GradientResult]:
+def attributed(results: Sequence[GradientResult], expected: Expected, implementation: Target) -> list[GradientResult]:
     """Return the results, each failed one with the mistake behind it where one is found.
 
     A gradient is diagnosed once, on integer data; all its failed results get the same diagnosis. Where the output is
@@ -29,26 +29,26 @@ def attributed(results: Sequence[GradientResult], case: Case, implementation: Im
     ----------
     results : sequence of GradientResult
         Of one implementation on one layer.
-    case : Case
-    implementation : Implementation
+    expected : Expected
+    implementation : Target
     """
     failed = list(dict.fromkeys(result.gradient for result in results if result.status == "failed"))
     if "output" in failed:
         failed = ["output"]
-    findings = {gradient: _find(case.layer, gradient, implementation) for gradient in failed}
+    findings = {gradient: _find(expected.layer, gradient, implementation) for gradient in failed}
     return [
-        _with_finding(_with_place(result, case, implementation), findings[result.gradient])
+        _with_finding(_with_place(result, expected, implementation), findings[result.gradient])
         if result.status == "failed" and result.gradient in findings
         else result
         for result in results
     ]
 
 
-def _find(layer: Layer, gradient: str, implementation: Implementation) -> Finding:
+def _find(layer: Layer, gradient: str, implementation: Target) -> Finding:
     return diagnose(layer, gradient, lambda other, operands: _run(implementation, other, operands))
 
 
-def _run(implementation: Implementation, layer: Layer, operands: Operands) -> dict[str, Array]:
+def _run(implementation: Target, layer: Layer, operands: Operands) -> dict[str, Array]:
     """Return the arrays that an implementation gives; what it cannot do is missing."""
     if implementation.unsupported(layer):
         return {}
@@ -71,16 +71,16 @@ def _with_finding(result: GradientResult, finding: Finding) -> GradientResult:
     return replace(result, diagnosis=finding.diagnoses, message=message or None)
 
 
-def _with_place(result: GradientResult, case: Case, implementation: Implementation) -> GradientResult:
+def _with_place(result: GradientResult, expected: Expected, implementation: Target) -> GradientResult:
     """Find the worst entry behind a projected check, which by itself only says that some entry is wrong.
 
     The built-in backward pass stands in for the numeric gradient.
     """
-    if result.check != "projected" or case.integers is None:
+    if result.check != "projected" or expected.integers is None:
         return result
-    at = case.integers
-    observed = _run(implementation, case.layer, at).get(result.gradient)
-    right = getattr(formulation(FASTEST).backward(case.layer, at.x, at.weight, at.grad_output), result.gradient)
+    at = expected.integers
+    observed = _run(implementation, expected.layer, at).get(result.gradient)
+    right = getattr(formulation(FASTEST).backward(expected.layer, at.x, at.weight, at.grad_output), result.gradient)
     if observed is None or observed.shape != right.shape:
         return result
     comparison = compare(observed, right, 0.0)

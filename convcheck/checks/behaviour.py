@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from convcheck.checks.comparison import compare
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Fault, Outcome, explained
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Fault, Observed, explained
 from convcheck.layer.arrays import Array
 from convcheck.mistakes import mistake
 from convcheck.mistakes.wrong_forward import name_forward
@@ -54,42 +54,42 @@ class Finding:
     status: str = "failed"
 
 
-def with_behaviour(results: Sequence[GradientResult], case: Case, outcome: Outcome) -> list[GradientResult]:
+def with_behaviour(results: Sequence[GradientResult], expected: Expected, observed: Observed) -> list[GradientResult]:
     """Return the results of a target with what its behaviour says about them.
 
     Parameters
     ----------
     results : sequence of GradientResult
         Of one target on one layer.
-    case : Case
-    outcome : Outcome
+    expected : Expected
+    observed : Observed
         With a second backward pass.
     """
     marked = list(results)
-    for finding in _findings(case, outcome):
+    for finding in _findings(expected, observed):
         place = _place(marked, finding.gradient)
         if place is not None:
-            marked[place] = _marked(marked[place], finding, outcome)
+            marked[place] = _marked(marked[place], finding, observed)
     return marked
 
 
-def _findings(case: Case, outcome: Outcome) -> list[Finding]:
-    findings = _written(outcome) + _not_finite(outcome)
+def _findings(expected: Expected, observed: Observed) -> list[Finding]:
+    findings = _written(observed) + _not_finite(observed)
     findings += [
         Finding(_known(fault.slug), gradient, "")
-        for gradient, fault in outcome.faults.items()
+        for gradient, fault in observed.faults.items()
         if fault.slug is not None
     ]
-    if "output" in outcome.arrays:
-        findings += _second_forward(case, outcome)
-    findings += _other_forward(case, outcome)
-    findings += _second_backward(case, outcome)
+    if "output" in observed.arrays:
+        findings += _second_forward(expected, observed)
+    findings += _other_forward(expected, observed)
+    findings += _second_backward(expected, observed)
     return findings
 
 
-def _written(outcome: Outcome) -> list[Finding]:
+def _written(observed: Observed) -> list[Finding]:
     findings = []
-    for phase, names in outcome.modified.items():
+    for phase, names in observed.modified.items():
         for name in names:
             gradient = "output" if phase == "forward" else _SHOWN_IN[name]
             message = f"the {phase} pass writes into its argument {name}"
@@ -97,9 +97,9 @@ def _written(outcome: Outcome) -> list[Finding]:
     return findings
 
 
-def _not_finite(outcome: Outcome) -> list[Finding]:
+def _not_finite(observed: Observed) -> list[Finding]:
     findings = []
-    for gradient, array in outcome.arrays.items():
+    for gradient, array in observed.arrays.items():
         count = int(np.count_nonzero(~np.isfinite(array)))
         if count:
             label = "output" if gradient == "output" else f"grad_{gradient}"
@@ -108,38 +108,40 @@ def _not_finite(outcome: Outcome) -> list[Finding]:
     return findings
 
 
-def _second_forward(case: Case, outcome: Outcome) -> list[Finding]:
+def _second_forward(expected: Expected, observed: Observed) -> list[Finding]:
     """The differences start from another forward pass on the same data: it must be the same."""
-    first = outcome.arrays["output"]
+    first = observed.arrays["output"]
     try:
-        second = case.start
+        second = expected.start
     except Exception as error:
         message = f"a second forward pass on the same data raised:\n{explained(error)}"
         return [Finding(None, "output", message, status="error")]
-    if second.shape == first.shape and _agree(first, second, float(np.max(case.forward_allowance))):
+    if second.shape == first.shape and _agree(first, second, float(np.max(expected.forward_allowance))):
         return []
     message = "two forward passes on the same data give different outputs"
     values = second if second.shape == first.shape else None
     return [Finding(_known("nondeterministic"), "output", message, values)]
 
 
-def _other_forward(case: Case, outcome: Outcome) -> list[Finding]:
+def _other_forward(expected: Expected, observed: Observed) -> list[Finding]:
     """Name what a forward pass computes that is not the definition's."""
-    output = outcome.output
-    if output is None or not case.exact_data or np.array_equal(output, case.definition):
+    output = observed.output
+    if output is None or not expected.exact_data or np.array_equal(output, expected.definition):
         return []
-    variant = name_forward(case.layer, case.operands, output)
+    variant = name_forward(expected.layer, expected.operands, output)
     return [] if variant is None else [Finding(variant.diagnosis, "output", variant.message)]
 
 
-def _second_backward(case: Case, outcome: Outcome) -> list[Finding]:
+def _second_backward(expected: Expected, observed: Observed) -> list[Finding]:
     """What a second backward pass on the same object says, and, where it differs, a new object on the same data."""
-    again, anew, findings = outcome.again, outcome.anew, []
+    again, anew, findings = observed.again, observed.anew, []
     if again is None:
         return []
     # A target that spoils its own arguments cannot but differ the next time: that is one mistake, not two.
-    written = any(outcome.modified.values())
-    renewed = isinstance(anew, Mapping) and all(_equal(case, name, outcome.arrays[name], anew[name]) for name in anew)
+    written = any(observed.modified.values())
+    renewed = isinstance(anew, Mapping) and all(
+        _equal(expected, name, observed.arrays[name], anew[name]) for name in anew
+    )
     if isinstance(again, Fault):
         if renewed:
             return [Finding(None, "input", ONCE, status="passed")]
@@ -148,8 +150,8 @@ def _second_backward(case: Case, outcome: Outcome) -> list[Finding]:
             Finding(None, "input", f"a second backward pass, also of a new object, fails:\n{reason}", status="error")
         ]
     for name, second in again.items():
-        first = outcome.arrays[name]
-        if second.shape == first.shape and _equal(case, name, first, second):
+        first = observed.arrays[name]
+        if second.shape == first.shape and _equal(expected, name, first, second):
             continue
         values = second if second.shape == first.shape else None
         if values is not None and np.array_equal(second, 2 * first):
@@ -166,8 +168,8 @@ def _second_backward(case: Case, outcome: Outcome) -> list[Finding]:
     return findings
 
 
-def _equal(case: Case, name: str, first: Array, second: Array) -> bool:
-    allowed = 0.0 if case.exact_data else float(getattr(case.allowed, name).max())
+def _equal(expected: Expected, name: str, first: Array, second: Array) -> bool:
+    allowed = 0.0 if expected.exact_data else float(getattr(expected.allowed, name).max())
     return first.shape == second.shape and _agree(first, second, allowed)
 
 
@@ -186,7 +188,7 @@ def _place(results: Sequence[GradientResult], gradient: str) -> int | None:
     return min(candidates, key=lambda i: _PREFERRED.index(results[i].check), default=None)
 
 
-def _marked(result: GradientResult, finding: Finding, outcome: Outcome) -> GradientResult:
+def _marked(result: GradientResult, finding: Finding, observed: Observed) -> GradientResult:
     """Return the result, failed on account of the finding, or with its note; numbers that say more are kept."""
     if finding.status == "passed":
         return replace(result, message="; ".join(part for part in (result.message, finding.message) if part))
@@ -194,7 +196,7 @@ def _marked(result: GradientResult, finding: Finding, outcome: Outcome) -> Gradi
         result = replace(result, status=finding.status, message=None)
         if finding.values is not None and result.gradient == finding.gradient:
             # The first call passed, so it stands for what is right.
-            comparison = compare(finding.values, outcome.arrays[finding.gradient], 0.0)
+            comparison = compare(finding.values, observed.arrays[finding.gradient], 0.0)
             result = replace(
                 result,
                 max_abs_error=comparison.max_abs_error,

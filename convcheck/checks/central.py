@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed
 from convcheck.checks.verdict import compared, faulty, skipped
 from convcheck.layer.arrays import Array
 from convcheck.reports.results import GradientResult
@@ -17,25 +17,25 @@ def _says_nothing(numeric: Array, allowed: Array) -> bool:
     return not np.isfinite(allowed).all() or (bool(sizes.any()) and bool((sizes <= allowed).all()))
 
 
-def check(case: Case, outcome: Outcome, gradient: str) -> GradientResult:
+def check(expected: Expected, observed: Observed, gradient: str) -> GradientResult:
     """Compare every entry of a gradient.
 
     Parameters
     ----------
-    case : Case
-    outcome : Outcome
-        On the case's real data.
+    expected : Expected
+    observed : Observed
+        On the expected's real data.
     gradient : str
     """
-    fault = faulty(case, outcome, gradient, "central")
+    fault = faulty(expected, observed, gradient, "central")
     if fault:
         return fault
-    if not case.follows_definition:
+    if not expected.follows_definition:
         reason = "colouring assumes the definition's forward pass, and this one differs"
-        return skipped(case, outcome.implementation.name, gradient, "central", reason)
-    allowed = getattr(case.allowed, gradient)
-    numeric = case.central(gradient)
-    if case.max_error is None and _says_nothing(numeric.values, allowed):
-        reason = f"rounding in {case.layer.dtype} can be as large as the gradient itself, so real data say nothing"
-        return skipped(case, outcome.implementation.name, gradient, "central", reason)
-    return compared(case, outcome, gradient, "central", numeric.values, allowed, numeric.evaluations)
+        return skipped(expected, observed.implementation.name, gradient, "central", reason)
+    allowed = getattr(expected.allowed, gradient)
+    numeric = expected.central(gradient)
+    if expected.max_error is None and _says_nothing(numeric.values, allowed):
+        reason = f"rounding in {expected.layer.dtype} can be as large as the gradient itself, so real data say nothing"
+        return skipped(expected, observed.implementation.name, gradient, "central", reason)
+    return compared(expected, observed, gradient, "central", numeric.values, allowed, numeric.evaluations)

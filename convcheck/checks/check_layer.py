@@ -9,15 +9,15 @@ from math import isinf
 from convcheck.checks import central, conditions, exact, forward, projected
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome, explained
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed, explained
 from convcheck.checks.plan import TARGET_CALLS, Step, plan
 from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.gradients import FASTEST
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 
 _INEXACT = "the target's mapping says exact: false, so that nothing can be expected to be exact"
 
@@ -41,13 +41,13 @@ class Demand:
     max_error: float | None
 
 
-def affordable_evaluations(layer: Layer, demand: Demand, implementation: Implementation) -> float:
+def affordable_evaluations(layer: Layer, demand: Demand, implementation: Target) -> float:
     """Return how many evaluations one check of one gradient may take."""
     affordable = demand.budget / layer.multiply_adds
     return affordable if implementation.builtin or isinf(affordable) else min(affordable, TARGET_CALLS)
 
 
-def foreseen_evaluations(layer: Layer, demand: Demand, implementations: Sequence[Implementation]) -> int:
+def foreseen_evaluations(layer: Layer, demand: Demand, implementations: Sequence[Target]) -> int:
     """Count the forward passes that the numeric checks of a layer will take."""
     affordable = affordable_evaluations(layer, demand, implementations[0])
     return sum(step.evaluations for step in plan(layer, demand.checks, affordable))
@@ -55,7 +55,7 @@ def foreseen_evaluations(layer: Layer, demand: Demand, implementations: Sequence
 
 def check_layer(
     layer: Layer,
-    implementations: Sequence[Implementation],
+    implementations: Sequence[Target],
     demand: Demand,
     advance: Callable[[int], None] = lambda evaluations: None,
 ) -> tuple[GradientResult, ...]:
@@ -64,12 +64,12 @@ def check_layer(
     Parameters
     ----------
     layer : Layer
-    implementations : sequence of Implementation
+    implementations : sequence of Target
     demand : Demand
     advance : callable
         Told the number of evaluations as they are made.
     """
-    shared = Case(layer, builtin(FASTEST), demand.max_error, advance)
+    shared = Expected(layer, builtin(FASTEST), demand.max_error, advance)
     results: list[GradientResult] = []
     for implementation in implementations:
         if implementation.builtin:
@@ -79,68 +79,67 @@ def check_layer(
     return tuple(results)
 
 
-def _check_target(
-    layer: Layer, target: Implementation, demand: Demand, advance: Callable[[int], None]
-) -> list[GradientResult]:
+def _check_target(layer: Layer, target: Target, demand: Demand, advance: Callable[[int], None]) -> list[GradientResult]:
     """Check a layer on a target, or as much of it as the target takes."""
-    case = Case(layer, target, demand.max_error, advance)
+    expected = Expected(layer, target, demand.max_error, advance)
     refusal = target.unsupported(layer)
     if refusal:
-        return refused(case, target.name, demand.checks, refusal)
+        return refused(expected, target.name, demand.checks, refusal)
     target.begin()
     if target.takes_bias() or not layer.bias:
-        return _check_implementation(case, target, demand)
-    without = Case(replace(layer, bias=False), target, demand.max_error, advance)
+        return _check_implementation(expected, target, demand)
+    without = Expected(replace(layer, bias=False), target, demand.max_error, advance)
     results = _check_implementation(without, target, demand)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
-        results.append(skipped(case, target.name, "bias", results[-1].check, reason, waived=True))
+        kind = next(result.check for result in reversed(results) if result.condition is None)
+        results.append(skipped(expected, target.name, "bias", kind, reason, waived=True))
     return results
 
 
-def _check_implementation(case: Case, implementation: Implementation, demand: Demand) -> list[GradientResult]:
-    outcome = Outcome.of(implementation, case.layer, case.operands, twice=not implementation.builtin)
-    if outcome.refusal:
-        return refused(case, implementation.name, demand.checks, outcome.refusal)
-    affordable = affordable_evaluations(case.layer, demand, implementation)
-    steps = plan(case.layer, demand.checks, affordable)
+def _check_implementation(expected: Expected, implementation: Target, demand: Demand) -> list[GradientResult]:
+    observed = Observed.of(implementation, expected.layer, expected.operands, twice=not implementation.builtin)
+    if observed.refusal:
+        return refused(expected, implementation.name, demand.checks, observed.refusal)
+    affordable = affordable_evaluations(expected.layer, demand, implementation)
+    steps = plan(expected.layer, demand.checks, affordable)
     needs_reals = any(step.check == "central" and not step.skipped for step in steps)
-    on_reals = Outcome.of(implementation, case.layer, case.reals) if needs_reals else outcome
+    on_reals = Observed.of(implementation, expected.layer, expected.reals) if needs_reals else observed
     if on_reals.refusal:
-        return refused(case, implementation.name, demand.checks, on_reals.refusal)
-    output = forward.check(case, outcome, on_reals)
+        return refused(expected, implementation.name, demand.checks, on_reals.refusal)
+    output = forward.check(expected, observed, on_reals)
     # Gradients of another function are no pass, even where the forward pass was not asked for.
     results = [output] if "forward" in demand.checks or not output.passed else []
     for step in steps:
-        results.append(_run(step, case, outcome, on_reals, affordable))
-    results = attributed(results, case, implementation)
+        results.append(_run(step, expected, observed, on_reals, affordable))
+    results = attributed(results, expected, implementation)
     if implementation.builtin:
         return results
-    results = with_behaviour(results, case, outcome)
-    if "conditions" in demand.checks and all(result.acceptable for result in results) and case.follows_definition:
-        found = conditions.check(case, implementation, demand.budget)
-        results += [conditions.named(result) for result in attributed(found, case, implementation)]
+    results = with_behaviour(results, expected, observed)
+    if "conditions" in demand.checks and all(result.acceptable for result in results) and expected.follows_definition:
+        found = conditions.check(expected, implementation, demand.budget)
+        results += [conditions.named(result) for result in attributed(found, expected, implementation)]
     return results
 
 
-def _run(step: Step, case: Case, outcome: Outcome, on_reals: Outcome, affordable: float) -> GradientResult:
-    name = outcome.implementation.name
-    absent = outcome.implementation.absent.get(step.gradient)
+def _run(step: Step, expected: Expected, observed: Observed, on_reals: Observed, affordable: float) -> GradientResult:
+    name = observed.implementation.name
+    absent = observed.implementation.absent.get(step.gradient)
     if step.skipped or absent:
-        return skipped(case, name, step.gradient, step.check, absent or step.note, waived=bool(absent))
-    if step.check != "central" and not case.source.exact:
-        return skipped(case, name, step.gradient, step.check, _INEXACT)
-    if "output" in outcome.faults and step.gradient not in outcome.faults:
-        return inconclusive(case, name, step.gradient, step.check, "the forward pass gave no output to difference")
+        return skipped(expected, name, step.gradient, step.check, absent or step.note, waived=bool(absent))
+    if step.check != "central" and not expected.source.exact:
+        return skipped(expected, name, step.gradient, step.check, _INEXACT)
+    if "output" in observed.faults and step.gradient not in observed.faults:
+        return inconclusive(expected, name, step.gradient, step.check, "the forward pass gave no output to difference")
     runs: dict[str, Callable[[], GradientResult]] = {
-        "central": lambda: central.check(case, on_reals, step.gradient),
-        "exact": lambda: exact.check(case, outcome, step.gradient, affordable),
-        "projected": lambda: projected.check(case, outcome, step.gradient, step.note),
+        "central": lambda: central.check(expected, on_reals, step.gradient),
+        "exact": lambda: exact.check(expected, observed, step.gradient, affordable),
+        "projected": lambda: projected.check(expected, observed, step.gradient, step.note),
     }
     try:
         return runs[step.check]()
     except Exception as error:
-        if outcome.implementation.builtin:
+        if observed.implementation.builtin:
             raise
         # A target may well run once and raise at the next call.
-        return raised(case, name, step.gradient, step.check, explained(error))
+        return raised(expected, name, step.gradient, step.check, explained(error))

@@ -15,8 +15,8 @@ from math import prod
 
 import numpy as np
 
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed
 from convcheck.checks.plan import TOO_MUCH, gradients_of
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
@@ -25,10 +25,10 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.results import GradientResult
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 
 #: What is run and what came of it: one entry per forward and backward pass that counts.
-Runs = list[tuple[Operands, Outcome]]
+Runs = list[tuple[Operands, Observed]]
 
 #: A bound that allows a larger share of a gradient's size than this says too little to pass anything.
 _LARGEST_SHARE = 1 / 256
@@ -45,48 +45,48 @@ _PASSES = 60
 _WORK_PER_ENTRY = 100
 
 
-def _each(case: Case, target: Implementation, data: Iterable[Operands]) -> Runs:
-    return [(at, Outcome.of(target, case.layer, at)) for at in data]
+def _each(expected: Expected, target: Target, data: Iterable[Operands]) -> Runs:
+    return [(at, Observed.of(target, expected.layer, at)) for at in data]
 
 
-def _real(case: Case, target: Implementation) -> Runs | str:
-    return _each(case, target, [short_sums(case.layer, case.reals, case.terms)])
+def _real(expected: Expected, target: Target) -> Runs | str:
+    return _each(expected, target, [short_sums(expected.layer, expected.reals, expected.terms)])
 
 
-def _sparse(case: Case, target: Implementation) -> Runs | str:
-    return _each(case, target, [with_zeros(case.layer, case.draw(1), _ZEROS)])
+def _sparse(expected: Expected, target: Target) -> Runs | str:
+    return _each(expected, target, [with_zeros(expected.layer, expected.draw(1), _ZEROS)])
 
 
-def _zero_grad_output(case: Case, target: Implementation) -> Runs | str:
-    at = case.draw(2)
-    return _each(case, target, [replace(at, grad_output=np.zeros_like(at.grad_output))])
+def _zero_grad_output(expected: Expected, target: Target) -> Runs | str:
+    at = expected.draw(2)
+    return _each(expected, target, [replace(at, grad_output=np.zeros_like(at.grad_output))])
 
 
-def _one_sign(case: Case, target: Implementation) -> Runs | str:
-    positive = case.draw(3).map(np.abs)
-    return _each(case, target, [positive, positive.map(np.negative)])
+def _one_sign(expected: Expected, target: Target) -> Runs | str:
+    positive = expected.draw(3).map(np.abs)
+    return _each(expected, target, [positive, positive.map(np.negative)])
 
 
-def _large(case: Case, target: Implementation) -> Runs | str:
-    at = integer_operands(case.layer, 4, _LARGE) if case.exact_data else None
-    if at is None or integer_magnitude(case.layer, _LARGE) <= integer_magnitude(case.layer):
-        return f"no larger integers keep the sums of this layer exact in {case.layer.dtype}"
-    return _each(case, target, [at])
+def _large(expected: Expected, target: Target) -> Runs | str:
+    at = integer_operands(expected.layer, 4, _LARGE) if expected.exact_data else None
+    if at is None or integer_magnitude(expected.layer, _LARGE) <= integer_magnitude(expected.layer):
+        return f"no larger integers keep the sums of this layer exact in {expected.layer.dtype}"
+    return _each(expected, target, [at])
 
 
-def _interleaved(case: Case, target: Implementation) -> Runs | str:
-    data = case.draw(5), case.draw(6)
-    return list(zip(data, Outcome.interleaved(target, case.layer, *data), strict=True))
+def _interleaved(expected: Expected, target: Target) -> Runs | str:
+    data = expected.draw(5), expected.draw(6)
+    return list(zip(data, Observed.interleaved(target, expected.layer, *data), strict=True))
 
 
-def _same_memory(case: Case, target: Implementation) -> Runs | str:
-    first, second = case.draw(7), case.draw(8)
-    outcome = Outcome.again_with(target, case.layer, first, second)
-    return "the target takes one forward pass per object" if outcome is None else [(second, outcome)]
+def _same_memory(expected: Expected, target: Target) -> Runs | str:
+    first, second = expected.draw(7), expected.draw(8)
+    observed = Observed.again_with(target, expected.layer, first, second)
+    return "the target takes one forward pass per object" if observed is None else [(second, observed)]
 
 
 #: How each condition is run: what was run and what came of it, or the reason for which it cannot be.
-RUNS: dict[str, Callable[[Case, Implementation], Runs | str]] = {
+RUNS: dict[str, Callable[[Expected, Target], Runs | str]] = {
     "real": _real,
     "sparse": _sparse,
     "zero-grad-output": _zero_grad_output,
@@ -97,16 +97,16 @@ RUNS: dict[str, Callable[[Case, Implementation], Runs | str]] = {
 }
 
 
-def check(case: Case, target: Implementation, budget: float) -> list[GradientResult]:
+def check(expected: Expected, target: Target, budget: float) -> list[GradientResult]:
     """Run a target under every condition.
 
     Parameters
     ----------
-    case : Case
+    expected : Expected
         Whose numeric checks have passed.
-    target : Implementation
+    target : Target
     budget : float
-        Multiply-adds that the conditions may take together; real numbers are tried in any case.
+        Multiply-adds that the conditions may take together; real numbers are tried in any expected.
 
     Returns
     -------
@@ -114,17 +114,19 @@ def check(case: Case, target: Implementation, budget: float) -> list[GradientRes
         One per condition and gradient, of the worst of its runs; one about the output where that is wrong.
     """
     results: list[GradientResult] = []
-    layer = case.layer
+    layer = expected.layer
     entries = prod(layer.input_shape) + prod(layer.weight_shape) + prod(layer.output_shape)
     affordable = _PASSES * max(layer.multiply_adds, _WORK_PER_ENTRY * entries) <= budget
     for condition, run in RUNS.items():
-        runs = run(case, target) if affordable or condition == "real" else TOO_MUCH.format("conditions")
-        found = [_under(condition, case, at, outcome) for at, outcome in runs] if not isinstance(runs, str) else []
-        for gradient in ("output", *gradients_of(case.layer)):
+        runs = run(expected, target) if affordable or condition == "real" else TOO_MUCH.format("conditions")
+        found = (
+            [_under(condition, expected, at, observed) for at, observed in runs] if not isinstance(runs, str) else []
+        )
+        for gradient in ("output", *gradients_of(expected.layer)):
             if gradient in target.absent or (isinstance(runs, str) and gradient == "output"):
                 continue
             if isinstance(runs, str):
-                result = skipped(case, target.name, gradient, "conditions", runs)
+                result = skipped(expected, target.name, gradient, "conditions", runs)
             else:
                 result = max((results_of_run[gradient] for results_of_run in found), key=_gravity)
             if gradient != "output" or not result.passed:
@@ -136,32 +138,32 @@ def _gravity(result: GradientResult) -> tuple[int, float]:
     return ("passed", "inconclusive", "failed", "error").index(result.status), result.max_rel_error
 
 
-def _under(condition: str, case: Case, at: Operands, outcome: Outcome) -> dict[str, GradientResult]:
+def _under(condition: str, expected: Expected, at: Operands, observed: Observed) -> dict[str, GradientResult]:
     """Compare everything that one run gave with the built-in passes in float64."""
-    name, layer, built_in = outcome.implementation.name, case.layer, formulation(FASTEST)
-    bounded = condition == "real" or not case.exact_data
+    name, layer, built_in = observed.implementation.name, expected.layer, formulation(FASTEST)
+    bounded = condition == "real" or not expected.exact_data
     wide = at.map(lambda array: array.astype(np.float64))
     right = built_in.backward(layer, wide.x, wide.weight, wide.grad_output)._asdict()
     right["output"] = built_in.forward(layer, wide.x, wide.weight, wide.bias)
     allowed: dict[str, Array | float] = dict.fromkeys(right, 0.0)
     if bounded:
-        exact = case.source.exact
+        exact = expected.source.exact
         allowed = rounding.backward_errors(layer, at, built_in.backward, exact=exact)._asdict()
         allowed["output"] = rounding.output_errors(layer, at, built_in.forward, exact=exact)
     results = {}
     for gradient in ("output", *gradients_of(layer)):
-        fault = faulty(case, outcome, gradient, "conditions")
-        if outcome.refusal:
-            result = raised(case, name, gradient, "conditions", outcome.refusal)
+        fault = faulty(expected, observed, gradient, "conditions")
+        if observed.refusal:
+            result = raised(expected, name, gradient, "conditions", observed.refusal)
         elif fault:
             result = fault
-        elif gradient not in outcome.arrays:
+        elif gradient not in observed.arrays:
             reason = "the forward pass gave no output, so the backward pass was not run"
-            result = inconclusive(case, name, gradient, "conditions", reason)
+            result = inconclusive(expected, name, gradient, "conditions", reason)
         else:
-            result = compared(case, outcome, gradient, "conditions", right[gradient], allowed[gradient], 0)
+            result = compared(expected, observed, gradient, "conditions", right[gradient], allowed[gradient], 0)
             little = bounded and gradient != "output" and _says_little(right, allowed, at, gradient)
-            if result.passed and little and case.max_error is None:
+            if result.passed and little and expected.max_error is None:
                 reason = f"rounding in {layer.dtype} may change more than 1/256 of this gradient: little is shown"
                 result = replace(result, status="inconclusive", message=reason)
         results[gradient] = result

@@ -22,16 +22,16 @@ from convcheck.gradients.numeric.directions import Directions, EntryDirections, 
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import SHORT, Operands, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 
 
-class Case:
+class Expected:
     """A layer, and the implementation whose forward pass is differenced.
 
     Parameters
     ----------
     layer : Layer
-    source : Implementation
+    source : Target
         A built-in formulation, shared by all of them, or the target itself.
     max_error : float or None
         The gate, if there is one.
@@ -39,9 +39,7 @@ class Case:
         Told the number of evaluations as they are made.
     """
 
-    def __init__(
-        self, layer: Layer, source: Implementation, max_error: float | None, advance: Callable[[int], None]
-    ) -> None:
+    def __init__(self, layer: Layer, source: Target, max_error: float | None, advance: Callable[[int], None]) -> None:
         self.layer = layer
         self.source = source
         self.max_error = max_error

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed
 from convcheck.checks.verdict import compared, faulty
 from convcheck.reports.results import GradientResult
 
 
-def check(case: Case, outcome: Outcome, on_reals: Outcome) -> GradientResult:
+def check(expected: Expected, observed: Observed, on_reals: Observed) -> GradientResult:
     """Compare every entry of the output with the definition's, exactly where the data are integers.
 
     Parameters
     ----------
-    case : Case
-    outcome : Outcome
+    expected : Expected
+    observed : Observed
         On the data of the forward check.
-    on_reals : Outcome
-        On real data, where the same must hold within the rounding bound; ``outcome`` itself where that was not run.
+    on_reals : Observed
+        On real data, where the same must hold within the rounding bound; ``observed`` itself where that was not run.
     """
-    fault = faulty(case, outcome, "output", "forward") or faulty(case, on_reals, "output", "forward")
+    fault = faulty(expected, observed, "output", "forward") or faulty(expected, on_reals, "output", "forward")
     if fault:
         return fault
-    result = compared(case, outcome, "output", "forward", case.definition, case.forward_allowance, 0)
-    if not result.passed or on_reals is outcome:
+    result = compared(expected, observed, "output", "forward", expected.definition, expected.forward_allowance, 0)
+    if not result.passed or on_reals is observed:
         return result
-    real = compared(case, on_reals, "output", "forward", case.real_output, case.real_output_allowance, 0)
+    real = compared(expected, on_reals, "output", "forward", expected.real_output, expected.real_output_allowance, 0)
     return result if real.passed else replace(real, message=f"on real data, not on integers: {real.message}")

@@ -13,7 +13,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
-from convcheck.targets.target import Implementation, Pass
+from convcheck.targets.target import Run, Target
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Fault:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class Observed:
     """One forward and backward pass of an implementation.
 
     Attributes
     ----------
-    implementation : Implementation
+    implementation : Target
     arrays : mapping of str to array
         What can be compared: "output", "input", "weight" and "bias".
     faults : mapping of str to Fault
@@ -57,7 +57,7 @@ class Outcome:
         What a new object gave on the same data; run only where the second backward pass differs from the first.
     """
 
-    implementation: Implementation
+    implementation: Target
     arrays: Mapping[str, Array]
     faults: Mapping[str, Fault]
     refusal: str | None = None
@@ -67,7 +67,7 @@ class Outcome:
     anew: Mapping[str, Array] | Fault | None = None
 
     @classmethod
-    def of(cls, implementation: Implementation, layer: Layer, operands: Operands, *, twice: bool = False) -> Outcome:
+    def of(cls, implementation: Target, layer: Layer, operands: Operands, *, twice: bool = False) -> Observed:
         """Run an implementation; whatever it raises becomes a fault of what it did not give.
 
         Parameters
@@ -81,12 +81,12 @@ class Outcome:
         trial.backward()
         if twice:
             trial.second_backward(operands)
-        return trial.outcome()
+        return trial.observed()
 
     @classmethod
     def interleaved(
-        cls, implementation: Implementation, layer: Layer, first: Operands, second: Operands
-    ) -> tuple[Outcome, Outcome]:
+        cls, implementation: Target, layer: Layer, first: Operands, second: Operands
+    ) -> tuple[Observed, Observed]:
         """Run two forward passes, then the backward pass of the second, then that of the first.
 
         What they gave is looked at when all have run, so that arrays that are used again show.
@@ -98,12 +98,10 @@ class Outcome:
             trial.backward(look=False)
         for trial in trials:
             trial.look()
-        return trials[0].outcome(), trials[1].outcome()
+        return trials[0].observed(), trials[1].observed()
 
     @classmethod
-    def again_with(
-        cls, implementation: Implementation, layer: Layer, first: Operands, second: Operands
-    ) -> Outcome | None:
+    def again_with(cls, implementation: Target, layer: Layer, first: Operands, second: Operands) -> Observed | None:
         """Run forward and backward, then both again, on the same object and other data, which count.
 
         None where the object takes no second forward pass, which is its right.
@@ -113,18 +111,18 @@ class Outcome:
         earlier.backward()
         done = earlier.done
         if done is None:
-            return earlier.outcome()
+            return earlier.observed()
         later.forward(lambda: done.again(second))
         if later.done is None:
             return None
         later.backward()
-        return later.outcome()
+        return later.observed()
 
 
 class _Trial:
     """Collects what one run gives, as far as it gets."""
 
-    def __init__(self, implementation: Implementation, layer: Layer) -> None:
+    def __init__(self, implementation: Target, layer: Layer) -> None:
         self._implementation, self._layer = implementation, layer
         gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
         self._gradients = [name for name in gradients if name not in implementation.absent]
@@ -136,9 +134,9 @@ class _Trial:
         self._anew: Mapping[str, Array] | Fault | None = None
         self._refusal: str | None = None
         self._output: Any = None
-        self.done: Pass | None = None
+        self.done: Run | None = None
 
-    def forward(self, run: Callable[[], Pass]) -> None:
+    def forward(self, run: Callable[[], Run]) -> None:
         """Run the forward pass."""
         try:
             self.done = run()
@@ -213,9 +211,9 @@ class _Trial:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
         self._faults |= {name: Fault("error", explained(error)) for name in missing}
 
-    def outcome(self) -> Outcome:
+    def observed(self) -> Observed:
         """Return all of it."""
-        return Outcome(
+        return Observed(
             self._implementation, self._arrays, self._faults,
             refusal=self._refusal, output=self._output, modified=self._modified, again=self._again, anew=self._anew,
         )  # fmt: skip

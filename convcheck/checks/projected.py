@@ -6,49 +6,49 @@ from math import prod
 
 import numpy as np
 
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome, shape_of
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.verdict import compared, faulty, inconclusive
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric.projection import Draw, project
 from convcheck.reports.results import GradientResult, Worst
 
 
-def check(case: Case, outcome: Outcome, gradient: str, note: str | None) -> GradientResult:
+def check(expected: Expected, observed: Observed, gradient: str, note: str | None) -> GradientResult:
     """Compare a gradient with the change of the output along random directions.
 
     Parameters
     ----------
-    case : Case
-    outcome : Outcome
-        On the case's integer data.
+    expected : Expected
+    observed : Observed
+        On the expected's integer data.
     gradient : str
     note : str or None
         Why this check stands in for a complete one.
     """
-    fault = faulty(case, outcome, gradient, "projected")
+    fault = faulty(expected, observed, gradient, "projected")
     if fault:
         return fault
-    assert case.integers is not None
-    analytic = outcome.arrays[gradient]
-    projection = project(case.source.forward, case.layer, case.integers, case.start, gradient, analytic)
+    assert expected.integers is not None
+    analytic = observed.arrays[gradient]
+    projection = project(expected.source.forward, expected.layer, expected.integers, expected.start, gradient, analytic)
     draws = projection.draws
     worst = max(draws, key=_relative_error)
     error, relative = abs(worst.analytic - worst.numeric), _relative_error(worst)
-    gate = case.max_error
+    gate = expected.max_error
     unequal = [draw for draw in draws if (not draw.equal if gate is None else not _relative_error(draw) <= gate)]
-    if unequal and not case.follows_definition:
+    if unequal and not expected.follows_definition:
         reason = "the forward pass is not the definition's, and too large to be differenced one entry at a time"
-        return inconclusive(case, outcome.implementation.name, gradient, "projected", reason)
-    if gate is not None and not all(draw.equal for draw in draws) and case.follows_definition:
-        return _by_entry(case, outcome, gradient)
+        return inconclusive(expected, observed.implementation.name, gradient, "projected", reason)
+    if gate is not None and not all(draw.equal for draw in draws) and expected.follows_definition:
+        return _by_entry(expected, observed, gradient)
     scale = max(abs(worst.analytic), abs(worst.numeric))
     return GradientResult(
-        implementation=outcome.implementation.name,
+        implementation=observed.implementation.name,
         gradient=gradient,
         check="projected",
         status="failed" if unequal else "passed",
-        entries=prod(shape_of(gradient, case.layer)),
+        entries=prod(shape_of(gradient, expected.layer)),
         evaluations=len(draws),
         max_abs_error=error if np.isfinite(error) else np.inf,
         max_rel_error=relative,
@@ -60,12 +60,12 @@ def check(case: Case, outcome: Outcome, gradient: str, note: str | None) -> Grad
     )
 
 
-def _by_entry(case: Case, outcome: Outcome, gradient: str) -> GradientResult:
+def _by_entry(expected: Expected, observed: Observed, gradient: str) -> GradientResult:
     """Compare the entries with those of the built-in backward pass: a gate is about entries, not about their sums."""
-    assert case.integers is not None
-    at = case.integers
-    right = formulation(FASTEST).backward(case.layer, at.x, at.weight, at.grad_output)
-    return compared(case, outcome, gradient, "projected", getattr(right, gradient), 0.0, 0)
+    assert expected.integers is not None
+    at = expected.integers
+    right = formulation(FASTEST).backward(expected.layer, at.x, at.weight, at.grad_output)
+    return compared(expected, observed, gradient, "projected", getattr(right, gradient), 0.0, 0)
 
 
 def _relative_error(draw: Draw) -> float:

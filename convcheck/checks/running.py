@@ -22,7 +22,7 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin, resolve
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 
 Results = tuple[GradientResult, ...]
 
@@ -62,7 +62,7 @@ class Subjects:
     timeout: float | None = None
     formulations: tuple[str, ...] = ()
 
-    def find(self) -> tuple[Implementation, ...]:
+    def find(self) -> tuple[Target, ...]:
         """Return the formulations, or the target.
 
         Raises
@@ -83,14 +83,14 @@ class Task:
     ----------
     layer : Layer
     subjects : Subjects
-    implementations : tuple of Implementation
+    implementations : tuple of Target
         What ``subjects`` found in this process.
     demand : Demand
     """
 
     layer: Layer
     subjects: Subjects
-    implementations: tuple[Implementation, ...]
+    implementations: tuple[Target, ...]
     demand: Demand
 
 
@@ -179,7 +179,7 @@ def _check_elsewhere(layer: Layer, subjects: bytes, demand: Demand, threads: int
 
 
 @lru_cache(maxsize=8)
-def _found(subjects: bytes) -> tuple[Implementation, ...]:
+def _found(subjects: bytes) -> tuple[Target, ...]:
     """Find what is checked once per process, not once per layer."""
     chosen: Subjects = pickle.loads(subjects)
     return chosen.find()

@@ -6,59 +6,69 @@ from collections.abc import Collection
 from math import prod
 
 from convcheck.checks.comparison import compare
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome, shape_of
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import gradients_of
 from convcheck.layer.arrays import Array
 from convcheck.reports.results import GradientResult
 from convcheck.reports.where import where
 
 
-def faulty(case: Case, outcome: Outcome, gradient: str, check: str) -> GradientResult | None:
+def faulty(expected: Expected, observed: Observed, gradient: str, check: str) -> GradientResult | None:
     """Return the result for an array that the implementation did not give, or None if it did."""
-    fault = outcome.faults.get(gradient)
+    fault = observed.faults.get(gradient)
     if fault is None:
         return None
-    entries = prod(shape_of(gradient, case.layer))
-    name = outcome.implementation.name
+    entries = prod(shape_of(gradient, expected.layer))
+    name = observed.implementation.name
     mismatches = entries if fault.status == "failed" else 0
     return GradientResult(name, gradient, check, fault.status, entries, mismatches=mismatches, message=fault.message)
 
 
 def skipped(
-    case: Case, name: str, gradient: str, check: str, reason: str | None, *, waived: bool = False
+    expected: Expected, name: str, gradient: str, check: str, reason: str | None, *, waived: bool = False
 ) -> GradientResult:
     """Return the result of a check that did not run."""
-    entries = prod(shape_of(gradient, case.layer))
+    entries = prod(shape_of(gradient, expected.layer))
     return GradientResult(name, gradient, check, "skipped", entries, message=reason, waived=waived)
 
 
-def refused(case: Case, name: str, checks: Collection[str], reason: str) -> list[GradientResult]:
+def refused(expected: Expected, name: str, checks: Collection[str], reason: str) -> list[GradientResult]:
     """Return the results of a layer that an implementation does not take."""
-    results = [skipped(case, name, "output", "forward", reason)] if "forward" in checks else []
+    results = [skipped(expected, name, "output", "forward", reason)] if "forward" in checks else []
     kinds = [check for check in checks if check != "forward"]
     return results + [
-        skipped(case, name, gradient, kind, reason) for gradient in gradients_of(case.layer) for kind in kinds
+        skipped(expected, name, gradient, kind, reason) for gradient in gradients_of(expected.layer) for kind in kinds
     ]
 
 
-def inconclusive(case: Case, name: str, gradient: str, check: str, reason: str) -> GradientResult:
+def inconclusive(expected: Expected, name: str, gradient: str, check: str, reason: str) -> GradientResult:
     """Return the result of a check that ran and cannot say."""
-    return GradientResult(name, gradient, check, "inconclusive", prod(shape_of(gradient, case.layer)), message=reason)
+    return GradientResult(
+        name, gradient, check, "inconclusive", prod(shape_of(gradient, expected.layer)), message=reason
+    )
 
 
-def raised(case: Case, name: str, gradient: str, check: str, message: str) -> GradientResult:
+def raised(expected: Expected, name: str, gradient: str, check: str, message: str) -> GradientResult:
     """Return the result of a check during which the implementation raised."""
-    return GradientResult(name, gradient, check, "error", prod(shape_of(gradient, case.layer)), message=message)
+    return GradientResult(name, gradient, check, "error", prod(shape_of(gradient, expected.layer)), message=message)
 
 
 def compared(
-    case: Case, outcome: Outcome, gradient: str, check: str, numeric: Array, allowed: Array | float, evaluations: int
+    expected: Expected,
+    observed: Observed,
+    gradient: str,
+    check: str,
+    numeric: Array,
+    allowed: Array | float,
+    evaluations: int,
 ) -> GradientResult:
     """Return the result of comparing every entry of an array."""
-    comparison = compare(outcome.arrays[gradient], numeric, allowed, None if check == "forward" else case.max_error)
+    comparison = compare(
+        observed.arrays[gradient], numeric, allowed, None if check == "forward" else expected.max_error
+    )
     return GradientResult(
-        implementation=outcome.implementation.name,
+        implementation=observed.implementation.name,
         gradient=gradient,
         check=check,
         status="failed" if comparison.mismatches else "passed",

@@ -40,7 +40,7 @@ def verify(
         typer.Option(
             metavar="KIND",
             autocompletion=completion.checks,
-            help="Run only this check: forward, central, exact or projected. Repeatable.",
+            help="Run only this check: forward, central, exact, projected or conditions. Repeatable.",
         ),
     ] = None,
     formulation: Annotated[

@@ -6,7 +6,7 @@ a remainder, are there as many filters as channels), hardly ever on how large th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
@@ -35,46 +35,56 @@ def shrunk(layer: Layer) -> Layer:
     batch, per_channel, per_filter = _kept_apart((layer.batch, layer.channels_per_group, layer.filters_per_group), 2)
     groups = min(layer.groups, 3)
     kernel = layer.kernel if max(layer.kernel) <= _LARGEST_KERNEL else _kept_apart(layer.kernel, 5)
-    padding = _smaller_padding(layer, kernel)
-    wanted = relations(layer)
-    fewest = 3
-    while fewest == 3 or fewest < max(layer.output):
-        outputs = _kept_apart(layer.output, fewest)
-        fewest += 1 + fewest // 4
-        sizes = [
-            (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
-            for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True)
-        ]
-        if min(sizes) < 1:
-            continue
-        small = replace(
-            layer, channels=groups * per_channel, filters=groups * per_filter, groups=groups, kernel=kernel,
-            padding=padding, input=tuple(sizes), batch=batch,
-        )  # fmt: skip
-        if relations(small) == wanted:
-            return small
+    # What stands between the windows and the padding is kept to the window where a small layer can have that.
+    for counted in (True, False):
+        padding = layer.padding if counted else _smaller_padding(layer, kernel)
+        wanted, fewest = relations(layer, counted=counted), 3
+        while fewest == 3 or fewest < max(layer.output):
+            outputs = _kept_apart(layer.output, fewest)
+            fewest += 1 + fewest // 4
+            sizes = [
+                (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
+                for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True)
+            ]
+            if min(sizes) < 1:
+                continue
+            small = replace(
+                layer, channels=groups * per_channel, filters=groups * per_filter, groups=groups, kernel=kernel,
+                padding=padding, input=tuple(sizes), batch=batch,
+            )  # fmt: skip
+            if small.multiply_adds > SMALL:
+                break
+            if relations(small, counted=counted) == wanted:
+                return small
     return layer
 
 
-def relations(layer: Layer) -> tuple[Any, ...]:
-    """Return how a layer's sizes stand to each other: what a mistake in the backward pass can depend on."""
+def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
+    """Return how a layer's sizes stand to each other: what a mistake in the backward pass can depend on.
+
+    Parameters
+    ----------
+    layer : Layer
+    counted : bool, default True
+        Whether it counts how many windows read padding, or only whether there are some.
+    """
     axes = layer.axes
-    sizes = [axis.size for axis in axes]
+    number: Callable[[Iterable[bool]], int] = sum if counted else any
     return (
-        _order(sizes),
+        _order([axis.size for axis in axes]),
         _order(layer.output),
         _order(layer.kernel),
         _order([side for axis in axes for side in (axis.before, axis.after)]),
         _order([layer.batch, layer.channels_per_group, layer.filters_per_group]),
-        _order([axis.padded_size for axis in axes]),
+        _order([axis.padded_size for axis in axes]) if counted else (),
         [min(layer.batch, 2), min(layer.groups, 2), min(layer.channels_per_group, 2), min(layer.filters_per_group, 2)],
         [
             (
                 # Windows that read nothing but padding, and some, in front and behind; whether one reads both.
-                sum(span.stop <= axis.before for span in _spans(axis)),
-                sum(span.start < axis.before for span in _spans(axis)),
-                sum(span.stop > axis.before + axis.size for span in _spans(axis)),
-                sum(span.start >= axis.before + axis.size for span in _spans(axis)),
+                number(span.stop <= axis.before for span in _spans(axis)),
+                number(span.start < axis.before for span in _spans(axis)),
+                number(span.stop > axis.before + axis.size for span in _spans(axis)),
+                number(span.start >= axis.before + axis.size for span in _spans(axis)),
                 any(span.start < axis.before and span.stop > axis.before + axis.size for span in _spans(axis)),
                 axis.size >= max(axis.before, axis.after),
                 axis.size >= axis.effective_kernel,
@@ -106,15 +116,14 @@ def _kept_apart(sizes: Iterable[int], cap: int) -> tuple[int, ...]:
 
 
 def _smaller_padding(layer: Layer, kernel: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """Shrink the padding as the kernel shrinks."""
-    if kernel == layer.kernel:
-        return layer.padding
+    """Shrink the padding as the kernel shrinks, and to at most about twice the span of a window."""
     scaled = [
-        -(-amount * k // axis.kernel)
+        amount if k == axis.kernel else -(-amount * k // axis.kernel)
         for axis, k in zip(layer.axes, kernel, strict=True)
         for amount in (axis.before, axis.after)
     ]
-    return tuple(zip(scaled[::2], scaled[1::2], strict=True))
+    amounts = _kept_apart(scaled, 2 * max(axis.effective_kernel for axis in layer.axes))
+    return tuple(zip(amounts[::2], amounts[1::2], strict=True))
 
 
 def as_yaml(layer: Layer, name: str | None = None) -> str:

@@ -21,7 +21,7 @@ class Row:
     entries : str
         How many entries the gradients have, and how many of them were compared one by one: ``162``, ``0 of 1,605,632``.
     errors : dict of str
-        Implementation -> its largest error; a dash where none was found out.
+        Target -> its largest error; a dash where none was found out.
     relative, allowed : str
         The largest relative error, and the smallest allowed error; a dash where none was found out.
     verdict : str

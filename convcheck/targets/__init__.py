@@ -1,12 +1,13 @@
 """What is being checked: a built-in formulation, or the user's own code.
 
-A form of target is a file with a class that implements `Implementation`; the user's own code derives from `UserTarget`.
-To add a form: write its file here and add it to `choice.FORMS`, the one list to choose from.
+To add a form: a class derived from `Form` in a file of `forms/`, and its entry in `choice.FORMS`, the one list to
+choose from.
 
-implementation   what every target offers to the checks
-user_target      what all forms of the user's own code have in common
+spec             the mapping that describes a target
+target           what every target offers to the checks; the built-in formulations
+form             what all forms of the user's own code have in common
+forms/           the forms, one file each
 choice           which form a target has
-object_protocol, cache_functions, layer_object, torch_code, jax_code   the forms
 binding          which parameter of the user's function or constructor takes what
 attributes       where the user's object keeps what
 layouts          the order of the target's axes
@@ -24,23 +25,15 @@ from typing import Any
 
 from convcheck.errors import TargetError
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import BuiltIn, Target
 
 
-def builtin(name: str) -> Implementation:
-    """Return a built-in formulation as something to check.
-
-    Raises
-    ------
-    UsageError
-        If there is no formulation of that name.
-    """
-    from convcheck.targets.builtin import BuiltIn
-
+def builtin(name: str) -> Target:
+    """Return a built-in formulation as something to check; raises UsageError if there is none of that name."""
     return BuiltIn(name)
 
 
-def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: float | None = None) -> Implementation:
+def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: float | None = None) -> Target:
     """Find what a target names.
 
     Parameters

@@ -9,26 +9,26 @@ from types import ModuleType
 from typing import Any
 
 from convcheck.errors import TargetError
-from convcheck.targets.forms.cache_functions import CacheTarget
-from convcheck.targets.forms.jax_code import JaxTarget, is_jax
-from convcheck.targets.forms.layer_object import LayerTarget
-from convcheck.targets.forms.object_protocol import ObjectTarget
-from convcheck.targets.forms.torch_code import TorchTarget, is_torch
+from convcheck.targets.form import Form
+from convcheck.targets.forms.cache_functions import CacheForm
+from convcheck.targets.forms.jax_code import JaxForm, is_jax
+from convcheck.targets.forms.layer_object import LayerForm
+from convcheck.targets.forms.object_protocol import ObjectForm
+from convcheck.targets.forms.torch_code import TorchForm, is_torch
 from convcheck.targets.loading import load
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Implementation
-from convcheck.targets.user_target import UserTarget
+from convcheck.targets.target import Target
 
 #: Every form whose target is one class or function, by the style that a mapping names.
-FORMS: dict[str, type[ObjectTarget | LayerTarget | TorchTarget | JaxTarget]] = {
-    "object": ObjectTarget,
-    "layer": LayerTarget,
-    "torch": TorchTarget,
-    "jax": JaxTarget,
+FORMS: dict[str, type[ObjectForm | LayerForm | TorchForm | JaxForm]] = {
+    "object": ObjectForm,
+    "layer": LayerForm,
+    "torch": TorchForm,
+    "jax": JaxForm,
 }
 
 
-def choose(spec: TargetSpec, folder: Path) -> Implementation:
+def choose(spec: TargetSpec, folder: Path) -> Target:
     """Load what a target names and return it in its form.
 
     Raises
@@ -37,25 +37,25 @@ def choose(spec: TargetSpec, folder: Path) -> Implementation:
         If it cannot be found, imported or used.
     """
     target = _choose(spec, folder)
-    if spec.device is not None and not isinstance(target, (TorchTarget, JaxTarget)):
+    if spec.device is not None and not isinstance(target, (TorchForm, JaxForm)):
         raise TargetError(f"target {target.name}: device {spec.device} is for PyTorch and JAX; leave it out")
     return target
 
 
-def _choose(spec: TargetSpec, folder: Path) -> UserTarget:
+def _choose(spec: TargetSpec, folder: Path) -> Form:
     files: dict[Path, ModuleType] = {}
 
     def loaded(place: Any) -> Any:
         return load(place, folder, files) if isinstance(place, str) else place
 
     if spec.call is None:
-        return CacheTarget(spec.named, loaded(spec.forward), loaded(spec.backward), spec)
+        return CacheForm(spec.named, loaded(spec.forward), loaded(spec.backward), spec)
     found = loaded(spec.call)
     style = spec.style or _style_of(found)
     if style == "function":
         backward = _sibling(spec.call, loaded)
         if backward is not None:
-            return CacheTarget(spec.named, found, backward, spec)
+            return CacheForm(spec.named, found, backward, spec)
         raise TargetError(
             f"target {spec.named} is a function, and it is not clear of what kind; expected a function with the same "
             'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the pair '

@@ -26,7 +26,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
-from convcheck.targets.target import Implementation, Pass, TargetContractError
+from convcheck.targets.target import Run, Target, TargetContractError
 
 Result = TypeVar("Result")
 
@@ -44,12 +44,12 @@ class _TimeUpError(BaseException):
     """Raised inside the target; no Exception, so that ``except Exception`` lets it through."""
 
 
-class Guarded(Implementation):
+class Guarded(Target):
     """A target whose calls can neither change the process's settings nor outlast their time.
 
     Parameters
     ----------
-    target : Implementation
+    target : Target
     timeout : float, optional
         Seconds that the target may take for each layer.
 
@@ -59,7 +59,7 @@ class Guarded(Implementation):
         If a time limit cannot be kept here.
     """
 
-    def __init__(self, target: Implementation, timeout: float | None = None) -> None:
+    def __init__(self, target: Target, timeout: float | None = None) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
         self._target = target
         self._timeout = timeout
@@ -83,9 +83,9 @@ class Guarded(Implementation):
         """Return the output of one forward pass."""
         return self.call(lambda: self._target.forward(layer, x, weight, bias))
 
-    def run(self, layer: Layer, operands: Operands) -> Pass:
+    def run(self, layer: Layer, operands: Operands) -> Run:
         """Run the forward pass."""
-        return _GuardedPass(self, self.call(lambda: self._target.run(layer, operands)))
+        return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands)))
 
     def call(self, function: Callable[[], Result]) -> Result:
         try:
@@ -120,15 +120,15 @@ class Guarded(Implementation):
             self._left -= time.monotonic() - began
 
 
-class _GuardedPass(Pass):
-    def __init__(self, guard: Guarded, done: Pass) -> None:
+class _GuardedRun(Run):
+    def __init__(self, guard: Guarded, done: Run) -> None:
         self._guard, self._done, self.output = guard, done, done.output
 
     def backward(self) -> tuple[Any, Any, Any]:
         return self._guard.call(self._done.backward)
 
-    def again(self, operands: Operands) -> Pass:
-        return _GuardedPass(self._guard, self._guard.call(lambda: self._done.again(operands)))
+    def again(self, operands: Operands) -> Run:
+        return _GuardedRun(self._guard, self._guard.call(lambda: self._done.again(operands)))
 
     def modified(self) -> tuple[str, ...]:
         return self._done.modified()

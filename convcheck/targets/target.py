@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from convcheck.errors import ConvcheckError
-from convcheck.layer.arrays import Array
+from convcheck.gradients import formulation
+from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
@@ -16,7 +17,7 @@ class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""
 
 
-class Pass(ABC):
+class Run(ABC):
     """A forward pass that was run, with what can follow it.
 
     Attributes
@@ -32,7 +33,7 @@ class Pass(ABC):
         """Run the matching backward pass: (grad_input, grad_weight, grad_bias) as the implementation gave them."""
 
     @abstractmethod
-    def again(self, operands: Operands) -> Pass:
+    def again(self, operands: Operands) -> Run:
         """Run the forward pass of the same object on other data, in the same memory where the form allows that."""
 
     def modified(self) -> tuple[str, ...]:
@@ -40,7 +41,7 @@ class Pass(ABC):
         return ()
 
 
-class Implementation(ABC):
+class Target(ABC):
     """A forward and backward pass under test.
 
     Attributes
@@ -77,5 +78,39 @@ class Implementation(ABC):
         """Return the output of one forward pass."""
 
     @abstractmethod
-    def run(self, layer: Layer, operands: Operands) -> Pass:
+    def run(self, layer: Layer, operands: Operands) -> Run:
         """Run the forward pass; what comes of it can be followed by the backward pass."""
+
+
+class BuiltIn(Target):
+    """One of convcheck's own formulations."""
+
+    builtin = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._formulation = formulation(name)
+
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return the output of one forward pass."""
+        return self._formulation.forward(layer, x, weight, bias)
+
+    def run(self, layer: Layer, operands: Operands) -> Run:
+        """Run the forward pass."""
+        return _BuiltInRun(self, layer, operands)
+
+    def backward(self, layer: Layer, operands: Operands) -> Gradients:
+        """Run the backward pass."""
+        return self._formulation.backward(layer, operands.x, operands.weight, operands.grad_output)
+
+
+class _BuiltInRun(Run):
+    def __init__(self, implementation: BuiltIn, layer: Layer, operands: Operands) -> None:
+        self._of, self._layer, self._operands = implementation, layer, operands
+        self.output = implementation.forward(layer, operands.x, operands.weight, operands.bias)
+
+    def backward(self) -> Gradients:
+        return self._of.backward(self._layer, self._operands)
+
+    def again(self, operands: Operands) -> Run:
+        return _BuiltInRun(self._of, self._layer, operands)

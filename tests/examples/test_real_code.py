@@ -75,7 +75,7 @@ RIGHT = [
 def test_right_code_passes(target):
     status, results = verify(target)
     assert (status, wrong(results)) == (0, {})
-    assert len(results) == 3 * (1 + 3 * 2)
+    assert len(results) == 3 * (1 + 3 * 3)
 
 
 def named(*gradients, **names):
@@ -237,7 +237,7 @@ class TestJax:
         target = "{call: jax_conv.py:conv, layout: NHWC, weight_layout: HWIO}"
         status, results = verify(target, suite="jax.yaml")
         assert (status, wrong(results)) == (0, {})
-        assert len(results) == 4 * 7
+        assert len(results) == 4 * 10
 
     def test_padding_outside_and_a_missing_bias(self):
         target = "{call: jax_conv.py:simple, layout: NHWC, weight_layout: HWIO}"

@@ -207,8 +207,8 @@ class TestBounds:
         names, finding = found(self.BIG, "input", form("kernel-not-flipped", "input"))
         assert names == ["kernel-not-flipped"]
         assert finding.note == (
-            "found on a smaller layer of the same kind: {channels: 4, filters: 6, kernel: 3, stride: 2, padding: 1, "
-            "groups: 2, input: [8, 10], batch: 3}"
+            "found on a smaller layer of the same kind: {channels: 6, filters: 8, kernel: 3, stride: 2, padding: 1, "
+            "groups: 2, input: [6, 8], batch: 2}"
         )
 
     def test_what_is_wrong_on_the_large_layer_only_is_told_so(self):
@@ -217,7 +217,7 @@ class TestBounds:
 
         finding = diagnose(self.BIG, "weight", spoiled("weight", spoil))
         assert finding.diagnoses == ()
-        assert finding.note.startswith("right on a smaller layer of the same kind: {channels: 4")
+        assert finding.note.startswith("right on a smaller layer of the same kind: {channels: 6")
 
     def test_a_failed_projection_gets_its_worst_entry_and_a_diagnosis(self):
         layer = Layer(8, 8, 3, input=(12, 12), batch=2)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from convcheck.checks.expected import Case
-from convcheck.checks.observed import Outcome
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed
 from convcheck.checks.plan import WORK_BUDGET, gradients_of
 from convcheck.errors import TargetError, UsageError
 from convcheck.explain.pictures import sizes
@@ -18,7 +18,7 @@ from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
-from convcheck.targets.target import Implementation
+from convcheck.targets.target import Target
 
 #: Cells per axis that are shown around the worst entry.
 _AROUND = 12
@@ -84,7 +84,7 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     )
 
 
-def find(layer: Layer, implementation: Implementation) -> tuple[list[Story], list[str]]:
+def find(layer: Layer, implementation: Target) -> tuple[list[Story], list[str]]:
     """Run a target on the data on which `verify` checks it, and tell every wrong array.
 
     Returns
@@ -99,43 +99,43 @@ def find(layer: Layer, implementation: Implementation) -> tuple[list[Story], lis
     TargetError
         If the target raises, or breaks its contract.
     """
-    case = Case(layer, implementation, None, lambda evaluations: None)
-    outcome = Outcome.of(implementation, layer, case.operands)
-    if outcome.refusal is not None:
-        return [], [f"layer {layer.name}: {implementation.name} does not take it: {outcome.refusal}"]
-    raised = next((fault for fault in outcome.faults.values() if fault.status == "error"), None)
+    expected = Expected(layer, implementation, None, lambda evaluations: None)
+    observed = Observed.of(implementation, layer, expected.operands)
+    if observed.refusal is not None:
+        return [], [f"layer {layer.name}: {implementation.name} does not take it: {observed.refusal}"]
+    raised = next((fault for fault in observed.faults.values() if fault.status == "error"), None)
     if raised:
         raise TargetError(f"layer {layer.name}: {implementation.name} raised\n{raised.message}")
-    notes = [f"layer {layer.name}: no map: {fault.message}" for fault in outcome.faults.values()]
+    notes = [f"layer {layer.name}: no map: {fault.message}" for fault in observed.faults.values()]
     stories = []
-    if "output" in outcome.arrays:
-        output = outcome.arrays["output"]
-        if _differs(output, case.definition, case.forward_allowance):
-            stories.append(story(layer, "output", output, case.definition, "by the definition"))
-        for gradient in (name for name in gradients_of(layer) if name in outcome.arrays):
-            stories += _wrong(case, gradient, outcome.arrays[gradient])
+    if "output" in observed.arrays:
+        output = observed.arrays["output"]
+        if _differs(output, expected.definition, expected.forward_allowance):
+            stories.append(story(layer, "output", output, expected.definition, "by the definition"))
+        for gradient in (name for name in gradients_of(layer) if name in observed.arrays):
+            stories += _wrong(expected, gradient, observed.arrays[gradient])
     if not stories and not notes:
         notes.append(f"layer {layer.name}: {implementation.name} is right, so there is no error to draw")
     return stories, notes
 
 
-def _wrong(case: Case, gradient: str, analytic: Array) -> list[Story]:
+def _wrong(expected: Expected, gradient: str, analytic: Array) -> list[Story]:
     """Tell a wrong gradient; nothing if it is right."""
-    at, layer = case.operands, case.layer
-    expected: Array | None = getattr(formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output), gradient)
-    assert expected is not None
-    allowed: Array | float = 0.0 if case.integers is not None else getattr(case.allowed, gradient)
-    if case.follows_definition and not _differs(analytic, expected, allowed):
+    at, layer = expected.operands, expected.layer
+    right: Array | None = getattr(formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output), gradient)
+    assert right is not None
+    allowed: Array | float = 0.0 if expected.integers is not None else getattr(expected.allowed, gradient)
+    if expected.follows_definition and not _differs(analytic, right, allowed):
         return []
     source = "built-in formulation"
-    if case.integers is not None:
+    if expected.integers is not None:
         # The numeric gradient, from the target's own forward pass, where it does not take too long.
         evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
-        if not case.follows_definition:
+        if not expected.follows_definition:
             evaluations = getattr(at, OPERAND_OF[gradient]).size
-        if evaluations * layer.multiply_adds <= WORK_BUDGET:
-            expected, source = case.exact(gradient).values, "numeric"
-    return [story(layer, gradient, analytic, expected, source)] if _differs(analytic, expected, allowed) else []
+        if 0 < evaluations * layer.multiply_adds <= WORK_BUDGET:
+            right, source = expected.exact(gradient).values, "numeric"
+    return [story(layer, gradient, analytic, right, source)] if _differs(analytic, right, allowed) else []
 
 
 def _differs(given: Array, expected: Array, allowed: Array | float) -> bool:

@@ -16,9 +16,9 @@ from convcheck.errors import TargetError
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets.binding import bind, per_axis, symmetric_padding
+from convcheck.targets.form import Form, Given, Session, triple
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
-from convcheck.targets.user_target import Given, Session, UserTarget, triple
 
 #: What this style takes unless the mapping says more: one stride and one padding, two axes, any kernel.
 _TAKES = frozenset({"stride", "padding", "per-axis-kernel", "2d", *DTYPES})
@@ -27,7 +27,7 @@ _TAKES = frozenset({"stride", "padding", "per-axis-kernel", "2d", *DTYPES})
 _KEYS = {"stride": "stride", "padding": "pad", "dilation": "dilation", "groups": "groups"}
 
 
-class CacheTarget(UserTarget):
+class CacheForm(Form):
     """A forward function that returns a cache, and a backward function that takes it."""
 
     def __init__(self, name: str, forward: Any, backward: Any, spec: TargetSpec) -> None:
@@ -75,7 +75,7 @@ class CacheTarget(UserTarget):
 
 
 class _CacheSession(Session):
-    def __init__(self, target: CacheTarget, layer: Layer, given: Given) -> None:
+    def __init__(self, target: CacheForm, layer: Layer, given: Given) -> None:
         self._target, self._layer, self._has_bias = target, layer, layer.bias
         self._cache: Any = None
         self.renew(given)

@@ -19,8 +19,8 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, per_axis
+from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.user_target import Given, Session, UserTarget
 
 
 def is_jax(found: Any) -> bool:
@@ -31,7 +31,7 @@ def is_jax(found: Any) -> bool:
     return any(module.partition(".")[0] in ("jax", "jaxlib") for module in modules)
 
 
-class JaxTarget(UserTarget):
+class JaxForm(Form):
     """A function of arrays."""
 
     def __init__(self, name: str, function: Any, spec: TargetSpec) -> None:
@@ -92,7 +92,7 @@ class JaxTarget(UserTarget):
 
 
 class _JaxSession(Session):
-    def __init__(self, target: JaxTarget, layer: Layer, given: Given) -> None:
+    def __init__(self, target: JaxForm, layer: Layer, given: Given) -> None:
         self._target, self._layer, self._given = target, layer, given
         self._pull: Any = None
 

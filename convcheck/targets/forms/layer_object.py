@@ -17,9 +17,9 @@ from convcheck.errors import TargetError
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import bind, per_axis, symmetric_padding
+from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
-from convcheck.targets.user_target import Given, Session, UserTarget
 
 _WEIGHTS = ("weight", "W", "w", "weights", "kernel", "kernels", "filters", "params.W", "params.w", "params.weight")
 _BIASES = ("bias", "b", "B", "biases", "params.b", "params.bias")
@@ -37,7 +37,7 @@ _GRADIENTS = {
 }  # fmt: skip
 
 
-class LayerTarget(UserTarget):
+class LayerForm(Form):
     """A class whose objects hold weight, bias and their gradients."""
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 from convcheck.errors import TargetError
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
+from convcheck.targets.form import Form, Given, Session, triple
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
-from convcheck.targets.user_target import Given, Session, UserTarget, triple
 
 
-class ObjectTarget(UserTarget):
+class ObjectForm(Form):
     """A user's object with ``forward`` and ``backward``."""
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:

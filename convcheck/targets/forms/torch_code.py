@@ -19,10 +19,10 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind
+from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.forms.layer_object import constructor_value
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
-from convcheck.targets.user_target import Given, Session, UserTarget
 
 
 def is_torch(found: Any) -> bool:
@@ -38,7 +38,7 @@ def is_torch(found: Any) -> bool:
     return str(getattr(found, "__module__", "")).partition(".")[0] == "torch"
 
 
-class TorchTarget(UserTarget):
+class TorchForm(Form):
     """A module class or a function of tensors."""
 
     def __init__(self, name: str, found: Any, spec: TargetSpec) -> None:

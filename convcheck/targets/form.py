@@ -16,7 +16,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.layouts import images, weights
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Implementation, Pass, TargetContractError
+from convcheck.targets.target import Run, Target, TargetContractError
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Session(ABC):
         """Give the same object other arguments, for another forward pass."""
 
 
-class UserTarget(Implementation):
+class Form(Target):
     """Code of the user's.
 
     Parameters
@@ -116,11 +116,11 @@ class UserTarget(Implementation):
             output: Array = self.image(self.session(layer, self._given(x, weight, bias, differentiate=False)).forward())
         return output
 
-    def run(self, layer: Layer, operands: Operands) -> Pass:
+    def run(self, layer: Layer, operands: Operands) -> Run:
         """Run the forward pass."""
         with self.world(layer):
             given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
-            return _UserPass(self, layer, operands, self.session(layer, given), given)
+            return _FormRun(self, layer, operands, self.session(layer, given), given)
 
     def refill(self, array: Any, values: Array) -> Any:
         """Put other values into an array of the target's own kind; return it, or a new one where that cannot be."""
@@ -175,10 +175,10 @@ class UserTarget(Implementation):
         return None if value is None else np.asarray(self.numpy(value))
 
 
-class _UserPass(Pass):
+class _FormRun(Run):
     """A forward pass of a session, which knows on which data it ran."""
 
-    def __init__(self, target: UserTarget, layer: Layer, operands: Operands, session: Session, given: Given) -> None:
+    def __init__(self, target: Form, layer: Layer, operands: Operands, session: Session, given: Given) -> None:
         self._target, self._layer, self._operands = target, layer, operands
         self._session, self._arguments = session, given
         self._changed: set[str] = set()
@@ -195,11 +195,11 @@ class _UserPass(Pass):
                 self._changed.add("grad_output")
             return target.image(gradients[0]), target.kernel(gradients[1]), target.vector(gradients[2])
 
-    def again(self, operands: Operands) -> Pass:
+    def again(self, operands: Operands) -> Run:
         with self._target.world(self._layer):
             given = self._target.renewed(self._arguments, operands)
             self._session.renew(given)
-            return _UserPass(self._target, self._layer, operands, self._session, given)
+            return _FormRun(self._target, self._layer, operands, self._session, given)
 
     def modified(self) -> tuple[str, ...]:
         now = self._session.arguments()
