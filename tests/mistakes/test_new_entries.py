@@ -82,7 +82,7 @@ class Raises(WrongResult):
     gradients = ("input", "weight", "bias")
 
     def results(self, scene, gradient, result):
-        yield "before it raises", result + 1
+        yield "before it raises", result + 17
         if scene.layer.batch != 2:
             raise ZeroDivisionError
         yield "where it does not", result + 2
@@ -122,7 +122,7 @@ class TestAnEntryThatRaises:
             (lambda right: -right[..., ::-1, ::-1], ["sign-flipped", "weight-gradient-flipped"]),
             (lambda right: 7 * right, ["scaled"]),
             # It is left out as a whole.
-            (lambda right: right + 1, ["constant-added"]),
+            (lambda right: right + 17, ["constant-added"]),
         ],
     )
     def test_ends_no_diagnosis_where_it_does(self, spoil, names):
