@@ -54,11 +54,22 @@ def test_the_built_in_formulations_pass():
     assert all(r.entries == r.entries_checked > 0 for r in results(report))
 
 
-@given(layer=layers(dtypes=("float64", "float32")))
-@settings(max_examples=40, deadline=None)
-def test_right_code_passes_on_random_layers(layer):
+def right_code_passes(layer):
     report = verify(layer, target=Right)
     assert report.passed, report
+
+
+@given(layer=layers(dtypes=("float64", "float32")))
+@settings(max_examples=20, deadline=None)
+def test_right_code_passes_on_random_layers(layer):
+    right_code_passes(layer)
+
+
+@pytest.mark.long
+@given(layer=layers(dtypes=("float64", "float32")))
+@settings(max_examples=400, deadline=None)
+def test_right_code_passes_in_a_long_search(layer):
+    right_code_passes(layer)
 
 
 @pytest.mark.parametrize("check", ["central", "exact", "projected"])
@@ -72,9 +83,7 @@ def test_every_check_catches_a_wrong_gradient(check, gradient, spoil):
     assert verify(LAYER, target=Right, checks=[check]).passed
 
 
-@given(layer=layers(dtypes=("float64", "float32"), max_axes=2))
-@settings(max_examples=40, deadline=None)
-def test_one_wrong_entry_is_caught_on_random_layers(layer):
+def one_wrong_entry_is_caught(layer):
     for gradient in planning.gradients_of(layer):
         report = verify(layer, target=wrong(gradient, one_entry_off), checks=["exact"])
         (failed,) = results(report, status="failed")
@@ -82,6 +91,19 @@ def test_one_wrong_entry_is_caught_on_random_layers(layer):
         shape = {"input": layer.input_shape, "weight": layer.weight_shape, "bias": layer.bias_shape}[gradient]
         assert failed.worst.index == tuple(n - 1 for n in shape)
         assert failed.worst.analytic == failed.worst.numeric + 1
+
+
+@given(layer=layers(dtypes=("float64", "float32"), max_axes=2))
+@settings(max_examples=20, deadline=None)
+def test_one_wrong_entry_is_caught_on_random_layers(layer):
+    one_wrong_entry_is_caught(layer)
+
+
+@pytest.mark.long
+@given(layer=layers(dtypes=("float64", "float32"), max_axes=2))
+@settings(max_examples=400, deadline=None)
+def test_one_wrong_entry_is_caught_in_a_long_search(layer):
+    one_wrong_entry_is_caught(layer)
 
 
 def test_nan_is_a_failure_and_its_place_is_named():

@@ -14,6 +14,13 @@ def test_no_right_target_is_accused(seed):
     assert false_alarm(random_layer(random.Random(seed))) is None
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("start", range(1000, 2000, 100))
+def test_no_right_target_is_accused_in_a_long_search(start):
+    for seed in range(start, start + 100):
+        assert false_alarm(random_layer(random.Random(seed))) is None, seed
+
+
 def test_it_would_notice_a_false_alarm(monkeypatch):
     monkeypatch.setattr(Right, "backward", lambda self, grad_output: (None, None, None))
     alarm = false_alarm(Layer(1, 2, 2))

@@ -70,7 +70,14 @@ def test_padding_and_remainder_are_in_the_formulas():
     assert "Pad and crop to full size" in words
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+#: Those whose pictures are large are drawn only by long runs.
+DRAWN = [
+    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in ("all-different-3d", "conv1")))
+    for layer in LAYERS
+]
+
+
+@pytest.mark.parametrize("layer", DRAWN)
 def test_nothing_overlaps_and_nothing_leaves_the_page(layer):
     for story in stories_of(layer, figures.example_operands(layer), Selection.of(layer)):
         picture = draw(story)
