@@ -193,7 +193,7 @@ class TestNeverSkipped:
         assert report.passed, report
         assert {r.status for r in results(report, check="conditions", condition="real")} == {"passed"}
         cubed = with_operands(lambda x, w, g: (x**3, w, g))
-        assert "real" in failing(cubed, layer)
+        assert "real" in failing(cubed, layer, checks=["forward", "exact", "conditions"])
 
 
 class TestSharpBounds:
