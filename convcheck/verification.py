@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from convcheck.checks import memory
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.running import (
+    Job,
     Progress,
     Subjects,
-    Task,
     foreseen_work,
     process_pool,
     run_in_turn,
@@ -65,40 +65,23 @@ class _Silent:
         pass
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One layer of one suite, and what is checked on it."""
-
-    task: Task
-    suite: Suite
-    line: int | None
-
-    @property
-    def layer(self) -> Layer:
-        return self.task.layer
-
-    @property
-    def targets(self) -> list[str]:
-        return [item.name for item in self.task.implementations if not item.builtin]
-
-    def report(self, results: tuple[GradientResult, ...]) -> LayerReport:
-        return LayerReport(self.layer, results, self.suite.name, self.line)
-
-
 def verify(
     subject: Subject | Sequence[Subject],
     *,
+    # What is checked, and on what.
     target: Any = None,
+    device: str | None = None,
+    select: str | None = None,
+    seed: int | None = None,
+    # How, and when it fails.
     checks: Collection[str] | None = None,
     formulations: Collection[str] | None = None,
-    select: str | None = None,
-    exit_first: bool = False,
-    max_error: float | None = None,
-    seed: int | None = None,
     complete: bool = False,
+    max_error: float | None = None,
     blind_spots: bool = False,
     strict: bool = False,
-    device: str | None = None,
+    # How it runs.
+    exit_first: bool = False,
     timeout: float | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
@@ -113,27 +96,27 @@ def verify(
     target : str, mapping or callable, optional
         What to check: ``module:name``, ``path/to/file.py:name``, the class or function itself, or a mapping with the
         keys of `TargetSpec`. By default what the config says, or else the built-in formulations.
-    checks : collection of {"forward", "central", "exact", "projected"}, optional
+    device : str, optional
+        Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
+    select : str, optional
+        Check only layers whose names match, as with ``-k``.
+    seed : int, optional
+        Seed of the data of all layers; by default each layer's own.
+    checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
         Kinds of check; by default all that a layer needs.
     formulations : collection of str, optional
         Which built-in formulations to check; by default all.
-    select : str, optional
-        Check only layers whose names match, as with ``-k``.
-    exit_first : bool, default False
-        Stop after the first layer that does not pass.
-    max_error : float, optional
-        Largest allowed relative error; takes the place of the config's gate and of the derived bounds.
-    seed : int, optional
-        Seed of the data of all layers; by default each layer's own.
     complete : bool, default False
         Compare every entry, however long it takes.
+    max_error : float, optional
+        Largest allowed relative error; takes the place of the config's gate and of the derived bounds.
     blind_spots : bool, default False
         Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
         mistakes it could not have shown. Not done where only some checks were asked for.
     strict : bool, default False
         Look for blind spots in any case, and fail if there is one.
-    device : str, optional
-        Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
+    exit_first : bool, default False
+        Stop after the first layer that does not pass.
     timeout : float, optional
         Seconds that a target may take for each layer.
     jobs : int, default 1
@@ -171,11 +154,11 @@ def verify(
     with kept_state():
         asked = Subjects(target, Path.cwd(), device, timeout, names)
         work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, seed)], select, suites)
-        memory.require([(_where(job), job.layer) for job in work], at_once=jobs)
+        memory.require([(job.place, job.layer) for job in work], at_once=jobs)
         try:
-            with closing(_results([job.task for job in work], progress or _Silent(), jobs, executor)) as results:
+            with closing(_results(work, progress or _Silent(), jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
-                    reports.append(job.report(found))
+                    reports.append(LayerReport(job.layer, found, job.config, job.line))
                     if exit_first and not reports[-1].passed:
                         break
         except KeyboardInterrupt:
@@ -183,8 +166,8 @@ def verify(
     report = Report(
         layers=tuple(reports),
         config=", ".join(suite.name for suite in suites),
-        target=", ".join(dict.fromkeys(name for job in work for name in job.targets)) or None,
-        max_error=next((gate for job in work if (gate := job.task.demand.max_error) is not None), None),
+        target=", ".join(dict.fromkeys(t.name for job in work for t in job.targets if not t.builtin)) or None,
+        max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
         options=_options_again(target, max_error, complete, device, timeout),
@@ -200,20 +183,20 @@ def verify(
 
 
 def _results(
-    tasks: Sequence[Task], progress: Progress, jobs: int, executor: Executor | None
+    work: Sequence[Job], progress: Progress, jobs: int, executor: Executor | None
 ) -> Generator[tuple[GradientResult, ...]]:
-    """Run the tasks where they are to be run; results come in their order."""
-    progress.start(sum(map(foreseen_work, tasks)))
+    """Run the jobs where they are to be run; results come in their order."""
+    progress.start(sum(map(foreseen_work, work)))
     if executor is not None:
-        yield from run_side_by_side(tasks, progress, executor, threads=None)
-    elif min(jobs, len(tasks)) > 1:
-        pool, threads = process_pool(min(jobs, len(tasks)))
+        yield from run_side_by_side(work, progress, executor, threads=None)
+    elif min(jobs, len(work)) > 1:
+        pool, threads = process_pool(min(jobs, len(work)))
         try:
-            yield from run_side_by_side(tasks, progress, pool, threads)
+            yield from run_side_by_side(work, progress, pool, threads)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     else:
-        yield from run_in_turn(tasks, progress)
+        yield from run_in_turn(work, progress)
 
 
 def _options_again(
@@ -259,13 +242,15 @@ def _suite(subject: Subject) -> Suite:
     raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
 
 
-def _jobs(suite: Suite, asked: Subjects, demand: Demand, seed: int | None) -> list[_Job]:
+def _jobs(suite: Suite, asked: Subjects, demand: Demand, seed: int | None) -> list[Job]:
     subjects = _subjects(suite, asked)
-    implementations = subjects.find()
-    gate = suite.max_error if demand.max_error is None else demand.max_error
+    targets = subjects.find()
+    gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)
     layers = suite.layers if seed is None else [replace(layer, seed=seed) for layer in suite.layers]
-    tasks = [Task(layer, subjects, implementations, replace(demand, max_error=gate)) for layer in layers]
-    return [_Job(task, suite, line) for task, line in zip(tasks, suite.lines, strict=True)]
+    return [
+        Job(layer, subjects, targets, gated, suite.name, suite.path, line)
+        for layer, line in zip(layers, suite.lines, strict=True)
+    ]
 
 
 def _subjects(suite: Suite, asked: Subjects) -> Subjects:
@@ -282,7 +267,7 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
     return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)
 
 
-def _selected(jobs: list[_Job], select: str | None, suites: Sequence[Suite]) -> list[_Job]:
+def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> list[Job]:
     if not jobs:
         raise UsageError("there is nothing to verify; expected at least one layer or config")
     if select is None:
@@ -292,8 +277,3 @@ def _selected(jobs: list[_Job], select: str | None, suites: Sequence[Suite]) -> 
     if not chosen:
         raise nothing_selected(select, suites)
     return chosen
-
-
-def _where(job: _Job) -> str:
-    place = f"{job.suite.path or job.suite.name}:{job.line}: " if job.line else ""
-    return f"{place}layer {job.layer.name}"

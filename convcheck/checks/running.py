@@ -76,53 +76,71 @@ class Subjects:
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """The check of one layer.
 
     Attributes
     ----------
     layer : Layer
     subjects : Subjects
-    implementations : tuple of Target
+    targets : tuple of Target
         What ``subjects`` found in this process.
     demand : Demand
+    config : str
+        What the layer is from: the suite as it was named.
+    path : Path or None
+        The suite's file.
+    line : int or None
+        Where the layer stands in it.
     """
 
     layer: Layer
     subjects: Subjects
-    implementations: tuple[Target, ...]
+    targets: tuple[Target, ...]
     demand: Demand
+    config: str
+    path: Path | None
+    line: int | None
+
+    @property
+    def place(self) -> str:
+        """Where the layer stands, and what it is called, as messages begin."""
+        return (
+            f"{self.path or self.config}:{self.line}: layer {self.layer.name}"
+            if self.line
+            else f"layer {self.layer.name}"
+        )
 
 
-def foreseen_work(task: Task) -> float:
-    """Return the multiply-adds that the numeric checks of a task will take."""
-    return float(task.layer.multiply_adds * foreseen_evaluations(task.layer, task.demand, task.implementations))
+def foreseen_work(job: Job) -> float:
+    """Return the multiply-adds that the numeric checks of a job will take."""
+    return float(job.layer.multiply_adds * foreseen_evaluations(job.layer, job.demand, job.targets))
 
 
-def run_in_turn(tasks: Sequence[Task], progress: Progress) -> Iterator[Results]:
+def run_in_turn(jobs: Sequence[Job], progress: Progress) -> Iterator[Results]:
     """Check one layer after the other in this process."""
-    for task in tasks:
-        evaluations = foreseen_evaluations(task.layer, task.demand, task.implementations)
-        progress.layer(f"{task.layer.name} · {evaluations:,} evaluations")
+    for job in jobs:
+        evaluations = foreseen_evaluations(job.layer, job.demand, job.targets)
+        progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
 
-        def advance(count: int, size: int = task.layer.multiply_adds) -> None:
+        def advance(count: int, size: int = job.layer.multiply_adds) -> None:
             progress.advance(count * size)
 
-        yield check_layer(task.layer, task.implementations, task.demand, advance)
+        yield check_layer(job.layer, job.targets, job.demand, advance)
 
 
 def run_side_by_side(
-    tasks: Sequence[Task], progress: Progress, executor: Executor, threads: int | None
+    jobs: Sequence[Job], progress: Progress, executor: Executor, threads: int | None
 ) -> Iterator[Results]:
-    """Check layers in an executor; results come in the order of the tasks.
+    """Check layers in an executor; results come in the order of the jobs.
 
     Parameters
     ----------
-    tasks : sequence of Task
+    jobs : sequence of Job
     progress : Progress
     executor : Executor
     threads : int or None
-        Threads that the matrix products of one task may use; None leaves that to the executor's side.
+        Threads that the matrix products of one job may use; None leaves that to the executor's side.
 
     Raises
     ------
@@ -132,31 +150,31 @@ def run_side_by_side(
         If a process ended while it checked a layer.
     """
     futures = [
-        executor.submit(_check_elsewhere, task.layer, _sendable(task.subjects), task.demand, threads) for task in tasks
+        executor.submit(_check_elsewhere, job.layer, _sendable(job.subjects), job.demand, threads) for job in jobs
     ]
     try:
-        for task, future in zip(tasks, futures, strict=True):
-            progress.layer(task.layer.name)
+        for job, future in zip(jobs, futures, strict=True):
+            progress.layer(job.layer.name)
             try:
                 results = future.result()
             except BrokenExecutor as error:
                 raise TargetError(
-                    f"a process ended abruptly while it checked layer {task.layer.name} or one beside it; run with ",
+                    f"a process ended abruptly while it checked layer {job.layer.name} or one beside it; run with ",
                     Parameter("jobs", 1),
                     " to see which",
                 ) from error
-            progress.advance(foreseen_work(task))
+            progress.advance(foreseen_work(job))
             yield results
     finally:
         for future in futures:
             future.cancel()
 
 
-def process_pool(jobs: int) -> tuple[Executor, int]:
+def process_pool(processes: int) -> tuple[Executor, int]:
     """Return a pool of so many processes, and how many threads each may use so that they share the cores."""
     # A forked process would inherit the locks of the parent's threads.
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-    return pool, max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    return pool, max(1, (os.cpu_count() or 1) // processes)
 
 
 def _sendable(subjects: Subjects) -> bytes:

@@ -1,0 +1,41 @@
+"""What PyTorch may be set to must not change what is checked, nor be changed by it."""
+
+import pytest
+
+from convcheck import Layer, verify
+
+torch = pytest.importorskip("torch")
+
+LAYERS = [Layer(3, 4, (2, 3), padding=1, input=(6, 7), batch=3, dtype=dtype) for dtype in ("float64", "float32")]
+
+
+@pytest.fixture
+def precisions():
+    """Set everything back, whichever switches a test has used."""
+    before = torch.get_float32_matmul_precision()
+    named = hasattr(torch.backends, "fp32_precision")
+    kept = torch.backends.fp32_precision if named else None
+    yield
+    if named:
+        torch.backends.fp32_precision = kept
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("target", ["torch.nn:Conv2d", "torch.nn.functional:conv2d"])
+@pytest.mark.parametrize("precision", ["high", "highest"])
+def test_the_older_switch(precisions, target, precision):
+    torch.set_float32_matmul_precision(precision)
+    assert verify(LAYERS, target=target).passed
+    assert torch.get_float32_matmul_precision() == precision
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="this PyTorch has no such switch")
+def test_the_newer_switches(precisions):
+    torch.backends.fp32_precision = "tf32"
+    report = verify(LAYERS, target="torch.nn:Conv2d")
+    assert report.passed, report
+    assert torch.backends.fp32_precision == "tf32"
+
+
+def test_a_lazy_module_learns_its_sizes():
+    assert verify(LAYERS, target="torch.nn:LazyConv2d").passed
