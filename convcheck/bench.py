@@ -61,12 +61,7 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one piece of work took in each round.
-
-    Attributes
-    ----------
-    seconds : tuple of float
-    """
+    """Seconds that one piece of work took in each round."""
 
     seconds: tuple[float, ...]
 
@@ -87,7 +82,6 @@ class LayerBench:
 
     Attributes
     ----------
-    layer : Layer
     alike : int
         How many layers of the suite have these very sizes.
     timings : dict of str to Timing
@@ -111,13 +105,7 @@ class LayerBench:
 
 @dataclass(frozen=True)
 class CheckBench:
-    """A whole check of one layer against PyTorch's.
-
-    Attributes
-    ----------
-    layer : Layer
-    verify, gradcheck : Timing
-    """
+    """A whole check of one layer against PyTorch's."""
 
     layer: Layer
     verify: Timing
@@ -135,15 +123,10 @@ class BenchReport:
 
     Attributes
     ----------
-    config : str
-    contenders : tuple of str
     matrix_rates : dict of str to float
         Multiply-adds per second of NumPy's matrix product, per dtype.
-    layers : tuple of LayerBench
-    checks : tuple of CheckBench
     reference : str
         The contender that ratios are to.
-    convcheck_version : str
     """
 
     config: str
@@ -216,8 +199,6 @@ def time_in_turn(work: Mapping[str, Callable[[], object]], rounds: int, slow: fl
 
     Parameters
     ----------
-    work : mapping of str to callable
-    rounds : int
     slow : float, default 2.0
         What takes longer than this many seconds in its first run is not run again: that run counts.
 
@@ -321,7 +302,6 @@ def bench(
 
     Parameters
     ----------
-    suite : Suite
     target : str, optional
         Also timed; relative to the current folder.
     formulations : sequence of str, optional
@@ -329,7 +309,6 @@ def bench(
     dtype : {"float64", "float32"}, optional
         By default each layer's own.
     rounds : int, default 5
-    progress : Progress
     """
     layers = [layer if dtype is None else replace(layer, dtype=dtype) for layer in suite.layers]
     memory.require((f"layer {layer.name}", layer) for layer in layers)
@@ -410,7 +389,6 @@ def render(report: BenchReport, *, width: int, color: bool = False) -> str:
 
     Parameters
     ----------
-    report : BenchReport
     width : int
         Columns.
     color : bool, default False

@@ -92,7 +92,6 @@ def shown(value: object, written: str | None = None) -> str:
 
     Parameters
     ----------
-    value : object
     written : str, optional
         A number as it stands in a file, where that is known: ``1e-9``, which Python writes as ``1e-09``.
     """

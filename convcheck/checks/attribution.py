@@ -29,8 +29,6 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     ----------
     results : sequence of GradientResult
         Of one implementation on one layer.
-    expected : Expected
-    implementation : Target
     """
     failed = list(dict.fromkeys(result.gradient for result in results if result.status == "failed"))
     if "output" in failed:

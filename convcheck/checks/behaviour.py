@@ -61,7 +61,6 @@ def with_behaviour(results: Sequence[GradientResult], expected: Expected, observ
     ----------
     results : sequence of GradientResult
         Of one target on one layer.
-    expected : Expected
     observed : Observed
         With a second backward pass.
     """

@@ -22,10 +22,8 @@ def check(expected: Expected, observed: Observed, gradient: str) -> GradientResu
 
     Parameters
     ----------
-    expected : Expected
     observed : Observed
         On the expected's real data.
-    gradient : str
     """
     fault = faulty(expected, observed, gradient, "central")
     if fault:

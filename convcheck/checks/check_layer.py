@@ -63,9 +63,6 @@ def check_layer(
 
     Parameters
     ----------
-    layer : Layer
-    implementations : sequence of Target
-    demand : Demand
     advance : callable
         Told the number of evaluations as they are made.
     """

@@ -104,7 +104,6 @@ def check(expected: Expected, target: Target, budget: float) -> list[GradientRes
     ----------
     expected : Expected
         Whose numeric checks have passed.
-    target : Target
     budget : float
         Multiply-adds that the conditions may take together; real numbers are tried in any expected.
 

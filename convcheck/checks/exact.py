@@ -23,10 +23,8 @@ def check(expected: Expected, observed: Observed, gradient: str, affordable: flo
 
     Parameters
     ----------
-    expected : Expected
     observed : Observed
         On the expected's integer data.
-    gradient : str
     affordable : float
         Evaluations that the check may take where the forward pass is not the definition's, and every entry needs one.
     """

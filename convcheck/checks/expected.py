@@ -30,7 +30,6 @@ class Expected:
 
     Parameters
     ----------
-    layer : Layer
     source : Target
         A built-in formulation, shared by all of them, or the target itself.
     max_error : float or None

@@ -15,7 +15,6 @@ def check(expected: Expected, observed: Observed, on_reals: Observed) -> Gradien
 
     Parameters
     ----------
-    expected : Expected
     observed : Observed
         On the data of the forward check.
     on_reals : Observed

@@ -24,7 +24,6 @@ class Fault:
     ----------
     status : str
         "failed" if the implementation gave something of the wrong kind, "error" if it raised.
-    message : str
     slug : str or None
         The known mistake that it is.
     """
@@ -40,7 +39,6 @@ class Observed:
 
     Attributes
     ----------
-    implementation : Target
     arrays : mapping of str to array
         What can be compared: "output", "input", "weight" and "bias".
     faults : mapping of str to Fault
@@ -72,7 +70,6 @@ class Observed:
 
         Parameters
         ----------
-        implementation, layer, operands
         twice : bool, default False
             Whether the backward pass is run a second time.
         """

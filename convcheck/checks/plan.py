@@ -32,12 +32,10 @@ class Step:
 
     Attributes
     ----------
-    gradient, check : str
     evaluations : int
         Forward passes that it takes; 0 if it is skipped.
     note : str or None
         Why another check was planned than asked for.
-    skipped : bool
     """
 
     gradient: str
@@ -57,7 +55,6 @@ def plan(layer: Layer, checks: Collection[str], affordable: float) -> tuple[Step
 
     Parameters
     ----------
-    layer : Layer
     checks : collection of str
         The kinds asked for.
     affordable : float

@@ -19,10 +19,8 @@ def check(expected: Expected, observed: Observed, gradient: str, note: str | Non
 
     Parameters
     ----------
-    expected : Expected
     observed : Observed
         On the expected's integer data.
-    gradient : str
     note : str or None
         Why this check stands in for a complete one.
     """

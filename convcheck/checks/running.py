@@ -81,11 +81,8 @@ class Job:
 
     Attributes
     ----------
-    layer : Layer
-    subjects : Subjects
     targets : tuple of Target
         What ``subjects`` found in this process.
-    demand : Demand
     config : str
         What the layer is from: the suite as it was named.
     path : Path or None
@@ -136,9 +133,6 @@ def run_side_by_side(
 
     Parameters
     ----------
-    jobs : sequence of Job
-    progress : Progress
-    executor : Executor
     threads : int or None
         Threads that the matrix products of one job may use; None leaves that to the executor's side.
 

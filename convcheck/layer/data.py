@@ -64,7 +64,6 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = _LARGEST_MAGNITUDE
 
     Parameters
     ----------
-    layer : Layer
     draw : int, default 0
         Which draw of the layer's seed.
     most : int

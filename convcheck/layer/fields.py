@@ -78,7 +78,6 @@ class Field:
         Whether a layer must say it.
     least : int
         Of every integer in it.
-    choices : tuple of str
     names : tuple of str
         What other software calls it, PyTorch's name first.
     of_check : bool

@@ -64,7 +64,6 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
 
     Parameters
     ----------
-    layer : Layer
     counted : bool, default True
         Whether it counts how many windows read padding, or only whether there are some.
     """

@@ -59,7 +59,6 @@ class Untried(NamedTuple):
 
     Attributes
     ----------
-    words : OtherName
     lacking : str
         What the suite lacks.
     shown_by : callable

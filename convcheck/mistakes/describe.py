@@ -72,7 +72,6 @@ def render_name(named: Mistake | OtherName, *, width: int = 80, color: bool = Fa
 
     Parameters
     ----------
-    named : Mistake or OtherName
     width : int, default 80
         Columns to lay out for.
     color : bool, default False
@@ -161,11 +160,8 @@ class Example:
 
     Attributes
     ----------
-    layer : Layer
-    gradient, variant : str
     arrays : dict of str to array
         What goes in, by name.
-    right, wrong : array
     """
 
     layer: Layer

@@ -86,10 +86,6 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
         "output", "input", "weight" or "bias".
     rerun : callable
         Runs the code under test on a layer and arrays.
-
-    Returns
-    -------
-    Finding
     """
     small = shrunk(layer)
     operands = integer_operands(small)

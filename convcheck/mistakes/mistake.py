@@ -32,13 +32,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A layer with the arrays of one forward and backward pass, as a mistake sees it, and the right answer on it.
-
-    Attributes
-    ----------
-    layer : Layer
-    operands : Operands
-    """
+    """A layer with the arrays of one forward and backward pass, as a mistake sees it, and the right answer on it."""
 
     layer: Layer
     operands: Operands

@@ -63,7 +63,6 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
 
     Parameters
     ----------
-    layer : Layer
     operands : Operands
         Integers.
     output : array

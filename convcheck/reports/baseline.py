@@ -33,7 +33,6 @@ class Change:
 
     Attributes
     ----------
-    layer : str
     what : str
         The check: ``input, exact, unfold``; empty where it is about the layer as a whole.
     text : str

@@ -22,8 +22,6 @@ class Case:
 
     Attributes
     ----------
-    report : ReportData
-    layer : LayerReport
     gradient : str or None
         None for a layer without any gradient that was checked, which has failed without a result that says so.
     results : tuple of GradientResult

@@ -16,7 +16,6 @@ class Finding:
 
     Attributes
     ----------
-    status : str
     names : tuple of str
         Where it is: layer, gradient, check and implementation.
     details : tuple of (str, str)

@@ -16,8 +16,6 @@ class Row:
 
     Attributes
     ----------
-    gradients : tuple of str
-    check : str
     entries : str
         How many entries the gradients have, and how many of them were compared one by one: ``162``, ``0 of 1,605,632``.
     errors : dict of str

@@ -87,10 +87,6 @@ def parse(text: str, filename: str) -> Suite:
     filename : str
         What messages and the suite call it; no file is opened.
 
-    Returns
-    -------
-    Suite
-
     Raises
     ------
     ConfigError

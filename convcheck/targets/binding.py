@@ -62,7 +62,6 @@ def bind(
     ----------
     target : str
         As messages call it.
-    function : callable
     arrays : iterable of str
         What the first parameters take, of "x", "weight" and "bias"; a bias only where one is named like it.
     keywords : mapping

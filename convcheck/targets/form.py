@@ -25,7 +25,6 @@ class Given:
 
     Attributes
     ----------
-    x, weight
     bias
         None where the layer has none.
     differentiate : bool
@@ -65,7 +64,6 @@ class Form(Target):
     ----------
     name : str
         As reports call it.
-    spec : TargetSpec
     takes : frozenset of str
         Features that this form takes as far as one can see.
     """

@@ -49,7 +49,6 @@ class Guarded(Target):
 
     Parameters
     ----------
-    target : Target
     timeout : float, optional
         Seconds that the target may take for each layer.
 

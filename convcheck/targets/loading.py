@@ -32,7 +32,6 @@ def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None)
 
     Parameters
     ----------
-    target : str
     folder : Path
         A relative file starts here; modules are looked for here first, as ``python -m`` would.
     files : dict, optional

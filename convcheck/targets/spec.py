@@ -44,7 +44,6 @@ class Key:
     default : optional
     expected : str
         What a word is.
-    choices : tuple of str
     inner : mapping of str to str
         The keys of "names", with what each names.
     defaults : mapping of str to str

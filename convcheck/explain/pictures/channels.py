@@ -23,7 +23,6 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
 
     Parameters
     ----------
-    layer : Layer
     weight : array, shape (F, C/groups, *kernel)
     chosen : Selection
         Its group is shown.

@@ -31,7 +31,6 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
 
     Parameters
     ----------
-    layer : Layer
     gradient : str
         "output", "input", "weight" or "bias".
     analytic, numeric : array

@@ -21,10 +21,8 @@ def story(layer: Layer, weight: Array, grad_output: Array, chosen: Selection) ->
 
     Parameters
     ----------
-    layer : Layer
     weight : array, shape (F, C/groups, *kernel)
     grad_output : array, shape (N, F, *output)
-    chosen : Selection
     """
     arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer)
     entry = most_read(layer, window)

@@ -20,12 +20,7 @@ _LIMIT = 18
 
 
 def story(layer: Layer) -> Story:
-    """Tell where windows overlap: how many terms each entry of dL/dX adds up.
-
-    Parameters
-    ----------
-    layer : Layer
-    """
+    """Tell where windows overlap: how many terms each entry of dL/dX adds up."""
     counts = window_counts(layer)
     least, most, unread = int(counts.min()), int(counts.max()), int((counts == 0).sum())
     everywhere = f"{most} {'window' if most == 1 else 'windows'} everywhere"

@@ -71,7 +71,6 @@ class Panel:
     ----------
     number : str
         "1", "2", "4a".
-    title : str
     lines : tuple of str
         Sizes and formulas with the layer's numbers.
     values : array of 1, 2 or 3 dimensions
@@ -188,10 +187,8 @@ class Story:
     ----------
     name : str
         Part of the file name.
-    title : str
     intro : tuple of str
         Sentences under the title.
-    panels : tuple of Panel
     example : tuple of str
         The worked example: how the outlined entry comes about.
     trivial : bool

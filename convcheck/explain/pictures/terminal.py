@@ -36,8 +36,6 @@ def render(story: Story, layer: Layer, *, width: int = 80, color: bool = False) 
 
     Parameters
     ----------
-    story : Story
-    layer : Layer
     width : int, default 80
         Columns; words are wrapped to it, grids are not.
     color : bool, default False

@@ -24,11 +24,9 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
 
     Parameters
     ----------
-    layer : Layer
     x : array, shape (N, C, *input)
     weight : array, shape (F, C/groups, *kernel)
     grad_output : array, shape (N, F, *output)
-    chosen : Selection
     """
     # The rows of X~ and of dL/dX~ = W~ᵀ dL/dO that belong to the chosen channel.
     one = x[chosen.sample : chosen.sample + 1]

@@ -19,10 +19,8 @@ def story(layer: Layer, x: Array, grad_output: Array, chosen: Selection) -> Stor
 
     Parameters
     ----------
-    layer : Layer
     x : array, shape (N, C, *input)
     grad_output : array, shape (N, F, *output)
-    chosen : Selection
     """
     padded = padded_input(layer, x[:, chosen.channel : chosen.channel + 1])[:, 0]
     outputs = grad_output[:, chosen.filter : chosen.filter + 1]

@@ -89,7 +89,6 @@ def window_of(layer: Layer, limit: int = LIMIT) -> Window:
 
     Parameters
     ----------
-    layer : Layer
     limit : int
         Cells per axis up to which a map is shown whole; planes of a volume have a limit of their own.
     """

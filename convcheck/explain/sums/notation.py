@@ -44,7 +44,6 @@ class Notation:
 
     Attributes
     ----------
-    name : str
     about : str
         What the text writes, in a sentence.
     symbols : mapping

@@ -35,8 +35,6 @@ class Factor:
     ----------
     array : str
         "x", "weight", "bias" or "grad_output".
-    index : tuple of int
-    value : float
     """
 
     array: str
@@ -69,12 +67,8 @@ class Explanation:
 
     Attributes
     ----------
-    layer : Layer
     array : str
         One of `ARRAYS`.
-    index : tuple of int
-    terms : tuple of Term
-    excluded : tuple of Excluded
     reference : float
         For a gradient the change of the loss when the entry goes up by 1, from the forward pass alone; for the output
         the forward pass.
@@ -129,8 +123,6 @@ def explain(layer: Layer, operands: Operands, array: str, index: Index) -> Expla
 
     Parameters
     ----------
-    layer : Layer
-    operands : Operands
     array : str
         One of `ARRAYS`.
     index : tuple of int

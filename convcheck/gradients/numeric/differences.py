@@ -95,12 +95,10 @@ def exact_gradient(
 
     Parameters
     ----------
-    forward : callable
     directions : Directions
         At integer operands.
     base : array
         f at the starting point.
-    packing : Packing
     merge : bool
         Whether several evaluations may be merged into one call with a larger batch or more filters.
     advance : callable

@@ -42,7 +42,6 @@ class Directions(ABC):
 
     Parameters
     ----------
-    layer : Layer
     operands : Operands
         The point from which the steps start.
     """

@@ -45,7 +45,6 @@ class Projection:
 
     Attributes
     ----------
-    draws : tuple of Draw
     false_pass_probability : float
         Bound on the probability with which a wrong gradient passes all draws.
     """
@@ -76,8 +75,6 @@ def project(
 
     Parameters
     ----------
-    forward : callable
-    layer : Layer
     operands : Operands
         Integers.
     base : array, shape (N, F, *output)

@@ -46,7 +46,6 @@ def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exa
     ----------
     layer : Layer
         Its dtype is the one in which the implementation computes.
-    operands : Operands
     backward : callable
         A right backward pass, run in float64 on absolute values.
     exact : bool, default True

@@ -29,7 +29,6 @@ def render(report: ReportData, format: str, *, width: int | None = None, color: 
 
     Parameters
     ----------
-    report : ReportData
     format : str
         One of `FORMATS`.
     width : int, optional

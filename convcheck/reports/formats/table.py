@@ -57,7 +57,6 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False)
 
     Parameters
     ----------
-    report : ReportData
     width : int, optional
         Columns to lay out for, 80 by default. Where the table does not fit, its rows become sentences; numbers are
         never shortened or broken.

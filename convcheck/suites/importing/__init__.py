@@ -25,10 +25,6 @@ def import_model(source: str, input_size: Sequence[int] | None = None) -> Model:
         Shape of the model's input with the batch, such as (1, 3, 224, 224). A PyTorch module needs it; in an ONNX file
         it takes the place of the shape of the first input.
 
-    Returns
-    -------
-    Model
-
     Raises
     ------
     UsageError, TargetError

@@ -21,12 +21,7 @@ _PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)$)[a-z][\w
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Something in a model that is not in the config, and why.
-
-    Attributes
-    ----------
-    name, kind, reason : str
-    """
+    """Something in a model that is not in the config, and why."""
 
     name: str
     kind: str
@@ -48,7 +43,6 @@ class Model:
         In the order in which the model runs them, each with a name of its own.
     batch_known : tuple of bool
         For each layer, whether its batch is the model's own; else it is the default.
-    left_out : tuple of LeftOut
     """
 
     source: str

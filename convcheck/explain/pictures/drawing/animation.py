@@ -55,13 +55,7 @@ def require(format: str) -> None:  # noqa: A002
 
 @dataclass(frozen=True)
 class Animation:
-    """Frames, one per entry of dL/dX.
-
-    Attributes
-    ----------
-    title, description : str
-    frames : tuple of PIL.Image.Image
-    """
+    """Frames, one per entry of dL/dX."""
 
     title: str
     description: str
@@ -103,15 +97,10 @@ def input_gradient_animation(
 
     Parameters
     ----------
-    layer : Layer
     weight : array, shape (F, C/groups, *kernel)
     grad_output : array, shape (N, F, *output)
     sample, channel, filter : int, optional
         Which slice is shown; by default the first.
-
-    Returns
-    -------
-    Animation
 
     Raises
     ------

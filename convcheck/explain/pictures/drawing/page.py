@@ -32,7 +32,6 @@ class Picture(Figure):
 
     Attributes
     ----------
-    title, description : str
     places : list of mapping
         For each panel, by the index of a cell: its left, top and edge, in inches from the upper left.
     foot : tuple of float

@@ -24,7 +24,6 @@ def encode(picture: Picture, format: str) -> bytes:  # noqa: A002
 
     Parameters
     ----------
-    picture : Picture
     format : {"png", "svg"}
         SVG keeps text as text, has a title and a description for screen readers, and is the same to the byte each time.
 
