@@ -23,7 +23,7 @@ def check(expected: Expected, observed: Observed, gradient: str) -> GradientResu
     Parameters
     ----------
     observed : Observed
-        On the expected's real data.
+        On real data.
     """
     fault = faulty(expected, observed, gradient, "central")
     if fault:

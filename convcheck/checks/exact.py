@@ -24,7 +24,7 @@ def check(expected: Expected, observed: Observed, gradient: str, affordable: flo
     Parameters
     ----------
     observed : Observed
-        On the expected's integer data.
+        On integer data.
     affordable : float
         Evaluations that the check may take where the forward pass is not the definition's, and every entry needs one.
     """

@@ -20,7 +20,7 @@ def check(expected: Expected, observed: Observed, gradient: str, note: str | Non
     Parameters
     ----------
     observed : Observed
-        On the expected's integer data.
+        On integer data.
     note : str or None
         Why this check stands in for a complete one.
     """
