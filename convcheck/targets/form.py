@@ -81,7 +81,6 @@ class Form(Target):
         }
 
     def unsupported(self, layer: Layer) -> str | None:
-        """Return why it cannot take a layer; None if it can."""
         rank = len(layer.kernel)
         for layout in (self._images, self._weights):
             if not layout.fits(rank):
@@ -89,7 +88,6 @@ class Form(Target):
         return features.missing(layer, self._takes)
 
     def takes_bias(self) -> bool:
-        """Whether it can add a bias."""
         return "bias" in self._takes
 
     @abstractmethod
@@ -109,13 +107,11 @@ class Form(Target):
         return nullcontext()
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        """Return the output of one forward pass."""
         with self.world(layer):
             output: Array = self.image(self.session(layer, self._given(x, weight, bias, differentiate=False)).forward())
         return output
 
     def run(self, layer: Layer, operands: Operands) -> Run:
-        """Run the forward pass."""
         with self.world(layer):
             given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
             return _FormRun(self, layer, operands, self.session(layer, given), given)

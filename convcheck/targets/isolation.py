@@ -67,23 +67,18 @@ class Guarded(Target):
             raise UsageError(Parameter("timeout"), " works in the main thread on Linux and macOS only; leave it out")
 
     def begin(self) -> None:
-        """Grant the time for another layer."""
         self._left = self._timeout
 
     def unsupported(self, layer: Layer) -> str | None:
-        """Return why the target cannot take a layer; None if it can."""
         return self._target.unsupported(layer)
 
     def takes_bias(self) -> bool:
-        """Whether the target can add a bias."""
         return self._target.takes_bias()
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        """Return the output of one forward pass."""
         return self.call(lambda: self._target.forward(layer, x, weight, bias))
 
     def run(self, layer: Layer, operands: Operands) -> Run:
-        """Run the forward pass."""
         return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands)))
 
     def call(self, function: Callable[[], Result]) -> Result:

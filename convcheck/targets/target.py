@@ -92,11 +92,9 @@ class BuiltIn(Target):
         self._formulation = formulation(name)
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        """Return the output of one forward pass."""
         return self._formulation.forward(layer, x, weight, bias)
 
     def run(self, layer: Layer, operands: Operands) -> Run:
-        """Run the forward pass."""
         return _BuiltInRun(self, layer, operands)
 
     def backward(self, layer: Layer, operands: Operands) -> Gradients:

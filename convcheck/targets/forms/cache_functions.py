@@ -44,7 +44,6 @@ class CacheForm(Form):
         super().__init__(name, spec, takes | taken)
 
     def session(self, layer: Layer, given: Given) -> Session:
-        """Prepare a call."""
         return _CacheSession(self, layer, given)
 
     def call(self, layer: Layer, given: Given) -> Any:

@@ -48,23 +48,18 @@ class JaxForm(Form):
         super().__init__(name, spec, frozenset(takes | options | (taken & {"bias"}) | features.ranks_in(name)))
 
     def own(self, array: Array) -> Any:
-        """Return an array of JAX's."""
         return self._jax.device_put(array, self._device)
 
     def refill(self, array: Any, values: Array) -> Any:
-        """Return a new array: JAX's cannot be written to."""
         return self.own(values.copy())
 
     def numpy(self, value: Any) -> Any:
-        """Return an array of JAX's as one of NumPy's."""
         return np.asarray(value)
 
     def world(self, layer: Layer) -> AbstractContextManager[Any]:
-        """Switch float64 on where the layer needs it, and reduced precision off."""
         return _settings(self._jax, wide=layer.dtype == "float64")
 
     def session(self, layer: Layer, given: Given) -> Session:
-        """Prepare a call."""
         return _JaxSession(self, layer, given)
 
     def call(self, layer: Layer, x: Any, weight: Any, bias: Any) -> Any:

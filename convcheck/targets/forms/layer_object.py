@@ -53,7 +53,6 @@ class LayerForm(Form):
         super().__init__(name, spec, frozenset(takes))
 
     def session(self, layer: Layer, given: Given) -> Session:
-        """Make a new object and give it its parameters."""
         instance = self._binding.call(
             self._factory, lambda what, name: constructor_value(what, name, layer, tuples=self.spec.tuples)
         )

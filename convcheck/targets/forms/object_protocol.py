@@ -30,7 +30,6 @@ class ObjectForm(Form):
             )
 
     def session(self, layer: Layer, given: Given) -> Session:
-        """Make a new object."""
         instance = self._factory()
         for method in ("forward", "backward"):
             if not callable(getattr(instance, method, None)):

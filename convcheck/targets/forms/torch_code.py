@@ -68,25 +68,20 @@ class TorchForm(Form):
         return found, bind(name, found, arrays, spec.keywords)
 
     def own(self, array: Array) -> Any:
-        """Return a tensor on the device."""
         return self._torch.from_numpy(array).to(self._device)
 
     def refill(self, array: Any, values: Array) -> Any:
-        """Copy into a tensor, as an optimizer does."""
         with self._torch.no_grad():
             array.copy_(self._torch.from_numpy(values))
         return array
 
     def numpy(self, value: Any) -> Any:
-        """Return a tensor as an array."""
         return value.detach().cpu().numpy() if isinstance(value, self._torch.Tensor) else value
 
     def world(self, layer: Layer) -> AbstractContextManager[Any]:
-        """Run with gradients on, and without the reduced precision that PyTorch may use for float32."""
         return _settings(self._torch)
 
     def session(self, layer: Layer, given: Given) -> Session:
-        """Prepare a call, of a new module where the target is a class."""
         inner, outside = self._split_padding(layer)
         bound = self._module(inner, given) if self._is_module else self._function(inner, given)
         return _TorchSession(self._torch, bound, outside, given)
