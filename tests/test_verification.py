@@ -11,6 +11,8 @@ from convcheck import Layer, Suite, UsageError, verify
 from convcheck.checks import plan as planning
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import DTYPES
+from convcheck.reports.results import STATUSES, GradientResult, LayerReport
+from tests.draws import hidden_from_one_draw
 from tests.strategies import layers
 from tests.targets_for_tests import (
     Right,
@@ -147,7 +149,52 @@ class TestGate:
         assert str(caught.value) == f"max_error={value} is not allowed; expected a positive number such as 1e-9"
 
 
+class Weighted(Right):
+    """Every output times an integer of its place: no known function, linear, and its gradients are its own."""
+
+    def weighted(self, array):
+        return array * (1 + np.arange(array[0].size).reshape(array[0].shape) % 3).astype(array.dtype)
+
+    def forward(self, x, weight, bias, layer):
+        return self.weighted(super().forward(x, weight, bias, layer))
+
+    def backward(self, grad_output):
+        return super().backward(self.weighted(grad_output))
+
+
 class TestForwardPass:
+    @pytest.mark.parametrize("checks", [["exact"], ["projected"], ["central"], ["exact", "conditions"]])
+    def test_a_wrong_one_with_its_own_right_gradients_is_shown_and_fails_whatever_was_asked_for(self, checks):
+        report = verify(LAYER, target=Weighted, checks=checks)
+        assert not report.passed
+        (output,) = results(report, gradient="output")
+        assert (output.check, output.status) == ("forward", "failed")
+        assert 0 < output.mismatches < output.entries
+        # It is the output alone that fails the layer.
+        assert all(r.acceptable for r in results(report) if r.gradient != "output")
+
+    def test_its_own_gradients_pass_the_exact_check_of_their_own(self):
+        exact = results(verify(LAYER, target=Weighted, checks=["exact"]), check="exact")
+        assert {(r.gradient, r.status) for r in exact} == {(g, "passed") for g in ("input", "weight", "bias")}
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize(("times", "passes"), [(0.5, True), (4, False), (50, False)])
+    def test_no_more_than_rounding_is_allowed_on_real_data(self, dtype, times, passes):
+        """Rounding may change one output by gamma_n * (|W| * |x| + |b|); both sides together by twice that."""
+
+        class OffOnReals(Right):
+            def forward(self, x, weight, bias, layer):
+                output = super().forward(x, weight, bias, layer)
+                if (x == np.rint(x)).all():
+                    return output
+                size = super().forward(np.abs(x), np.abs(weight), np.abs(bias), layer)
+                terms = layer.channels_per_group * 6 + 1
+                return (output + times * terms * DTYPES[dtype].roundoff * size).astype(dtype)
+
+        layer = replace(LAYER, dtype=dtype)
+        (output,) = results(verify(layer, target=OffOnReals, checks=["forward", "central"]), gradient="output")
+        assert output.passed is passes
+
     def test_a_forward_pass_that_is_not_the_definitions_fails(self):
         report = verify(LAYER, target=TrueConvolution)
         (output,) = results(report, gradient="output")
@@ -243,6 +290,35 @@ class TestNothingPassesUnchecked:
         assert {r.status for r in results(report)} == {"skipped"}
         assert "no integers" in results(report)[0].message
         assert not report.passed
+
+    @pytest.mark.parametrize("status", STATUSES)
+    @pytest.mark.parametrize("gradient", ["output", "input"])
+    def test_beside_passes_only_what_was_skipped_is_acceptable(self, status, gradient):
+        good = [GradientResult("t", name, "exact", "passed") for name in ("input", "weight", "bias")]
+        other = GradientResult("t", gradient, "projected", status)
+        assert other.acceptable is (status in ("passed", "skipped"))
+        assert LayerReport(LAYER, (*good, other)).passed is other.acceptable
+        assert LayerReport(LAYER, (other, *good)).passed is other.acceptable
+
+    @pytest.mark.parametrize("status", [status for status in STATUSES if status != "passed"])
+    def test_a_gradient_that_nothing_passed_is_no_pass(self, status):
+        good = [GradientResult("t", name, "exact", "passed") for name in ("output", "weight", "bias")]
+        other = GradientResult("t", "input", "exact", status)
+        assert not LayerReport(LAYER, (*good, other)).passed
+        assert LayerReport(LAYER, (*good, replace(other, waived=True))).passed is (status == "skipped")
+
+    @pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
+    @pytest.mark.parametrize("number", [0, 1])
+    def test_one_draw_that_agrees_does_not_make_up_for_one_that_does_not(self, gradient, number):
+        def hidden(right):
+            return hidden_from_one_draw(LAYER, gradient, right, number)
+
+        report = verify(LAYER, target=wrong(gradient, hidden), checks=["projected"])
+        assert not report.passed
+        (failed,) = results(report, status="failed")
+        assert failed.gradient == gradient
+        assert failed.mismatches == failed.evaluations - 1
+        assert f"{failed.mismatches} of {failed.evaluations} random directions disagree" in failed.message
 
     def test_an_empty_report_is_no_pass(self):
         assert not convcheck.Report(layers=(), config="none").passed

@@ -1,15 +1,18 @@
 """The numeric gradients are exact on integers, packed or not, and within the derived bound on real data."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from convcheck import Layer
+from convcheck.checks.plan import plan
 from convcheck.gradients import FASTEST, FORMULATIONS, ORACLE, formulation
 from convcheck.gradients.numeric.differences import Packing, central_gradient, exact_gradient, packing_for
 from convcheck.gradients.numeric.directions import directions_of
 from convcheck.gradients.numeric.rounding import allowed_errors, allowed_output_error, gamma
-from convcheck.layer.data import integer_operands, real_operands
+from convcheck.layer.data import integer_magnitude, integer_operands, real_operands
 from convcheck.layer.fields import DTYPES
 from tests.strategies import layers
 
@@ -93,6 +96,36 @@ def test_packing_leaves_no_sum_beyond_what_the_dtype_represents(dtype, channels)
         largest = 9 * channels * 9 + 3 + 3 * sum(packing.radix**digit for digit in range(packing.digits))
         assert largest <= DTYPES[dtype].exact_limit
         assert packing.radix > 2 * 3 or gradient == "bias"
+
+
+class TestNoRoomForADigit:
+    """One channel more, and a step of 1 is no longer exact; only sizes are computed, no arrays are made."""
+
+    FULL = Layer(2**24 - 1, 1, 1, input=(1,), batch=1, dtype="float32")
+    ROOM = Layer(2**24 - 2, 1, 1, input=(1,), batch=1, dtype="float32")
+
+    @pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
+    def test_the_last_layer_with_room_has_one_digit_and_the_next_none(self, gradient):
+        assert integer_magnitude(self.ROOM) == integer_magnitude(self.FULL) == 1
+        assert packing_for(self.ROOM, gradient).digits == 1
+        assert packing_for(self.FULL, gradient).digits == 0
+        assert packing_for(self.FULL, gradient).evaluations(self.FULL.channels) == 0
+
+    def test_the_exact_check_is_then_skipped_with_a_reason_and_none_takes_its_place_unsaid(self):
+        exact = {step.gradient: step for step in plan(self.ROOM, ["exact"], math.inf)}
+        assert {name: step.evaluations for name, step in exact.items()} == {
+            "input": 2**24 - 2, "weight": 2**24 - 2, "bias": 1,
+        }  # fmt: skip
+        for step in plan(self.FULL, ["exact", "projected"], math.inf):
+            assert step.skipped
+            assert step.evaluations == 0
+            assert step.note.endswith("sums of this layer exact in float32")
+
+    def test_taps_count_as_channels_do(self):
+        of_taps = [Layer(15, 2, (1, n), input=(1, n), batch=1, dtype="float32", groups=1) for n in (1118480, 1118481)]
+        assert [15 * layer.kernel[1] for layer in of_taps] == [2**24 - 16, 2**24 - 1]
+        grouped = Layer(2 * (2**24 - 1), 2, 1, groups=2, input=(1,), batch=1, dtype="float32")
+        assert [packing_for(layer, "weight").digits for layer in (*of_taps, grouped)] == [2, 0, 0]
 
 
 def test_packing_divides_the_evaluations_by_more_than_ten():

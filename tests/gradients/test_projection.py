@@ -1,5 +1,7 @@
 """A right gradient passes every draw, a wrong one none, and the stated probability is what the size implies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,8 +9,11 @@ from hypothesis import strategies as st
 
 from convcheck import Layer
 from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric.directions import OPERAND_OF
 from convcheck.gradients.numeric.projection import TARGET_PROBABILITY, draw_size, project
-from convcheck.layer.data import integer_operands
+from convcheck.layer.data import integer_magnitude, integer_operands
+from convcheck.layer.fields import DTYPES
+from tests.draws import hidden_from_one_draw, projected_directions
 from tests.strategies import layers
 
 UNFOLD = formulation(FASTEST)
@@ -59,8 +64,158 @@ def test_the_probability_is_one_over_the_number_of_values_per_draw():
     size, count = draw_size(layer)
     projection = project(UNFOLD.forward, layer, at, base, "weight", right.weight)
     assert len(projection.draws) == count
-    assert projection.false_pass_probability == pytest.approx((2 * size + 1) ** -count)
+    # Without an absolute tolerance: any number of this size would be within it.
+    assert projection.false_pass_probability == pytest.approx(float(2 * size + 1) ** -count, rel=1e-12, abs=0)
+    assert float(2 * size + 1) ** -count <= TARGET_PROBABILITY < float(2 * size + 1) ** -(count - 1)
 
 
 def test_no_direction_is_drawn_where_the_dtype_leaves_no_room():
     assert draw_size(Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32")) == (0, 0)
+    # Here integers of magnitude 1 stay exact, and no step does.
+    assert draw_size(Layer(2**24 - 1, 1, 1, input=(1,), batch=1, dtype="float32")) == (0, 0)
+
+
+@pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
+def test_every_draw_is_another_direction_with_both_signs_and_the_size_that_was_stated(gradient):
+    layer = Layer(3, 40, 3, input=(6, 7))
+    size, count = draw_size(layer)
+    directions = projected_directions(layer, gradient)
+    assert len(directions) == count
+    assert len({direction.tobytes() for direction in directions}) == count
+    for direction in directions:
+        assert direction.min() < -0.8 * size
+        assert 0.8 * size < direction.max() <= size
+
+
+@pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_one_draw_cannot_see_the_others_do(gradient, number):
+    layer = Layer(2, 3, 2, input=(4, 5))
+    at, base, right = setting(layer)
+    wrong = hidden_from_one_draw(layer, gradient, getattr(right, gradient), number)
+    draws = project(UNFOLD.forward, layer, at, base, gradient, wrong).draws
+    assert [draw.equal for draw in draws] == [index == number for index in range(len(draws))]
+    assert [draw.analytic == draw.numeric for draw in draws] == [draw.equal for draw in draws]
+
+
+def test_a_wrong_entry_is_missed_as_often_as_stated(monkeypatch):
+    """Where hardly any room is left, directions are of -2..2: one draw in five has a zero at the wrong entry."""
+    monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=8))
+    layer = Layer(4, 1, 2, input=(3, 3), batch=1, dtype="float32")
+    assert draw_size(layer) == (2, 18)
+    missed = draws = 0
+    for seed in range(200):
+        at, base, right = setting(replace(layer, seed=seed))
+        wrong = right.input.copy()
+        wrong.flat[seed % wrong.size] += 1
+        projection = project(UNFOLD.forward, replace(layer, seed=seed), at, base, "input", wrong)
+        missed += sum(draw.equal for draw in projection.draws)
+        draws += len(projection.draws)
+    stated = projection.false_pass_probability ** (1 / 18)
+    assert abs(missed - draws * stated) < 5 * (draws * stated * (1 - stated)) ** 0.5
+
+
+def test_both_sides_of_a_draw_are_the_sums_that_they_are_said_to_be():
+    layer = Layer(2, 3, 2, input=(4, 5))
+    at, base, right = setting(layer)
+    wrong = right.weight + np.arange(right.weight.size).reshape(right.weight.shape)
+    draws = project(UNFOLD.forward, layer, at, base, "weight", wrong).draws
+    for draw, direction in zip(draws, projected_directions(layer, "weight"), strict=True):
+        assert draw.analytic == (wrong * direction).sum()
+        assert draw.numeric == (right.weight * direction).sum()
+
+
+def test_sums_that_no_longer_fit_64_bits_are_still_exact():
+    layer = Layer(2, 3, 2, input=(4, 5))
+    at, base, right = setting(layer)
+    wrong = right.weight.copy()
+    # By 2**64 too much on one side: what 64 bits cannot tell from nothing.
+    wrong.flat[0] += 2.0**64
+    draws = project(UNFOLD.forward, layer, at, base, "weight", wrong).draws
+    first = [int(direction.flat[0]) for direction in projected_directions(layer, "weight")]
+    assert not any(draw.equal for draw in draws)
+    for draw, entry in zip(draws, first, strict=True):
+        assert draw.analytic - draw.numeric == pytest.approx(2.0**64 * entry, rel=1e-9)
+
+
+@pytest.mark.parametrize("precision", [*range(9, 34), 53])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer(2, 3, 2, input=(4, 5), batch=1, dtype="float32"),
+        Layer(48, 5, 3, padding=1, input=(9, 9), dtype="float32"),
+        # So many terms and outputs that 64 bits are what ends first; only sizes are computed.
+        Layer(2**12, 2**11 + 1, 9, input=(2**9 + 8, 2**9 + 8), batch=1, dtype="float32"),
+    ],
+    ids=["small", "middle", "huge"],
+)
+def test_a_draw_is_as_large_as_its_sums_stay_exact_and_no_larger(layer, precision, monkeypatch):
+    monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=precision))
+    magnitude = integer_magnitude(layer)
+    terms = layer.channels_per_group * layer.kernel[0] * layer.kernel[1]
+    outputs = layer.batch * layer.filters * layer.output[0] * layer.output[1]
+
+    def fits(size):
+        # An output after the step: of operands as large as can be, one of them moved by the size; and the bias.
+        output = terms * magnitude * (magnitude + size) + magnitude
+        # The sum over all outputs of what the step changes, times grad_output, in 64 bits with one to spare.
+        total = outputs * (terms * magnitude * size) * magnitude
+        return output <= 2**precision and total <= 2**62
+
+    size, count = draw_size(layer)
+    if size:
+        assert magnitude
+        assert fits(size)
+        assert size == 2**20 or not fits(size + 1)
+        assert float(2 * size + 1) ** -count <= TARGET_PROBABILITY < float(2 * size + 1) ** -(count - 1)
+    else:
+        assert not magnitude or not fits(1)
+        assert count == 0
+
+
+def test_the_same_layer_is_always_projected_in_the_same_directions_and_another_seed_in_others():
+    layer = Layer(2, 3, 2, input=(4, 5))
+    first, again, other = (projected_directions(at, "weight") for at in (layer, layer, replace(layer, seed=1)))
+    assert all(np.array_equal(one, same) for one, same in zip(first, again, strict=True))
+    assert not any(np.array_equal(one, same) for one, same in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("spoil", [0.5, 1e300])
+def test_what_cannot_be_summed_in_integers_is_shown_as_it_is(spoil):
+    layer = Layer(2, 3, 2, input=(4, 5))
+    at, base, right = setting(layer)
+    wrong = right.weight.copy()
+    wrong.flat[0] = spoil
+    draws = project(UNFOLD.forward, layer, at, base, "weight", wrong).draws
+    for draw, direction in zip(draws, projected_directions(layer, "weight"), strict=True):
+        assert draw.equal is False
+        assert draw.analytic == pytest.approx((wrong * direction).sum())
+        assert draw.numeric == (right.weight * direction).sum()
+
+
+def test_a_forward_pass_that_gives_fractions_is_unequal_and_its_change_is_shown():
+    layer = Layer(2, 3, 2, input=(4, 5))
+    at, base, right = setting(layer)
+    draws = project(lambda *args: UNFOLD.forward(*args) + 0.25, layer, at, base, "weight", right.weight).draws
+    for draw in draws:
+        assert not draw.equal
+        assert draw.numeric - draw.analytic == pytest.approx(0.25 * at.grad_output.sum(), abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_direction_moves_the_operand_that_the_gradient_is_of_and_keeps_its_dtype(dtype):
+    layer = Layer(2, 3, 2, input=(4, 5), dtype=dtype)
+    at, base, right = setting(layer)
+    for gradient in ("input", "weight", "bias"):
+        seen = []
+
+        def forward(given, x, weight, bias, seen=seen):
+            seen.append({"x": x, "weight": weight, "bias": bias})
+            assert given == layer
+            return UNFOLD.forward(given, x, weight, bias)
+
+        project(forward, layer, at, base, gradient, getattr(right, gradient))
+        for operands in seen:
+            moved = {name for name, array in operands.items() if not np.array_equal(array, getattr(at, name))}
+            assert moved == {OPERAND_OF[gradient]}
+            assert {array.dtype for array in operands.values()} == {np.dtype(dtype)}
