@@ -1,6 +1,7 @@
 """The numeric gradients are exact on integers, packed or not, and within the derived bound on real data."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from convcheck import Layer
 from convcheck.checks.plan import plan
 from convcheck.gradients import FASTEST, FORMULATIONS, ORACLE, formulation
 from convcheck.gradients.numeric.differences import Packing, central_gradient, exact_gradient, packing_for
-from convcheck.gradients.numeric.directions import directions_of
+from convcheck.gradients.numeric.directions import direction_count, directions_of
 from convcheck.gradients.numeric.rounding import allowed_errors, allowed_output_error, gamma
 from convcheck.layer.data import integer_magnitude, integer_operands, real_operands
 from convcheck.layer.fields import DTYPES
@@ -163,3 +164,79 @@ def test_a_step_of_one_is_exact_on_real_data():
         one = x.dtype.type(1)
         np.testing.assert_array_equal((x + one) - one, x)
         np.testing.assert_array_equal((x - one) + one, x)
+
+
+@pytest.mark.parametrize("precision", [*range(6, 30), 53])
+@pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
+@pytest.mark.parametrize("channels", [1, 7, 64])
+def test_as_many_directions_share_an_evaluation_as_stay_exact_and_no_more(precision, gradient, channels, monkeypatch):
+    monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=precision))
+    layer = Layer(channels, 1, (2, 1), input=(2, 1), batch=1, dtype="float32")
+    magnitude = integer_magnitude(layer)
+    if not magnitude:
+        return
+    change = {"input": magnitude, "weight": magnitude, "bias": 1}[gradient]
+    packing = packing_for(layer, gradient)
+    assert packing.radix == {1: 4, 2: 8, 3: 8}[change]
+
+    def largest_output(digits):
+        return 2 * channels * magnitude**2 + magnitude + sum(change * packing.radix**digit for digit in range(digits))
+
+    directions = direction_count(gradient, layer)
+    if packing.digits:
+        assert largest_output(packing.digits) <= 2**precision
+    assert packing.digits <= directions
+    assert packing.digits == directions or largest_output(packing.digits + 1) > 2**precision
+
+
+class TestCalls:
+    """What the forward pass is called with: merged up to a size, or never."""
+
+    LAYER = Layer(2, 3, (2, 2), input=(4, 5), batch=2)
+
+    def calls(self, differences, gradient, *, merge, **options):
+        at, seen, told = real_operands(self.LAYER), [], []
+        if differences is exact_gradient:
+            at = integer_operands(self.LAYER)
+            options["base"] = UNFOLD.forward(self.LAYER, at.x, at.weight, at.bias)
+
+        def forward(layer, x, weight, bias):
+            seen.append((len(x) // 2) * (len(weight) // 3))
+            assert merge or layer == self.LAYER
+            return UNFOLD.forward(layer, x, weight, bias)
+
+        directions = directions_of(gradient, self.LAYER, at)
+        numeric = differences(forward, directions, merge=merge, advance=told.append, **options)
+        return numeric, seen, told, directions.count
+
+    @pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
+    def test_central_differences_are_the_same_merged_or_not(self, gradient):
+        together, calls, told, count = self.calls(central_gradient, gradient, merge=True)
+        assert sum(calls) == sum(told) == together.evaluations == 2 * count
+        apart, calls, told, _ = self.calls(central_gradient, gradient, merge=False)
+        assert calls == [1] * (2 * count)
+        assert told == [2] * count
+        assert apart.evaluations == 2 * count
+        np.testing.assert_allclose(apart.values, together.values, rtol=1e-12)
+
+    @pytest.mark.parametrize("gradient", ["input", "weight"])
+    def test_exact_differences_are_told_as_they_are_made(self, gradient):
+        packing = Packing(8, 3)
+        _, calls, told, count = self.calls(exact_gradient, gradient, merge=True, packing=packing)
+        assert (calls, told) == ([3], [3])
+        assert count == 8
+        _, calls, told, _ = self.calls(exact_gradient, gradient, merge=False, packing=packing)
+        assert calls == told == [1, 1, 1]
+
+    @pytest.mark.parametrize(("entries", "merged"), [(1, [1] * 8), (3, [3, 3, 2]), (7, [7, 1]), (8, [8]), (100, [8])])
+    def test_no_call_is_larger_than_is_allowed_unless_one_evaluation_is(self, entries, merged, monkeypatch):
+        size = directions_of("weight", self.LAYER, real_operands(self.LAYER)).entries
+        monkeypatch.setattr("convcheck.gradients.numeric.differences._MERGED_ENTRIES", entries * size)
+        _, calls, *_ = self.calls(exact_gradient, "weight", merge=True, packing=Packing(8, 1))
+        assert calls == merged
+        monkeypatch.setattr("convcheck.gradients.numeric.differences._MERGED_ENTRIES", 2 * entries * size + 1)
+        _, calls, *_ = self.calls(central_gradient, "weight", merge=True)
+        assert calls == [2 * number for number in merged]
+        monkeypatch.setattr("convcheck.gradients.numeric.differences._MERGED_ENTRIES", 1)
+        _, calls, *_ = self.calls(exact_gradient, "weight", merge=True, packing=Packing(8, 1))
+        assert calls == [1] * 8

@@ -125,6 +125,21 @@ def test_both_sides_of_a_draw_are_the_sums_that_they_are_said_to_be():
         assert draw.numeric == (right.weight * direction).sum()
 
 
+def test_sums_beyond_what_floating_point_holds_are_exact():
+    """Nearly 2**52 more in one half of the outputs and less in the other, before the step too or after it only."""
+    layer = Layer(2, 3, 2, input=(4, 6), batch=16, bias=False)
+    at, base, _ = setting(layer)
+    at = replace(at, grad_output=np.ones_like(at.grad_output))
+    right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output)
+    halves = np.repeat([2.0**52 - 2**24, 2**24 - 2.0**52], base.size // 2).reshape(base.shape)
+    for gradient in ("input", "weight"):
+        for start in (base, base + halves):
+            draws = project(
+                lambda *given: UNFOLD.forward(*given) + halves, layer, at, start, gradient, getattr(right, gradient)
+            ).draws
+            assert all(draw.equal for draw in draws)
+
+
 def test_sums_that_no_longer_fit_64_bits_are_still_exact():
     layer = Layer(2, 3, 2, input=(4, 5))
     at, base, right = setting(layer)
@@ -142,12 +157,13 @@ def test_sums_that_no_longer_fit_64_bits_are_still_exact():
 @pytest.mark.parametrize(
     "layer",
     [
+        Layer(1, 1, 1, input=(1, 1), batch=1, dtype="float32"),
         Layer(2, 3, 2, input=(4, 5), batch=1, dtype="float32"),
         Layer(48, 5, 3, padding=1, input=(9, 9), dtype="float32"),
         # So many terms and outputs that 64 bits are what ends first; only sizes are computed.
         Layer(2**12, 2**11 + 1, 9, input=(2**9 + 8, 2**9 + 8), batch=1, dtype="float32"),
     ],
-    ids=["small", "middle", "huge"],
+    ids=["one", "small", "middle", "huge"],
 )
 def test_a_draw_is_as_large_as_its_sums_stay_exact_and_no_larger(layer, precision, monkeypatch):
     monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=precision))
@@ -163,6 +179,7 @@ def test_a_draw_is_as_large_as_its_sums_stay_exact_and_no_larger(layer, precisio
         return output <= 2**precision and total <= 2**62
 
     size, count = draw_size(layer)
+    assert isinstance(size, int)
     if size:
         assert magnitude
         assert fits(size)

@@ -68,6 +68,14 @@ def test_an_output_may_be_off_by_every_rounding_of_its_sum_and_of_that_it_is_com
     assert allowed_output_error(layer, at, UNFOLD.forward).dtype == np.float64
 
 
+def test_the_bound_of_an_output_allows_for_its_own_rounding():
+    """So long a sum that the rounding of the bound counts; the pass is a stand-in, no array is as large."""
+    layer = Layer(2**40 - 1, 1, 1, input=(1,), batch=1)
+    at = real_operands(Layer(1, 1, 1, input=(1,), batch=1))
+    bound = allowed_output_error(layer, at, lambda *_: np.ones((1, 1, 1)))
+    close(bound, 2 * highams(2**40, 2.0**-53) * (1 + highams(2**40, 2.0**-53)))
+
+
 def counted(layer, at):
     """How many products that are not zero every entry of every gradient is a sum of."""
     there = [(array != 0).astype(np.float64) for array in (at.x, at.weight, at.grad_output)]
