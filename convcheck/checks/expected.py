@@ -69,7 +69,7 @@ class Expected:
             drawn = integer_operands(self.layer, number)
             assert drawn is not None
             return drawn
-        return short_sums(self.layer, real_operands(self.layer, number), self.terms)
+        return short_sums(self.layer, real_operands(self.layer, number), self.terms, number)
 
     @property
     def exact_data(self) -> bool:

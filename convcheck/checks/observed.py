@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,20 +82,20 @@ class Observed:
 
     @classmethod
     def interleaved(
-        cls, implementation: Target, layer: Layer, first: Operands, second: Operands
-    ) -> tuple[Observed, Observed]:
-        """Run two forward passes, then the backward pass of the second, then that of the first.
+        cls, implementation: Target, layer: Layer, data: Sequence[Operands], order: Sequence[int]
+    ) -> list[Observed]:
+        """Run all forward passes, then the backward passes in another order.
 
         What they gave is looked at when all have run, so that arrays that are used again show.
         """
-        trials = _Trial(implementation, layer), _Trial(implementation, layer)
-        for trial, operands in zip(trials, (first, second), strict=True):
+        trials = [_Trial(implementation, layer) for _ in data]
+        for trial, operands in zip(trials, data, strict=True):
             trial.forward(lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
-        for trial in reversed(trials):
-            trial.backward(look=False)
+        for number in order:
+            trials[number].backward(look=False)
         for trial in trials:
             trial.look()
-        return trials[0].observed(), trials[1].observed()
+        return [trial.observed() for trial in trials]
 
     @classmethod
     def again_with(cls, implementation: Target, layer: Layer, first: Operands, second: Operands) -> Observed | None:

@@ -52,6 +52,7 @@ def check(expected: Expected, observed: Observed, gradient: str, note: str | Non
         max_rel_error=relative,
         allowed_error=0.0 if gate is None else gate * scale,
         mismatches=len(unequal),
+        on_integers=True,
         false_pass_probability=projection.false_pass_probability,
         worst=Worst((), worst.analytic, worst.numeric) if unequal else None,
         message=f"{len(unequal)} of {len(draws)} random directions disagree" if unequal else note,

@@ -80,5 +80,6 @@ def compared(
         allowed_error=comparison.allowed_error,
         mismatches=comparison.mismatches,
         worst=comparison.worst,
+        on_integers=isinstance(allowed, float) and allowed == 0,
         message=where(comparison.wrong, gradient) if comparison.mismatches else None,
     )

@@ -95,7 +95,7 @@ def real_operands(layer: Layer, draw: int = 0) -> Operands:
     return _draw_all(layer, numbers)
 
 
-def short_sums(layer: Layer, operands: Operands, terms: float) -> Operands:
+def short_sums(layer: Layer, operands: Operands, terms: float, draw: int = 0) -> Operands:
     """Return the operands with a grad_output so thin that no gradient is a sum of many more terms than this.
 
     What rounding may change in a sum grows faster with its terms than what the sum is worth, so that long sums show no
@@ -106,7 +106,7 @@ def short_sums(layer: Layer, operands: Operands, terms: float) -> Operands:
     share = terms / max(sites, met)
     if share >= 1:
         return operands
-    generator = np.random.default_rng([layer.seed, 3])
+    generator = np.random.default_rng([layer.seed, 3, draw])
     kept = generator.random(layer.output_shape) < share
     by_filter = np.moveaxis(kept, 1, 0).reshape(layer.filters, -1)
     by_filter[np.arange(layer.filters), generator.integers(0, sites, layer.filters)] = True

@@ -71,7 +71,7 @@ def assessed(report: Report) -> Report:
     checks = [result for layer in report.layers for result in layer.results if result.passed]
     power = Power(
         entries_compared_exactly=sum(
-            r.entries_checked for r in checks if r.allowed_error == 0 and r.check != "central"
+            r.entries_checked for r in checks if r.on_integers and (r.gradient == "output" or not report.max_error)
         ),
         false_pass_probability=max((r.false_pass_probability or 0.0 for r in checks), default=0.0),
         mistakes_shown=len(names - {name for name, _, _ in missing}),
@@ -84,8 +84,13 @@ def assessed(report: Report) -> Report:
 
 @lru_cache(maxsize=1024)
 def shown_by(layer: Layer, comparison: Comparison = Comparison()) -> frozenset[Form]:  # noqa: B008 - immutable
-    """Return the forms of known mistakes that a comparison shows on a layer."""
+    """Return the forms of known mistakes that a comparison shows on a layer.
+
+    A large layer is judged on a small one only where any difference shows; else nothing is claimed of it.
+    """
     small = shrunk(layer)
+    if small is not layer and comparison != Comparison():
+        return frozenset()
     backward, forward = formulation(FASTEST).backward, formulation(FASTEST).forward
     if comparison.data == "integers":
         operands = integer_operands(small)
@@ -133,23 +138,14 @@ def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
         passed = [result for result in report.results if result.passed and result.gradient == gradient]
         if not passed:
             continue
-        of_data = {
-            "integers": any(
-                r.check in ("exact", "projected") or (r.check != "central" and r.allowed_error == 0) for r in passed
-            ),
-            "reals": any(r.check == "conditions" for r in passed),
-        }
-        data = next((data for data, made in of_data.items() if made), "central")
-        # Where integers would be exact and were not compared, the target is said to round on them.
-        exact = data == "integers" or integer_operands(report.layer) is None or _differenced(report)
-        yield from (
-            form for form in shown_by(_plain(report.layer), Comparison(data, exact, gate)) if form[1] == gradient
-        )
-
-
-def _differenced(report: LayerReport) -> bool:
-    """Whether integers were compared at all."""
-    return any(r.passed and r.check in ("exact", "projected") for r in report.results)
+        if any(result.on_integers for result in passed):
+            comparison = Comparison("integers", gate=gate)
+        else:
+            # Where integers would be exact and were not compared, the target is said to round on them.
+            rounds = integer_operands(report.layer) is not None
+            data = "reals" if any(result.check == "conditions" for result in passed) else "central"
+            comparison = Comparison(data, not rounds, gate)
+        yield from (form for form in shown_by(_plain(report.layer, comparison), comparison) if form[1] == gradient)
 
 
 def _untried(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
@@ -166,9 +162,10 @@ def _untried(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
     )  # fmt: skip
 
 
-def _plain(layer: Layer) -> Layer:
+def _plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable
     """Return the layer without what does not matter here, so that equal layers are judged once."""
-    return replace(shrunk(layer), name="layer", seed=0)
+    # How large a difference is depends on the data, which only the layer's own seed and sizes give.
+    return replace(shrunk(layer), name="layer", seed=0) if comparison == Comparison() else replace(layer, name="layer")
 
 
 def _blind_spots(missing: set[Form], known: set[Form], layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:

@@ -40,7 +40,7 @@ CONDITIONS = {
             "Look for an overflow, a narrower type, or a function that is no product: a power, a sign, a table.",
         ),
         (
-            "CC806", "interleaved", "two forward passes, then their backward passes in reverse order",
+            "CC806", "interleaved", "three forward passes, then their backward passes in another order",
             "the gradient is right for one call at a time and wrong where two calls are in flight",
             "Keep what backward needs on the object or in the cache of its own call, never on the class or the module; "
             "do not return one buffer from several calls.",

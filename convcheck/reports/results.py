@@ -58,6 +58,8 @@ class GradientResult:
     ----------
     waived : bool
         Whether it was skipped because the target is said not to give this gradient at all.
+    on_integers : bool
+        Whether it was compared on data on which nothing rounds, so that nothing but a gate is allowed.
     """
 
     implementation: Annotated[str, "A built-in formulation's name, or the target as given."]
@@ -80,6 +82,7 @@ class GradientResult:
     diagnosis: Annotated[tuple[Diagnosis, ...], "Mistakes behind it."] = ()
     message: Annotated[str | None, "Where it is wrong, or why it was not decided; null if neither."] = None
     waived: bool = False
+    on_integers: bool = False
     condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
 
     @property

@@ -124,7 +124,17 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         if power.judged_on_smaller:
             shown += f" ({counted(power.judged_on_smaller, 'layer')} judged on smaller ones of the same kind)"
         entries = f"{counted(power.entries_compared_exactly, 'entry', 'entries')} compared exactly"
+        checked: dict[tuple[int, str, str], bool] = {}
+        for number, layer in enumerate(report.layers):
+            for result in layer.results:
+                if result.passed and result.gradient != "output":
+                    key = (number, result.implementation, result.gradient)
+                    checked[key] = checked.get(key, False) or result.on_integers
         chance = f"at most {at_most(power.false_pass_probability)}" if power.false_pass_probability else "none"
+        if report.max_error is not None:
+            chance = "certain for one within the gate"
+        elif not all(checked.values()):
+            chance = "certain for one within the rounding bound"
         lines.append(
             ("ruled out", f"{shown}; {entries}; chance that a gradient wrong on these layers and data passed: {chance}")
         )

@@ -53,6 +53,24 @@ def test_a_gate_as_wide_as_a_mistake_hides_it_from_the_count():
     assert "within the rounding bound" not in str(report)
 
 
+def test_what_is_said_of_the_chance_is_what_was_compared():
+    layer = replace(LAYER, groups=1)
+    exactly = str(verify(layer, target=Right, strict=True))
+    gated = str(verify(layer, target=Right, strict=True, max_error=0.6))
+    rounding = str(verify(layer, target={"call": Right, "exact": False}, strict=True))
+    told = [" ".join(text.split()).partition("data passed: ")[2] for text in (exactly, gated, rounding)]
+    assert told[0].startswith("none")
+    assert "within the gate" in told[1]
+    assert "within the rounding bound" in told[2]
+
+
+def test_nothing_is_claimed_of_a_layer_too_large_to_be_judged_under_a_bound():
+    large = Layer(64, 64, 3, padding=1, input=(28, 28))
+    assert shown_by(large)
+    assert not shown_by(large, Comparison(gate=0.1))
+    assert not shown_by(large, Comparison("reals", exact=False))
+
+
 class TestStandIns:
     LARGE = Layer(72, 72, 1, stride=3, padding=[[0, 4], [1, 4]], input=(20, 21))
 
