@@ -159,22 +159,16 @@ class Expected:
     @cached_property
     def real_output_allowance(self) -> Array:
         """How far two right forward passes may be apart on real data."""
-        if not self.source.exact:
-            return self._transformed[0]
-        return rounding.allowed_output_error(self.layer, self.reals, formulation(FASTEST).forward)
+        forward = formulation(FASTEST).forward
+        return rounding.output_errors(self.layer, self.reals, forward, exact=self.source.exact)
 
     @cached_property
     def allowed(self) -> Gradients:
         """How far a right gradient may be from the central difference on real data, per entry."""
+        reference = formulation(FASTEST)
         if not self.source.exact:
-            return self._transformed[1]
-        reference = formulation(FASTEST)
+            return rounding.transformed(self.layer, self.reals, reference.forward, reference.backward)[1]
         return rounding.allowed_errors(self.layer, self.reals, reference.forward, reference.backward)
-
-    @cached_property
-    def _transformed(self) -> tuple[Array, Gradients]:
-        reference = formulation(FASTEST)
-        return rounding.transformed(self.layer, self.reals, reference.forward, reference.backward)
 
     def exact(self, gradient: str, *, packed: bool = True) -> NumericGradient:
         """Numeric gradient on integer data.

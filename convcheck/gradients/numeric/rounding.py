@@ -33,8 +33,7 @@ _EXTRA_ROUNDINGS = 4
 
 def gamma(terms: int, dtype: str) -> float:
     """gamma_n = n*u / (1 - n*u), infinite where n*u >= 1 and no bound holds."""
-    product = terms * DTYPES[dtype].roundoff
-    return product / (1 - product) if product < 1 else float("inf")
+    return float(gammas(np.asarray(terms, np.float64), dtype))
 
 
 def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exact: bool = True) -> Gradients:
