@@ -5,17 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from convcheck.errors import TargetError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
 from convcheck.layer.layer import Layer
+from convcheck.wording import nearest
 
 #: What people call the options of a layer, and a layer itself.
 _NAMES = {option: FIELDS[option].names for option in CONVOLUTION} | {"layer": ("layer",)}
 
 #: Names that mean one number per axis.
 _PLURAL = ("strides", "window_strides", "rhs_dilation", "dilations", "dilation_rate")
+
+#: What a short name most likely means, in a proposal; nothing is bound by it.
+_INITIALS = {
+    "stride": ("s",), "padding": ("p",), "dilation": ("d",), "groups": ("g",), "kernel": ("k", "ks", "f", "hh"),
+    "channels": ("c", "cin", "n_in", "nin"), "filters": ("nf", "n_f", "cout", "n_out", "nout"),
+}  # fmt: skip
 
 #: Options without which nothing can be told to work: those a constructor or function may lack, as features.
 OPTIONS = ("stride", "padding", "dilation", "groups", "bias")
@@ -31,20 +39,28 @@ class Binding:
         What is passed by position, in order.
     keywords : mapping of str to str
         Parameter to what is passed to it.
+    constants : mapping
+        Parameter to the value that it always gets. Where it can only be passed by position, it stands in
+        ``positional`` with ``=`` in front.
     """
 
     positional: tuple[str, ...]
     keywords: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def takes(self) -> frozenset[str]:
-        """Everything that is passed."""
+        """Everything that is passed, but for constants."""
         return frozenset(self.positional) | frozenset(self.keywords.values())
 
     def call(self, function: Callable[..., Any], values: Callable[[str, str], Any]) -> Any:
         """Call with values(what, name of the parameter)."""
-        by_position = [values(what, "") for what in self.positional]
-        return function(*by_position, **{name: values(what, name) for name, what in self.keywords.items()})
+        by_position = [
+            self.constants[what[1:]] if what.startswith("=") else values(what, "") for what in self.positional
+        ]
+        by_name = {name: values(what, name) for name, what in self.keywords.items()}
+        by_name |= {name: value for name, value in self.constants.items() if f"={name}" not in self.positional}
+        return function(*by_position, **by_name)
 
 
 def bind(
@@ -52,6 +68,7 @@ def bind(
     function: Callable[..., Any],
     arrays: Iterable[str],
     keywords: Mapping[str, str | None],
+    constants: Mapping[str, Any] = MappingProxyType({}),
     *,
     by_position: bool = False,
     extra: str | None = None,
@@ -66,6 +83,8 @@ def bind(
         What the first parameters take, of "x", "weight" and "bias"; a bias only where one is named like it.
     keywords : mapping
         The user's own names for the options.
+    constants : mapping
+        What further parameters are given, by their names; those that are no parameter of this callable are left out.
     by_position : bool
         Whether nothing may be passed by name.
     extra : str, optional
@@ -76,18 +95,22 @@ def bind(
     TargetError
         If a parameter that has no default cannot be understood.
     """
-    parameters = _parameters(function)
+    parameters = parameters_of(function)
     if parameters is None:
         options = {name: what for what, name in _conventional(keywords).items()}
         return Binding(tuple(arrays), options)
-    names = _names(keywords)
-    positional, rest = _leading(parameters, list(arrays), names)
+    names = {name: what for name, what in _names(keywords).items() if name not in constants}
+    given = {p.name: constants[p.name] for p in parameters if p.name in constants}
+    positional, rest = _leading([p for p in parameters if by_position or p.name not in given], list(arrays), names)
     named: dict[str, str] = {}
     for parameter in rest:
         what = names.get(parameter.name)
         required = parameter.default is parameter.empty
         if parameter.kind is parameter.VAR_KEYWORD:
             named |= {name: what for what, name in _conventional(keywords).items() if what not in named.values()}
+            given |= constants
+        elif parameter.name in given:
+            positional.append(f"={parameter.name}")
         elif parameter.kind is parameter.VAR_POSITIONAL or what in positional:
             continue
         elif what is not None and not by_position:
@@ -100,16 +123,25 @@ def bind(
         elif required:
             raise TargetError(
                 f'target {target}: it is not clear what its parameter "{parameter.name}" takes; expected options named '
-                "as in PyTorch (stride, padding, dilation, groups), or give a mapping with keywords: "
-                f"{{stride: {parameter.name}}}"
+                f"as in PyTorch (stride, padding, dilation, groups); {declaration(parameter.name)}"
             )
         elif by_position:
             # What follows cannot be reached by position without giving this one, whose meaning is unknown.
             break
-    return Binding(tuple(positional), named)
+    return Binding(tuple(positional), named, given)
 
 
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+def declaration(parameter: str) -> str:
+    """Return how a mapping says what a parameter takes: an option of the layer, if its name may mean one."""
+    similar = nearest(parameter, [name for names in _NAMES.values() for name in names], cutoff=0.5)
+    meant = next((what for what, names in _NAMES.items() if similar in names), None)
+    meant = meant or next((what for what, initials in _INITIALS.items() if parameter.lower() in initials), None)
+    if meant is None:
+        return f"give its value in the mapping: constants: {{{parameter}: VALUE}}"
+    return f"say in the mapping keywords: {{{meant}: {parameter}}}, or constants: {{{parameter}: VALUE}}"
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (ValueError, TypeError):
@@ -120,7 +152,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
         start = next((i for i, c in enumerate(function.__mro__) if "__init__" in vars(c)), len(function.__mro__))
         for base in function.__mro__[start + 1 : -1]:
             if "__init__" in vars(base):
-                return _parameters(base)
+                return parameters_of(base)
     return parameters
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,21 +38,22 @@ class Key:
     ----------
     kind : str
         What it takes: a "place" of code or the code itself; a "word"; a "truth"; one "choice" of several, or "choices";
-        "names", a mapping with keys of its own.
+        "names", a mapping with keys of its own; "lists", the same with a list of names for each; "values", a mapping
+        with any names for keys.
     meaning : str
         In one sentence, as the documentation has it.
     default : optional
     expected : str
         What a word is.
     inner : mapping of str to str
-        The keys of "names", with what each names.
+        The keys of "names" and "lists", with what each names.
     defaults : mapping of str to str
         Of the keys of "names".
     nameless : bool
         Whether a name may be null: there is none.
     """
 
-    kind: Literal["place", "word", "truth", "choice", "choices", "names"]
+    kind: Literal["place", "word", "truth", "choice", "choices", "names", "lists", "values"]
     meaning: str
     default: Any = None
     expected: str = "a name"
@@ -68,6 +69,8 @@ class Key:
             key: {"description": meaning, **name} | ({"default": self.defaults[key]} if key in self.defaults else {})
             for key, meaning in self.inner.items()
         }
+        words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        lists = {key: {"description": meaning, **words} for key, meaning in self.inner.items()}
         kinds: dict[str, dict[str, Any]] = {
             "place": TEXT,
             "word": TEXT,
@@ -75,6 +78,8 @@ class Key:
             "choice": {"enum": list(self.choices)},
             "choices": {"type": "array", "items": {"enum": list(self.choices)}},
             "names": {"type": "object", "properties": names, "additionalProperties": False},
+            "lists": {"type": "object", "properties": lists, "additionalProperties": False},
+            "values": {"type": "object"},
         }
         default = {} if self.default is None else {"default": self.default}
         return {"description": self.meaning, **default, **kinds[self.kind]}
@@ -96,13 +101,20 @@ class Key:
                     return [_not_allowed(path, value, f"a list of {', '.join(self.choices)}")]
                 entries = enumerate(value)
                 return [_unknown((*path, i), entry, self.choices) for i, entry in entries if entry not in self.choices]
-            case "names":
+            case "values":
+                fine = isinstance(value, Mapping) and all(map(_is_word, value))
+                expected = f"the values by the parameters' names, such as {path[-1]}: {{lr: 0.5}}"
+                return [] if fine else [_not_allowed(path, value, expected)]
+            case "names" | "lists":
                 if not isinstance(value, Mapping):
                     return [_not_allowed(path, value, f"a mapping with the keys {', '.join(self.inner)}")]
                 problems = []
                 for key, name in value.items():
                     if key not in self.inner:
                         problems.append(_unknown((*path, str(key)), str(key), self.inner))
+                    elif self.kind == "lists":
+                        if not isinstance(name, (list, tuple)) or not name or not all(map(_is_word, name)):
+                            problems.append(_not_allowed((*path, key), name, "a list of names in their order"))
                     elif not _is_word(name) and not (self.nameless and name is None):
                         problems.append(_not_allowed((*path, key), name, "the name that the target's code uses"))
                 return problems
@@ -129,6 +141,20 @@ KEYS: Mapping[str, Key] = {
         choices=("input", "weight", "bias")),
     "keywords": Key("names", "The target's own names for the options of a layer; null for one that it does not take.",
         inner={option: f"Its name for {option}." for option in CONVOLUTION}, nameless=True),
+    "constants": Key("values", "What further parameters of constructors, functions and methods are given, by their "
+        "names, such as {lr: 0.5, training: true}."),
+    "arguments": Key("lists", "What a pair of functions takes, in the order of its parameters: x, weight, bias, "
+        "grad_output, output, cache, conv_param (a dictionary of options), the options of a layer, what forward "
+        "returns by its name in results, and constants.",
+        inner={"forward": "What the forward function takes.", "backward": "What the backward function takes."}),
+    "results": Key("lists", "What a pair of functions returns, in its order or under these keys of a dictionary: "
+        "output, cache or any name that backward's arguments have; grad_input, grad_weight, grad_bias; other names are "
+        "not looked at.",
+        inner={"forward": "What the forward function returns.", "backward": "What the backward function returns."}),
+    "bias": Key("choice", "Whether there is one bias per filter, in whatever shape, or one per output position, (F, "
+        "*output).", default="per-filter", choices=("per-filter", "per-position")),
+    "mean_over_batch": Key("choices", "Gradients that are the mean over the batch by design; they are multiplied by "
+        "the number of samples before they are compared.", choices=("input", "weight", "bias")),
     "attributes": Key("names", "Where a layer object keeps its parameters and their gradients, and what its methods "
         "are called; a dotted name leads into an attribute or a dictionary.",
         inner={
@@ -172,6 +198,11 @@ class TargetSpec:
     unsupported: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ("input", "weight", "bias")
     keywords: Mapping[str, str | None] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    results: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bias: str = "per-filter"
+    mean_over_batch: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     tuples: bool = False
     device: str | None = None

@@ -41,7 +41,7 @@ class JaxForm(Form):
             raise TargetError(f"target {name}: expected a function of (x, weight, bias, ...)")
         self._function = function
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
-        self._binding = bind(name, function, arrays, spec.keywords)
+        self._binding = bind(name, function, arrays, spec.keywords, spec.constants)
         taken = self._binding.takes
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}

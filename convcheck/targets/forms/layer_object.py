@@ -44,7 +44,7 @@ class LayerForm(Form):
         if not callable(factory):
             raise TargetError(f"target {name}: {type(factory).__name__} cannot be called; expected a class")
         self._factory = factory
-        self._binding = bind(name, factory, (), spec.keywords)
+        self._binding = bind(name, factory, (), spec.keywords, spec.constants)
         taken = self._binding.takes
         lacking = {option for option in ("stride", "padding", "dilation", "groups") if option not in taken}
         if "layer" in taken:

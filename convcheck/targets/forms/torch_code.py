@@ -56,16 +56,18 @@ class TorchForm(Form):
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
         if self._is_module:
-            return found, bind(name, found, (), spec.keywords)
+            return found, bind(name, found, (), spec.keywords, spec.constants)
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
         owner: Any = getattr(found, "__self__", found)
         is_function = isinstance(owner, type) and issubclass(owner, self._torch.autograd.Function)
         if is_function:
             # apply takes positions only; the names are those of forward.
-            return owner.apply, bind(name, _without_context(owner), arrays, spec.keywords, by_position=True)
+            return owner.apply, bind(
+                name, _without_context(owner), arrays, spec.keywords, spec.constants, by_position=True
+            )
         if not callable(found):
             raise TargetError(f"target {name}: {type(found).__name__} cannot be called; expected a class or function")
-        return found, bind(name, found, arrays, spec.keywords)
+        return found, bind(name, found, arrays, spec.keywords, spec.constants)
 
     def own(self, array: Array) -> Any:
         return self._torch.from_numpy(array).to(self._device)
