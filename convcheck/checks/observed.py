@@ -13,7 +13,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.loading import user_traceback
-from convcheck.targets.target import Run, Target
+from convcheck.targets.target import Misfit, Run, Target
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,8 @@ class _Trial:
     def _accept(self, name: str, value: Any) -> None:
         fault = _fault(name, value, self._layer)
         if fault:
-            self._faults[name] = Fault("failed", fault, "zero-gradient" if value is None and name != "output" else None)
+            missing = "zero-gradient" if value is None and name != "output" else None
+            self._faults[name] = Fault("failed", fault, value.slug if isinstance(value, Misfit) else missing)
         else:
             self._arrays[name] = np.array(value)
 
@@ -223,7 +224,7 @@ def explained(error: BaseException) -> str:
 
 def _copy(value: Any) -> Any:
     # A second pass may write into the very array that the first one returned.
-    return None if value is None else np.array(value)
+    return value if value is None or isinstance(value, Misfit) else np.array(value)
 
 
 def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
@@ -241,6 +242,8 @@ def _fault(name: str, value: Any, layer: Layer) -> str | None:
     label = name if name == "output" else f"grad_{name}"
     if value is None:
         return f"{label} is missing (None); expected an array of shape {shape_of(name, layer)}"
+    if isinstance(value, Misfit):
+        return value.reason
     array = np.asarray(value)
     if array.shape != shape_of(name, layer):
         return f"{label} has shape {array.shape}; expected {shape_of(name, layer)}"

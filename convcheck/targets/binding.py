@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,7 +12,6 @@ from typing import Any
 from convcheck.errors import TargetError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
 from convcheck.layer.layer import Layer
-from convcheck.wording import nearest
 
 #: What people call the options of a layer, and a layer itself.
 _NAMES = {option: FIELDS[option].names for option in CONVOLUTION} | {"layer": ("layer",)}
@@ -19,10 +19,12 @@ _NAMES = {option: FIELDS[option].names for option in CONVOLUTION} | {"layer": ("
 #: Names that mean one number per axis.
 _PLURAL = ("strides", "window_strides", "rhs_dilation", "dilations", "dilation_rate")
 
-#: What a short name most likely means, in a proposal; nothing is bound by it.
-_INITIALS = {
-    "stride": ("s",), "padding": ("p",), "dilation": ("d",), "groups": ("g",), "kernel": ("k", "ks", "f", "hh"),
-    "channels": ("c", "cin", "n_in", "nin"), "filters": ("nf", "n_f", "cout", "n_out", "nout"),
+#: What a name that is not understood most likely means, in a proposal; nothing is bound by it.
+_LIKELY = {
+    "stride": "strid|step|^s$", "padding": "pad|^p$", "dilation": "dilat|atrous", "groups": "group|cardinality",
+    "kernel": "kernel|ksize|filter_?(size|dim|shape|[hw])|^(k|ks|hh|ww|size)$",
+    "channels": "^(n_?)?in(put)?_?(ch|dim|depth|feat|map|plane)|^n_?in$|chan|^c_?in$",
+    "filters": "^(n_?)?out(put)?_?(ch|dim|depth|feat|map|plane)|^n_?out$|filt|^c_?out$|^n_?f$", "bias": "bias",
 }  # fmt: skip
 
 #: Options without which nothing can be told to work: those a constructor or function may lack, as features.
@@ -133,9 +135,7 @@ def bind(
 
 def declaration(parameter: str) -> str:
     """Return how a mapping says what a parameter takes: an option of the layer, if its name may mean one."""
-    similar = nearest(parameter, [name for names in _NAMES.values() for name in names], cutoff=0.5)
-    meant = next((what for what, names in _NAMES.items() if similar in names), None)
-    meant = meant or next((what for what, initials in _INITIALS.items() if parameter.lower() in initials), None)
+    meant = next((what for what, names in _LIKELY.items() if re.search(names, parameter.lower())), None)
     if meant is None:
         return f"give its value in the mapping: constants: {{{parameter}: VALUE}}"
     return f"say in the mapping keywords: {{{meant}: {parameter}}}, or constants: {{{parameter}: VALUE}}"

@@ -58,8 +58,8 @@ def _choose(spec: TargetSpec, folder: Path) -> Form:
             return CacheForm(spec.named, found, backward, spec)
         raise TargetError(
             f"target {spec.named} is a function, and it is not clear of what kind; expected a function with the same "
-            'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the pair '
-            "forward and backward"
+            'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the '
+            f"pair, as in {{forward: {spec.named}, backward: {spec.named.rpartition(':')[0]}:NAME}}"
         )
     return FORMS[style](spec.named, found, spec)
 
@@ -108,15 +108,28 @@ def _required(function: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
 
 
+#: What stands for the backward pass in the name of a function, where this stands for the forward pass.
+_SIBLINGS = (
+    ("forward", "backward"), ("forward", "backprop"), ("Forward", "Backward"), ("fwd", "bwd"), ("fprop", "bprop"),
+    ("", "_backward"), ("", "_grad"), ("", "_bwd"),
+)  # fmt: skip
+
+
 def _sibling(place: Any, loaded: Callable[[str], Any]) -> Any:
     """Return the function named alike but for "backward" in place of "forward"; None if there is none."""
     if not isinstance(place, str):
         module, name = inspect.getmodule(place), str(getattr(place, "__name__", ""))
-        return getattr(module, name.replace("forward", "backward"), None) if "forward" in name else None
+        found = (getattr(module, other, None) for other in _named_alike(name))
+        return next((sibling for sibling in found if callable(sibling)), None)
     start, colon, name = place.rpartition(":")
-    if "forward" not in name:
-        return None
-    try:
-        return loaded(f"{start}{colon}{name.replace('forward', 'backward')}")
-    except TargetError:
-        return None
+    for other in _named_alike(name):
+        try:
+            return loaded(f"{start}{colon}{other}")
+        except TargetError:
+            continue
+    return None
+
+
+def _named_alike(name: str) -> list[str]:
+    names = [name.replace(part, other) if part else name + other for part, other in _SIBLINGS if part in name]
+    return names if name else []

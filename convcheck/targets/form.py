@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.layouts import images, weights
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Run, Target, TargetContractError
+from convcheck.targets.target import Misfit, Run, Target, TargetContractError
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +68,20 @@ class Form(Target):
         As reports call it.
     takes : frozenset of str
         Features that this form takes as far as one can see.
+
+    Attributes
+    ----------
+    bias_per_position : bool
+        Whether there is one bias per output position.
     """
 
     def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str]) -> None:
         self.name = name
         self.spec = spec
         self.exact = spec.exact
+        self.found: list[str] = []
+        self.averages = spec.mean_over_batch
+        self.bias_per_position = spec.bias == "per-position"
         self._takes = (takes | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = images(spec.layout), weights(spec.weight_layout)
         self.absent = {
@@ -164,9 +174,65 @@ class Form(Target):
         """Return a weight of the target's in convcheck's order of axes."""
         return None if value is None else self._weights.from_target(np.asarray(self.numpy(value)))
 
-    def vector(self, value: Any) -> Any:
-        """Return a bias of the target's as an array."""
-        return None if value is None else np.asarray(self.numpy(value))
+    def vector(self, value: Any, layer: Layer, operands: Operands) -> Any:
+        """Return the gradient of a bias as a vector, whatever shape with one entry per filter it has."""
+        if value is None:
+            return None
+        array = np.asarray(self.numpy(value))
+        if self.bias_per_position:
+            return self._summed_over_positions(array, layer, operands)
+        if array.size == layer.filters == max(array.shape, default=1):
+            return array.reshape(layer.filters)
+        return array
+
+    def _summed_over_positions(self, array: Array, layer: Layer, operands: Operands) -> Any:
+        """Return the gradient that one bias per filter would have; nothing may be hidden by the sum.
+
+        At every position the right one is the sum of grad_output over the batch.
+        """
+        array = self._images.from_target(array[None])[0] if array.ndim == len(layer.output) + 1 else array
+        shape = layer.output_shape[1:]
+        if array.shape != shape:
+            return Misfit(f"grad_bias has shape {array.shape}; expected {shape}, one entry per output position")
+        samples = operands.grad_output.astype(np.float64)
+        right = samples.sum(axis=0)
+        # Both sums, and a mean's division and its undoing.
+        bound = 2 * rounding.gamma(layer.batch + 2, layer.dtype) * np.abs(samples).sum(axis=0)
+        given = array.astype(np.float64) * (layer.batch if "bias" in self.averages else 1)
+
+        def agrees(values: Array) -> bool:
+            return bool((np.abs(given - values) <= bound).all())
+
+        if agrees(right):
+            return array.sum(axis=tuple(range(1, array.ndim)))
+        known = {
+            "zero-gradient": 0 * right, "batch-averaged": right / layer.batch, "last-sample-only": samples[-1],
+            "sign-flipped": -right,
+        }  # fmt: skip
+        place = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(given - right)), shape))
+        return Misfit(
+            f"grad_bias is {given[place]:g} at {list(place)}; expected the sum of grad_output over the batch at each "
+            f"position, which is {right[place]:g} there",
+            next((slug for slug, values in known.items() if agrees(values)), None),
+        )
+
+    def summed_over_batch(self, name: str, value: Any, layer: Layer, operands: Operands) -> Any:
+        """Return the gradient whose mean over the batch was given.
+
+        Of integers the mean is rounded, however it is made, and so is what it gives times the number of samples: where
+        that is as near to an integer as rounding explains, it is taken for that integer.
+        """
+        array = np.asarray(value)
+        if name not in self.averages or array.dtype.kind != "f" or isinstance(value, Misfit):
+            return value
+        total = (array * array.dtype.type(layer.batch)).astype(np.float64)
+        if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):
+            bounds = rounding.backward_errors(layer, operands, formulation(FASTEST).backward)
+            near = getattr(bounds, name)
+            if near is not None and near.shape == total.shape:
+                nearest = np.rint(total)
+                total = np.where(np.abs(total - nearest) <= near, nearest, total)
+        return total.astype(array.dtype)
 
 
 class _FormRun(Run):
@@ -187,7 +253,16 @@ class _FormRun(Run):
             gradients = self._session.backward(grad_output)
             if not np.array_equal(target.numpy(grad_output), pristine):
                 self._changed.add("grad_output")
-            return target.image(gradients[0]), target.kernel(gradients[1]), target.vector(gradients[2])
+            layer, operands = self._layer, self._operands
+            found = {
+                "input": target.image(gradients[0]),
+                "weight": target.kernel(gradients[1]),
+                "bias": target.vector(gradients[2], layer, operands),
+            }
+            grad_input, grad_weight, grad_bias = (
+                target.summed_over_batch(name, value, layer, operands) for name, value in found.items()
+            )
+            return grad_input, grad_weight, grad_bias
 
     def again(self, operands: Operands) -> Run:
         with self._target.world(self._layer):

@@ -60,6 +60,7 @@ class Guarded(Target):
 
     def __init__(self, target: Target, timeout: float | None = None) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
+        self.averages, self.found = target.averages, target.found
         self._target = target
         self._timeout = timeout
         self._left = timeout

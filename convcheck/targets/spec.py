@@ -147,9 +147,8 @@ KEYS: Mapping[str, Key] = {
         "grad_output, output, cache, conv_param (a dictionary of options), the options of a layer, what forward "
         "returns by its name in results, and constants.",
         inner={"forward": "What the forward function takes.", "backward": "What the backward function takes."}),
-    "results": Key("lists", "What a pair of functions returns, in its order or under these keys of a dictionary: "
-        "output, cache or any name that backward's arguments have; grad_input, grad_weight, grad_bias; other names are "
-        "not looked at.",
+    "results": Key("lists", "What a pair of functions returns, in its order: output, cache, or any name that a "
+        "parameter of backward has; grad_input, grad_weight, grad_bias. Other names are not looked at.",
         inner={"forward": "What the forward function returns.", "backward": "What the backward function returns."}),
     "bias": Key("choice", "Whether there is one bias per filter, in whatever shape, or one per output position, (F, "
         "*output).", default="per-filter", choices=("per-filter", "per-position")),

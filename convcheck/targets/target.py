@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from convcheck.errors import ConvcheckError
@@ -15,6 +16,21 @@ from convcheck.layer.layer import Layer
 
 class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What stands for a gradient that is wrong in a way that its own form can tell, and cannot be compared.
+
+    Attributes
+    ----------
+    reason : str
+    slug : str or None
+        The known mistake that it is.
+    """
+
+    reason: str
+    slug: str | None = None
 
 
 class Run(ABC):
@@ -55,12 +71,18 @@ class Target(ABC):
         False for an algorithm that rounds even on small integers.
     absent : mapping of str to str
         Gradients that it does not give, with the reason.
+    averages : tuple of str
+        Gradients that are means over the batch by design, of which the sums are given back; a mean rounds.
+    found : sequence of str
+        What was found out about it by trying, in words; grows while it runs.
     """
 
     name: str
     builtin: bool = False
     exact: bool = True
     absent: Mapping[str, str] = {}
+    averages: tuple[str, ...] = ()
+    found: Sequence[str] = ()
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Prepare for another layer."""

@@ -1,0 +1,218 @@
+"""What the parameters and the results of a pair of functions are, by the names that people give them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from convcheck.errors import TargetError
+from convcheck.layer.fields import CONVOLUTION, FIELDS
+from convcheck.targets.binding import Binding, declaration, parameters_of
+from convcheck.targets.spec import TargetSpec
+from convcheck.wording import did_you_mean
+
+Phase = Literal["forward", "backward"]
+
+#: What people call the arrays that a convolution is about; small letters, and no underscores.
+_INPUT = (
+    "x", "xs", "a", "aprev", "xprev", "prev", "prevlayer", "input", "inputs", "inp", "in", "xin", "inputdata", "data",
+    "image", "images", "img", "imgs", "featuremap",
+)  # fmt: skip
+_WEIGHT = ("w", "weight", "weights", "kernel", "kernels", "filter", "filters", "filt", "filts", "k", "f")
+_BIAS = ("b", "bias", "biases")
+_OUTPUT = ("y", "z", "o", "out", "output", "outputs", "yout", "zout", "outputdata", "res", "result")
+
+_USUAL: Mapping[str, Sequence[str]] = {
+    "x": _INPUT,
+    "weight": _WEIGHT,
+    "bias": _BIAS,
+    "output": _OUTPUT,
+    "grad_output": (
+        "d", "g", "da", "dl", "grad", "grads", "gradient", "delta", "deltas", "dnext", "dup", "upstream",
+        "upstreamgrad", "upstreamgradient", "dupstream", "error", "errors", "err", "dvalues", "cotangent", "v",
+    ),
+    "cache": ("cache", "caches", "cached", "convcache", "ctx", "context", "saved", "memory", "residuals", "tape", "c"),
+    "conv_param": (
+        "convparam", "convparams", "hparam", "hparams", "hparameters", "hyperparameters", "hyperparams", "options",
+        "opts", "config", "cfg",
+    ),
+}  # fmt: skip
+
+_OPTIONS = tuple(option for option in CONVOLUTION if option != "bias")
+
+#: Single letters that mean an option where no array is called so.
+_LETTERS = {"s": "stride", "p": "padding"}
+
+#: Everything that a mapping's `arguments` may name besides constants.
+KNOWN = (*_USUAL, *_OPTIONS, "layer")
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _gradients_of(names: Iterable[str]) -> tuple[str, ...]:
+    patterns = (
+        "d{}",
+        "grad{}",
+        "{}grad",
+        "dld{}",
+        "dlossd{}",
+        "dldd{}",
+        "g{}",
+        "gradientof{}",
+        "gradient{}",
+        "nabla{}",
+    )
+    return tuple(pattern.format(name) for name in names for pattern in patterns)
+
+
+_ROLES = (
+    dict.fromkeys(_gradients_of(_OUTPUT), "grad_output")
+    | {_plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
+    | _LETTERS
+    | {"layer": "layer"}
+    | {name: role for role, names in _USUAL.items() for name in names}
+)
+
+#: Names of gradients among the results of a backward pass.
+_RESULTS = {
+    name: gradient
+    for gradient, names in (("grad_input", _INPUT), ("grad_weight", _WEIGHT), ("grad_bias", _BIAS))
+    for name in (*_gradients_of(names), *names)
+}
+
+
+def option_named(name: str) -> str | None:
+    """Return the option of a layer that a name means, be it a parameter's or a dictionary's key."""
+    role = _ROLES.get(_plain(name))
+    return role if role in _OPTIONS else None
+
+
+def gradient_named(name: str) -> str | None:
+    """Return the gradient that a result's name or key means."""
+    return _RESULTS.get(_plain(name))
+
+
+def result_named(name: str) -> str:
+    """Return what a key of the dictionary that forward returns means: the output, the cache, or itself."""
+    role = _ROLES.get(_plain(name))
+    return role if role in ("output", "cache") else name
+
+
+def bind_function(target: str, phase: Phase, function: Callable[..., Any], spec: TargetSpec) -> Binding:
+    """Find out what each parameter of a forward or backward function takes.
+
+    By the mapping's `arguments`; or by the parameters' names, and those which say nothing by their place: input, weight
+    and a dictionary of options, or the gradient and a cache.
+
+    Raises
+    ------
+    TargetError
+        If a parameter that has no default cannot be understood.
+    """
+    parameters = parameters_of(function)
+    declared = spec.arguments.get(phase)
+    if parameters is None or declared is not None:
+        usual = {"forward": ("x", "weight", "bias", "conv_param"), "backward": ("grad_output", "cache")}
+        return _declared(target, phase, declared or usual[phase], parameters, spec)
+    parameters = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+    taken = _by_name(parameters, phase, spec)
+    places = {"forward": ["x", "weight"], "backward": ["grad_output"]}[phase]
+    options = {"stride", "padding", "layer", "conv_param"}
+    last = "cache" if phase == "backward" else "conv_param" if options.isdisjoint(taken.values()) else None
+    places = [what for what in (*places, last) if what is not None and what not in taken.values()]
+    for parameter in parameters:
+        required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        if parameter.name in {*taken, *spec.constants} or not required:
+            continue
+        if not places:
+            returned = f", or results: {{forward: [output, {parameter.name}]}} if forward returns it"
+            raise TargetError(
+                f'target {target}: it is not clear what the parameter "{parameter.name}" of {phase} takes; '
+                f"{declaration(parameter.name)}{returned if phase == 'backward' else ''}"
+            )
+        taken[parameter.name] = places.pop(0)
+    needed = {"forward": ("x", "weight"), "backward": ("grad_output",)}[phase]
+    missing = next((what for what in needed if what not in taken.values()), None)
+    if missing:
+        order = ", ".join(taken.get(p.name, p.name) for p in parameters)
+        raise TargetError(
+            f"target {target}: no parameter of {phase} takes the {missing}, as far as their names say; give all of "
+            f"them in their order, as in arguments: {{{phase}: [{order}]}}, with {missing} for the right one"
+        )
+    return _binding(parameters, taken, spec)
+
+
+def _by_name(parameters: Sequence[inspect.Parameter], phase: Phase, spec: TargetSpec) -> dict[str, str]:
+    own = {name: what for what, name in spec.keywords.items() if name is not None}
+    returned = {name: name for name in spec.results.get("forward", ()) if phase == "backward"}
+    later = {"output", "grad_output", "cache"} if phase == "forward" else {}
+    taken: dict[str, str] = {}
+    for parameter in parameters:
+        name = parameter.name
+        what = own.get(name) or returned.get(name) or _ROLES.get(_plain(name))
+        if what in later or spec.keywords.get(what or "", "") is None:
+            # There is none yet, or the mapping says that there is no such option.
+            what = None
+        if name not in spec.constants and what is not None and what not in taken.values():
+            taken[name] = what
+    return taken
+
+
+def _binding(parameters: Sequence[inspect.Parameter], taken: Mapping[str, str], spec: TargetSpec) -> Binding:
+    """Pass arrays by position as far as they stand in front, all else by name."""
+    positional: list[str] = []
+    keywords: dict[str, str] = {}
+    constants: dict[str, Any] = {}
+    for parameter in parameters:
+        name, what = parameter.name, taken.get(parameter.name)
+        if parameter.kind is parameter.VAR_KEYWORD:
+            constants |= {key: value for key, value in spec.constants.items() if key not in taken}
+        elif name in spec.constants:
+            constants[name] = spec.constants[name]
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                positional.append(f"={name}")
+        elif what is None:
+            continue
+        elif parameter.kind is parameter.POSITIONAL_ONLY or (
+            parameter.kind is not parameter.KEYWORD_ONLY and what not in _OPTIONS and not keywords and not constants
+        ):
+            positional.append(what)
+        else:
+            keywords[name] = what
+    return Binding(tuple(positional), keywords, constants)
+
+
+def _declared(
+    target: str, phase: Phase, order: Sequence[str], parameters: Sequence[inspect.Parameter] | None, spec: TargetSpec
+) -> Binding:
+    """Bind parameters in their order to what the mapping says."""
+    known = {*KNOWN, *spec.constants, *(spec.results.get("forward", ()) if phase == "backward" else ())}
+    for what in order:
+        if what not in known:
+            raise TargetError(
+                f'target {target}: arguments.{phase}: "{what}" is not known;{did_you_mean(what, known)} expected one '
+                f"of {', '.join(KNOWN)}, or a name that constants give"
+            )
+    constants = {what: spec.constants[what] for what in order if what in spec.constants}
+    positional = tuple(f"={what}" if what in constants else what for what in order)
+    if parameters is None:
+        return Binding(positional, {}, constants)
+    left = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for parameter in left[len(order) :]:
+        if parameter.name in spec.constants:
+            constants[parameter.name] = spec.constants[parameter.name]
+        elif parameter.default is parameter.empty:
+            raise TargetError(
+                f'target {target}: arguments.{phase} says nothing of its parameter "{parameter.name}"; add what it '
+                f"takes, or {declaration(parameter.name)}"
+            )
+    by_name = [p.name for p in left[: len(order)] if p.kind is p.KEYWORD_ONLY]
+    if not by_name:
+        return Binding(positional, {}, constants)
+    split = len(order) - len(by_name)
+    named = dict(zip(by_name, order[split:], strict=True))
+    given = {name: constants.pop(what) for name, what in named.items() if what in constants}
+    return Binding(positional[:split], {n: w for n, w in named.items() if n not in given}, constants | given)
