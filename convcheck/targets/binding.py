@@ -133,6 +133,12 @@ def bind(
     return Binding(tuple(positional), named, given)
 
 
+def makes_layers(function: Callable[..., Any]) -> bool:
+    """Whether something is constructed with the sizes of a layer, rather than called with arrays."""
+    names = {_names({}).get(parameter.name) for parameter in parameters_of(function) or ()}
+    return {"channels", "filters"} <= names
+
+
 def declaration(parameter: str) -> str:
     """Return how a mapping says what a parameter takes: an option of the layer, if its name may mean one."""
     meant = next((what for what, names in _LIKELY.items() if re.search(names, parameter.lower())), None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.targets.binding import makes_layers
 from convcheck.targets.form import Form
 from convcheck.targets.forms.cache_functions import CacheForm
 from convcheck.targets.forms.jax_code import JaxForm, is_jax
@@ -65,16 +67,21 @@ def _choose(spec: TargetSpec, folder: Path) -> Form:
 
 
 def _style_of(found: Any) -> str:
-    if is_torch(found):
+    inner = found
+    while isinstance(inner, partial):
+        inner = inner.func
+    if is_torch(inner):
         return "torch"
-    if is_jax(found):
+    if is_jax(inner):
         return "jax"
-    if isinstance(found, type):
-        return "layer" if _looks_like_layer(found) else "object"
     required = _required(found)
+    if isinstance(inner, type):
+        return "layer" if _looks_like_layer(inner, required) else "object"
+    if makes_layers(inner):
+        return _framework_of(inner, ["sizes"]) or "layer"
     if not required:
         return "object"
-    return _framework_of(found, required) or "function"
+    return _framework_of(inner, required) or "function"
 
 
 def _framework_of(function: Any, required: list[str]) -> str | None:
@@ -90,9 +97,9 @@ def _framework_of(function: Any, required: list[str]) -> str | None:
     return used[0] if len(used) == 1 and not forward_of_pair else None
 
 
-def _looks_like_layer(found: type) -> bool:
+def _looks_like_layer(found: type, required: list[str]) -> bool:
     """Whether a class is constructed with sizes, or its forward takes nothing but the input."""
-    if _required(found):
+    if required:
         return True
     forward = getattr(found, "forward", None)
     return callable(forward) and len(_required(forward)) == 2 and hasattr(found, "backward")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from convcheck.errors import TargetError
@@ -18,7 +19,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
-from convcheck.targets.binding import Binding, bind
+from convcheck.targets.binding import Binding, bind, makes_layers
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.forms.layer_object import constructor_value
 from convcheck.targets.spec import TargetSpec
@@ -44,18 +45,23 @@ class TorchForm(Form):
     def __init__(self, name: str, found: Any, spec: TargetSpec) -> None:
         self._torch = _import_torch(name)
         self._device = _device(self._torch, name, spec.device)
-        self._is_module: bool = isinstance(found, type) and issubclass(found, self._torch.nn.Module)
+        inner = found
+        while isinstance(inner, partial):
+            inner = inner.func
+        # A factory is told by the sizes that it takes.
+        is_class = isinstance(inner, type) and issubclass(inner, self._torch.nn.Module)
+        self._makes_modules: bool = is_class or (not isinstance(inner, type) and makes_layers(inner))
         self._callable, self._binding = self._bind(name, found, spec)
         taken = self._binding.takes
-        if not {"x", "weight"} <= taken and not self._is_module:
+        if not {"x", "weight"} <= taken and not self._makes_modules:
             raise TargetError(f"target {name}: expected a function of (input, weight, bias, ...) or a module class")
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
-        bias = {"bias"} if "bias" in taken or self._is_module else set()
+        bias = {"bias"} if "bias" in taken or self._makes_modules else set()
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
         super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
-        if self._is_module:
+        if self._makes_modules:
             return found, bind(name, found, (), spec.keywords, spec.constants)
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
         owner: Any = getattr(found, "__self__", found)
@@ -85,7 +91,7 @@ class TorchForm(Form):
 
     def session(self, layer: Layer, given: Given) -> Session:
         inner, outside = self._split_padding(layer)
-        bound = self._module(inner, given) if self._is_module else self._function(inner, given)
+        bound = self._module(inner, given) if self._makes_modules else self._function(inner, given)
         return _TorchSession(self._torch, bound, outside, given)
 
     def _split_padding(self, layer: Layer) -> tuple[Layer, list[int]]:
