@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from convcheck.errors import TargetError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
-from convcheck.targets.binding import Binding, declaration, parameters_of
+from convcheck.targets.binding import Binding, declaration, parameters_of, plain
 from convcheck.targets.spec import TargetSpec
 from convcheck.wording import did_you_mean
 
@@ -48,10 +48,6 @@ _LETTERS = {"s": "stride", "p": "padding"}
 KNOWN = (*_USUAL, *_OPTIONS, "layer")
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", "").lower()
-
-
 def _gradients_of(names: Iterable[str]) -> tuple[str, ...]:
     patterns = (
         "d{}",
@@ -70,7 +66,7 @@ def _gradients_of(names: Iterable[str]) -> tuple[str, ...]:
 
 _ROLES = (
     dict.fromkeys(_gradients_of(_OUTPUT), "grad_output")
-    | {_plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
+    | {plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
     | _LETTERS
     | {"layer": "layer"}
     | {name: role for role, names in _USUAL.items() for name in names}
@@ -86,18 +82,18 @@ _RESULTS = {
 
 def option_named(name: str) -> str | None:
     """Return the option of a layer that a name means, be it a parameter's or a dictionary's key."""
-    role = _ROLES.get(_plain(name))
+    role = _ROLES.get(plain(name))
     return role if role in _OPTIONS else None
 
 
 def gradient_named(name: str) -> str | None:
     """Return the gradient that a result's name or key means."""
-    return _RESULTS.get(_plain(name))
+    return _RESULTS.get(plain(name))
 
 
 def result_named(name: str) -> str:
     """Return what a key of the dictionary that forward returns means: the output, the cache, or itself."""
-    role = _ROLES.get(_plain(name))
+    role = _ROLES.get(plain(name))
     return role if role in ("output", "cache") else name
 
 
@@ -146,17 +142,17 @@ def bind_function(target: str, phase: Phase, function: Callable[..., Any], spec:
 
 
 def _by_name(parameters: Sequence[inspect.Parameter], phase: Phase, spec: TargetSpec) -> dict[str, str]:
-    own = {name: what for what, name in spec.keywords.items() if name is not None}
+    own = {name: what for what, given in spec.keywords.items() for name in _names(given)}
     returned = {name: name for name in spec.results.get("forward", ()) if phase == "backward"}
     later = {"output", "grad_output", "cache"} if phase == "forward" else {}
     taken: dict[str, str] = {}
     for parameter in parameters:
         name = parameter.name
-        what = own.get(name) or returned.get(name) or _ROLES.get(_plain(name))
+        what = own.get(name) or returned.get(name) or _ROLES.get(plain(name))
         if what in later or spec.keywords.get(what or "", "") is None:
             # There is none yet, or the mapping says that there is no such option.
             what = None
-        if name not in spec.constants and what is not None and what not in taken.values():
+        if name not in spec.constants and what is not None and (name in own or what not in taken.values()):
             taken[name] = what
     return taken
 
@@ -182,7 +178,14 @@ def _binding(parameters: Sequence[inspect.Parameter], taken: Mapping[str, str], 
             positional.append(what)
         else:
             keywords[name] = what
-    return Binding(tuple(positional), keywords, constants)
+    # One name per axis is given that axis's number.
+    per_axis = [names for names in spec.keywords.values() if names is not None and not isinstance(names, str)]
+    axes = {name: at - len(names) for names in per_axis for at, name in enumerate(names)}
+    return Binding(tuple(positional), keywords, constants, axes)
+
+
+def _names(given: str | Sequence[str] | None) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given or ()
 
 
 def _declared(
