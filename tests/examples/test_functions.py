@@ -95,6 +95,24 @@ def test_a_mean_that_is_none_or_is_not_declared_is_caught(batch, backward, mean,
     assert {r.gradient for r in report.layers[0].results if r.check == "exact" and not r.passed} == gradients
 
 
+@pytest.mark.parametrize(
+    ("target", "wrong_target", "expected"),
+    [
+        ("factories.py:make_layer", "factories.py:make_averaging_layer", named("weight", by="batch-averaged")),
+        (
+            "factories.py:filled_in_forward",
+            "{forward: factories.py:filled_in_forward, backward: factories.py:filled_in_backward_flipped}",
+            named("input", by="kernel-not-flipped"),
+        ),
+    ],
+)
+def test_factories_and_partials(target, wrong_target, expected):
+    status, results = verify_target(target)
+    assert (status, wrong(results)) == (0, {})
+    status, results = verify_target(wrong_target, "-k", "plain")
+    assert (status, wrong(results)) == (1, expected)
+
+
 class TestWhatIsFoundByTryingIsSaid:
     @pytest.mark.parametrize(
         ("target", "found"),
