@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -13,11 +13,42 @@ from convcheck.errors import TargetError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
 from convcheck.layer.layer import Layer
 
+
+def plain(name: str) -> str:
+    """Return a name as it is compared: ``inChans``, ``in_chans`` and ``_InChans`` are one."""
+    return name.replace("_", "").lower()
+
+
+#: The user's own names for the options: one, one per axis, or null for an option that is not taken.
+Keywords = Mapping[str, str | Sequence[str] | None]
+
+#: What constructors take besides the options of a convolution.
+SURROUNDINGS = ("input", "batch")
+
 #: What people call the options of a layer, and a layer itself.
-_NAMES = {option: FIELDS[option].names for option in CONVOLUTION} | {"layer": ("layer",)}
+_NAMES = {what: tuple(map(plain, FIELDS[what].names)) for what in (*CONVOLUTION, *SURROUNDINGS)} | {"layer": ("layer",)}
 
 #: Names that mean one number per axis.
-_PLURAL = ("strides", "window_strides", "rhs_dilation", "dilations", "dilation_rate")
+_PLURAL = ("strides", "windowstrides", "rhsdilation", "dilations", "dilationrate")
+
+#: How the number of one axis is called: what it is of, then the axis, counted from the last.
+_STEMS = {
+    "kernel": ("kernel", "kernelsize", "filter", "filtersize", "k", "f"),
+    "stride": ("stride", "strides", "s"),
+    "padding": ("padding", "pad", "p"),
+    "dilation": ("dilation",),
+    "input": ("input", "in", "image", "img", ""),
+}
+_AXES = {"height": -2, "width": -1, "h": -2, "w": -1, "y": -2, "x": -1, "d": -3}
+_ONE_AXIS = {
+    **{stem + axis: (what, at) for what, stems in _STEMS.items() for stem in stems for axis, at in _AXES.items()},
+    "hh": ("kernel", -2),
+    "ww": ("kernel", -1),
+}
+
+#: Arrays that a constructor is given. The later names are a weight only where nothing else tells the kernel's size.
+_WEIGHT_ARRAYS = ("weight", "weights", "w")
+_OR_SIZES = ("filter", "filters", "kernel", "kernels")
 
 #: What a name that is not understood most likely means, in a proposal; nothing is bound by it.
 _LIKELY = {
@@ -44,11 +75,14 @@ class Binding:
     constants : mapping
         Parameter to the value that it always gets. Where it can only be passed by position, it stands in
         ``positional`` with ``=`` in front.
+    axes : mapping of str to int
+        Parameter to the one axis whose number it takes, counted from the last.
     """
 
     positional: tuple[str, ...]
     keywords: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    axes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def takes(self) -> frozenset[str]:
@@ -60,16 +94,19 @@ class Binding:
         by_position = [
             self.constants[what[1:]] if what.startswith("=") else values(what, "") for what in self.positional
         ]
-        by_name = {name: values(what, name) for name, what in self.keywords.items()}
+        by_name = {name: self._of_axis(name, values(what, name)) for name, what in self.keywords.items()}
         by_name |= {name: value for name, value in self.constants.items() if f"={name}" not in self.positional}
         return function(*by_position, **by_name)
+
+    def _of_axis(self, name: str, value: Any) -> Any:
+        return value[self.axes[name]] if name in self.axes and isinstance(value, tuple) else value
 
 
 def bind(
     target: str,
     function: Callable[..., Any],
     arrays: Iterable[str],
-    keywords: Mapping[str, str | None],
+    keywords: Keywords,
     constants: Mapping[str, Any] = MappingProxyType({}),
     *,
     by_position: bool = False,
@@ -82,9 +119,10 @@ def bind(
     target : str
         As messages call it.
     arrays : iterable of str
-        What the first parameters take, of "x", "weight" and "bias"; a bias only where one is named like it.
+        What the first parameters take, of "x", "weight" and "bias"; a bias only where one is named like it. Of a
+        constructor none; it may take "weight" and "bias" by their names.
     keywords : mapping
-        The user's own names for the options.
+        The user's own names for the options, one name or one per axis.
     constants : mapping
         What further parameters are given, by their names; those that are no parameter of this callable are left out.
     by_position : bool
@@ -101,9 +139,10 @@ def bind(
     if parameters is None:
         options = {name: what for what, name in _conventional(keywords).items()}
         return Binding(tuple(arrays), options)
-    names = {name: what for name, what in _names(keywords).items() if name not in constants}
+    arrays = list(arrays)
+    names, axes = _meanings([p.name for p in parameters if p.name not in constants], keywords, constructor=not arrays)
     given = {p.name: constants[p.name] for p in parameters if p.name in constants}
-    positional, rest = _leading([p for p in parameters if by_position or p.name not in given], list(arrays), names)
+    positional, rest = _leading([p for p in parameters if by_position or p.name not in given], arrays, names)
     named: dict[str, str] = {}
     for parameter in rest:
         what = names.get(parameter.name)
@@ -130,13 +169,13 @@ def bind(
         elif by_position:
             # What follows cannot be reached by position without giving this one, whose meaning is unknown.
             break
-    return Binding(tuple(positional), named, given)
+    return Binding(tuple(positional), named, given, axes)
 
 
 def makes_layers(function: Callable[..., Any]) -> bool:
     """Whether something is constructed with the sizes of a layer, rather than called with arrays."""
-    names = {_names({}).get(parameter.name) for parameter in parameters_of(function) or ()}
-    return {"channels", "filters"} <= names
+    meant, _ = _meanings([parameter.name for parameter in parameters_of(function) or ()], {}, constructor=True)
+    return {"channels", "filters"} <= set(meant.values())
 
 
 def declaration(parameter: str) -> str:
@@ -162,14 +201,43 @@ def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | Non
     return parameters
 
 
-def _names(keywords: Mapping[str, str | None]) -> dict[str, str]:
-    known = {name: what for what, names in _NAMES.items() if what not in keywords for name in names}
-    return known | {name: what for what, name in keywords.items() if name is not None}
+def _meanings(
+    parameters: Sequence[str], keywords: Keywords, *, constructor: bool
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Return what each parameter takes as far as its name tells, and of which axis alone."""
+    meant: dict[str, str] = {}
+    axes: dict[str, int] = {}
+    for what, given in keywords.items():
+        names = [given] if isinstance(given, str) else given or []
+        meant |= dict.fromkeys(names, what)
+        axes |= {} if isinstance(given, str) else {name: at - len(names) for at, name in enumerate(names)}
+    free = [what for what in _NAMES if what not in keywords and (constructor or what not in SURROUNDINGS)]
+    if constructor:
+        found = {name: _ONE_AXIS[plain(name)] for name in parameters if plain(name) in _ONE_AXIS and name not in meant}
+        for what in free:
+            of_axes = {name: at for name, (of, at) in found.items() if of == what}
+            # One of them alone may mean anything.
+            if {-1, -2} <= set(of_axes.values()):
+                meant |= dict.fromkeys(of_axes, what)
+                axes |= of_axes
+    possible = {
+        name: candidates
+        for name in parameters
+        if name not in meant and (candidates := [what for what in free if plain(name) in _NAMES[what]])
+    }
+    # A name of two options, such as depth, is the one that no other parameter is.
+    for name, candidates in sorted(possible.items(), key=lambda item: len(item[1])):
+        meant[name] = next((what for what in reversed(candidates) if what not in meant.values()), candidates[-1])
+    if constructor and "weight" not in keywords:
+        sizes = {"channels", "filters", "kernel"} & set(meant.values())
+        arrays = _WEIGHT_ARRAYS if len(sizes) > 1 else _WEIGHT_ARRAYS + _OR_SIZES
+        meant |= {name: "weight" for name in parameters if plain(name) in arrays and name not in axes}
+    return meant, axes
 
 
-def _conventional(keywords: Mapping[str, str | None]) -> dict[str, str]:
-    names = {what: _NAMES[what][0] for what in ("stride", "padding", "dilation", "groups")} | dict(keywords)
-    return {what: name for what, name in names.items() if name is not None}
+def _conventional(keywords: Keywords) -> dict[str, str]:
+    names = {what: FIELDS[what].names[0] for what in ("stride", "padding", "dilation", "groups")} | dict(keywords)
+    return {what: name for what, name in names.items() if isinstance(name, str)}
 
 
 def _leading(
@@ -194,7 +262,7 @@ def _leading(
 
 def per_axis(values: tuple[int, ...], name: str, *, tuples: bool) -> int | tuple[int, ...]:
     """Return one number where all axes are alike and the parameter's name does not speak of several."""
-    return values if tuples or name in _PLURAL or len(set(values)) > 1 else values[0]
+    return values if tuples or plain(name) in _PLURAL or len(set(values)) > 1 else values[0]
 
 
 def symmetric_padding(layer: Layer) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from convcheck.targets.binding import makes_layers
 from convcheck.targets.form import Form
 from convcheck.targets.forms.cache_functions import CacheForm
 from convcheck.targets.forms.jax_code import JaxForm, is_jax
-from convcheck.targets.forms.layer_object import LayerForm
+from convcheck.targets.forms.layer_object import LayerForm, method_of
 from convcheck.targets.forms.object_protocol import ObjectForm
 from convcheck.targets.forms.torch_code import TorchForm, is_torch
 from convcheck.targets.loading import load
@@ -98,11 +98,13 @@ def _framework_of(function: Any, required: list[str]) -> str | None:
 
 
 def _looks_like_layer(found: type, required: list[str]) -> bool:
-    """Whether a class is constructed with sizes, or its forward takes nothing but the input."""
+    """Whether a class is constructed with sizes, calls its passes otherwise, or its forward takes only the input."""
     if required:
         return True
-    forward = getattr(found, "forward", None)
-    return callable(forward) and len(_required(forward)) == 2 and hasattr(found, "backward")
+    forward, backward = method_of(found, "forward"), method_of(found, "backward")
+    if forward is None or backward is None:
+        return False
+    return (forward, backward) != ("forward", "backward") or len(_required(getattr(found, forward))) == 2
 
 
 def _required(function: Any) -> list[str]:

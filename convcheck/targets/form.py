@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.layouts import images, weights
+from convcheck.targets.layouts import images, one_sample, weights
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, Run, Target, TargetContractError
 
@@ -104,6 +104,14 @@ class Form(Target):
     def session(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass."""
 
+    def _open(self, layer: Layer, given: Given) -> Session:
+        return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
+
+    def note(self, text: str) -> None:
+        """Keep what was found out by trying."""
+        if text not in self.found:
+            self.found.append(text)
+
     def own(self, array: Array) -> Any:
         """Return a fresh array as the target's own kind of array."""
         return array
@@ -118,13 +126,13 @@ class Form(Target):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         with self.world(layer):
-            output: Array = self.image(self.session(layer, self._given(x, weight, bias, differentiate=False)).forward())
+            output: Array = self.image(self._open(layer, self._given(x, weight, bias, differentiate=False)).forward())
         return output
 
     def run(self, layer: Layer, operands: Operands) -> Run:
         with self.world(layer):
             given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
-            return _FormRun(self, layer, operands, self.session(layer, given), given)
+            return _FormRun(self, layer, operands, self._open(layer, given), given)
 
     def refill(self, array: Any, values: Array) -> Any:
         """Put other values into an array of the target's own kind; return it, or a new one where that cannot be."""
@@ -275,6 +283,52 @@ class _FormRun(Run):
         with self._target.world(self._layer):
             changed = self._changed | self._target.changed(now, self._operands)
         return tuple(name for name in ("x", "weight", "bias", "grad_output") if name in changed)
+
+
+class SampleBySample(Session):
+    """Code that takes one sample without an axis for the batch: one session each, whose gradients add up."""
+
+    def __init__(self, target: Form, layer: Layer, given: Given) -> None:
+        self._target = target
+        one = replace(layer, batch=1)
+        self._sessions = [target.session(one, sample) for sample in self._samples(given)]
+
+    @staticmethod
+    def _samples(given: Given) -> list[Given]:
+        return [replace(given, x=sample) for sample in given.x]
+
+    def forward(self) -> Any:
+        return self._stacked(session.forward() for session in self._sessions)
+
+    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
+        pairs = zip(self._sessions, grad_output, strict=True)
+        inputs, weights, biases = zip(*(session.backward(one) for session, one in pairs), strict=True)
+        return self._stacked(inputs), self._summed(weights), self._summed(biases)
+
+    def arguments(self) -> Mapping[str, Any]:
+        each = [session.arguments() for session in self._sessions]
+        now = {"x": self._stacked(one["x"] for one in each)}
+        for name in (name for name in ("weight", "bias") if each[0].get(name) is not None):
+            arrays = [self._target.numpy(one[name]) for one in each]
+            now[name] = next((array for array in arrays if not np.array_equal(array, arrays[0])), arrays[0])
+        return now
+
+    def renew(self, given: Given) -> None:
+        for session, sample in zip(self._sessions, self._samples(given), strict=True):
+            session.renew(sample)
+
+    def _stacked(self, arrays: Iterable[Any]) -> Any:
+        every = [None if array is None else np.asarray(self._target.numpy(array)) for array in arrays]
+        if any(array is None for array in every):
+            return None
+        shapes = {array.shape for array in every if array is not None}
+        if len(shapes) > 1:
+            raise TargetContractError(f"samples of one shape give arrays of several: {', '.join(map(str, shapes))}")
+        return np.stack([array for array in every if array is not None])
+
+    def _summed(self, arrays: Iterable[Any]) -> Any:
+        stacked = self._stacked(arrays)
+        return None if stacked is None else stacked.sum(axis=0)
 
 
 def triple(gradients: Any, *, bias: bool) -> tuple[Any, Any, Any]:

@@ -13,6 +13,9 @@ from convcheck.wording import did_you_mean, shown
 #: The forms of a target; see `convcheck.targets`.
 STYLES = ("object", "cache", "layer", "torch", "jax")
 
+#: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
+LEARNING_RATE = 0.5
+
 #: What a layer may need that a target may not be able to take, in words that say that it does not take them.
 FEATURES = {
     "stride": "a stride",
@@ -51,6 +54,8 @@ class Key:
         Of the keys of "names".
     nameless : bool
         Whether a name may be null: there is none.
+    per_axis : bool
+        Whether a list of names, one per axis, may stand for a name.
     """
 
     kind: Literal["place", "word", "truth", "choice", "choices", "names", "lists", "values"]
@@ -61,15 +66,18 @@ class Key:
     inner: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     nameless: bool = False
+    per_axis: bool = False
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what a config file may give."""
-        name = {"type": ["string", "null"] if self.nameless else "string"}
+        words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        name: dict[str, Any] = {"type": ["string", "null"] if self.nameless else "string"}
+        if self.per_axis:
+            name = {"anyOf": [name, words]}
         names = {
             key: {"description": meaning, **name} | ({"default": self.defaults[key]} if key in self.defaults else {})
             for key, meaning in self.inner.items()
         }
-        words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
         lists = {key: {"description": meaning, **words} for key, meaning in self.inner.items()}
         kinds: dict[str, dict[str, Any]] = {
             "place": TEXT,
@@ -112,7 +120,7 @@ class Key:
                 for key, name in value.items():
                     if key not in self.inner:
                         problems.append(_unknown((*path, str(key)), str(key), self.inner))
-                    elif self.kind == "lists":
+                    elif self.kind == "lists" or (self.per_axis and isinstance(name, (list, tuple))):
                         if not isinstance(name, (list, tuple)) or not name or not all(map(_is_word, name)):
                             problems.append(_not_allowed((*path, key), name, "a list of names in their order"))
                     elif not _is_word(name) and not (self.nameless and name is None):
@@ -139,8 +147,10 @@ KEYS: Mapping[str, Key] = {
         choices=tuple(FEATURES)),
     "gradients": Key("choices", "What the target gives gradients for; the rest is not checked.",
         choices=("input", "weight", "bias")),
-    "keywords": Key("names", "The target's own names for the options of a layer; null for one that it does not take.",
-        inner={option: f"Its name for {option}." for option in CONVOLUTION}, nameless=True),
+    "keywords": Key("names", "The target's own names for the options of a layer; a list such as [kh, kw] for one name "
+        "per axis; null for an option that it does not take.",
+        inner={option: f"Its name for {option}." for option in (*CONVOLUTION, "input", "batch")}, nameless=True,
+        per_axis=True),
     "constants": Key("values", "What further parameters of constructors, functions and methods are given, by their "
         "names, such as {lr: 0.5, training: true}."),
     "arguments": Key("lists", "What a pair of functions takes, in the order of its parameters: x, weight, bias, "
@@ -196,7 +206,7 @@ class TargetSpec:
     supports: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ("input", "weight", "bias")
-    keywords: Mapping[str, str | None] = field(default_factory=dict)
+    keywords: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     results: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -20,8 +20,8 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind, makes_layers
+from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
-from convcheck.targets.forms.layer_object import constructor_value
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 
