@@ -84,7 +84,7 @@ class CacheForm(Form):
         if what == "conv_param":
             names = {key: self.spec.keywords.get(key, usual) for key, usual in _KEYS.items()}
             wanted = [key for key in names if key in ("stride", "padding") or key in self._takes]
-            given = {own: self._option(key, "", layer) for key in wanted if (own := names[key]) is not None}
+            given = {own: self._option(key, "", layer) for key in wanted if isinstance(own := names[key], str)}
             return _Options(given, lambda option: self._option(option, "", layer))
         if what in FIELDS:
             return self._option(what, name, layer)
@@ -105,11 +105,6 @@ class CacheForm(Form):
             return per_axis(symmetric_padding(layer), name, tuples=self.spec.tuples)
         value = getattr(layer, what)
         return per_axis(value, name, tuples=self.spec.tuples) if isinstance(value, tuple) else value
-
-    def tell(self, found: str) -> None:
-        """Keep what was found out by trying."""
-        if found not in self.found:
-            self.found.append(found)
 
     def results(self, layer: Layer, returned: Any) -> dict[str, Any]:
         """Return what forward returned by name; the output is among it."""

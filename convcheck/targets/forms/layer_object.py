@@ -91,16 +91,16 @@ class LayerForm(Form):
                 np.copyto(given.x, pristine)
                 continue
             # Another way must also do what was asked for: code may well ignore what it does not understand.
-            if known or np.shape(session.output) == self._shape(layer.batch, layer.filters, layer.output):
+            if known or np.shape(session.output) == self.shape(layer.batch, layer.filters, layer.output):
                 for text in self.construction.settle(way):
-                    self.note(text)
+                    self.tell(text)
                 return session
         if failure is None or self._takes_only_words(layer, given):
             raise NotImplementedError(_WORDS_ONLY) from failure
         raise failure
 
-    def _shape(self, batch: int, maps: int, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of an image in the target's order; without the batch where it takes one sample."""
+    def shape(self, batch: int | None, maps: int, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of an image in the target's order, without a batch where it takes one sample."""
         sizes = (None if one_sample(self.spec.layout) else batch, maps, *spatial)
         return tuple(size for size in self._images.in_order(sizes) if size is not None)
 
@@ -110,7 +110,7 @@ class LayerForm(Form):
             return False
         with suppress(Exception):
             bare = replace(layer, padding=((0, 0),) * len(layer.padding))
-            x = np.zeros(self._shape(layer.batch, layer.channels, layer.input), layer.dtype)
+            x = np.zeros(self.shape(layer.batch, layer.channels, layer.input), layer.dtype)
             self.session(bare, replace(given, x=x))
             return self.construction.way.get("padding") in ("word", "WORD")
         return False
@@ -157,9 +157,13 @@ class _LayerSession(Session):
 
     def arguments(self) -> Mapping[str, Any]:
         roles = ("weight",) if self._given.bias is None else ("weight", "bias")
-        return {"x": self._given.x} | {
-            role: self._now(role) if role in self._places else self._passed[role] for role in roles
-        }
+        now = {role: self._now(role) if role in self._places else self._passed[role] for role in roles}
+        if self._form.bias_per_position and "bias" in now:
+            # One entry for each filter, if all its positions still hold the same.
+            at_positions = self._form.image(now["bias"][None])[0].reshape(self._layer.filters, -1)
+            same = (at_positions == at_positions[:, :1]).all(axis=1)
+            now["bias"] = np.where(same, at_positions[:, 0], np.nan)
+        return {"x": self._given.x} | now
 
     def forward(self) -> Any:
         if not self._is_new:
@@ -234,7 +238,7 @@ class _LayerSession(Session):
         if parameter.default is not parameter.empty:
             return []
         if name in _TRAINING:
-            self._form.note(f"{self._methods[role]} is given {parameter.name}=True")
+            self._form.tell(f"{self._methods[role]} is given {parameter.name}=True")
             return [True]
         if role == "forward":
             return []
@@ -246,7 +250,7 @@ class _LayerSession(Session):
         names = rate_attributes(self._instance)
         for name in names:
             setattr(self._instance, name, LEARNING_RATE)
-            self._form.note(f"its {name} is set to {LEARNING_RATE}")
+            self._form.tell(f"its {name} is set to {LEARNING_RATE}")
         return LEARNING_RATE if names else None
 
     # Parameters
@@ -270,7 +274,7 @@ class _LayerSession(Session):
 
     def _found_lazy(self) -> None:
         self._form.lazy = True
-        self._form.note("its parameters are made at the first forward pass, and set after it")
+        self._form.tell("its parameters are made at the first forward pass, and set after it")
 
     def _is_lacking(self, role: str) -> bool:
         return role not in self._passed and (role not in self._places or self._now(role) is None)
@@ -292,7 +296,7 @@ class _LayerSession(Session):
     def _search(self, role: str, found: Mapping[str, Any]) -> str | None:
         """Return where a parameter is; a bias that is not wanted only under a usual name."""
         usual = {path: rank for path in found if (rank := attributes.rank(path, role)) is not None}
-        wanted = getattr(self._given, role)
+        wanted, size = getattr(self._given, role), self._layer.filters
         others = [path for path in found if path not in usual and wanted is not None and found[path] is not None]
 
         def is_gradient(path: str) -> bool:
@@ -301,7 +305,7 @@ class _LayerSession(Session):
         def fits(array: Array) -> bool:
             if role == "weight":
                 return bool(array.shape == wanted.shape)
-            return bool(array.size == self._layer.filters == max(array.shape, default=1))
+            return self._is_per_filter(array) or array.shape == self._form.shape(None, size, self._layer.output)
 
         candidates = [path for path in [*usual, *others] if path not in self._places.values() and not is_gradient(path)]
         try:
@@ -317,7 +321,7 @@ class _LayerSession(Session):
 
     def _learn(self, role: str, place: str) -> None:
         self._form.places[role] = place
-        self._form.note(f"{role.replace('_', ' ')} in {place}")
+        self._form.tell(f"{role.replace('_', ' ')} in {place}")
 
     def _set_parameters(self) -> None:
         for role in ("weight", "bias"):
@@ -325,9 +329,17 @@ class _LayerSession(Session):
             if role not in self._places and role not in self._passed and array is not None:
                 hint = "; for a layer without a bias, say unsupported: [bias]" if role == "bias" else ""
                 raise TargetContractError(attributes.missing(self._instance, role, role) + hint)
+            there = self._now(role) if role in self._places else None
+            positions = self._form.shape(None, self._layer.filters, self._layer.output)
+            if role == "bias" and getattr(there, "shape", None) == positions and not self._is_per_filter(there):
+                self._form.bias_per_position = True
+                self._form.tell("one bias per output position")
             # An object that has a bias whether it is wanted or not gets zeros.
-            if role in self._places and (array is not None or self._now(role) is not None):
+            if role in self._places and (array is not None or there is not None):
                 self._held[role] = self._put(self._places[role], self._wanted(role))
+
+    def _is_per_filter(self, array: Array) -> bool:
+        return bool(array.size == self._layer.filters == max(array.shape, default=1))
 
     def _put(self, place: str, array: Array) -> Array:
         """Set a parameter, in its own memory where that can be: others may look at it. Return what is then there."""
@@ -362,8 +374,14 @@ class _LayerSession(Session):
         return attributes.get(self._instance, self._places[role])
 
     def _wanted(self, role: str) -> Array:
-        array = getattr(self._given, role)
-        return np.zeros(self._layer.filters, self._layer.dtype) if array is None else array
+        array: Array | None = getattr(self._given, role)
+        if array is None:
+            array = np.zeros(self._layer.filters, self._layer.dtype)
+        if role == "weight" or not self._form.bias_per_position:
+            return array
+        ones = (1,) * len(self._layer.output)
+        array = array.reshape(self._form.shape(None, self._layer.filters, ones))
+        return np.broadcast_to(array, self._form.shape(None, self._layer.filters, self._layer.output)).copy()
 
     def _is_changed(self, role: str) -> bool:
         return role in self._held and not np.array_equal(np.ravel(self._now(role)), self._wanted(role).ravel())

@@ -28,15 +28,18 @@ class Conv:
         return slice(None), slice(i * self.S, i * self.S + self.K), slice(j * self.S, j * self.S + self.K)
 
     def backward(self, dout):
+        self.find_gradients(dout)
+        dX = self.input_gradient(dout)
+        self.step()
+        return dX
+
+    def find_gradients(self, dout):
         self.grads["W"], self.grads["b"] = np.zeros_like(self.params["W"]), dout.sum(axis=(0, 2, 3))[None]
         for n, x in enumerate(self.Xp):
             for f in range(self.F):
                 for i in range(self.H):
                     for j in range(self.V):
                         self.grads["W"][f] += x[self.at(i, j)] * dout[n, f, i, j]
-        dX = self.input_gradient(dout)
-        self.step()
-        return dX
 
     def input_gradient(self, dout):
         dX = np.zeros_like(self.Xp)
@@ -53,11 +56,7 @@ class Conv:
 
 
 class StepsFirst(Conv):
-    def input_gradient(self, dout):
+    def backward(self, dout):
+        self.find_gradients(dout)
         self.step()
-        return super().input_gradient(dout)
-
-    def step(self):
-        if self.grads:
-            super().step()
-            self.grads = dict(self.grads)
+        return self.input_gradient(dout)

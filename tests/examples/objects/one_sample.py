@@ -33,14 +33,15 @@ class Convolutional:
         return self.output
 
     def backward(self, output_gradient, learning_rate):
-        kernels_gradient = np.zeros(self.kernels.shape)
+        input_gradient = self.input_gradient(output_gradient)
+        self.learn(output_gradient, learning_rate)
+        return input_gradient
+
+    def learn(self, output_gradient, learning_rate):
         for i in range(self.depth):
             for j in range(self.input_depth):
-                kernels_gradient[i, j] = correlate(self.input[j], output_gradient[i])
-        input_gradient = self.input_gradient(output_gradient)
-        self.kernels -= learning_rate * kernels_gradient
+                self.kernels[i, j] -= learning_rate * correlate(self.input[j], output_gradient[i])
         self.biases -= learning_rate * output_gradient.sum(axis=(1, 2), keepdims=True)
-        return input_gradient
 
     def input_gradient(self, output_gradient):
         gradient = np.zeros(self.input_shape)
@@ -52,19 +53,13 @@ class Convolutional:
 
 class KernelNotTurned(Convolutional):
     def input_gradient(self, output_gradient):
-        turned, self.kernels = self.kernels, self.kernels[:, :, ::-1, ::-1].copy()
+        kernels, self.kernels = self.kernels, self.kernels[:, :, ::-1, ::-1]
         gradient = super().input_gradient(output_gradient)
-        self.kernels = turned
+        self.kernels = kernels
         return gradient
 
 
-class UpdatesTooEarly(Convolutional):
-    def input_gradient(self, output_gradient):
-        for i in range(self.depth):
-            for j in range(self.input_depth):
-                self.kernels[i, j] -= 0.5 * correlate(self.input[j], output_gradient[i])
-        gradient = super().input_gradient(output_gradient)
-        for i in range(self.depth):
-            for j in range(self.input_depth):
-                self.kernels[i, j] += 0.5 * correlate(self.input[j], output_gradient[i])
-        return gradient
+class LearnsFirst(Convolutional):
+    def backward(self, output_gradient, learning_rate):
+        self.learn(output_gradient, learning_rate)
+        return self.input_gradient(output_gradient)

@@ -1,4 +1,4 @@
-"""Height and width of the kernel as parameters of their own, names without underscores, gradients called dLdW and dLdb."""
+"""The kernel's height and width apart, names without underscores, gradients called dLdW and dLdb."""
 
 import numpy as np
 
