@@ -21,7 +21,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import parameters_of, plain
-from convcheck.targets.construction import Construction, Way, rate_attributes, takes_rate, word_of
+from convcheck.targets.construction import Construction, Way, lacking, rate_attributes, takes_rate, word_of
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.layouts import images, one_sample
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
@@ -72,19 +72,22 @@ class LayerForm(Form):
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
         self.construction = Construction(name, factory, spec, images(spec.layout).in_order)
+        self.sessions = LayerSession
         self.places: dict[str, str] = {}
         self.lazy = False
         axes = self.construction.binding.axes
         ranks = {f"{-min(axes.values())}d"} if axes else features.ranks_in(name)
         super().__init__(
-            name, spec, features.ALL - self.construction.lacking - {"asymmetric-padding", "1d", "2d", "3d"} | ranks
+            name,
+            spec,
+            features.ALL - lacking(self.construction.binding) - {"asymmetric-padding", "1d", "2d", "3d"} | ranks,
         )
 
     def session(self, layer: Layer, given: Given) -> Session:
         pristine, failure = given.x.copy(), None
         for way, known in self.construction.ways(layer):
             try:
-                session = _LayerSession(self, layer, given, way)
+                session = self.sessions(self, layer, given, way)
             except Exception as error:
                 failure = failure or error
                 # What was tried may have written into it.
@@ -123,7 +126,7 @@ def method_of(found: Any, role: str) -> str | None:
     return next((name for name in usual if callable(getattr(found, name, None))), None)
 
 
-class _LayerSession(Session):
+class LayerSession(Session):
     """One object, whose first forward pass has been run.
 
     Attributes
@@ -329,7 +332,7 @@ class _LayerSession(Session):
             if role not in self._places and role not in self._passed and array is not None:
                 hint = "; for a layer without a bias, say unsupported: [bias]" if role == "bias" else ""
                 raise TargetContractError(attributes.missing(self._instance, role, role) + hint)
-            there = self._now(role) if role in self._places else None
+            there: Any = self._now(role) if role in self._places else None
             positions = self._form.shape(None, self._layer.filters, self._layer.output)
             if role == "bias" and getattr(there, "shape", None) == positions and not self._is_per_filter(there):
                 self._form.bias_per_position = True
@@ -398,12 +401,13 @@ class _LayerSession(Session):
 
     def _set_back_inside_parameters(self) -> None:
         """Set back the gradients of parameters that are objects, as PyTorch's are: they add up by design."""
-        for place in self._places.values():
-            if attributes.is_value(place):
-                parameter = attributes.get(self._instance, place.rpartition(".")[0])
-                if isinstance(getattr(parameter, "grad", None), np.ndarray):
-                    with suppress(TypeError, ValueError, AttributeError):
-                        parameter.grad = np.zeros_like(parameter.grad)
+        for role, place in self._places.items():
+            owner = place.rpartition(".")[0]
+            if attributes.is_value(place) and not isinstance(attributes.get(self._instance, owner), Mapping):
+                for path, array in attributes.leaves(self._instance).items():
+                    if array is not None and attributes.gradient_rank(path, role, place) == (0, 0):
+                        with suppress(TypeError, ValueError, AttributeError):
+                            attributes.put(self._instance, path, np.zeros_like(array))
 
     def _gradients(
         self, returned: Any, before: Mapping[str, tuple[Array, Array]], given: Array, grad_output: Array
@@ -483,7 +487,7 @@ class _LayerSession(Session):
         # gradient does not depend on the parameter: it is taken where the two differ by no more than that rounding.
         given, zero = self._given, np.zeros_like
         bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
-        twin = _LayerSession(self._form, self._layer, bare, self._way).backward(grad_output)
+        twin = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
         exact: Array = twin[("input", "weight", "bias").index(role)]
         bound = np.finfo(change.dtype).eps * (np.abs(before) + np.abs(after)) / abs(rate)
         return exact if (np.abs(exact - change) <= bound).all() else change
