@@ -68,6 +68,8 @@ class LayerForm(Form):
         Where objects keep what has no usual name, by the role that it plays.
     lazy : bool
         Whether objects make their parameters at their first forward pass.
+    updated : set of str
+        Parameters whose gradients are read off their updates.
     """
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
@@ -75,6 +77,7 @@ class LayerForm(Form):
         self.sessions = LayerSession
         self.places: dict[str, str] = {}
         self.lazy = False
+        self.updated: set[str] = set()
         axes = self.construction.binding.axes
         ranks = {f"{-min(axes.values())}d"} if axes else features.ranks_in(name)
         super().__init__(
@@ -454,8 +457,10 @@ class LayerSession(Session):
         )
         if usual:
             return found[usual[0]]
-        updated = self._is_changed(role)
-        if updated and self._rate is not None:
+        changed = self._is_changed(role)
+        if self._rate is not None and (changed or role in self._form.updated):
+            self._form.updated.add(role)
+            self._form.tell(f"grad {role} in the update of the {role}")
             return self._change(role, self._rate, grad_output)
         if ranks:
             return None
@@ -470,7 +475,7 @@ class LayerSession(Session):
             "by which the change is then divided"
         )
         missing = attributes.missing(self._instance, f"grad_{role}", f"{owner or role}.grad")
-        raise TargetContractError(missing + (hint if updated else ""))
+        raise TargetContractError(missing + (hint if changed else ""))
 
     def _change(self, role: str, rate: float, grad_output: Array) -> Array:
         """Return the gradient by which an update has changed a parameter."""

@@ -32,7 +32,7 @@ class Faltung:
         return zurueck[:, :, z : z + self.x.shape[2], z : z + self.x.shape[3]]
 
 
-class Forgotten(Faltung):
+class Shifted(Faltung):
     """The padding is cropped as if there were one more in front."""
 
     def backpropagate(self, fehler):
