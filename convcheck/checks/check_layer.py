@@ -12,6 +12,7 @@ from convcheck.checks.behaviour import with_behaviour
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained
 from convcheck.checks.plan import TARGET_CALLS, Step, plan
+from convcheck.checks.precision import with_precision
 from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.gradients import FASTEST
 from convcheck.layer.layer import Layer
@@ -112,7 +113,7 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     results = attributed(results, expected, implementation)
     if implementation.builtin:
         return results
-    results = with_behaviour(results, expected, observed)
+    results = with_behaviour(with_precision(results, expected, observed, on_reals), expected, observed)
     if "conditions" in demand.checks and all(result.acceptable for result in results) and expected.follows_definition:
         found = conditions.check(expected, implementation, demand.budget)
         results += [conditions.named(result) for result in attributed(found, expected, implementation)]

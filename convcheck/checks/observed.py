@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, integer_operands, real_operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
-from convcheck.targets.loading import user_traceback
+from convcheck.targets.loading import framework_refusal, user_traceback
 from convcheck.targets.target import Misfit, Run, Target
 
 
@@ -44,7 +45,7 @@ class Observed:
     faults : mapping of str to Fault
         What is wrong with the rest.
     refusal : str or None
-        Why the implementation says that it cannot take the layer: what its NotImplementedError says.
+        Why the implementation says that it cannot take the layer: what its NotImplementedError says, or a framework's.
     output
         The output as it was given, of whatever shape; None if there was none.
     modified : mapping of str to tuple of str
@@ -140,6 +141,7 @@ class _Trial:
         except NotImplementedError as error:
             self._refusal = str(error) or "the target raised NotImplementedError"
         except (Exception, SystemExit) as error:
+            self._refusal = framework_refusal(error)
             self._blame(error)
         else:
             self._given["output"] = self.done.output
@@ -161,6 +163,8 @@ class _Trial:
                 name for name in self.done.modified() if name not in self._modified["forward"]
             )
         except (Exception, SystemExit) as error:
+            # Of a framework that lacks a kernel; code of the user's says in forward what it does not take.
+            self._refusal = framework_refusal(error)
             self._blame(error)
             return
         if look:
@@ -196,6 +200,9 @@ class _Trial:
     def _look_at_gradients(self) -> None:
         for name in self._gradients:
             self._accept(name, _copy(self._given[name]))
+        fault = self._faults.get("input")
+        if fault is not None and np.shape(self._given["input"]) != self._layer.input_shape and (hint := self._hint()):
+            self._faults["input"] = replace(fault, message=f"{fault.message}; {hint}")
 
     def _accept(self, name: str, value: Any) -> None:
         fault = _fault(name, value, self._layer)
@@ -207,7 +214,41 @@ class _Trial:
 
     def _blame(self, error: BaseException) -> None:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
-        self._faults |= {name: Fault("error", explained(error)) for name in missing}
+        hint = None if self._refusal or isinstance(error, ConvcheckError) else self._hint(error)
+        message = f"{explained(error)}\n{hint[0].upper()}{hint[1:]}" if hint else explained(error)
+        self._faults |= {name: Fault("error", message) for name in missing}
+
+    def _hint(self, error: BaseException | None = None) -> str | None:
+        """Return what layers like this one, which do not fail, say about why this one does."""
+        layer, backward = self._layer, self.done is not None
+        if backward and not all(map(any, layer.padding)):
+            padded = replace(layer, padding=tuple(pair if any(pair) else (1, 1) for pair in layer.padding))
+            if self._runs(padded):
+                return (
+                    "with a padding of 1 it runs; x[:, :, pad:-pad] is x[:, :, 0:0] where pad is 0, which is empty: "
+                    "crop with pad : pad + H, H being the size of the input"
+                )
+        rank = len(layer.input)
+        if isinstance(error, IndexError) and rank > 1:
+            square = replace(
+                layer, input=(max(layer.input),) * rank, kernel=layer.kernel[:1] * rank, stride=layer.stride[:1] * rank,
+                padding=layer.padding[:1] * rank, dilation=layer.dilation[:1] * rank,
+            )  # fmt: skip
+            if square != layer and self._runs(square):
+                return "where all axes are alike it runs: the indices or the sizes of two axes may be exchanged"
+        return None
+
+    def _runs(self, layer: Layer) -> bool:
+        """Whether both passes give arrays of the right shapes on another layer."""
+        target = self._implementation
+        try:
+            if target.unsupported(layer):
+                return False
+            run = target.run(layer, integer_operands(layer) or real_operands(layer))
+            shapes = [np.shape(array) for array in (run.output, *run.backward()[:2])]
+        except (Exception, SystemExit):
+            return False
+        return shapes == [layer.output_shape, layer.input_shape, layer.weight_shape]
 
     def observed(self) -> Observed:
         """Return all of it."""
@@ -249,5 +290,12 @@ def _fault(name: str, value: Any, layer: Layer) -> str | None:
         return f"{label} has shape {array.shape}; expected {shape_of(name, layer)}"
     if array.dtype != layer.dtype:
         hint = "; NumPy's zeros are float64 unless they are told dtype=x.dtype" if array.dtype == np.float64 else ""
+        if str(array.dtype) in DTYPES:
+            hint += f"; if it computes in {array.dtype} whatever comes in, check it so: {in_dtype(array.dtype)}"
         return f"{label} has dtype {array.dtype}; expected {layer.dtype}{hint}"
     return None
+
+
+def in_dtype(dtype: object) -> str:
+    """Return how code is checked in a data type, as an option or as a line of the config."""
+    return f"--dtype {dtype}, or defaults: {{dtype: {dtype}}} in the config"

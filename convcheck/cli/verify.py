@@ -69,6 +69,14 @@ def verify(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D",
+            autocompletion=completion.dtypes,
+            help="Data type of all layers, such as float32, in place of each layer's own.",
+        ),
+    ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
     strict: Annotated[
         bool,
@@ -128,7 +136,7 @@ def verify(
         with output_to_stderr(), Progress() as progress:
             report = run(
                 configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
-                exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
+                exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
                 strict=strict, device=device, timeout=timeout, jobs=jobs, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:

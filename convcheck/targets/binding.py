@@ -174,8 +174,8 @@ def bind(
 
 def makes_layers(function: Callable[..., Any]) -> bool:
     """Whether something is constructed with the sizes of a layer, rather than called with arrays."""
-    meant, _ = _meanings([parameter.name for parameter in parameters_of(function) or ()], {}, constructor=True)
-    return {"channels", "filters"} <= set(meant.values())
+    names = {plain(parameter.name) for parameter in parameters_of(function) or ()}
+    return all(not names.isdisjoint(_NAMES[what]) for what in ("channels", "filters"))
 
 
 def declaration(parameter: str) -> str:

@@ -107,10 +107,10 @@ class Form(Target):
     def _open(self, layer: Layer, given: Given) -> Session:
         return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
 
-    def tell(self, found: str) -> None:
+    def note(self, text: str) -> None:
         """Keep what was found out by trying."""
-        if found not in self.found:
-            self.found.append(found)
+        if text not in self.found:
+            self.found.append(text)
 
     def own(self, array: Array) -> Any:
         """Return a fresh array as the target's own kind of array."""

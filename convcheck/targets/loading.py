@@ -8,6 +8,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -66,6 +67,21 @@ def user_traceback(error: BaseException) -> str:
     """Format an exception with its traceback from the user's first frame on."""
     frames = _first(error.__traceback__, _is_framework) or _first(error.__traceback__, _is_internal)
     return "".join(traceback.format_exception(type(error), error, frames, chain=False)).rstrip()
+
+
+def framework_refusal(error: BaseException) -> str | None:
+    """Return what a framework says that it does not implement; None for any other exception, or one of the user's."""
+    if not isinstance(error, (NotImplementedError, RuntimeError)):
+        return None
+    said, frames, last = str(error), error.__traceback__, ""
+    while frames is not None:
+        last, frames = frames.tb_frame.f_code.co_filename, frames.tb_next
+    raised_inside = not _FRAMEWORKS.isdisjoint(Path(last).parts)
+    unimplemented = isinstance(error, NotImplementedError) or "not implemented" in said
+    # Compiled code leaves no frame; only PyTorch's names the data type in this way.
+    if (raised_inside and unimplemented) or re.search(r"not implemented for '", said):
+        return said.partition("\n")[0] or type(error).__name__
+    return None
 
 
 def _first(frames: TracebackType | None, skipped: Callable[[str], bool]) -> TracebackType | None:

@@ -8,25 +8,25 @@ from typing import Any, Literal
 
 from convcheck.errors import TargetError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
-from convcheck.targets.binding import Binding, declaration, parameters_of
+from convcheck.targets.binding import Binding, declaration, parameters_of, plain
 from convcheck.targets.spec import TargetSpec
 from convcheck.wording import did_you_mean
 
 Phase = Literal["forward", "backward"]
 
 #: What people call the arrays that a convolution is about; small letters, and no underscores.
-_INPUT = (
+INPUT = (
     "x", "xs", "a", "aprev", "xprev", "prev", "prevlayer", "input", "inputs", "inp", "in", "xin", "inputdata", "data",
     "image", "images", "img", "imgs", "featuremap",
 )  # fmt: skip
-_WEIGHT = ("w", "weight", "weights", "kernel", "kernels", "filter", "filters", "filt", "filts", "k", "f")
-_BIAS = ("b", "bias", "biases")
+WEIGHT = ("w", "weight", "weights", "kernel", "kernels", "filter", "filters", "filt", "filts", "k", "f")
+BIAS = ("b", "bias", "biases")
 _OUTPUT = ("y", "z", "o", "out", "output", "outputs", "yout", "zout", "outputdata", "res", "result")
 
 _USUAL: Mapping[str, Sequence[str]] = {
-    "x": _INPUT,
-    "weight": _WEIGHT,
-    "bias": _BIAS,
+    "x": INPUT,
+    "weight": WEIGHT,
+    "bias": BIAS,
     "output": _OUTPUT,
     "grad_output": (
         "d", "g", "da", "dl", "grad", "grads", "gradient", "delta", "deltas", "dnext", "dup", "upstream",
@@ -48,29 +48,21 @@ _LETTERS = {"s": "stride", "p": "padding"}
 KNOWN = (*_USUAL, *_OPTIONS, "layer")
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", "").lower()
+#: What people call the gradient of something that has a name.
+_GRADIENTS = (
+    "d{}", "grad{}", "{}grad", "gradient{}", "{}gradient", "gradients{}", "{}gradients", "grads{}", "{}grads",
+    "gradof{}", "gradientof{}", "dld{}", "dldd{}", "djd{}", "dlossd{}", "dcostd{}", "nabla{}", "g{}",
+)  # fmt: skip
 
 
-def _gradients_of(names: Iterable[str]) -> tuple[str, ...]:
-    patterns = (
-        "d{}",
-        "grad{}",
-        "{}grad",
-        "dld{}",
-        "dlossd{}",
-        "dldd{}",
-        "g{}",
-        "gradientof{}",
-        "gradient{}",
-        "nabla{}",
-    )
-    return tuple(pattern.format(name) for name in names for pattern in patterns)
+def gradients_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what the gradients of what bears these names are called, the most usual first."""
+    return tuple(pattern.format(name) for name in names for pattern in _GRADIENTS)
 
 
 _ROLES = (
-    dict.fromkeys(_gradients_of(_OUTPUT), "grad_output")
-    | {_plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
+    dict.fromkeys(gradients_of(_OUTPUT), "grad_output")
+    | {plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
     | _LETTERS
     | {"layer": "layer"}
     | {name: role for role, names in _USUAL.items() for name in names}
@@ -79,25 +71,30 @@ _ROLES = (
 #: Names of gradients among the results of a backward pass.
 _RESULTS = {
     name: gradient
-    for gradient, names in (("grad_input", _INPUT), ("grad_weight", _WEIGHT), ("grad_bias", _BIAS))
-    for name in (*_gradients_of(names), *names)
+    for gradient, names in (("grad_input", INPUT), ("grad_weight", WEIGHT), ("grad_bias", BIAS))
+    for name in (*gradients_of(names), *names)
 }
+
+
+def role_named(name: str) -> str | None:
+    """Return what a parameter takes as far as its name tells."""
+    return _ROLES.get(plain(name))
 
 
 def option_named(name: str) -> str | None:
     """Return the option of a layer that a name means, be it a parameter's or a dictionary's key."""
-    role = _ROLES.get(_plain(name))
+    role = role_named(name)
     return role if role in _OPTIONS else None
 
 
 def gradient_named(name: str) -> str | None:
     """Return the gradient that a result's name or key means."""
-    return _RESULTS.get(_plain(name))
+    return _RESULTS.get(plain(name))
 
 
 def result_named(name: str) -> str:
     """Return what a key of the dictionary that forward returns means: the output, the cache, or itself."""
-    role = _ROLES.get(_plain(name))
+    role = role_named(name)
     return role if role in ("output", "cache") else name
 
 
@@ -146,17 +143,17 @@ def bind_function(target: str, phase: Phase, function: Callable[..., Any], spec:
 
 
 def _by_name(parameters: Sequence[inspect.Parameter], phase: Phase, spec: TargetSpec) -> dict[str, str]:
-    own = {name: what for what, name in spec.keywords.items() if name is not None}
+    own = {name: what for what, given in spec.keywords.items() for name in _names(given)}
     returned = {name: name for name in spec.results.get("forward", ()) if phase == "backward"}
     later = {"output", "grad_output", "cache"} if phase == "forward" else {}
     taken: dict[str, str] = {}
     for parameter in parameters:
         name = parameter.name
-        what = own.get(name) or returned.get(name) or _ROLES.get(_plain(name))
+        what = own.get(name) or returned.get(name) or role_named(name)
         if what in later or spec.keywords.get(what or "", "") is None:
             # There is none yet, or the mapping says that there is no such option.
             what = None
-        if name not in spec.constants and what is not None and what not in taken.values():
+        if name not in spec.constants and what is not None and (name in own or what not in taken.values()):
             taken[name] = what
     return taken
 
@@ -182,7 +179,14 @@ def _binding(parameters: Sequence[inspect.Parameter], taken: Mapping[str, str], 
             positional.append(what)
         else:
             keywords[name] = what
-    return Binding(tuple(positional), keywords, constants)
+    # One name per axis is given that axis's number.
+    per_axis = [names for names in spec.keywords.values() if names is not None and not isinstance(names, str)]
+    axes = {name: at - len(names) for names in per_axis for at, name in enumerate(names)}
+    return Binding(tuple(positional), keywords, constants, axes)
+
+
+def _names(given: str | Sequence[str] | None) -> Sequence[str]:
+    return [given] if isinstance(given, str) else given or ()
 
 
 def _declared(

@@ -16,6 +16,9 @@ STYLES = ("object", "cache", "layer", "torch", "jax", "tape")
 #: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
 LEARNING_RATE = 0.5
 
+#: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
+LEARNING_RATE = 0.5
+
 #: What a layer may need that a target may not be able to take, in words that say that it does not take them.
 FEATURES = {
     "stride": "a stride",

@@ -137,7 +137,7 @@ class TestWhatIsNotUnderstood:
         ("signature", "words"),
         [
             ("x, w, b, stride, training", ['"training" of forward', "constants: {training: VALUE}"]),
-            ("x, w, b, stride, pad_size", ['"pad_size" of forward', "keywords: {padding: pad_size}"]),
+            ("x, w, b, stride, padded_by", ['"padded_by" of forward', "keywords: {padding: padded_by}"]),
             ("x, w, b, stride, n_groups", ['"n_groups" of forward', "keywords: {groups: n_groups}"]),
             ("x, w, b, stride, lr", ['"lr" of forward', "constants: {lr: VALUE}"]),
         ],

@@ -22,6 +22,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import parameters_of, per_axis, symmetric_padding
 from convcheck.targets.form import Form, Given, Session, triple
+from convcheck.targets.layouts import one_sample
 from convcheck.targets.roles import bind_function, gradient_named, option_named, result_named
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
@@ -64,6 +65,7 @@ class CacheForm(Form):
         takes = _TAKES if bound & {"conv_param", "layer"} else _TAKES - {"stride", "padding"}
         ranks = features.ranks_in(name)
         super().__init__(name, spec, takes | taken | (ranks if len(ranks) == 1 else {"2d"}))
+        self._without_batch = one_sample(spec.layout)
         self._order: tuple[str, ...] | None = None
         self._bias_shapes: dict[Layer, Callable[[Array], Array]] = {}
 
@@ -84,7 +86,12 @@ class CacheForm(Form):
         if what == "conv_param":
             names = {key: self.spec.keywords.get(key, usual) for key, usual in _KEYS.items()}
             wanted = [key for key in names if key in ("stride", "padding") or key in self._takes]
-            given = {own: self._option(key, "", layer) for key in wanted if isinstance(own := names[key], str)}
+            given: dict[str, Any] = {}
+            for key in wanted:
+                own = names[key] or ()
+                whole = self._option(key, "", layer)
+                each = whole if isinstance(whole, tuple) else [whole] * len(layer.kernel)
+                given |= {own: whole} if isinstance(own, str) else dict(zip(own, each, strict=False))
             return _Options(given, lambda option: self._option(option, "", layer))
         if what in FIELDS:
             return self._option(what, name, layer)
@@ -121,9 +128,9 @@ class CacheForm(Form):
         elif not isinstance(returned, (tuple, list)):
             return {"output": returned}
         elif len(returned) == 2:
-            shape = tuple(self._images.in_order(layer.output_shape))
+            shape = tuple(self._images.in_order(layer.output_shape))[self._without_batch :]
             if [getattr(value, "shape", None) == shape for value in returned] == [False, True]:
-                self.tell("forward returns (cache, output)")
+                self.note("forward returns (cache, output)")
                 returned = returned[::-1]
             return {"output": returned[0], "cache": returned[1]}
         expected = ", ".join(names) if names else "the output, or the pair (out, cache)"
@@ -152,7 +159,7 @@ class CacheForm(Form):
         if len(fitting) == 1:
             self._order = fitting[0]
             if self._order != usual:
-                self.tell(f"backward returns ({', '.join(self._order)})")
+                self.note(f"backward returns ({', '.join(self._order)})")
         elif fitting and self._order not in fitting:
             self._order = self._order_elsewhere(layer) or usual
         order = self._order if self._order in fitting else usual
@@ -221,16 +228,18 @@ class CacheForm(Form):
         fitting = []
         for shape, shaped in tried.items():
             given = self._filled(0, layer)
-            arrays = {"x": given.x, "weight": given.weight, "bias": shaped(bias)}
+            x = given.x[0] if self._without_batch else given.x
+            arrays = {"x": x, "weight": given.weight, "bias": shaped(bias)}
             try:
-                output = self.image(self.results(layer, self.call("forward", layer, arrays))["output"])
+                output = self.results(layer, self.call("forward", layer, arrays))["output"]
+                output = self.image(np.asarray(output)[None] if self._without_batch else output)
             except NotImplementedError:
                 break
             except Exception:
                 continue
             if np.array_equal(output, right):
                 if shape != "(F)":
-                    self.tell(f"forward takes its bias as {shape}")
+                    self.note(f"forward takes its bias as {shape}")
                     self.bias_per_position = shaped is per_position
                 return shaped
             if np.shape(output) == right.shape:

@@ -24,6 +24,7 @@ from convcheck.targets.binding import parameters_of, plain
 from convcheck.targets.construction import Construction, Way, lacking, rate_attributes, takes_rate, word_of
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.layouts import images, one_sample
+from convcheck.targets.roles import role_named
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
 from convcheck.targets.target import TargetContractError
 
@@ -43,12 +44,7 @@ _METHODS = {
     ),
 }  # fmt: skip
 
-#: What a backward method may want again, and what a forward method may want to know.
-_AGAIN = {
-    "x": ("x", "input", "inputs", "inp", "aprev"),
-    "output": ("y", "out", "output", "outputs"),
-    "cache": ("cache", "caches", "ctx"),
-}
+#: What a method may want to know.
 _TRAINING = ("training", "istraining", "train", "trainmode")
 
 _WORDS_ONLY = (
@@ -99,7 +95,7 @@ class LayerForm(Form):
             # Another way must also do what was asked for: code may well ignore what it does not understand.
             if known or np.shape(session.output) == self.shape(layer.batch, layer.filters, layer.output):
                 for text in self.construction.settle(way):
-                    self.tell(text)
+                    self.note(text)
                 return session
         if failure is None or self._takes_only_words(layer, given):
             raise NotImplementedError(_WORDS_ONLY) from failure
@@ -244,19 +240,19 @@ class LayerSession(Session):
         if parameter.default is not parameter.empty:
             return []
         if name in _TRAINING:
-            self._form.tell(f"{self._methods[role]} is given {parameter.name}=True")
+            self._form.note(f"{self._methods[role]} is given {parameter.name}=True")
             return [True]
         if role == "forward":
             return []
         again = {"x": self._given.x, "output": self.output, "cache": self._cache}
-        return [again[what] for what, names in _AGAIN.items() if name in names]
+        return [value for what, value in again.items() if role_named(parameter.name) == what]
 
     def _own_rate(self) -> float | None:
         """Return the learning rate that the object has of its own, set to one that is exact to divide by."""
         names = rate_attributes(self._instance)
         for name in names:
             setattr(self._instance, name, LEARNING_RATE)
-            self._form.tell(f"its {name} is set to {LEARNING_RATE}")
+            self._form.note(f"its {name} is set to {LEARNING_RATE}")
         return LEARNING_RATE if names else None
 
     # Parameters
@@ -280,7 +276,7 @@ class LayerSession(Session):
 
     def _found_lazy(self) -> None:
         self._form.lazy = True
-        self._form.tell("its parameters are made at the first forward pass, and set after it")
+        self._form.note("its parameters are made at the first forward pass, and set after it")
 
     def _is_lacking(self, role: str) -> bool:
         return role not in self._passed and (role not in self._places or self._now(role) is None)
@@ -327,7 +323,7 @@ class LayerSession(Session):
 
     def _learn(self, role: str, place: str) -> None:
         self._form.places[role] = place
-        self._form.tell(f"{role.replace('_', ' ')} in {place}")
+        self._form.note(f"{role.replace('_', ' ')} in {place}")
 
     def _set_parameters(self) -> None:
         for role in ("weight", "bias"):
@@ -339,7 +335,7 @@ class LayerSession(Session):
             positions = self._form.shape(None, self._layer.filters, self._layer.output)
             if role == "bias" and getattr(there, "shape", None) == positions and not self._is_per_filter(there):
                 self._form.bias_per_position = True
-                self._form.tell("one bias per output position")
+                self._form.note("one bias per output position")
             # An object that has a bias whether it is wanted or not gets zeros.
             if role in self._places and (array is not None or there is not None):
                 self._held[role] = self._put(self._places[role], self._wanted(role))
@@ -460,7 +456,7 @@ class LayerSession(Session):
         changed = self._is_changed(role)
         if self._rate is not None and (changed or role in self._form.updated):
             self._form.updated.add(role)
-            self._form.tell(f"grad {role} in the update of the {role}")
+            self._form.note(f"grad {role} in the update of the {role}")
             return self._change(role, self._rate, grad_output)
         if ranks:
             return None

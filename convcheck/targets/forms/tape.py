@@ -191,7 +191,7 @@ class _TapeSession(Session):
 
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
         tape = self._form.tape
-        tape.pull(self._run, grad_output, self._form.tell)
+        tape.pull(self._run, grad_output, self._form.note)
         grad_input, grad_weight, grad_bias = (tape.gradient(tensor) for tensor in self._tensors.values())
         return grad_input, grad_weight, None if self._given.bias is None else grad_bias
 
@@ -217,7 +217,7 @@ class TapeLayerSession(LayerSession):
         tape = self._form.tape
         if role == "forward":
             return tape.array(super()._call("forward", tape.tensor(array)))
-        x = tape.pull(self._anew, array, self._form.tell)
+        x = tape.pull(self._anew, array, self._form.note)
         return tape.gradient(x)
 
     def _anew(self) -> tuple[Any, Any]:
