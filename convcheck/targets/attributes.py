@@ -13,6 +13,7 @@ import numpy as np
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets.binding import plain
+from convcheck.targets.roles import BIAS, INPUT, WEIGHT, gradients_of
 from convcheck.targets.target import TargetContractError
 from convcheck.wording import did_you_mean
 
@@ -23,19 +24,11 @@ _LEVELS = 2
 _LONGEST_LIST = 64
 
 #: What is kept under its usual name in a holder of a usual name, or in a parameter that is an object of its own.
-_NAMES = {
-    "weight": ("weight", "w", "weights", "kernel", "kernels", "filters", "filter", "kernelweights"),
-    "bias": ("bias", "b", "biases"),
-    "input": ("input", "x", "inputs", "inp", "aprev", "prev", "in"),
-}
+_NAMES = {"weight": WEIGHT, "bias": BIAS, "input": INPUT}
 _HOLDERS = ("params", "parameters", "param", "p")
 _GRADIENT_HOLDERS = ("grads", "grad", "gradients", "gradient", "dparams", "paramgrads", "g")
 _VALUES = ("data", "val", "value", "values", "array", "tensor")
 _GRADIENTS_OF_OBJECTS = ("grad", "gradient", "grads", "g", "d", "dval", "dvalue", "diff")
-_GRADIENTS = (
-    "grad{}", "{}grad", "d{}", "gradient{}", "{}gradient", "gradients{}", "{}gradients", "grads{}", "{}grads",
-    "gradof{}", "gradientof{}", "dld{}", "djd{}", "dcostd{}", "dlossd{}", "nabla{}",
-)  # fmt: skip
 
 
 def has(instance: Any, path: str, *, empty: bool = False) -> bool:
@@ -168,7 +161,7 @@ def gradient_rank(path: str, role: str, parameter: str | None) -> tuple[int, int
     *before, last = _words(path)
     if last in _VALUES and before:
         *before, last = before
-    usual = [pattern.format(name) for name in names for pattern in _GRADIENTS]
+    usual = gradients_of(names)
     if last in usual and set(before) <= {*_HOLDERS, *_GRADIENT_HOLDERS}:
         return 1 + usual.index(last), len(before)
     if last in names and before and set(before) <= {*_HOLDERS, *_GRADIENT_HOLDERS} and set(before) - set(_HOLDERS):

@@ -16,6 +16,7 @@ from convcheck.targets.forms.cache_functions import CacheForm
 from convcheck.targets.forms.jax_code import JaxForm, is_jax
 from convcheck.targets.forms.layer_object import LayerForm, method_of
 from convcheck.targets.forms.object_protocol import ObjectForm
+from convcheck.targets.forms.tape import tape_form
 from convcheck.targets.forms.torch_code import TorchForm, is_torch
 from convcheck.targets.loading import load
 from convcheck.targets.spec import TargetSpec
@@ -53,6 +54,8 @@ def _choose(spec: TargetSpec, folder: Path) -> Form:
     if spec.call is None:
         return CacheForm(spec.named, loaded(spec.forward), loaded(spec.backward), spec)
     found = loaded(spec.call)
+    if spec.style == "tape" or (spec.style is None and spec.tensor is not None):
+        return tape_form(spec.named, found, loaded(spec.tensor), spec)
     style = spec.style or _style_of(found)
     if style == "function":
         backward = _sibling(spec.call, loaded)

@@ -13,7 +13,7 @@ from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
 from convcheck.layer.axis import same_padding
 from convcheck.layer.layer import Layer
-from convcheck.targets.binding import bind, parameters_of, per_axis, plain, symmetric_padding
+from convcheck.targets.binding import Binding, bind, parameters_of, per_axis, plain, symmetric_padding
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
 
 _RATES = ("lr", "learningrate", "learnrate", "lrate")
@@ -64,12 +64,6 @@ class Construction:
         self.binding = bind(name, factory, (), spec.keywords, constants)
         self.rate = rate_in(constants)
         self.way: Way = {}
-
-    @property
-    def lacking(self) -> set[str]:
-        """The options that it does not take."""
-        taken = self.binding.takes
-        return set() if "layer" in taken else {"stride", "padding", "dilation", "groups"} - taken
 
     def ways(self, layer: Layer) -> Iterator[tuple[Way, bool]]:
         """Yield how the values can be written, and whether that is the usual way or has worked before.
@@ -144,6 +138,11 @@ class Construction:
             return passed[what]
 
         return self.binding.call(self._factory, value), passed
+
+
+def lacking(binding: Binding) -> set[str]:
+    """Return the options that a callable does not take."""
+    return set() if "layer" in binding.takes else {"stride", "padding", "dilation", "groups"} - binding.takes
 
 
 def constructor_value(what: str, name: str, layer: Layer, *, tuples: bool) -> Any:

@@ -15,18 +15,18 @@ from convcheck.wording import did_you_mean
 Phase = Literal["forward", "backward"]
 
 #: What people call the arrays that a convolution is about; small letters, and no underscores.
-_INPUT = (
+INPUT = (
     "x", "xs", "a", "aprev", "xprev", "prev", "prevlayer", "input", "inputs", "inp", "in", "xin", "inputdata", "data",
     "image", "images", "img", "imgs", "featuremap",
 )  # fmt: skip
-_WEIGHT = ("w", "weight", "weights", "kernel", "kernels", "filter", "filters", "filt", "filts", "k", "f")
-_BIAS = ("b", "bias", "biases")
+WEIGHT = ("w", "weight", "weights", "kernel", "kernels", "filter", "filters", "filt", "filts", "k", "f")
+BIAS = ("b", "bias", "biases")
 _OUTPUT = ("y", "z", "o", "out", "output", "outputs", "yout", "zout", "outputdata", "res", "result")
 
 _USUAL: Mapping[str, Sequence[str]] = {
-    "x": _INPUT,
-    "weight": _WEIGHT,
-    "bias": _BIAS,
+    "x": INPUT,
+    "weight": WEIGHT,
+    "bias": BIAS,
     "output": _OUTPUT,
     "grad_output": (
         "d", "g", "da", "dl", "grad", "grads", "gradient", "delta", "deltas", "dnext", "dup", "upstream",
@@ -48,24 +48,20 @@ _LETTERS = {"s": "stride", "p": "padding"}
 KNOWN = (*_USUAL, *_OPTIONS, "layer")
 
 
-def _gradients_of(names: Iterable[str]) -> tuple[str, ...]:
-    patterns = (
-        "d{}",
-        "grad{}",
-        "{}grad",
-        "dld{}",
-        "dlossd{}",
-        "dldd{}",
-        "g{}",
-        "gradientof{}",
-        "gradient{}",
-        "nabla{}",
-    )
-    return tuple(pattern.format(name) for name in names for pattern in patterns)
+#: What people call the gradient of something that has a name.
+_GRADIENTS = (
+    "d{}", "grad{}", "{}grad", "gradient{}", "{}gradient", "gradients{}", "{}gradients", "grads{}", "{}grads",
+    "gradof{}", "gradientof{}", "dld{}", "dldd{}", "djd{}", "dlossd{}", "dcostd{}", "nabla{}", "g{}",
+)  # fmt: skip
+
+
+def gradients_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what the gradients of what bears these names are called, the most usual first."""
+    return tuple(pattern.format(name) for name in names for pattern in _GRADIENTS)
 
 
 _ROLES = (
-    dict.fromkeys(_gradients_of(_OUTPUT), "grad_output")
+    dict.fromkeys(gradients_of(_OUTPUT), "grad_output")
     | {plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
     | _LETTERS
     | {"layer": "layer"}
@@ -75,14 +71,19 @@ _ROLES = (
 #: Names of gradients among the results of a backward pass.
 _RESULTS = {
     name: gradient
-    for gradient, names in (("grad_input", _INPUT), ("grad_weight", _WEIGHT), ("grad_bias", _BIAS))
-    for name in (*_gradients_of(names), *names)
+    for gradient, names in (("grad_input", INPUT), ("grad_weight", WEIGHT), ("grad_bias", BIAS))
+    for name in (*gradients_of(names), *names)
 }
+
+
+def role_named(name: str) -> str | None:
+    """Return what a parameter takes as far as its name tells."""
+    return _ROLES.get(plain(name))
 
 
 def option_named(name: str) -> str | None:
     """Return the option of a layer that a name means, be it a parameter's or a dictionary's key."""
-    role = _ROLES.get(plain(name))
+    role = role_named(name)
     return role if role in _OPTIONS else None
 
 
@@ -93,7 +94,7 @@ def gradient_named(name: str) -> str | None:
 
 def result_named(name: str) -> str:
     """Return what a key of the dictionary that forward returns means: the output, the cache, or itself."""
-    role = _ROLES.get(plain(name))
+    role = role_named(name)
     return role if role in ("output", "cache") else name
 
 
@@ -154,7 +155,7 @@ def _by_name(parameters: Sequence[inspect.Parameter], phase: Phase, spec: Target
     taken: dict[str, str] = {}
     for parameter in parameters:
         name = parameter.name
-        what = own.get(name) or returned.get(name) or _ROLES.get(plain(name))
+        what = own.get(name) or returned.get(name) or role_named(name)
         if what in later or spec.keywords.get(what or "", "") is None:
             # There is none yet, or the mapping says that there is no such option.
             what = None

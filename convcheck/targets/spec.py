@@ -11,7 +11,10 @@ from convcheck.layer.fields import CONVOLUTION, DTYPES, TEXT
 from convcheck.wording import did_you_mean, shown
 
 #: The forms of a target; see `convcheck.targets`.
-STYLES = ("object", "cache", "layer", "torch", "jax")
+STYLES = ("object", "cache", "layer", "torch", "jax", "tape")
+
+#: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
+LEARNING_RATE = 0.5
 
 #: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
 LEARNING_RATE = 0.5
@@ -133,8 +136,10 @@ _LETTERS = "letters such as NHWC or HWIO"
 #: Every key of the mapping, in the order of the documentation. `TargetSpec` has a field for each.
 KEYS: Mapping[str, Key] = {
     "style": Key("choice", "Form of the target: object, cache (a pair of functions), layer (an object that holds its "
-        "parameters), torch or jax. Left out: found out by looking.", choices=STYLES),
+        "parameters), torch, jax or tape (tensors of an autograd of one's own). Left out: found out by looking.",
+        choices=STYLES),
     "call": Key("place", "The class or function, as module:name or path/to/file.py:name."),
+    "tensor": Key("place", "The class of the tensors, for style tape."),
     "forward": Key("place", "The forward function of style cache: (x, w, b, conv_param) -> (out, cache)."),
     "backward": Key("place", "The backward function of style cache: (dout, cache) -> (dx, dw, db)."),
     "layout": Key("word", "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, "
@@ -175,6 +180,8 @@ KEYS: Mapping[str, Key] = {
             "forward": "The forward method.",
             "backward": "The backward method.",
             "zero_grad": "The method that sets the gradients back where they add up by design.",
+            "data": "The array of a tensor, in style tape.",
+            "grad": "The gradient of a tensor, in style tape.",
         },
         defaults={name: name for name in ("forward", "backward", "zero_grad")}),
     "tuples": Key("truth", "Whether sizes are always given as one number per axis, even where all are equal.",
@@ -199,6 +206,7 @@ class TargetSpec:
 
     style: str | None = None
     call: Any = None
+    tensor: Any = None
     forward: Any = None
     backward: Any = None
     layout: str | None = None

@@ -21,9 +21,10 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import parameters_of, plain
-from convcheck.targets.construction import Construction, Way, rate_attributes, takes_rate, word_of
+from convcheck.targets.construction import Construction, Way, lacking, rate_attributes, takes_rate, word_of
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.layouts import images, one_sample
+from convcheck.targets.roles import role_named
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
 from convcheck.targets.target import TargetContractError
 
@@ -43,12 +44,7 @@ _METHODS = {
     ),
 }  # fmt: skip
 
-#: What a backward method may want again, and what a forward method may want to know.
-_AGAIN = {
-    "x": ("x", "input", "inputs", "inp", "aprev"),
-    "output": ("y", "out", "output", "outputs"),
-    "cache": ("cache", "caches", "ctx"),
-}
+#: What a method may want to know.
 _TRAINING = ("training", "istraining", "train", "trainmode")
 
 _WORDS_ONLY = (
@@ -68,30 +64,36 @@ class LayerForm(Form):
         Where objects keep what has no usual name, by the role that it plays.
     lazy : bool
         Whether objects make their parameters at their first forward pass.
+    updated : set of str
+        Parameters whose gradients are read off their updates.
     """
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
         self.construction = Construction(name, factory, spec, images(spec.layout).in_order)
+        self.sessions = LayerSession
         self.places: dict[str, str] = {}
         self.lazy = False
+        self.updated: set[str] = set()
         axes = self.construction.binding.axes
         ranks = {f"{-min(axes.values())}d"} if axes else features.ranks_in(name)
         super().__init__(
-            name, spec, features.ALL - self.construction.lacking - {"asymmetric-padding", "1d", "2d", "3d"} | ranks
+            name,
+            spec,
+            features.ALL - lacking(self.construction.binding) - {"asymmetric-padding", "1d", "2d", "3d"} | ranks,
         )
 
     def session(self, layer: Layer, given: Given) -> Session:
         pristine, failure = given.x.copy(), None
         for way, known in self.construction.ways(layer):
             try:
-                session = _LayerSession(self, layer, given, way)
+                session = self.sessions(self, layer, given, way)
             except Exception as error:
                 failure = failure or error
                 # What was tried may have written into it.
                 np.copyto(given.x, pristine)
                 continue
             # Another way must also do what was asked for: code may well ignore what it does not understand.
-            if known or np.shape(session.output) == self._shape(layer.batch, layer.filters, layer.output):
+            if known or np.shape(session.output) == self.shape(layer.batch, layer.filters, layer.output):
                 for text in self.construction.settle(way):
                     self.note(text)
                 return session
@@ -99,8 +101,8 @@ class LayerForm(Form):
             raise NotImplementedError(_WORDS_ONLY) from failure
         raise failure
 
-    def _shape(self, batch: int, maps: int, spatial: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of an image in the target's order; without the batch where it takes one sample."""
+    def shape(self, batch: int | None, maps: int, spatial: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of an image in the target's order, without a batch where it takes one sample."""
         sizes = (None if one_sample(self.spec.layout) else batch, maps, *spatial)
         return tuple(size for size in self._images.in_order(sizes) if size is not None)
 
@@ -110,7 +112,7 @@ class LayerForm(Form):
             return False
         with suppress(Exception):
             bare = replace(layer, padding=((0, 0),) * len(layer.padding))
-            x = np.zeros(self._shape(layer.batch, layer.channels, layer.input), layer.dtype)
+            x = np.zeros(self.shape(layer.batch, layer.channels, layer.input), layer.dtype)
             self.session(bare, replace(given, x=x))
             return self.construction.way.get("padding") in ("word", "WORD")
         return False
@@ -123,7 +125,7 @@ def method_of(found: Any, role: str) -> str | None:
     return next((name for name in usual if callable(getattr(found, name, None))), None)
 
 
-class _LayerSession(Session):
+class LayerSession(Session):
     """One object, whose first forward pass has been run.
 
     Attributes
@@ -157,9 +159,13 @@ class _LayerSession(Session):
 
     def arguments(self) -> Mapping[str, Any]:
         roles = ("weight",) if self._given.bias is None else ("weight", "bias")
-        return {"x": self._given.x} | {
-            role: self._now(role) if role in self._places else self._passed[role] for role in roles
-        }
+        now = {role: self._now(role) if role in self._places else self._passed[role] for role in roles}
+        if self._form.bias_per_position and "bias" in now:
+            # One entry for each filter, if all its positions still hold the same.
+            at_positions = self._form.image(now["bias"][None])[0].reshape(self._layer.filters, -1)
+            same = (at_positions == at_positions[:, :1]).all(axis=1)
+            now["bias"] = np.where(same, at_positions[:, 0], np.nan)
+        return {"x": self._given.x} | now
 
     def forward(self) -> Any:
         if not self._is_new:
@@ -239,7 +245,7 @@ class _LayerSession(Session):
         if role == "forward":
             return []
         again = {"x": self._given.x, "output": self.output, "cache": self._cache}
-        return [again[what] for what, names in _AGAIN.items() if name in names]
+        return [value for what, value in again.items() if role_named(parameter.name) == what]
 
     def _own_rate(self) -> float | None:
         """Return the learning rate that the object has of its own, set to one that is exact to divide by."""
@@ -292,7 +298,7 @@ class _LayerSession(Session):
     def _search(self, role: str, found: Mapping[str, Any]) -> str | None:
         """Return where a parameter is; a bias that is not wanted only under a usual name."""
         usual = {path: rank for path in found if (rank := attributes.rank(path, role)) is not None}
-        wanted = getattr(self._given, role)
+        wanted, size = getattr(self._given, role), self._layer.filters
         others = [path for path in found if path not in usual and wanted is not None and found[path] is not None]
 
         def is_gradient(path: str) -> bool:
@@ -301,7 +307,7 @@ class _LayerSession(Session):
         def fits(array: Array) -> bool:
             if role == "weight":
                 return bool(array.shape == wanted.shape)
-            return bool(array.size == self._layer.filters == max(array.shape, default=1))
+            return self._is_per_filter(array) or array.shape == self._form.shape(None, size, self._layer.output)
 
         candidates = [path for path in [*usual, *others] if path not in self._places.values() and not is_gradient(path)]
         try:
@@ -325,9 +331,17 @@ class _LayerSession(Session):
             if role not in self._places and role not in self._passed and array is not None:
                 hint = "; for a layer without a bias, say unsupported: [bias]" if role == "bias" else ""
                 raise TargetContractError(attributes.missing(self._instance, role, role) + hint)
+            there: Any = self._now(role) if role in self._places else None
+            positions = self._form.shape(None, self._layer.filters, self._layer.output)
+            if role == "bias" and getattr(there, "shape", None) == positions and not self._is_per_filter(there):
+                self._form.bias_per_position = True
+                self._form.note("one bias per output position")
             # An object that has a bias whether it is wanted or not gets zeros.
-            if role in self._places and (array is not None or self._now(role) is not None):
+            if role in self._places and (array is not None or there is not None):
                 self._held[role] = self._put(self._places[role], self._wanted(role))
+
+    def _is_per_filter(self, array: Array) -> bool:
+        return bool(array.size == self._layer.filters == max(array.shape, default=1))
 
     def _put(self, place: str, array: Array) -> Array:
         """Set a parameter, in its own memory where that can be: others may look at it. Return what is then there."""
@@ -362,8 +376,14 @@ class _LayerSession(Session):
         return attributes.get(self._instance, self._places[role])
 
     def _wanted(self, role: str) -> Array:
-        array = getattr(self._given, role)
-        return np.zeros(self._layer.filters, self._layer.dtype) if array is None else array
+        array: Array | None = getattr(self._given, role)
+        if array is None:
+            array = np.zeros(self._layer.filters, self._layer.dtype)
+        if role == "weight" or not self._form.bias_per_position:
+            return array
+        ones = (1,) * len(self._layer.output)
+        array = array.reshape(self._form.shape(None, self._layer.filters, ones))
+        return np.broadcast_to(array, self._form.shape(None, self._layer.filters, self._layer.output)).copy()
 
     def _is_changed(self, role: str) -> bool:
         return role in self._held and not np.array_equal(np.ravel(self._now(role)), self._wanted(role).ravel())
@@ -380,12 +400,13 @@ class _LayerSession(Session):
 
     def _set_back_inside_parameters(self) -> None:
         """Set back the gradients of parameters that are objects, as PyTorch's are: they add up by design."""
-        for place in self._places.values():
-            if attributes.is_value(place):
-                parameter = attributes.get(self._instance, place.rpartition(".")[0])
-                if isinstance(getattr(parameter, "grad", None), np.ndarray):
-                    with suppress(TypeError, ValueError, AttributeError):
-                        parameter.grad = np.zeros_like(parameter.grad)
+        for role, place in self._places.items():
+            owner = place.rpartition(".")[0]
+            if attributes.is_value(place) and not isinstance(attributes.get(self._instance, owner), Mapping):
+                for path, array in attributes.leaves(self._instance).items():
+                    if array is not None and attributes.gradient_rank(path, role, place) == (0, 0):
+                        with suppress(TypeError, ValueError, AttributeError):
+                            attributes.put(self._instance, path, np.zeros_like(array))
 
     def _gradients(
         self, returned: Any, before: Mapping[str, tuple[Array, Array]], given: Array, grad_output: Array
@@ -432,8 +453,10 @@ class _LayerSession(Session):
         )
         if usual:
             return found[usual[0]]
-        updated = self._is_changed(role)
-        if updated and self._rate is not None:
+        changed = self._is_changed(role)
+        if self._rate is not None and (changed or role in self._form.updated):
+            self._form.updated.add(role)
+            self._form.note(f"grad {role} in the update of the {role}")
             return self._change(role, self._rate, grad_output)
         if ranks:
             return None
@@ -448,7 +471,7 @@ class _LayerSession(Session):
             "by which the change is then divided"
         )
         missing = attributes.missing(self._instance, f"grad_{role}", f"{owner or role}.grad")
-        raise TargetContractError(missing + (hint if updated else ""))
+        raise TargetContractError(missing + (hint if changed else ""))
 
     def _change(self, role: str, rate: float, grad_output: Array) -> Array:
         """Return the gradient by which an update has changed a parameter."""
@@ -465,7 +488,7 @@ class _LayerSession(Session):
         # gradient does not depend on the parameter: it is taken where the two differ by no more than that rounding.
         given, zero = self._given, np.zeros_like
         bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
-        twin = _LayerSession(self._form, self._layer, bare, self._way).backward(grad_output)
+        twin = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
         exact: Array = twin[("input", "weight", "bias").index(role)]
         bound = np.finfo(change.dtype).eps * (np.abs(before) + np.abs(after)) / abs(rate)
         return exact if (np.abs(exact - change) <= bound).all() else change
