@@ -205,3 +205,27 @@ def test_a_function_without_its_other_half_gets_a_line_to_paste(tmp_path):
     done = run("course.yaml", "--target", f"{tmp_path}/alone.py:correlate")
     assert done.returncode == 2
     assert f"{{forward: {tmp_path}/alone.py:correlate, backward: {tmp_path}/alone.py:NAME}}" in done.stderr
+
+
+SHAPED = """
+from tests.examples.plain_functions import conv_backward as grads, conv_forward as conv
+def forward(x, w, b, stride, pad):
+    F = len(w)
+    assert b.shape == {shape}
+    return conv(x, w, b.reshape(-1), stride, pad), (x, w, b, stride, pad)
+def backward(dout, cache):
+    dx, dw, db = grads(dout, *cache)
+    F = len(dw)
+    return dx, dw, {db}.reshape({shape})
+"""
+
+
+@pytest.mark.parametrize("shape", ["(1, 1, 1, F)", "(F, 1)", "(F, 1, 1)", "(1, F)", "(1, F, 1, 1)"])
+@pytest.mark.parametrize("filters", [1, 3])
+def test_a_bias_and_its_gradient_in_any_shape_with_one_entry_per_filter(shape, filters, tmp_path):
+    (tmp_path / "right.py").write_text(SHAPED.format(shape=shape, db="db"))
+    (tmp_path / "wrong.py").write_text(SHAPED.format(shape=shape, db="-db"))
+    layers = [Layer(2, filters, (3, 2), stride=2, padding=1, input=(5, 6), bias=bias) for bias in (True, False)]
+    assert verify(layers, target=f"{tmp_path}/right.py:forward").passed
+    report = verify(layers[0], target=f"{tmp_path}/wrong.py:forward")
+    assert [d.name for r in report.layers[0].results for d in r.diagnosis] == ["sign-flipped"] * 2
