@@ -229,3 +229,32 @@ def test_a_bias_and_its_gradient_in_any_shape_with_one_entry_per_filter(shape, f
     assert verify(layers, target=f"{tmp_path}/right.py:forward").passed
     report = verify(layers[0], target=f"{tmp_path}/wrong.py:forward")
     assert [d.name for r in report.layers[0].results for d in r.diagnosis] == ["sign-flipped"] * 2
+
+
+class TestChannelsLast:
+    LAYERS = (
+        Layer(2, 3, 3, padding=1, input=(4, 5), name="padded"),
+        Layer(3, 2, 2, stride=2, input=(6, 7), name="bare"),
+    )
+
+    @staticmethod
+    def target(backward):
+        code = "channels_last_functions.py"
+        pair = f"forward: {code}:conv_forward, backward: {code}:{backward}"
+        return f"{{{pair}, layout: NHWC, weight_layout: HWIO}}"
+
+    def test_right(self, monkeypatch):
+        monkeypatch.chdir(HERE)
+        assert verify(self.LAYERS, target=self.target("conv_backward")).passed
+
+    def test_a_crop_from_behind_is_explained_where_it_fails(self, monkeypatch):
+        monkeypatch.chdir(HERE)
+        padded, bare = verify(self.LAYERS, target=self.target("conv_backward_from_behind")).layers
+        assert padded.passed
+        said = next(r.message for r in bare.results if r.gradient == "input")
+        assert all(word in said for word in ("could not broadcast", "pad:-pad", "pad : pad + H"))
+
+    def test_a_wrong_bias_gradient_is_caught(self, monkeypatch):
+        monkeypatch.chdir(HERE)
+        report = verify(self.LAYERS, target=self.target("conv_backward_of_one_pixel"))
+        assert {r.gradient for layer in report.layers for r in layer.results if not r.acceptable} == {"bias"}
