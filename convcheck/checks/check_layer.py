@@ -113,11 +113,11 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     results = attributed(results, expected, implementation)
     if implementation.builtin:
         return results
-    results = with_behaviour(with_precision(results, expected, observed, on_reals), expected, observed)
+    results = with_behaviour(results, expected, observed)
     if "conditions" in demand.checks and all(result.acceptable for result in results) and expected.follows_definition:
         found = conditions.check(expected, implementation, demand.budget)
         results += [conditions.named(result) for result in attributed(found, expected, implementation)]
-    return results
+    return with_precision(results, expected, observed, on_reals)
 
 
 def _run(step: Step, expected: Expected, observed: Observed, on_reals: Observed, affordable: float) -> GradientResult:
