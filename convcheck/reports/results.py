@@ -170,6 +170,9 @@ class Power:
     ]
     mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
     mistakes: Annotated[int, "All that can be made on layers with as many axes."]
+    beyond_limits: Annotated[
+        tuple[str, ...], "Known mistakes of which some form shows only on layers that the target does not take."
+    ] = ()
     judged_on_smaller: Annotated[int, "Layers that this was found out for on smaller ones of the same kind."] = 0
 
 
@@ -204,6 +207,18 @@ class ReportData:
         tuple[BlindSpot, ...], "What these layers cannot show or never tried; there with power.", OnlyWith("power")
     ] = ()
     strict: bool = False
+    fitted: Annotated[bool, "Whether the layers were chosen from what the target takes.", OnlyWith("fitted")] = False
+    limits: Annotated[
+        tuple[str, ...],
+        "What the target does not take, as far as it was found out by trying; a text each.",
+        OnlyWith("limits"),
+    ] = ()
+    found: Annotated[
+        tuple[str, ...], "What else was found out about the target by trying; a text each.", OnlyWith("found")
+    ] = ()
+    left_out: Annotated[
+        tuple[str, ...], "What was not tried or not checked for want of time; a text each.", OnlyWith("left_out")
+    ] = ()
     unchecked: Annotated[
         tuple[str, ...],
         "Names of the layers that were not checked, because the run was interrupted or stopped at the first failure.",

@@ -145,7 +145,8 @@ class TestWhenItIsSaid:
         assert all(layer["passed"] for layer in report["layers"])
         assert report["blind_spots"][0].keys() == {"code", "name", "forms", "change", "layer"}
         assert report["power"].keys() == {
-            "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "judged_on_smaller",
+            "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "beyond_limits",
+            "judged_on_smaller",
         }  # fmt: skip
         status, out = run(["verify", "mine.yaml", "--strict"], monkeypatch, capsys)
         unseen = {spot["name"] for spot in report["blind_spots"]}

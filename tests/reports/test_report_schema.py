@@ -60,7 +60,7 @@ def test_the_contract():
     whole = report_schema()
     assert keys(whole) == [
         "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "power", "blind_spots",
-        "unchecked",
+        "fitted", "limits", "found", "left_out", "unchecked",
     ]  # fmt: skip
     assert whole["required"] == keys(whole)[:6]
     layer = whole["properties"]["layers"]["items"]
