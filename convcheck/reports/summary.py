@@ -138,8 +138,7 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         lines.append(
             ("ruled out", f"{shown}; {entries}; chance that a gradient wrong on these layers and data passed: {chance}")
         )
-    if report.target is not None:
-        lines.append(("target", visible(report.target)))
+    lines.append(("target" if report.checked == report.target else "checked", visible(report.checked)))
     if report.max_error is not None:
         lines.append(("gate", f"relative error at most {exact(report.max_error)}"))
     evaluations = sum(result.evaluations for layer in report.layers for result in layer.results)
