@@ -145,7 +145,8 @@ def verify(
             report = run(
                 configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
-                strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs, progress=progress,
+                strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
+                progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

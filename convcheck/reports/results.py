@@ -193,7 +193,7 @@ class ReportData:
     """
 
     FIRST_KEYS: ClassVar = (
-        "schema_version", "convcheck_version", "config", "target", "checked", "passed", "elapsed_seconds", "layers",
+        "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
     )  # fmt: skip
 
     layers: Annotated[tuple[LayerReport, ...], "What was found, layer by layer."]

@@ -59,10 +59,10 @@ def test_the_contract():
     assert SCHEMA_VERSION == 1
     whole = report_schema()
     assert keys(whole) == [
-        "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "power", "blind_spots",
-        "unchecked",
+        "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
+        "power", "blind_spots", "unchecked",
     ]  # fmt: skip
-    assert whole["required"] == keys(whole)[:6]
+    assert whole["required"] == keys(whole)[:8]
     layer = whole["properties"]["layers"]["items"]
     assert keys(layer) == ["name", "config", "line", "passed", "spec", "results"]
     result = layer["properties"]["results"]["items"]

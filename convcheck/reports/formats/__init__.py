@@ -25,7 +25,12 @@ FORMATS = tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
 def render(
-    report: ReportData, format: str, *, width: int | None = None, color: bool = False, quiet: bool = False  # noqa: A002
+    report: ReportData,
+    format: str,  # noqa: A002
+    *,
+    width: int | None = None,
+    color: bool = False,
+    quiet: bool = False,
 ) -> str:
     """Write a report as text.
 
