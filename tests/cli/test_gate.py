@@ -137,7 +137,7 @@ class TestQuiet:
         assert all(word in out for word in ("one", "two", "sign-flipped", "reproduce"))
         assert not any(word in out for word in ("Errors are", "PASS", "evaluations"))
         # It is a part of the whole table, word for word.
-        assert 0 < run(*words)[1].index(out)
+        assert run(*words)[1].index(out) > 0
 
     def test_a_blind_spot_that_fails_is_found(self, run):
         status, out, _ = run("verify", "right.yaml", "--strict", "-q")
