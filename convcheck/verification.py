@@ -286,7 +286,7 @@ def _require_target(suites: Sequence[Suite], target: Any, formulations: Sequence
     raise UsageError(
         f"{', '.join(suite.name for suite in unnamed)}: {nothing}", asked_by, " expects some; give it with ",
         Parameter("target", example), f', or with a line such as "target: {example}" in ',
-        ", ".join(own) or f"a config of your own, such as {DEFAULT_FILE}",
+        ", ".join(own) or f"a config of your own; {DEFAULT_FILE} in the current folder is found by itself",
     )  # fmt: skip
 
 
