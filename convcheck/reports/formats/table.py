@@ -96,10 +96,10 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False,
         _print_line(console, "add", f"   - {layer}")
         console.print()
     verdict = "PASSED" if report.passed else "FAILED"
-    told = outcome(report)
+    said = outcome(report)
     if quiet and report.checked != report.target:
-        told += f" (checked: {visible(report.checked)})"
-    line = Text.assemble((verdict, _STYLES[verdict]), "  ", (told, "bold"))
+        said += f" (checked: {visible(report.checked)})"
+    line = Text.assemble((verdict, _STYLES[verdict]), "  ", (said, "bold"))
     console.print(line, overflow="ignore" if quiet else "fold", soft_wrap=quiet)
     if not quiet:
         _print_labelled(console, totals(report))
