@@ -33,7 +33,7 @@ from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
 from convcheck.suites.fitting import Fit, fit
 from convcheck.suites.select import nothing_selected, selector
-from convcheck.suites.shipped import shipped
+from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe
 from convcheck.version import __version__
@@ -82,6 +82,7 @@ def verify(
     max_error: float | None = None,
     blind_spots: bool = False,
     strict: bool = False,
+    require_target: bool = False,
     # How it runs.
     exit_first: bool = False,
     timeout: float | None = None,
@@ -117,7 +118,10 @@ def verify(
         Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
         mistakes it could not have shown. Not done where only some checks were asked for.
     strict : bool, default False
-        Look for blind spots in any case, and fail if there is one.
+        Look for blind spots in any case, and fail if there is one; requires a target too.
+    require_target : bool, default False
+        Raise an error where no code of the caller's would be checked, only the built-in formulations: without
+        ``target``, where a suite names none.
     exit_first : bool, default False
         Stop after the first layer that does not pass.
     timeout : float, optional
@@ -156,6 +160,8 @@ def verify(
     suites = [fitted.suite] if fitted else [_suite(item) for item in subjects]
     for suite in suites:
         _check_numbers(suite.max_error, seed, timeout, jobs)
+    if strict or require_target:
+        _require_target(suites, target, names, Parameter("require_target" if require_target else "strict"))
     demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error)
     reports: list[LayerReport] = []
     interrupted = False
@@ -290,6 +296,23 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
         return asked
     # A target on the command line is relative to the current folder, one in a config to that config.
     return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)
+
+
+def _require_target(suites: Sequence[Suite], target: Any, formulations: Sequence[str], asked_by: Parameter) -> None:
+    """Complain where only the built-in formulations would be checked."""
+    nothing = "no code of yours would be checked, only convcheck's own formulations, and "
+    if formulations:
+        raise UsageError(nothing, asked_by, " does not allow that; leave out ", Parameter("formulations"))
+    unnamed = [suite for suite in suites if suite.target is None]
+    if target is not None or not unnamed:
+        return
+    own = [suite.name for suite in unnamed if suite.path is not None and not shipped(suite.path)]
+    example = "my_conv.py:MyConv"
+    raise UsageError(
+        f"{', '.join(suite.name for suite in unnamed)}: {nothing}", asked_by, " expects some; give it with ",
+        Parameter("target", example), f', or with a line such as "target: {example}" in ',
+        ", ".join(own) or f"a config of your own; {DEFAULT_FILE} in the current folder is found by itself",
+    )  # fmt: skip
 
 
 def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> list[Job]:

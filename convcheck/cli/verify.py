@@ -75,7 +75,15 @@ def verify(
         bool,
         typer.Option(
             "--strict",
-            help="Fail if there is a blind spot: a known mistake that cannot show, or a circumstance never tried.",
+            help="Fail if there is a blind spot: a known mistake that cannot show, or a circumstance never tried; and, "
+            "with status 2, if there is no target.",
+        ),
+    ] = False,
+    require_target: Annotated[
+        bool,
+        typer.Option(
+            "--require-target",
+            help="Fail with status 2 where no code of yours would be checked, only convcheck's own formulations.",
         ),
     ] = False,
     device: Annotated[
@@ -114,6 +122,14 @@ def verify(
             "--output-format. Repeatable. Standard output then gets only a format that no file has.",
         ),
     ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Show no progress, and of the table only the verdict and what was found: one line if all passed.",
+        ),
+    ] = False,
 ) -> None:
     """Check the backward pass of layers.
 
@@ -130,7 +146,7 @@ def verify(
     from convcheck.verification import verify as run
 
     earlier = None if baseline is None else load(baseline)
-    places = choose_destinations(output_format, output or [])
+    places = choose_destinations(output_format, output or [], quiet=quiet)
     if save is not None:
         if configs or target is None or default_source() != DEFAULT_SUITE:
             given = (
@@ -140,7 +156,7 @@ def verify(
         require_writable(save)
     # What the code under test prints must not end up inside the report.
     try:
-        with output_to_stderr(), Progress() as progress:
+        with output_to_stderr(), Progress(quiet=quiet) as progress:
             subject: Any = configs or [default_source()]
             if target is not None and not formulation and not configs and subject == [DEFAULT_SUITE]:
                 subject = fitted = fit(target, device=device, timeout=timeout)
@@ -149,7 +165,8 @@ def verify(
             report = run(
                 subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
-                strict=strict, device=device, timeout=timeout, jobs=jobs, progress=progress,
+                strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
+                progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

@@ -142,8 +142,7 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         )
         if power.beyond_limits:
             lines.append(("not shown", f"within the limits some forms of {', '.join(power.beyond_limits)} cannot show"))
-    if report.target is not None:
-        lines.append(("target", visible(report.target)))
+    lines.append(("target" if report.checked == report.target else "checked", visible(report.checked)))
     for label, start, texts in (
         ("limits", "does not take: ", report.limits),
         ("found", "by trying: ", report.found),

@@ -1,7 +1,6 @@
 """What code takes is found out by trying; the suite that is made of it passes right code and catches wrong code."""
 
 import json
-import time
 
 import pytest
 
@@ -16,7 +15,10 @@ FILE = limited.__file__
 
 #: What the code does not take, by the words of its limits.
 LIMITED = [
-    (limited.OneStrideAndPadding, ["groups (", "in front and behind (it takes no notice of", "dilation (", "between axes"]),
+    (
+        limited.OneStrideAndPadding,
+        ["groups (", "in front and behind (it takes no notice of", "dilation (", "between axes"],
+    ),
     (limited.NoRemainder, ["a remainder (ValueError: 6 does not fit)"]),
     (limited.SquareOnly, ["a kernel that is not square (AssertionError: square ker", "an input that is not square"]),
     (limited.SameOnly, ["padding other than same (ValueError: padding must be same)"]),
@@ -166,9 +168,7 @@ class TestCommands:
         status, out, err = convcheck(["verify", "--target", f"{FILE}:NoRemainder", "--strict"], tmp_path, COLUMNS="200")
         assert status == 0, out + err
         assert "does not take: a remainder (ValueError" in out
-        status, out, _ = convcheck(
-            ["verify", "--target", f"{FILE}:WrongBackward", "--output-format", "json"], tmp_path
-        )
+        status, out, _ = convcheck(["verify", "--target", f"{FILE}:WrongBackward", "--output-format", "json"], tmp_path)
         report = json.loads(out)
         assert status == 1
         assert report["fitted"] is True
