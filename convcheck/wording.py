@@ -50,6 +50,22 @@ def exact(value: float) -> str:
     return repr(float(value))
 
 
+def readable(value: float, digits: int = 2) -> str:
+    """Return all digits of a whole number, and so many of any other."""
+    text = exact(value)
+    return text if text.lstrip("-").isdigit() else f"{value:.{digits}g}"
+
+
+def told_apart(first: float, second: float) -> tuple[str, str]:
+    """Return two numbers, whole ones with all digits and others with so many that their difference shows."""
+    for digits in range(3, _ALL_DIGITS):
+        left, right = readable(first, digits), readable(second, digits)
+        gap = first - second
+        if abs(float(left) - float(right) - gap) <= abs(gap) / 10:
+            return left, right
+    return exact(first), exact(second)
+
+
 def at_most(value: float) -> str:
     """Return an upper bound in as few digits as do not understate it."""
     texts = (f"{value:.{digits}g}" for digits in range(1, _ALL_DIGITS))

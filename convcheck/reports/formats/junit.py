@@ -25,6 +25,9 @@ def render(report: ReportData) -> str:
     root = ElementTree.Element("testsuites", name="convcheck", time=f"{report.elapsed_seconds:.3f}")
     for config, cases in groupby(cases_of(report), lambda case: case.layer.config):
         suite = ElementTree.SubElement(root, "testsuite", name=visible(config or "convcheck"))
+        if report.common is not None:
+            properties = ElementTree.SubElement(suite, "properties")
+            ElementTree.SubElement(properties, "property", name="common", value=report.common)
         suite.extend(_testcase(case) for case in cases)
     if not report.layers:
         # Nothing but passes and no test at all is green everywhere; a report without layers has not passed.
