@@ -9,8 +9,8 @@ from itertools import combinations
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
-#: So many properties are named where each of them alone tells the layers apart.
-_NAMED = 3
+#: More properties, or pairs of them, than these that all tell the layers apart say no more than that there are few layers.
+_MOST = 3
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,14 @@ def in_common(some: Sequence[Layer], others: Sequence[Layer], called: tuple[str,
     Returns
     -------
     str or None
-        None unless one property tells all layers apart, or two together, and there are three layers at least.
+        None unless one property tells all layers apart, or else two together, and there are three layers at least.
     """
     if not some or not others or len(some) + len(others) < 3:
         return None
     shared = [one for one in PROPERTIES.values() if all(map(one.of, some))]
-    alone = [one.words for one in shared if not any(map(one.of, others))][:_NAMED]
+    alone = [one.words for one in shared if not any(map(one.of, others))]
+    if len(alone) > _MOST:
+        return None
     if alone:
         words = ", and ".join(alone)
         contrast = ("do not", "have neither", "have none of these")[len(alone) - 1]
@@ -101,7 +103,7 @@ def in_common(some: Sequence[Layer], others: Sequence[Layer], called: tuple[str,
             for first, second in combinations(shared, 2)
             if not any(first.of(layer) and second.of(layer) for layer in others)
         ]
-        if not pairs:
+        if not 0 < len(pairs) <= _MOST:
             return None
         # Of several pairs the one whose halves alone were seen to do no harm most often.
         first, second = max(pairs, key=lambda pair: min(sum(map(one.of, others)) for one in pair))

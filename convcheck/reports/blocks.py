@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from convcheck.layer.properties import in_common
@@ -12,7 +12,6 @@ from convcheck.reports.details import (
     NO_REASON,
     Details,
     Finding,
-    difference,
     finding,
     headline,
     place,
@@ -129,10 +128,11 @@ def _block(report: ReportData, places: list[Place]) -> Block:
     layer, result = telling
     details = [*what(result)]
     if shown.status != "skipped":
-        details += _extent(places, listed)
+        details += _extent(places, layers, listed)
         if shown.status == "failed":
             details += _in_common(report, places, layers)
-        details.append(("shown on", ", ".join((layer.name, GRADIENT_NAMES[result.gradient], result.kind))))
+        if shown.status == "failed" or len(layers) > 1:
+            details.append(("shown on", ", ".join((layer.name, GRADIENT_NAMES[result.gradient], result.kind))))
         details += [*place(layer, result), *_others(places, telling)]
     return Block(replace(shown, names=names, details=tuple(details)), layers, tuple(places), telling)
 
@@ -149,19 +149,22 @@ def _gradients(results: Iterable[GradientResult]) -> list[str]:
     return sorted({result.gradient for result in results}, key=GRADIENTS.index)
 
 
-def _extent(places: list[Place], listed: bool) -> Details:
-    """Return the layers by name, where they are to be listed or are not the same for every gradient."""
-    layers: dict[tuple[str, ...], list[str]] = {}
+def _extent(places: list[Place], layers: tuple[LayerReport, ...], listed: bool) -> Details:
+    """Return the layers by name, where they are to be listed, and which gradients are not concerned on all of them."""
+    lines = [_listed([layer.name for layer in layers])] if listed else []
     for gradient in _gradients(result for _, result in places):
-        names = tuple({id(layer): layer.name for layer, result in places if result.gradient == gradient}.values())
-        layers.setdefault(names, []).append(GRADIENT_NAMES[gradient])
-    if len(layers) > 1:
-        lines = [f"{', '.join(gradients)}: {_listed(names)}" for names, gradients in layers.items()]
-        return (("layers", "\n".join(lines)),)
-    return (("layers", _listed(*layers)),) if listed else ()
+        concerned = {id(layer) for layer, result in places if result.gradient == gradient}
+        # A layer without a bias lacks nothing.
+        checked = [layer for layer in layers if any(result.gradient == gradient for result in layer.results)]
+        others = [layer.name for layer in checked if id(layer) not in concerned]
+        if others:
+            named = [layer.name for layer in checked if id(layer) in concerned]
+            extent = f"only on {_listed(named)}" if len(named) < len(others) else f"not on {_listed(others)}"
+            lines.append(f"{GRADIENT_NAMES[gradient]} {extent}")
+    return (("layers", "\n".join(lines)),) if lines else ()
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {counted(more, 'more layer')}" if more > 0 else "")
 
@@ -182,25 +185,24 @@ def _in_common(report: ReportData, places: list[Place], layers: tuple[LayerRepor
 
 
 def _others(places: list[Place], telling: Place) -> Details:
-    """Return in a line each how other places differ from the one that is shown, as far as they do."""
+    """Return how other places differ from the one that is shown, as far as they do."""
     shown = _short(telling[1])
-    lines: dict[tuple[int, str], str] = {}
+    found: dict[str, list[str]] = {}
     for layer, result in places:
         text = _short(result)
-        if text != shown:
-            # The first of a layer and gradient stands for its other checks.
-            lines.setdefault((id(layer), result.gradient), f"{layer.name}, {GRADIENT_NAMES[result.gradient]}: {text}")
-    texts = list(lines.values())
-    more = len(texts) - _OTHERS
+        if text != shown and layer.name not in (names := found.setdefault(text, [])):
+            names.append(layer.name)
+    lines = [f"{some_layers(names)}: {text}" for text, names in found.items()]
+    more = len(lines) - _OTHERS
     if more > 0:
-        texts = [*texts[:_OTHERS], f"and {more:,} more"]
-    return (("others", "\n".join(texts)),) if texts else ()
+        lines = [*lines[:_OTHERS], f"and {more:,} more"]
+    return (("others", "\n".join(lines)),) if lines else ()
 
 
 def _short(result: GradientResult) -> str:
+    """Return what one place has of its own."""
     if result.status != "failed":
         return headline(result)
     if result.diagnosis:
         return " ".join(diagnosis.explanation for diagnosis in result.diagnosis)
-    where = (result.message or "").partition(";")[0]
-    return f"{difference(result)}, {where}" if _compared(result) else where
+    return (result.message or "").partition(";")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convcheck.reports.blocks import blocks_of
+from convcheck.reports.blocks import blocks_of, told
 from convcheck.reports.details import MOST_LEGIBLE_FIRST, finding, summary
 from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, ReportData
 from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED, outcome
@@ -63,7 +63,8 @@ class Case:
     @property
     def text(self) -> str:
         """All about the results because of which the case has not passed, line by line."""
-        return "\n\n".join(str(finding(self.report, self.layer, result)) for result in self.bad) or NOTHING_CHECKED
+        bad = [result for result in told(self.layer) if result in self.bad]
+        return "\n\n".join(str(finding(self.report, self.layer, result)) for result in bad) or NOTHING_CHECKED
 
 
 def cases_of(report: ReportData) -> list[Case]:

@@ -116,7 +116,7 @@ def _print_layers(console: Console, report: ReportData, telling: Collection[int]
         for layer in report.layers
     ]
     blocks = [
-        rows_of(layer.results if layer.passed or not brief else told(layer), merge_gradients=brief and layer.passed)
+        rows_of(layer.results if layer.passed or not brief else told(layer), merge_gradients=brief)
         for layer, brief in zip(report.layers, briefly, strict=True)
     ]
     names = list(dict.fromkeys(name for rows in blocks for row in rows for name in row.errors))
