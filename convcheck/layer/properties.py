@@ -9,7 +9,7 @@ from itertools import combinations
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
-#: More properties, or pairs of them, than these that all tell the layers apart say no more than that there are few layers.
+#: Where more properties than these, or more pairs, tell the layers apart, there are too few layers to say which it is.
 _MOST = 3
 
 

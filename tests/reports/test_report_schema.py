@@ -60,9 +60,9 @@ def test_the_contract():
     whole = report_schema()
     assert keys(whole) == [
         "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "power", "blind_spots",
-        "unchecked",
+        "unchecked", "common",
     ]  # fmt: skip
-    assert whole["required"] == keys(whole)[:6]
+    assert whole["required"] == [*keys(whole)[:6], "common"]
     layer = whole["properties"]["layers"]["items"]
     assert keys(layer) == ["name", "config", "line", "passed", "spec", "results"]
     result = layer["properties"]["results"]["items"]
