@@ -34,9 +34,9 @@ def compact(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}g}"
 
 
-def compact_against(values: Sequence[float], allowed: float) -> tuple[list[str], str]:
+def compact_against(values: Sequence[float], allowed: float, least: int = 2) -> tuple[list[str], str]:
     """Return numbers and what is allowed in few digits, but so many that the verdict follows from what is shown."""
-    for digits in range(2, _ALL_DIGITS):
+    for digits in range(least, _ALL_DIGITS):
         shown, limit = [compact(value, digits) for value in values], compact(allowed, digits)
         if all((float(text) <= float(limit)) == (value <= allowed) for text, value in zip(shown, values, strict=True)):
             return shown, limit
@@ -50,7 +50,7 @@ def exact(value: float) -> str:
     return repr(float(value))
 
 
-def readable(value: float, digits: int = 2) -> str:
+def readable(value: float, digits: int) -> str:
     """Return all digits of a whole number, and so many of any other."""
     text = exact(value)
     return text if text.lstrip("-").isdigit() else f"{value:.{digits}g}"

@@ -17,6 +17,9 @@ MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward")
 
 NO_REASON = "no reason was given"
 
+#: Significant digits of an error that is no whole number.
+_DIGITS = 3
+
 #: Options of a report that ``explain`` and ``visualize`` have too; each takes a value.
 _SHARED_OPTIONS = ("--target", "--device")
 
@@ -82,9 +85,11 @@ def place(layer: LayerReport, result: GradientResult) -> Details:
         lines.append(("worst", worst_entry(result)))
     compared = result.entries_checked or result.check == "projected"
     if compared:
-        [error], allowed = compact_against([result.max_abs_error], result.allowed_error)
-        error = readable(result.max_abs_error) if not result.allowed_error else error
-        lines.append(("error", f"{error} (relative {readable(result.max_rel_error)}), allowed {allowed}"))
+        [error], allowed = compact_against([result.max_abs_error], result.allowed_error, _DIGITS)
+        if not result.allowed_error:
+            error = readable(result.max_abs_error, _DIGITS)
+        relative = readable(result.max_rel_error, _DIGITS)
+        lines.append(("error", f"{error} (relative {relative}), allowed {allowed}"))
         lines.append(("differ", difference(result)))
     if result.message:
         # What has a wrong shape or type is not compared, so there is no place.
@@ -112,7 +117,7 @@ def summary(result: GradientResult) -> str:
     """Return what is wrong in one sentence, with the diagnosis where there is one."""
     if result.status != "failed":
         return f"{result.status} ({result.kind} check): {headline(result)}"
-    cause = f"error {readable(result.max_abs_error)}"
+    cause = f"error {readable(result.max_abs_error, _DIGITS)}"
     if result.diagnosis:
         cause = f"{result.diagnosis[0].name}: {result.diagnosis[0].explanation}"
     elif result.worst is not None:
