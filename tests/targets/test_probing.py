@@ -23,7 +23,7 @@ LIMITED = [
     (limited.SquareOnly, ["a kernel that is not square (AssertionError: square ker", "an input that is not square"]),
     (limited.SameOnly, ["padding other than same (ValueError: padding must be same)"]),
     (limited.ValidOnly, ["padding (ValueError: no padding here)"]),
-    (limited.PaddingAboveZero, ["padding of 0 (ValueError: empty)"]),
+    (limited.PaddingAboveZero, ["padding of 0 with a kernel above 1 (ValueError: empty)"]),
     (limited.MultiplesOfEight, ["no multiple of 8 (RuntimeError: channels must be a multiple of 8)"]),
     (limited.MultiplesOfSixteen, ["no multiple of 16 (RuntimeError: channels must be a multiple of 16)"]),
     (limited.ThreeByThree, ["a kernel other than 3 (", "a stride (NotImplementedError: 3x3", "dilation ("]),
