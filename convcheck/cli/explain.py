@@ -69,7 +69,9 @@ def explain(
     from convcheck.suites.select import choose
 
     writing = find_notation(notation)
-    suite, (one,) = choose(config, [layer] if layer is not None else [], seed, several=False)
+    suite, (one,) = choose(
+        config, [layer] if layer is not None else [], seed, several=False, target=target, device=device
+    )
     if entry is None:
         if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):
             raise UsageError(Parameter(given), " is about the numbers of an entry; say which with ", Parameter("entry"))

@@ -77,7 +77,7 @@ def visualize(
 
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
-    suite, layers = choose(config, layer or [], seed, several=True)
+    suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device)
     chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
     memory.require((f"layer {one.name}", one) for one in layers)
     if not terminal:

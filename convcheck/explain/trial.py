@@ -14,6 +14,7 @@ from convcheck.layer.data import Operands, example_operands, integer_operands, r
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve
+from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Target
 
 
@@ -61,7 +62,8 @@ def target_of(suite: Suite, target: str | None, device: str | None, data: str | 
             Parameter("data", data), " has numbers of its own, on which no code is run; leave out it or ",
             Parameter("target"),
         )  # fmt: skip
-    wanted = suite.target if target is None else target
+    fitted = isinstance(suite.target, TargetSpec)
+    wanted = suite.target if target is None or fitted else target
     if wanted is None or data == "example":
         if device is not None:
             raise UsageError(Parameter("device"), " is for a target; give one with ", Parameter("target"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from convcheck.layer.axis import same_padding
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
@@ -33,12 +34,27 @@ def _dtype(name: str) -> Property:
     return Property(f"the dtype {name}", lambda layer: layer.dtype == name)
 
 
+def _no_multiple(number: int) -> Property:
+    return Property(
+        f"channels or filters that are no multiple of {number}",
+        lambda layer: layer.channels % number > 0 or layer.filters % number > 0,
+    )
+
+
+def _same(layer: Layer) -> tuple[tuple[int, int], ...]:
+    return tuple(same_padding(axis.size, axis.effective_kernel, axis.stride) for axis in layer.axes)
+
+
 #: Every property, the plainest first.
 PROPERTIES: dict[str, Property] = {
     "stride": Property("a stride above 1", lambda layer: max(layer.stride) > 1),
     "remainder": Property("a remainder", lambda layer: any(axis.remainder for axis in layer.axes)),
     "padding": Property("padding", lambda layer: any(map(any, layer.padding))),
-    "unpadded": Property("no padding", lambda layer: not any(map(any, layer.padding))),
+    "unpadded": Property(
+        "padding of 0 with a kernel above 1",
+        lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,
+    ),
+    "padding-not-same": Property("padding other than same", lambda layer: layer.padding != _same(layer)),
     "asymmetric-padding": Property(
         "padding that differs in front and behind",
         lambda layer: any(before != after for before, after in layer.padding),
@@ -53,6 +69,8 @@ PROPERTIES: dict[str, Property] = {
         lambda layer: any(len(set(values)) > 1 for values in (layer.stride, layer.padding, layer.dilation)),
     ),
     "even-kernel": Property("a kernel of even size", lambda layer: any(size % 2 == 0 for size in layer.kernel)),
+    "kernel-not-3": Property("a kernel other than 3", lambda layer: set(layer.kernel) != {3}),
+    "kernel-above-1": Property("a kernel above 1", lambda layer: max(layer.kernel) > 1),
     "kernel-of-one": Property("a kernel of 1", lambda layer: max(layer.kernel) == 1),
     "wide-stride": Property(
         "a stride larger than the kernel",
@@ -64,6 +82,7 @@ PROPERTIES: dict[str, Property] = {
         "filters that are not as many as the channels", lambda layer: layer.channels != layer.filters
     ),
     "equal-channels": Property("as many filters as channels", lambda layer: layer.channels == layer.filters),
+    **{f"multiples-of-{number}": _no_multiple(number) for number in (8, 16)},
     "several-samples": Property("a batch of several samples", lambda layer: layer.batch > 1),
     "one-sample": Property("a batch of 1", lambda layer: layer.batch == 1),
     "bias": Property("a bias", lambda layer: layer.bias),

@@ -152,19 +152,22 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     entry out and draw it, with the numbers of the report. None for a layer that no command can name: it is from no
     config file, or its name cannot be selected.
     """
-    if result.status == "skipped" or layer.config is None or layer.line is None:
+    in_file = layer.config is not None and layer.line is not None
+    if result.status == "skipped" or not (in_file or report.fitted):
         return ()
+    # A fitted suite is found again from the target alone.
+    config = [layer.config] if layer.config is not None else []
     builtin = ["--formulation", result.implementation] if result.implementation in FORMULATIONS else []
     chosen = selection(layer.name)
     # The config file need not say the seed that was used, so the commands always do.
     seed = ["--seed", str(layer.layer.seed)]
     found = []
     if chosen is not None:
-        words = ["verify", layer.config, *report.options, *builtin, "-k", chosen, "--check", result.check]
+        words = ["verify", *config, *report.options, *builtin, "-k", chosen, "--check", result.check]
         found.append(("reproduce", [*words, *seed]))
     if result.worst is not None and result.worst.index and result.single_pass and not (builtin or result.condition):
         entry = f"{result.gradient}[{','.join(map(str, result.worst.index))}]"
-        words = [layer.config, "--layer", layer.name]
+        words = [*config, "--layer", layer.name]
         on_reals = result.check == "central" or (result.check == "forward" and not result.on_integers)
         data = ["--data", "real"] if on_reals else []
         shared = [*_shared_options(report.options), *data, *seed]

@@ -18,7 +18,8 @@ def render(report: ReportData) -> str:
     """Write a report as workflow commands.
 
     One ``::error`` with all about each mistake, on the layer that shows it best, then one in short on the other layers
-    that it is on; ten at most, then how many more there are, then the verdict.
+    that it is on; ten at most, then how many more there are, a ``::warning`` where no code of the user's was checked,
+    then the verdict.
     """
     bad = [block for block in blocks_of(report) if block.bad]
     errors = [_error(block) for block in bad] + [error for block in bad for error in _other_errors(block)]
@@ -28,6 +29,9 @@ def render(report: ReportData) -> str:
         lines.append(f"::notice title=convcheck::{more:,} more; see the log or the summary of this job")
     if not report.layers:
         lines.append(f"::error title=convcheck::{NO_LAYER}")
+    if report.checked != report.target:
+        # It is green whatever becomes of the repository's code, which is worth a mark where all else is green too.
+        lines.append(f"::warning title=convcheck::checked: {_escaped(visible(report.checked))}")
     if report.common is not None:
         lines.append(f"::notice title=convcheck::{_escaped(report.common)}")
     verdict = "PASSED" if report.passed else "FAILED"
