@@ -51,12 +51,9 @@ def ruled(scene: Scene, gradient: str, rule: Rule) -> Array | None:
 
 
 def grad_columns(scene: Scene) -> Array:
-    """What each window passes back through each tap, W~^T dL/dO, shape (N, C, *kernel, *output)."""
+    """What each window passes back through each tap, shape (N, C, *kernel, *output)."""
     layer = scene.layer
-    kernel = scene.weight.reshape(layer.groups, layer.filters_per_group, -1)
-    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
-    columns: Array = (kernel.swapaxes(1, 2) @ rows).reshape(layer.batch, layer.channels, *layer.kernel, *layer.output)
-    return columns
+    return scene.grad_columns.reshape(layer.batch, layer.channels, *layer.kernel, *layer.output)
 
 
 def scattered_padded(
@@ -89,8 +86,7 @@ def gathered(
     for tap in np.ndindex(*layer.kernel):
         seen[(slice(None), slice(None), *tap)] = image[at_sites(_steps(tap, stride, dilation, layer.output))]
     columns = seen.reshape(layer.batch, layer.groups, -1, prod(layer.output))
-    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
-    gradient: Array = (rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
+    gradient: Array = (scene.rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
     return gradient
 
 
