@@ -69,11 +69,6 @@ class _Suspect:
     def diagnoses(self) -> tuple[Diagnosis, ...]:
         return tuple(mistake.diagnosis(variant) for mistake, variant in zip(self.mistakes, self.variants, strict=True))
 
-    def gives(self, scene: Scene, gradient: str) -> Array:
-        """Return what code with these mistakes gives in a scene: the right answer where they cannot be made."""
-        forms = _forms(self.mistakes, scene, gradient)
-        return next((array for variants, array in forms if variants == self.variants), scene.answer(gradient))
-
 
 def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     """Find the mistake behind a wrong gradient.
@@ -197,7 +192,9 @@ def _separated(
         if operands is None:
             continue
         scene = Scene(candidate, operands)
-        expected = [suspect.gives(scene, gradient) for suspect in suspects]
+        made = {mistakes: dict(_forms(mistakes, scene, gradient)) for mistakes in {s.mistakes for s in suspects}}
+        # The right answer where a mistake cannot be made.
+        expected = [made[s.mistakes].get(s.variants, scene.answer(gradient)) for s in suspects]
         if not any(differs(array, expected[0]) for array in expected):
             continue
         used.append(candidate)

@@ -38,10 +38,8 @@ def walked(
         padded = scattered_padded(scene, stride=stride, dilation=dilation)
         start = before or [axis.before for axis in axes]
         return None if padded is None else windowed(padded, start, scene.layer.input)
-    image = dilate_flip.padded_input(scene.layer, scene.x)
-    if before is not None:
-        shift = [axis.before - first for axis, first in zip(axes, before, strict=True)]
-        image = windowed(image, shift, [axis.padded_size for axis in axes])
+    ahead = [-first for first in before or [axis.before for axis in axes]]
+    image = windowed(scene.x, ahead, [axis.padded_size for axis in axes])
     return gathered(scene, image, stride=stride, dilation=dilation)
 
 
@@ -92,10 +90,11 @@ def gathered(
 
 def windowed(padded: Array, start: Sequence[int], size: Sequence[int]) -> Array:
     """Cut ``size`` samples from ``start`` on out of the trailing axes; what lies outside is zero."""
-    ends = [s + n for s, n in zip(start, size, strict=True)]
-    room = [(max(0, -s), max(0, end - total)) for s, end, total in zip(start, ends, padded.shape[2:], strict=True)]
-    wide = np.pad(padded, [(0, 0), (0, 0), *room])
-    cut: Array = wide[at_sites(slice(max(0, s), max(0, s) + n) for s, n in zip(start, size, strict=True))]
+    cut = np.zeros((*padded.shape[:2], *size), padded.dtype)
+    spans = list(zip(start, size, padded.shape[2:], strict=True))
+    cut[at_sites(slice(max(0, -s), max(0, min(n, total - s))) for s, n, total in spans)] = padded[
+        at_sites(slice(max(0, s), max(0, min(s + n, total))) for s, n, total in spans)
+    ]
     return cut
 
 
