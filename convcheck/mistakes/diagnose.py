@@ -15,6 +15,7 @@ import numpy as np
 
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, shrunk
 from convcheck.mistakes import MISTAKES
@@ -107,7 +108,7 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     for search in searches:
         suspects = suspects or list(search(scene, gradient, observed))
     if not suspects:
-        return Finding(tuple(resemblances(scene, gradient, observed)), place)
+        return Finding(tuple(unless_it_raises(resemblances, scene, gradient, observed)), place)
     left, layers = _separated(suspects, small, gradient, rerun)
     return _told(left, layers, place)
 
@@ -176,7 +177,7 @@ def _same(observed: Array, made: Array, scene: Scene) -> bool:
         return False
     # A mean may be taken before or after the sum; each term and each addition rounds once.
     terms = scene.grad_output.size + scene.weight.size
-    allowed = terms * np.finfo(scene.layer.dtype).eps * float(np.abs(made).max(initial=0))
+    allowed = 2 * terms * DTYPES[scene.layer.dtype].roundoff * float(np.abs(made).max(initial=0))
     return bool((np.abs(observed - made) <= allowed).all())
 
 

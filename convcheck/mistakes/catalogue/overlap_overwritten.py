@@ -55,7 +55,9 @@ def _by_window(scene: Scene, columns: Array, assigned: Axes) -> Array:
     padded = np.zeros((*columns.shape[:2], *(axis.padded_size for axis in axes)), columns.dtype)
     for output in np.ndindex(*(axis.output_size if n in assigned else 1 for n, axis in enumerate(axes))):
         strip = [range(i, i + 1) if n in assigned else range(scene.layer.output[n]) for n, i in enumerate(output)]
-        reach = at_sites(_span(axis, i) if n in assigned else slice(None) for n, (axis, i) in enumerate(zip(axes, output)))
+        reach = at_sites(
+            _span(axis, i) if n in assigned else slice(None) for n, (axis, i) in enumerate(zip(axes, output))
+        )
         padded[reach] = 0
         for i in product(*strip):
             padded[at_sites(_span(axis, at) for axis, at in zip(axes, i, strict=True))] += columns[at_sites(i)]

@@ -37,7 +37,10 @@ class UpdatedBeforeInput(Mistake):
         # As many additions as a sum over filters and taps has, of the weight and of its update.
         terms = 2 * (scene.weight.size + scene.grad_output.size)
         size = float(np.abs(right).max() + abs(rate) * np.abs(change).max())
-        if rate and (np.abs(observed - (right - rate * change)) <= terms * DTYPES[scene.layer.dtype].roundoff * size).all():
+        if (
+            rate
+            and (np.abs(observed - (right - rate * change)) <= terms * DTYPES[scene.layer.dtype].roundoff * size).all()
+        ):
             yield f"learning rate {rate:.3g}"
 
 
