@@ -129,11 +129,13 @@ def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
         mixed = operands.x.reshape(layer.batch, layer.channels_per_group, layer.groups, -1)
         yield _variant("forward-groups-mixed"), {}, {"x": np.swapaxes(mixed, 1, 2).reshape(operands.x.shape)}
     # The last term of a sum assigned where it should be added.
-    for does, kept in (
-        ("keeps the last channel only", (slice(None), slice(-1, None))),
-        ("keeps the last tap of the kernel only", (..., *[slice(-1, None)] * rank)),
-        ("keeps the last tap of the last channel only", (slice(None), *[slice(-1, None)] * (1 + rank))),
+    everything, last_only = [slice(None)] * rank, [slice(-1, None)] * rank
+    for does, channel, taps in (
+        ("keeps the last channel only", slice(-1, None), everything),
+        ("keeps the last tap of the kernel only", slice(None), last_only),
+        ("keeps the last tap of the last channel only", slice(-1, None), last_only),
     ):
+        kept = (slice(None), channel, *taps)
         last = np.zeros_like(weight)
         last[kept] = weight[kept]
         yield _variant("forward-assigned", does), {}, {"weight": last}

@@ -17,10 +17,8 @@ class DilatedTooFar(Mistake):
         "There are more zeros in the dilated grad_output than the s - 1 between two samples, so the gradient is a size "
         "off."
     )
-    why = (
-        "m samples have m - 1 gaps of s - 1 zeros: (m - 1)s + 1 in all; m*s and (m - 1)(s + 1) + 1 come to mind first."
-    )
-    fix = "Dilate to (m - 1)s + 1 samples on each axis: dilated[..., ::s] = grad_output, with no zeros behind the last one."
+    why = "m samples have m - 1 gaps, of s - 1 zeros each: (m - 1)s + 1 in all, where m*s comes to mind first."
+    fix = "Dilate to (m - 1)s + 1 samples on each axis, dilated[..., ::s] = grad_output, with no zeros behind the last one."
     shows_on = "more than one output; zeros behind the last sample need a stride above 1"
     gradients = ("input", "weight")
 

@@ -9,10 +9,7 @@ from convcheck.mistakes.parts import parts
 class KernelFlippedOneAxis(WrongArrays):
     code = "CC102"
     name = "kernel-flipped-one-axis"
-    explanation = (
-        "The input gradient is made with a kernel that is the wrong way round along some spatial axes and the right way "
-        "along the others."
-    )
+    explanation = "The input gradient is made with a kernel that is the wrong way round along some spatial axes."
     why = "np.flip(w, axis=-1), w[..., ::-1] and np.fliplr reverse one axis; a rotation by 180 degrees reverses all."
     fix = (
         "Treat all spatial axes alike: for a correlation with the padded grad_output reverse the kernel along every "
@@ -26,5 +23,5 @@ class KernelFlippedOneAxis(WrongArrays):
         """Flip back every proper part of the axes."""
         for words, axes in parts(scene.layer, lambda axis: axis.kernel > 1):
             if words:
-                flipped = np.flip(scene.weight, [axis + 2 for axis in axes])
+                flipped = np.flip(scene.weight, tuple(axis + 2 for axis in axes))
                 yield f"the wrong way round {words}", scene.with_arrays(weight=flipped)

@@ -7,7 +7,7 @@ import numpy as np
 from convcheck.layer.arrays import Array, at_sites
 from convcheck.layer.axis import Axis
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
-from convcheck.mistakes.parts import Axes, parts
+from convcheck.mistakes.parts import Axes, mixed, parts
 from convcheck.mistakes.walks import grad_columns, windowed
 from convcheck.reports.where import axis_names
 
@@ -53,13 +53,12 @@ def _by_window(scene: Scene, columns: Array, assigned: Axes) -> Array:
     """Fold back with the windows along some axes assigned, each all that stands beside it along the others added up."""
     axes = scene.layer.axes
     padded = np.zeros((*columns.shape[:2], *(axis.padded_size for axis in axes)), columns.dtype)
-    for output in np.ndindex(*(axis.output_size if n in assigned else 1 for n, axis in enumerate(axes))):
-        strip = [range(i, i + 1) if n in assigned else range(scene.layer.output[n]) for n, i in enumerate(output)]
-        reach = at_sites(
-            _span(axis, i) if n in assigned else slice(None) for n, (axis, i) in enumerate(zip(axes, output))
-        )
-        padded[reach] = 0
-        for i in product(*strip):
+    counted = [axis.output_size for axis in axes]
+    for first in np.ndindex(*(m if number in assigned else 1 for number, m in enumerate(counted))):
+        # One window along the axes that are assigned, all windows along the others.
+        reach = [_span(axis, i) for axis, i in zip(axes, first, strict=True)]
+        padded[at_sites(mixed(reach, [slice(None)] * len(axes), assigned))] = 0
+        for i in product(*mixed([[i] for i in first], [list(range(m)) for m in counted], assigned)):
             padded[at_sites(_span(axis, at) for axis, at in zip(axes, i, strict=True))] += columns[at_sites(i)]
     return windowed(padded, [axis.before for axis in axes], scene.layer.input)
 

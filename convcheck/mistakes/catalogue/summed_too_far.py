@@ -26,7 +26,7 @@ class SummedTooFar(WrongResult):
             return
         if gradient == "input":
             split = result.reshape(layer.batch, layer.groups, layer.channels_per_group, *layer.input)
-            summed = {"over the channels": (2,), "over the samples": (0,)}
+            summed: dict[str, tuple[int, ...]] = {"over the channels": (2,), "over the samples": (0,)}
         else:
             split = result.reshape(layer.groups, layer.filters_per_group, *result.shape[1:])
             summed = {"over the filters": (1,)}

@@ -37,10 +37,8 @@ class UpdatedBeforeInput(Mistake):
         # As many additions as a sum over filters and taps has, of the weight and of its update.
         terms = 2 * (scene.weight.size + scene.grad_output.size)
         size = float(np.abs(right).max() + abs(rate) * np.abs(change).max())
-        if (
-            rate
-            and (np.abs(observed - (right - rate * change)) <= terms * DTYPES[scene.layer.dtype].roundoff * size).all()
-        ):
+        allowed = terms * DTYPES[scene.layer.dtype].roundoff * size
+        if rate and (np.abs(observed - (right - rate * change)) <= allowed).all():
             yield f"learning rate {rate:.3g}"
 
 
