@@ -130,12 +130,12 @@ def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
         yield _variant("forward-groups-mixed"), {}, {"x": np.swapaxes(mixed, 1, 2).reshape(operands.x.shape)}
     # The last term of a sum assigned where it should be added.
     everything, last_only = [slice(None)] * rank, [slice(-1, None)] * rank
-    for does, channel, taps in (
+    for does, channel, sites in (
         ("keeps the last channel only", slice(-1, None), everything),
         ("keeps the last tap of the kernel only", slice(None), last_only),
         ("keeps the last tap of the last channel only", slice(-1, None), last_only),
     ):
-        kept = (slice(None), channel, *taps)
+        kept = (slice(None), channel, *sites)
         last = np.zeros_like(weight)
         last[kept] = weight[kept]
         yield _variant("forward-assigned", does), {}, {"weight": last}

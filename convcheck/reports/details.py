@@ -60,9 +60,16 @@ def _failure(layer: LayerReport, result: GradientResult) -> list[tuple[str, str]
     if result.message:
         # What has a wrong shape or type is not compared, so there is no place.
         lines.append(("where" if compared else "reason", result.message))
-    for diagnosis in result.diagnosis:
-        lines += [("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix)]
-    return lines
+    return [*lines, *diagnosed(result)]
+
+
+def diagnosed(result: GradientResult) -> list[tuple[str, str]]:
+    """Return what is known of the mistake behind a result."""
+    return [
+        line
+        for diagnosis in result.diagnosis
+        for line in (("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix))
+    ]
 
 
 def worst_entry(result: GradientResult) -> str:

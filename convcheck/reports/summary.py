@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from convcheck.reports.details import Finding, command, finding
+from convcheck.reports.details import Finding, command, diagnosed, finding
 from convcheck.reports.results import GradientResult, LayerReport, ReportData
 from convcheck.wording import GRADIENT_NAMES, at_most, counted, duration, exact, visible
 
@@ -68,7 +68,8 @@ def findings_of(report: ReportData) -> list[Finding]:
             ", ".join(_unique(result.implementation for _, result in where)),
         )
         again = None if status == "skipped" else command(report, *where[0])
-        findings.append(Finding(status, names, (("reason", reason),), again))
+        details = (("reason", reason), *diagnosed(where[0][1]))
+        findings.append(Finding(status, names, details, again))
     # A layer can fail without any result that says so.
     unchecked = [layer for layer in report.layers if not layer.passed and all(r.acceptable for r in layer.results)]
     if unchecked:

@@ -18,7 +18,7 @@ class DilatedTooFar(Mistake):
         "off."
     )
     why = "m samples have m - 1 gaps, of s - 1 zeros each: (m - 1)s + 1 in all, where m*s comes to mind first."
-    fix = "Dilate to (m - 1)s + 1 samples on each axis, dilated[..., ::s] = grad_output, with no zeros behind the last one."
+    fix = "Dilate to (m - 1)s + 1 samples on each axis, dilated[..., ::s] = grad_output, with none behind the last one."
     shows_on = "more than one output; zeros behind the last sample need a stride above 1"
     gradients = ("input", "weight")
 
