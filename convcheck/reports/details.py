@@ -102,9 +102,11 @@ def command(report: ReportData, layer: LayerReport, result: GradientResult) -> s
         cannot be selected.
     """
     chosen = selection(layer.name)
-    if layer.config is None or layer.line is None or chosen is None:
+    in_file = layer.config is not None and layer.line is not None
+    if chosen is None or not (in_file or report.fitted):
         return None
-    words = ["convcheck", "verify", layer.config, *report.options]
+    # A fitted suite is found again from the target alone.
+    words = ["convcheck", "verify", *([layer.config] if layer.config and in_file else []), *report.options]
     if result.implementation in FORMULATIONS:
         words += ["--formulation", result.implementation]
     words += ["-k", chosen, "--check", result.check]

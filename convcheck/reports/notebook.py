@@ -19,8 +19,10 @@ _HEADS = ("layer", "gradients", "check", "entries", "error", "relative", "allowe
 def html_report(report: ReportData) -> str:
     """Return the verdict, what is wrong, and a table of all layers; colours and fonts are the notebook's."""
     parts = [f"<p><b>{'PASSED' if report.passed else 'FAILED'}</b> {escape(outcome(report))}</p>"]
+    if report.checked != report.target:
+        parts.append(f"<p>checked: {escape(visible(report.checked))}</p>")
     if not report.layers:
-        return parts[0]
+        return "\n".join(parts)
     parts += [f"<pre>{escape(visible(case.brief))}</pre>" for case in bad_cases(report)]
     lines = []
     for layer in report.layers:

@@ -122,6 +122,8 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
 
     if power := report.power:
         shown = f"{power.mistakes_shown} of {counted(power.mistakes, 'known mistake')} would have shown in every form"
+        if power.beyond_limits:
+            shown = shown.replace(" would have", " that can be made within the limits would have")
         if power.judged_on_smaller:
             shown += f" ({counted(power.judged_on_smaller, 'layer')} judged on smaller ones of the same kind)"
         entries = f"{counted(power.entries_compared_exactly, 'entry', 'entries')} compared exactly"
@@ -139,8 +141,16 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         lines.append(
             ("ruled out", f"{shown}; {entries}; chance that a gradient wrong on these layers and data passed: {chance}")
         )
-    if report.target is not None:
-        lines.append(("target", visible(report.target)))
+        if power.beyond_limits:
+            lines.append(("not shown", f"within the limits some forms of {', '.join(power.beyond_limits)} cannot show"))
+    lines.append(("target" if report.checked == report.target else "checked", visible(report.checked)))
+    for label, start, texts in (
+        ("limits", "does not take: ", report.limits),
+        ("found", "by trying: ", report.found),
+        ("left out", "", report.left_out),
+    ):
+        if texts:
+            lines.append((label, start + visible("; ".join(texts))))
     if report.max_error is not None:
         lines.append(("gate", f"relative error at most {exact(report.max_error)}"))
     evaluations = sum(result.evaluations for layer in report.layers for result in layer.results)

@@ -72,7 +72,7 @@ class Form(Target):
         self.name = name
         self.spec = spec
         self.exact = spec.exact
-        self._takes = (takes | set(spec.supports)) - set(spec.unsupported)
+        self._takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = images(spec.layout), weights(spec.weight_layout)
         self.absent = {
             gradient: "the target does not give this gradient"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convcheck.errors import ConvcheckError
@@ -55,12 +55,18 @@ class Target(ABC):
         False for an algorithm that rounds even on small integers.
     absent : mapping of str to str
         Gradients that it does not give, with the reason.
+    options_in_one : bool
+        Whether the options of a layer reach it inside one argument, so that it may never look at some of them.
+    found : sequence of str
+        How it is called, as far as that was found out by trying, in sentences.
     """
 
     name: str
     builtin: bool = False
     exact: bool = True
     absent: Mapping[str, str] = {}
+    options_in_one: bool = False
+    found: Sequence[str] = ()
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Prepare for another layer."""

@@ -84,6 +84,7 @@ def test_every_option_reaches_the_verification(run, called):
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
+        "--require-target",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -101,6 +102,7 @@ def test_every_option_reaches_the_verification(run, called):
         "complete": True,
         "blind_spots": True,
         "strict": True,
+        "require_target": True,
     }
 
 

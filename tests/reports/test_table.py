@@ -222,13 +222,14 @@ def test_totals():
     report = report_of(layer_report(CONV), layer_report(VIDEO, found[-3:]), max_error=1e-9)
     gradients = sum(entries_of(CONV, gradient) for gradient in ("input", "weight", "bias"))
     exactly = 3 * (gradients + entries_of(CONV, "output"))
-    totals = "\n".join(lines(report)[-7:])
+    totals = "\n".join(lines(report)[-8:])
     assert totals == (
         "PASSED  2 layers of suite.yaml\n"
         "  gradients    4 passed\n"
         f"  compared     {exactly:,} entries exactly, {3 * gradients:,} entries within the gate\n"
         f"  projected    1 gradient of {entries_of(VIDEO, 'input'):,} entries; a wrong one passes with probability at "
         "most 5e-10\n"
+        "  checked      convcheck's own formulations; no code of yours\n"
         "  gate         relative error at most 1e-09\n"
         f"  evaluations  {27 * (3 * 7 + 3)} of the forward pass\n"
         "  time         0.4 s"

@@ -15,7 +15,8 @@ _MOST = 10
 def render(report: ReportData) -> str:
     """Write a report as workflow commands.
 
-    One ``::error`` per gradient that has not passed, ten at most, then how many more there are, then the verdict.
+    One ``::error`` per gradient that has not passed, ten at most, then how many more there are, a ``::warning`` where
+    no code of the user's was checked, then the verdict.
     """
     bad = bad_cases(report)
     lines = [_error(case) for case in bad[:_MOST]]
@@ -24,6 +25,9 @@ def render(report: ReportData) -> str:
         lines.append(f"::notice title=convcheck::{more:,} more; see the log or the summary of this job")
     if not report.layers:
         lines.append(f"::error title=convcheck::{NO_LAYER}")
+    if report.checked != report.target:
+        # It is green whatever becomes of the repository's code, which is worth a mark where all else is green too.
+        lines.append(f"::warning title=convcheck::checked: {_escaped(visible(report.checked))}")
     verdict = "PASSED" if report.passed else "FAILED"
     lines.append(f"convcheck: {verdict} {outcome(report)}".replace("\n", " "))
     return "\n".join(lines) + "\n"

@@ -52,7 +52,7 @@ _STYLES = {
 }
 
 
-def render(report: ReportData, *, width: int | None = None, color: bool = False) -> str:
+def render(report: ReportData, *, width: int | None = None, color: bool = False, quiet: bool = False) -> str:
     """Write a report as a table.
 
     Parameters
@@ -62,6 +62,9 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False)
         never shortened or broken.
     color : bool, default False
         Whether to add colours, as ANSI escape sequences. No colour says anything that a word does not say too.
+    quiet : bool, default False
+        Whether to leave out the table and the totals: a report that passed is its verdict, any other one that and what
+        was found.
 
     Returns
     -------
@@ -75,23 +78,31 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False)
         force_jupyter=False, legacy_windows=False, color_system="standard" if color else None, no_color=not color,
         markup=False, emoji=False, highlight=False,
     )  # fmt: skip
-    _print_layers(console, report)
-    for finding in findings_of(report):
+    if not quiet:
+        _print_layers(console, report)
+    verdict_alone = quiet and report.passed
+    for finding in [] if verdict_alone else findings_of(report):
         _print_title(console, VERDICTS[finding.status], [name for name in finding.names if name])
         _print_labelled(console, finding.details, label_width=len("diagnosis"))
         if finding.command is not None:
             _print_line(console, "reproduce", finding.command)
         console.print()
     # The mistakes that go unseen stand under the layer that would show them.
-    for change, layer in dict.fromkeys((spot.change, spot.layer) for spot in report.blind_spots):
+    blind_spots = () if verdict_alone else report.blind_spots
+    for change, layer in dict.fromkeys((spot.change, spot.layer) for spot in blind_spots):
         _print_title(console, "FAILED" if report.strict else "BLIND", [f"the suite lacks {change}"])
         spots = [spot for spot in report.blind_spots if (spot.change, spot.layer) == (change, layer)]
         _print_labelled(console, [("unseen", f"{spot.name} ({', '.join(spot.forms)})") for spot in spots])
         _print_line(console, "add", f"   - {layer}")
         console.print()
     verdict = "PASSED" if report.passed else "FAILED"
-    console.print(Text.assemble((verdict, _STYLES[verdict]), "  ", (outcome(report), "bold")), overflow="fold")
-    _print_labelled(console, totals(report))
+    said = outcome(report)
+    if quiet and report.checked != report.target:
+        said += f" (checked: {visible(report.checked)})"
+    line = Text.assemble((verdict, _STYLES[verdict]), "  ", (said, "bold"))
+    console.print(line, overflow="ignore" if quiet else "fold", soft_wrap=quiet)
+    if not quiet:
+        _print_labelled(console, totals(report))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
