@@ -36,6 +36,9 @@ class Scene:
     layer: Layer
     operands: Operands
     _known: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
+    _changed: dict[tuple[WrongArrays, str], list[tuple[str, Scene]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def x(self) -> Array:
@@ -89,6 +92,12 @@ class Scene:
             "bias": lambda: self.grad_output.sum(axis=(0, *self.sites)),
         }
         return self._once(gradient, answers[gradient])
+
+    def changed(self, mistake: WrongArrays, gradient: str) -> list[tuple[str, Scene]]:
+        """Return the scenes that a mistake makes of this one, each computed once for all that is made on them."""
+        if (mistake, gradient) not in self._changed:
+            self._changed[mistake, gradient] = list(mistake.scenes(self, gradient))
+        return self._changed[mistake, gradient]
 
     def _once(self, name: str, make: Callable[[], Array]) -> Array:
         if name not in self._known:
@@ -236,7 +245,7 @@ class WrongArrays(Mistake):
         """Yield (variant, scene with wrong arrays, of the same shapes: any other mistake is made on them)."""
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        for variant, changed in self.scenes(scene, gradient):
+        for variant, changed in scene.changed(self, gradient):
             yield variant, changed.answer(gradient)
 
 
@@ -264,7 +273,7 @@ def both_made(first: Mistake, second: Mistake, scene: Scene, gradient: str) -> I
     if not (first.concerns(scene.layer, gradient) and second.concerns(scene.layer, gradient)):
         return
     if isinstance(first, WrongArrays):
-        for variant, changed in first.scenes(scene, gradient):
+        for variant, changed in scene.changed(first, gradient):
             for wrong in second.wrong(changed, gradient):
                 yield (variant, wrong.variant), wrong.array
     elif isinstance(second, WrongResult):
