@@ -135,19 +135,21 @@ def correlated_weight(scene: Scene, image: Array, dilated: Array) -> Array | Non
 def _read_back(scene: Scene, rule: Rule) -> Array:
     """dL/dX[p] as a sum over the taps of W[a] dL/dO[(p + before - a*d) / s], ``rule`` deciding out of range."""
     layer = scene.layer
-    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, *layer.output)
-    kernel = scene.weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
-    gradient = np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input)), scene.x.dtype)
-    for tap in np.ndindex(*layer.kernel):
-        found, counts = [], []
-        for axis, a in zip(layer.axes, tap, strict=True):
+    columns = grad_columns(scene)
+    gradient = np.zeros(layer.input_shape, columns.dtype)
+    # Per axis and tap: the indices that are read, and which of them count.
+    tables = []
+    for axis in layer.axes:
+        table = []
+        for a in range(axis.kernel):
             output, between = np.divmod(np.arange(axis.size) + axis.before - a * axis.dilation, axis.stride)
             indices, exist = rule(output, axis.output_size)
-            found.append(indices)
-            counts.append(exist & (between == 0))
-        read = rows[at_sites(np.ix_(*found))] * _outer(counts)
-        gradient += kernel[at_sites(tap)].swapaxes(1, 2) @ read.reshape(*rows.shape[:3], -1)
-    return gradient.reshape(layer.input_shape)
+            table.append((indices, exist & (between == 0)))
+        tables.append(table)
+    for tap in np.ndindex(*layer.kernel):
+        found, counts = zip(*(table[a] for table, a in zip(tables, tap, strict=True)), strict=True)
+        gradient += columns[(slice(None), slice(None), *tap)][at_sites(np.ix_(*found))] * _outer(counts)
+    return gradient
 
 
 def _padded_by(scene: Scene, rule: Rule) -> Array:
