@@ -57,6 +57,7 @@ PROPERTIES: dict[str, Property] = {
     "unpadded": Property(
         "padding of 0 with a kernel above 1",
         lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,
+        telling=False,
     ),
     "padding-not-same": Property("padding other than same", lambda layer: layer.padding != _same(layer), telling=False),
     "asymmetric-padding": Property(
