@@ -255,6 +255,8 @@ def _fault(name: str, value: Any, layer: Layer) -> str | None:
         hint = "; NumPy's zeros are float64 unless they are told dtype=x.dtype" if array.dtype == np.float64 else ""
         if str(array.dtype) in DTYPES:
             hint += f"; if it computes in {array.dtype} whatever comes in, check it so: {in_dtype(array.dtype)}"
+        else:
+            hint = "; give back the type that came in: .astype(x.dtype)"
         return f"{label} has dtype {array.dtype}; expected {layer.dtype}{hint}"
     return None
 

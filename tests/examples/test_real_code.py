@@ -233,6 +233,27 @@ class TestTorch:
     def test_other_numbers_of_axes(self, target, layer):
         assert run("hostile", "-k", layer, "--target", f"torch.nn:{target}").returncode == 0
 
+    @pytest.mark.parametrize(
+        ("mode", "expected"), [("plain", {}), ("flipped", named("input", by="kernel-not-flipped"))]
+    )
+    def test_a_further_parameter_is_a_constant(self, mode, expected):
+        target = f"{{call: torch_function.py:conv_by_mode, constants: {{mode: {mode}}}}}"
+        status, results = verify(target, "-k", "plain")
+        assert (status, wrong(results)) == (1 if expected else 0, expected)
+
+    @pytest.mark.parametrize(
+        ("mapping", "words"),
+        [
+            ("", ['"mode" takes', "constants: {mode: VALUE}"]),
+            (", constants: {mood: plain}", ['"mode" takes']),
+            (", constants: {mode: plain, mood: plain}", ['no parameter "mood"', 'did you mean "mode"?']),
+        ],
+    )
+    def test_a_constant_that_is_missing_or_of_no_parameter_is_named(self, mapping, words):
+        done = run("course.yaml", "--target", f"{{call: torch_function.py:conv_by_mode{mapping}}}")
+        assert done.returncode == 2
+        assert all(word in done.stderr for word in words), done.stderr
+
     def test_what_pytorch_does_not_implement_is_not_taken(self):
         status, results = verify("torch_function.py:LacksADerivative", "-k", "plain")
         assert status == 1
