@@ -9,7 +9,7 @@ found because nothing else has its shape, or because other ways to write a value
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from inspect import Parameter
@@ -22,7 +22,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import parameters_of, plain
 from convcheck.targets.construction import Construction, Way, lacking, rate_attributes, takes_rate, word_of
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import GRADIENTS, Form, Given, Session
 from convcheck.targets.layouts import images, one_sample
 from convcheck.targets.roles import role_named
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
@@ -66,6 +66,8 @@ class LayerForm(Form):
         Whether objects make their parameters at their first forward pass.
     updated : set of str
         Parameters whose gradients are read off their updates.
+    order : tuple of str
+        Of the gradients that backward returns, where their shapes have told it.
     """
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
@@ -74,6 +76,7 @@ class LayerForm(Form):
         self.places: dict[str, str] = {}
         self.lazy = False
         self.updated: set[str] = set()
+        self.order: tuple[str, ...] = ()
         axes = self.construction.binding.axes
         ranks = {f"{-min(axes.values())}d"} if axes else features.ranks_in(name)
         super().__init__(
@@ -417,8 +420,8 @@ class LayerSession(Session):
                     f"backward returned {len(returned)} values; expected grad_input, or the triple (grad_input, "
                     "grad_weight, grad_bias)"
                 )
-            grad_input, grad_weight, grad_bias = (*returned, None)[:3]
-            return grad_input, grad_weight, grad_bias
+            named = dict(zip(self._order(returned), returned, strict=True))
+            return named.get("grad_input"), named.get("grad_weight"), named.get("grad_bias")
         found = attributes.leaves(self._instance) | (returned if isinstance(returned, dict) else {})
         others = [returned, self._given.x, given, *map(self._now, self._places)]
         new = {
@@ -433,6 +436,16 @@ class LayerSession(Session):
         return (
             returned, self._gradient("weight", found, new, grad_output), self._gradient("bias", found, new, grad_output)
         )  # fmt: skip
+
+    def _order(self, returned: Sequence[Any]) -> tuple[str, ...]:
+        """Return the order of what backward returned: the one that fits its shapes, or else the usual one."""
+        fitting, usual = list(self._form.orders(self._layer, self._given, returned)), GRADIENTS[: len(returned)]
+        if len(fitting) != 1:
+            return self._form.order if self._form.order in fitting else usual
+        self._form.order = fitting[0]
+        if fitting[0] != usual:
+            self._form.note(f"backward returns ({', '.join(fitting[0])})")
+        return fitting[0]
 
     def _gradient(self, role: str, found: Mapping[str, Any], new: Mapping[str, Array], grad_output: Array) -> Any:
         """Return a gradient: from where the mapping says, a usual name, the change of the parameter, or a search."""
@@ -482,7 +495,7 @@ class LayerSession(Session):
             )
         before, after = self._wanted(role).reshape(self._held[role].shape), np.asarray(self._now(role))
         change: Array = (before - after) / before.dtype.type(rate)
-        if np.array_equal(before, np.rint(before)):
+        if not before.any() or all(np.array_equal(array, np.rint(array)) for array in (before, change)):
             return change
         # What is real rounds when it is updated. From a parameter that is zero the change is exact, and a right
         # gradient does not depend on the parameter: it is taken where the two differ by no more than that rounding.
