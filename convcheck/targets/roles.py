@@ -117,9 +117,10 @@ def bind_function(target: str, phase: Phase, function: Callable[..., Any], spec:
     parameters = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
     taken = _by_name(parameters, phase, spec)
     places = {"forward": ["x", "weight"], "backward": ["grad_output"]}[phase]
-    options = {"stride", "padding", "layer", "conv_param"}
-    last = "cache" if phase == "backward" else "conv_param" if options.isdisjoint(taken.values()) else None
-    places = [what for what in (*places, last) if what is not None and what not in taken.values()]
+    places.append("cache" if phase == "backward" else "conv_param")
+    places = [what for what in places if what not in taken.values()]
+    if not {*_OPTIONS, "layer"}.isdisjoint(taken.values()) and "conv_param" in places:
+        places.remove("conv_param")
     for parameter in parameters:
         required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
         if parameter.name in {*taken, *spec.constants} or not required:
@@ -139,7 +140,12 @@ def bind_function(target: str, phase: Phase, function: Callable[..., Any], spec:
             f"target {target}: no parameter of {phase} takes the {missing}, as far as their names say; give all of "
             f"them in their order, as in arguments: {{{phase}: [{order}]}}, with {missing} for the right one"
         )
-    return _binding(parameters, taken, spec)
+    rest: dict[str, str] = {}
+    if phase == "forward" and any(p.kind is p.VAR_KEYWORD for p in parameters):
+        left = {"stride", "padding", "dilation", "groups"} - {*taken.values(), *spec.keywords}
+        rest = {FIELDS[what].names[0]: what for what in _OPTIONS if what in left}
+        rest |= {name: what for what, given in spec.keywords.items() for name in _names(given) if name not in taken}
+    return _binding(parameters, taken, rest, spec)
 
 
 def _by_name(parameters: Sequence[inspect.Parameter], phase: Phase, spec: TargetSpec) -> dict[str, str]:
@@ -158,8 +164,10 @@ def _by_name(parameters: Sequence[inspect.Parameter], phase: Phase, spec: Target
     return taken
 
 
-def _binding(parameters: Sequence[inspect.Parameter], taken: Mapping[str, str], spec: TargetSpec) -> Binding:
-    """Pass arrays by position as far as they stand in front, all else by name."""
+def _binding(
+    parameters: Sequence[inspect.Parameter], taken: Mapping[str, str], rest: Mapping[str, str], spec: TargetSpec
+) -> Binding:
+    """Pass arrays by position as far as they stand in front, all else by name, and the rest to ``**options``."""
     positional: list[str] = []
     keywords: dict[str, str] = {}
     constants: dict[str, Any] = {}
@@ -182,7 +190,7 @@ def _binding(parameters: Sequence[inspect.Parameter], taken: Mapping[str, str], 
     # One name per axis is given that axis's number.
     per_axis = [names for names in spec.keywords.values() if names is not None and not isinstance(names, str)]
     axes = {name: at - len(names) for names in per_axis for at, name in enumerate(names)}
-    return Binding(tuple(positional), keywords, constants, axes)
+    return Binding(tuple(positional), keywords | dict(rest), constants, axes)
 
 
 def _names(given: str | Sequence[str] | None) -> Sequence[str]:

@@ -17,9 +17,3 @@ def make_averaging_layer(in_channels, out_channels, kernel_size, stride=1, paddi
 filled_in_forward = partial(plain_functions.forward_pass, training=True)
 filled_in_backward = partial(plain_functions.backward_pass, lr=0.5)
 filled_in_backward_flipped = partial(plain_functions.backward_pass_flipped, lr=0.5)
-
-
-def make_module(in_channels, out_channels, kernel_size, stride=1, padding=0):
-    import torch
-
-    return torch.nn.Sequential(torch.nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding))

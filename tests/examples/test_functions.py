@@ -95,6 +95,24 @@ def test_a_mean_that_is_none_or_is_not_declared_is_caught(batch, backward, mean,
     assert {r.gradient for r in report.layers[0].results if r.check == "exact" and not r.passed} == gradients
 
 
+@pytest.mark.parametrize(
+    ("target", "wrong_target", "expected"),
+    [
+        ("factories.py:make_layer", "factories.py:make_averaging_layer", named("weight", by="batch-averaged")),
+        (
+            "factories.py:filled_in_forward",
+            "{forward: factories.py:filled_in_forward, backward: factories.py:filled_in_backward_flipped}",
+            named("input", by="kernel-not-flipped"),
+        ),
+    ],
+)
+def test_factories_and_partials(target, wrong_target, expected):
+    status, results = verify_target(target)
+    assert (status, wrong(results)) == (0, {})
+    status, results = verify_target(wrong_target, "-k", "plain")
+    assert (status, wrong(results)) == (1, expected)
+
+
 class TestWhatIsFoundByTryingIsSaid:
     @pytest.mark.parametrize(
         ("target", "found"),
@@ -187,3 +205,56 @@ def test_a_function_without_its_other_half_gets_a_line_to_paste(tmp_path):
     done = run("course.yaml", "--target", f"{tmp_path}/alone.py:correlate")
     assert done.returncode == 2
     assert f"{{forward: {tmp_path}/alone.py:correlate, backward: {tmp_path}/alone.py:NAME}}" in done.stderr
+
+
+SHAPED = """
+from tests.examples.plain_functions import conv_backward as grads, conv_forward as conv
+def forward(x, w, b, stride, pad):
+    F = len(w)
+    assert b.shape == {shape}
+    return conv(x, w, b.reshape(-1), stride, pad), (x, w, b, stride, pad)
+def backward(dout, cache):
+    dx, dw, db = grads(dout, *cache)
+    F = len(dw)
+    return dx, dw, {db}.reshape({shape})
+"""
+
+
+@pytest.mark.parametrize("shape", ["(1, 1, 1, F)", "(F, 1)", "(F, 1, 1)", "(1, F)", "(1, F, 1, 1)"])
+@pytest.mark.parametrize("filters", [1, 3])
+def test_a_bias_and_its_gradient_in_any_shape_with_one_entry_per_filter(shape, filters, tmp_path):
+    (tmp_path / "right.py").write_text(SHAPED.format(shape=shape, db="db"))
+    (tmp_path / "wrong.py").write_text(SHAPED.format(shape=shape, db="-db"))
+    layers = [Layer(2, filters, (3, 2), stride=2, padding=1, input=(5, 6), bias=bias) for bias in (True, False)]
+    assert verify(layers, target=f"{tmp_path}/right.py:forward").passed
+    report = verify(layers[0], target=f"{tmp_path}/wrong.py:forward")
+    assert [d.name for r in report.layers[0].results for d in r.diagnosis] == ["sign-flipped"] * 2
+
+
+class TestChannelsLast:
+    LAYERS = (
+        Layer(2, 3, 3, padding=1, input=(4, 5), name="padded"),
+        Layer(3, 2, 2, stride=2, input=(6, 7), name="bare"),
+    )
+
+    @staticmethod
+    def target(backward):
+        code = "channels_last_functions.py"
+        pair = f"forward: {code}:conv_forward, backward: {code}:{backward}"
+        return f"{{{pair}, layout: NHWC, weight_layout: HWIO}}"
+
+    def test_right(self, monkeypatch):
+        monkeypatch.chdir(HERE)
+        assert verify(self.LAYERS, target=self.target("conv_backward")).passed
+
+    def test_a_crop_from_behind_is_explained_where_it_fails(self, monkeypatch):
+        monkeypatch.chdir(HERE)
+        padded, bare = verify(self.LAYERS, target=self.target("conv_backward_from_behind")).layers
+        assert padded.passed
+        said = next(r.message for r in bare.results if r.gradient == "input")
+        assert all(word in said for word in ("could not broadcast", "pad:-pad", "pad : pad + H"))
+
+    def test_a_wrong_bias_gradient_is_caught(self, monkeypatch):
+        monkeypatch.chdir(HERE)
+        report = verify(self.LAYERS, target=self.target("conv_backward_of_one_pixel"))
+        assert {r.gradient for layer in report.layers for r in layer.results if not r.acceptable} == {"bias"}

@@ -66,6 +66,8 @@ RIGHT = [
     pytest.param("torch_function.py:Conv.apply", marks=needs("torch")),
     pytest.param("torch_function.py:Module", marks=needs("torch")),
     pytest.param("torch_function.py:conv_with_unused_options", marks=needs("torch")),
+    pytest.param("torch_function.py:ChannelsLast", marks=needs("torch")),
+    pytest.param("torch_function.py:make_module", marks=needs("torch")),
     pytest.param("torch.nn:Conv2d", marks=needs("torch")),
     pytest.param("torch.nn.functional:conv2d", marks=needs("torch")),
 ]
@@ -96,6 +98,12 @@ def named(*gradients, **names):
         ("im2col_layer.py:Forgets", {("bias", "central"): [], ("bias", "exact"): ["zero-gradient"]}),
         pytest.param("torch_function.py:NotFlipped", named("input", by="kernel-not-flipped"), marks=needs("torch")),
         pytest.param("torch_function.py:WrongModule", named("input", by="kernel-not-flipped"), marks=needs("torch")),
+        pytest.param(
+            "torch_function.py:WrongChannelsLast", named("input", by="kernel-not-flipped"), marks=needs("torch")
+        ),
+        pytest.param(
+            "torch_function.py:make_wrong_module", named("input", by="kernel-not-flipped"), marks=needs("torch")
+        ),
         pytest.param(
             "torch_function.py:NoBiasGradient",
             {("bias", "central"): [], ("bias", "exact"): ["zero-gradient"]},
@@ -225,6 +233,18 @@ class TestTorch:
     def test_other_numbers_of_axes(self, target, layer):
         assert run("hostile", "-k", layer, "--target", f"torch.nn:{target}").returncode == 0
 
+    def test_what_pytorch_does_not_implement_is_not_taken(self):
+        status, results = verify("torch_function.py:LacksADerivative", "-k", "plain")
+        assert status == 1
+        assert {r["status"] for r in results.values()} == {"skipped"}
+        assert all("igamma" in r["message"] and "not implemented" in r["message"] for r in results.values())
+
+    def test_what_the_code_itself_does_not_implement_in_backward_is_an_error(self):
+        status, results = verify("torch_function.py:NotYet", "-k", "plain")
+        assert status == 1
+        assert results["plain", "input", "exact"]["status"] == "error"
+        assert "not yet" in results["plain", "input", "exact"]["message"]
+
     def test_a_device_that_is_not_there(self):
         done = run("course.yaml", "--target", "torch.nn:Conv2d", "--device", "nowhere")
         assert done.returncode == 2
@@ -252,6 +272,15 @@ class TestJax:
 
     def test_a_wrong_gradient_is_caught(self):
         target = "{call: jax_conv.py:wrong, layout: NHWC, weight_layout: HWIO}"
+        status, results = verify(target, "-k", "simple", suite="jax.yaml")
+        del results["simple", "bias", "exact"]
+        assert (status, wrong(results)) == (1, named("weight", by="weight-gradient-flipped"))
+
+    def test_static_arguments_of_compiled_code(self):
+        target = "{call: jax_conv.py:compiled, layout: NHWC, weight_layout: HWIO}"
+        status, results = verify(target, "-k", "simple", suite="jax.yaml")
+        assert (status, [r for r in results.values() if r["status"] not in ("passed", "skipped")]) == (0, [])
+        target = "{call: jax_conv.py:compiled_wrong, layout: NHWC, weight_layout: HWIO}"
         status, results = verify(target, "-k", "simple", suite="jax.yaml")
         del results["simple", "bias", "exact"]
         assert (status, wrong(results)) == (1, named("weight", by="weight-gradient-flipped"))

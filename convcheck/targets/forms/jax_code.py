@@ -74,7 +74,8 @@ class JaxForm(Form):
             if what in arrays:
                 return arrays[what]
             if what == "padding":
-                return [tuple(pair) for pair in layer.padding]
+                # Tuples, also of tuples, can be static arguments of what is compiled; lists cannot.
+                return layer.padding
             option = layer if what == "layer" else getattr(layer, what)
             return per_axis(option, name, tuples=self.spec.tuples) if isinstance(option, tuple) else option
 

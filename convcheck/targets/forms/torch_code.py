@@ -129,7 +129,11 @@ class TorchForm(Form):
             # A lazy module learns its sizes from the first input.
             with self._torch.no_grad():
                 module(given.x)
-        leaves = {"x": given.x, "weight": _parameter(module, "weight", names.get("weight", "weight"), given.weight)}
+        path = names.get("weight", "weight")
+        memory = _memory_format(self._torch, attributes.get(module, path)) if attributes.has(module, path) else None
+        for tensor in (given.x, given.weight):
+            _bring_into(self._torch, tensor, memory)
+        leaves = {"x": given.x, "weight": _parameter(module, "weight", path, given.weight)}
         path = names.get("bias", "bias")
         if given.bias is not None:
             leaves["bias"] = _parameter(module, "bias", path, given.bias)
@@ -137,14 +141,14 @@ class TorchForm(Form):
             # A module that has a bias whether it is wanted or not gets zeros.
             with self._torch.no_grad():
                 attributes.get(module, path).zero_()
-        return _Bound(module, leaves)
+        return _Bound(module, leaves, memory)
 
 
 class _Bound:
     """A function of the input alone, and the tensors with respect to which it is differentiated."""
 
-    def __init__(self, call: Callable[[Any], Any], leaves: Mapping[str, Any]) -> None:
-        self.call, self.leaves = call, leaves
+    def __init__(self, call: Callable[[Any], Any], leaves: Mapping[str, Any], memory: Any = None) -> None:
+        self.call, self.leaves, self.memory = call, leaves, memory
 
 
 class _TorchSession(Session):
@@ -166,6 +170,7 @@ class _TorchSession(Session):
                 "the output does not depend on the input as far as autograd can see; expected it to be made with "
                 "PyTorch's operations or an autograd.Function"
             )
+        _bring_into(self._torch, grad_output, self._bound.memory)
         names = list(self._bound.leaves)
         # Returned, not added to .grad; the graph is kept for a second backward pass.
         gradients = self._torch.autograd.grad(
@@ -180,6 +185,25 @@ class _TorchSession(Session):
     def renew(self, given: Given) -> None:
         # The leaves are the tensors themselves, or parameters that share their memory.
         self._given = given
+
+
+def _memory_format(torch: Any, weight: Any) -> Any:
+    """Return the format of a weight's memory where that is channels last; None for the usual one."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    last = formats.get(weight.dim())
+    if last is None:
+        return None
+    usual, strides = (
+        torch.empty(weight.shape, device="meta", memory_format=memory).stride()
+        for memory in (torch.contiguous_format, last)
+    )
+    return last if weight.stride() == strides != usual else None
+
+
+def _bring_into(torch: Any, tensor: Any, memory: Any) -> None:
+    """Put a tensor's values into memory of another format; it stays the same object."""
+    if memory is not None:
+        tensor.data = torch.empty_like(tensor, memory_format=memory).copy_(tensor)
 
 
 def _import_torch(name: str) -> Any:
