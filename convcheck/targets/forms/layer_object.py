@@ -47,10 +47,7 @@ _METHODS = {
 #: What a method may want to know.
 _TRAINING = ("training", "istraining", "train", "trainmode")
 
-_WORDS_ONLY = (
-    'its constructor takes padding as "same" or "valid" only, and this layer\'s is neither, or one that not all code '
-    "means by the word (an even kernel, a stride)"
-)
+_WORDS_ONLY = 'it takes padding as "same" or "valid" only'
 
 
 class LayerForm(Form):
