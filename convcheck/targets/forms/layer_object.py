@@ -144,6 +144,7 @@ class LayerSession(Session):
         self._held: dict[str, Array] = {}
         self._cache: Any = None
         self._spent = False
+        self._from_zero: tuple[Any, Any, Any] | None = None
         self._attach()
         self.output = self._run()
         self._is_new = True
@@ -177,7 +178,7 @@ class LayerSession(Session):
         if self._spent and self._methods["zero_grad"]:
             # Gradients that add up by design are set back before a forward pass, whose data that may well drop.
             self._run()
-        self._spent = True
+        self._spent, self._from_zero = True, None
         self._set_back_inside_parameters()
         pristine, before = grad_output.copy(), self._before()
         gradients = self._gradients(self._call("backward", grad_output), before, grad_output, pristine)
@@ -496,10 +497,11 @@ class LayerSession(Session):
             return change
         # What is real rounds when it is updated. From a parameter that is zero the change is exact, and a right
         # gradient does not depend on the parameter: it is taken where the two differ by no more than that rounding.
-        given, zero = self._given, np.zeros_like
-        bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
-        twin = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
-        exact: Array = twin[("input", "weight", "bias").index(role)]
+        if self._from_zero is None:
+            given, zero = self._given, np.zeros_like
+            bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
+            self._from_zero = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
+        exact: Array = self._from_zero[("input", "weight", "bias").index(role)]
         bound = np.finfo(change.dtype).eps * (np.abs(before) + np.abs(after)) / abs(rate)
         return exact if (np.abs(exact - change) <= bound).all() else change
 
