@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--convcheck-target",
         metavar="TARGET",
         help="Code that the layers of config files are checked with: module:name or path/to/file.py:name, relative to "
-        "the current folder. By default what the config says, or else the built-in formulations.",
+        "the current folder. By default what the config says; a file that says nothing is an error.",
     )
     group.addoption("--convcheck-complete", action="store_true", help="Compare every entry, however long it takes.")
     parser.addini(
@@ -120,7 +120,7 @@ class ConfigFile(pytest.File):
     """A config file; one test per layer."""
 
     def collect(self) -> Iterator[LayerItem]:
-        """Read the config; every error of it is shown, without a traceback."""
+        """Read the config; every error of it is shown, without a traceback, and so is a missing target."""
         from dataclasses import replace
 
         from convcheck.errors import ConvcheckError
@@ -134,6 +134,11 @@ class ConfigFile(pytest.File):
         folder = self.config.invocation_params.dir
         named = self.path.relative_to(folder) if self.path.is_relative_to(folder) else self.path
         suite = replace(suite, name=str(named))
+        if suite.target is None and self.config.option.convcheck_target is None:
+            raise self.CollectError(
+                f"{named}: no code of yours would be checked, only convcheck's own formulations; name yours in the "
+                'file, with a line such as "target: my_conv.py:MyConv", or with --convcheck-target my_conv.py:MyConv'
+            )
         for layer, line in zip(suite.layers, suite.lines, strict=True):
             single = replace(suite, layers=(layer,), lines=(line,))
             yield LayerItem.from_parent(self, name=layer.name, suite=single)

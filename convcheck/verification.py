@@ -32,9 +32,11 @@ from convcheck.mistakes.blind_spots import assessed
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
+from convcheck.suites.fitting import Fit, fit
 from convcheck.suites.select import nothing_selected, selector
-from convcheck.suites.shipped import shipped
+from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
+from convcheck.targets.probing import Probe
 from convcheck.version import __version__
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
@@ -67,7 +69,7 @@ class _Silent:
 
 
 def verify(
-    subject: Subject | Sequence[Subject],
+    subject: Subject | Sequence[Subject] | Fit | None = None,
     *,
     # What is checked, and on what.
     target: Any = None,
@@ -82,6 +84,7 @@ def verify(
     max_error: float | None = None,
     blind_spots: bool = False,
     strict: bool = False,
+    require_target: bool = False,
     # How it runs.
     exit_first: bool = False,
     timeout: float | None = None,
@@ -93,8 +96,9 @@ def verify(
 
     Parameters
     ----------
-    subject : Layer, Suite, str, path, or a sequence of these
-        Layers, config files, or names of suites that ship with convcheck.
+    subject : Layer, Suite, str, path, or a sequence of these, optional
+        Layers, config files, or names of suites that ship with convcheck. Left out: a suite fitted to what the target
+        takes, which is found out by trying its forward pass on a ladder of tiny layers; or what that gave before.
     target : str, mapping or callable, optional
         What to check: ``module:name``, ``path/to/file.py:name``, the class or function itself, or a mapping with the
         keys of `TargetSpec`. By default what the config says, or else the built-in formulations.
@@ -118,7 +122,10 @@ def verify(
         Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
         mistakes it could not have shown. Not done where only some checks were asked for.
     strict : bool, default False
-        Look for blind spots in any case, and fail if there is one.
+        Look for blind spots in any case, and fail if there is one; requires a target too.
+    require_target : bool, default False
+        Raise an error where no code of the caller's would be checked, only the built-in formulations: without
+        ``target``, where a suite names none.
     exit_first : bool, default False
         Stop after the first layer that does not pass.
     timeout : float, optional
@@ -149,22 +156,35 @@ def verify(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
     _check_numbers(max_error, seed, timeout, jobs)
+    if subject is None:
+        if target is None:
+            raise UsageError("there is nothing to verify; expected layers, a config, or ", Parameter("target"))
+        subject = fit(target, device=device, timeout=timeout)
+    fitted = subject if isinstance(subject, Fit) else None
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
-    suites = [_suite(item) for item in subjects]
+    suites = [fitted.suite] if fitted else [_suite(item) for item in subjects]
     for suite in suites:
         _check_numbers(suite.max_error, seed, timeout, jobs)
     changes = {key: value for key, value in (("seed", seed), ("dtype", dtype)) if value is not None}
+    if strict or require_target:
+        _require_target(
+            suites,
+            fitted.spec if fitted else target,
+            names,
+            Parameter("require_target" if require_target else "strict"),
+        )
     demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error)
     reports: list[LayerReport] = []
     interrupted = False
+    probes = [fitted.probe] if fitted else []
     with kept_state():
-        asked = Subjects(target, Path.cwd(), device, timeout, names)
+        asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, timeout, names)
         work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, changes)], select, suites)
         memory.require([(job.place, job.layer) for job in work], at_once=jobs)
         try:
             with closing(_results(work, progress or _Silent(), jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
-                    reports.append(LayerReport(job.layer, found, job.config, job.line))
+                    reports.append(LayerReport(job.layer, found, None if fitted else job.config, job.line))
                     if exit_first and not reports[-1].passed:
                         break
         except KeyboardInterrupt:
@@ -179,13 +199,30 @@ def verify(
         options=_options_again(target, max_error, complete, device, timeout, dtype),
         strict=strict,
         unchecked=tuple(job.layer.name for job in work[len(reports) :]),
+        fitted=fitted is not None,
+        found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
     )
     if interrupted:
-        raise Interrupted(report)
+        raise Interrupted(_with_limits(report, probes))
     # A choice of layers is a suite of its own where code is checked on it; a choice of checks is no whole check.
     partial = checks is not None or (select is not None and report.target is None)
     own = report.target is not None or any(suite.path is not None and not shipped(suite.path) for suite in suites)
-    return assessed(report) if strict or (blind_spots and own and not partial) else report
+    if report.passed and (strict or (blind_spots and own and not partial)):
+        targets = {target.name: target for job in work for target in job.targets if not target.builtin}
+        with kept_state():
+            probes = probes or [Probe(target) for target in targets.values()]
+            report = assessed(report, probes)
+    return _with_limits(report, probes)
+
+
+def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
+    """Return the report with what was found out about its target by trying."""
+    return replace(
+        report,
+        limits=tuple(dict.fromkeys(limit for probe in probes for limit in probe.limits)),
+        found=tuple(dict.fromkeys([*(words for probe in probes for words in probe.found), *report.found])),
+        left_out=tuple(dict.fromkeys(words for probe in probes for words in probe.left_out)),
+    )
 
 
 def _results(
@@ -278,6 +315,23 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
         return asked
     # A target on the command line is relative to the current folder, one in a config to that config.
     return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)
+
+
+def _require_target(suites: Sequence[Suite], target: Any, formulations: Sequence[str], asked_by: Parameter) -> None:
+    """Complain where only the built-in formulations would be checked."""
+    nothing = "no code of yours would be checked, only convcheck's own formulations, and "
+    if formulations:
+        raise UsageError(nothing, asked_by, " does not allow that; leave out ", Parameter("formulations"))
+    unnamed = [suite for suite in suites if suite.target is None]
+    if target is not None or not unnamed:
+        return
+    own = [suite.name for suite in unnamed if suite.path is not None and not shipped(suite.path)]
+    example = "my_conv.py:MyConv"
+    raise UsageError(
+        f"{', '.join(suite.name for suite in unnamed)}: {nothing}", asked_by, " expects some; give it with ",
+        Parameter("target", example), f', or with a line such as "target: {example}" in ',
+        ", ".join(own) or f"a config of your own; {DEFAULT_FILE} in the current folder is found by itself",
+    )  # fmt: skip
 
 
 def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> list[Job]:

@@ -13,6 +13,8 @@ ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 
 CONFIG = "layers:\n  - {name: one, channels: 2, filters: 3, kernel: 2}\n"
 
+TARGET = "target: mine.py:Right\n"
+
 WRONG = """\
 import convcheck
 
@@ -37,7 +39,9 @@ def act(tmp_path):
     folder, runner = tmp_path / "repository", tmp_path / "runner"
     folder.mkdir()
     runner.mkdir()
-    (folder / "convcheck.yaml").write_text(CONFIG)
+    (folder / "convcheck.yaml").write_text(TARGET + CONFIG)
+    (folder / "bare.yaml").write_text(CONFIG)
+    (folder / "mine.py").write_text(WRONG.replace("Wrong", "Right").replace("-grad_weight", "grad_weight"))
     (folder / "wrong.py").write_text(WRONG)
 
     def act(**inputs):
@@ -81,7 +85,7 @@ def test_green(act):
 def test_red(act):
     status, text, outputs, summary = act(target="wrong.py:Wrong", args="--check exact -x")
     assert status == 1
-    assert "::error file=convcheck.yaml,line=2,title=convcheck%3A one%2C weight dL/dW::" in text
+    assert "::error file=convcheck.yaml,line=3,title=convcheck%3A one%2C weight dL/dW::" in text
     assert json.loads(Path(outputs["report"]).read_text())["passed"] is False
     assert "convcheck FAILED" in summary
 
@@ -96,8 +100,16 @@ def test_a_baseline(act):
 
 
 def test_several_configs(act):
-    status, text, _, _ = act(config="convcheck.yaml textbook", args="-k one")
+    status, text, _, _ = act(config="convcheck.yaml textbook", target="mine.py:Right", args="-k one")
     assert status == 0, text
+
+
+@pytest.mark.parametrize(("config", "named"), [("textbook", "textbook"), ("convcheck.yaml bare.yaml", "bare.yaml")])
+def test_red_where_no_code_is_checked(act, config, named):
+    status, text, _, _ = act(config=config)
+    assert status == 2
+    assert f"error: {named}: no code of yours" in text
+    assert act(config=config, target="mine.py:Right")[0] == 0
 
 
 def test_a_hostile_input_is_no_command(act, tmp_path):

@@ -71,6 +71,14 @@ def test_a_right_layer_passes_and_a_wrong_one_stops_the_commit(project):
     assert "FAIL  one · weight dL/dW · exact · mine.py:Wrong" in out
 
 
+def test_a_config_without_a_target_stops_the_commit(project):
+    (project / "convcheck.yaml").write_text(CONFIG)
+    git(project, "add", "-A")
+    status, out, _ = hook(project)
+    assert status == 1
+    assert "error: convcheck.yaml: no code of yours" in out
+
+
 def test_other_changes_do_not_run_it(project):
     (project / "notes.txt").write_text("changed")
     git(project, "add", "-A")

@@ -214,7 +214,18 @@ def test_other_files_are_left_alone(project):
 
 def test_a_setting_collects_configs_wherever_they_are(project):
     (project / "pytest.ini").write_text("[pytest]\nconvcheck_configs = configs/*.yaml\n")
+    (project / "configs" / "suite.yaml").write_text(f"target: ../my.py:Right\n{SUITE}")
     assert "3 passed" in run(project)[1]
+
+
+def test_a_config_without_a_target_is_an_error(project):
+    (project / "pytest.ini").write_text("[pytest]\nconvcheck_configs = configs/*.yaml\n")
+    status, out, _ = run(project)
+    assert status == 2
+    assert "configs/suite.yaml: no code of yours" in out
+    assert "--convcheck-target my_conv.py:MyConv" in out
+    assert "passed" not in out
+    assert "Traceback" not in out
 
 
 def test_nothing_heavy_is_imported_at_start(project):

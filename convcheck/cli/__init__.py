@@ -16,13 +16,16 @@ from convcheck.cli.explain import explain
 from convcheck.cli.import_ import import_
 from convcheck.cli.init import init
 from convcheck.cli.mistakes import mistakes
+from convcheck.cli.probe import probe
 from convcheck.cli.schema import schema
 from convcheck.cli.verify import verify
 from convcheck.cli.visualize import visualize
 from convcheck.version import __version__
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
-COMMANDS: tuple[Callable[..., None], ...] = (verify, visualize, explain, mistakes, init, import_, bench, schema)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    verify, probe, visualize, explain, mistakes, init, import_, bench, schema,
+)  # fmt: skip
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)

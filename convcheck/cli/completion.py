@@ -1,4 +1,4 @@
-"""What a shell offers behind a command: suites and files, layers, checks, data types, formats, formulations, mistakes.
+"""What a shell offers behind a command: suites, files, layers, checks, dtypes, formats, formulations, mistakes, forms.
 
 The shell runs convcheck for every press of Tab, so a mistake here must give nothing rather than an error.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import glob
 
 import typer
+
+from convcheck.suites.starter import CI_FILES, FORMS, NO_CI
 
 
 def configs(incomplete: str) -> list[str]:
@@ -73,3 +75,13 @@ def mistakes(incomplete: str) -> list[str]:
 
     names = [mistake.name for mistake in MISTAKES] + [other.name for other in OTHER_NAMES]
     return [name for name in names if name.startswith(incomplete)]
+
+
+def forms(incomplete: str) -> list[str]:
+    """Return the forms of target that `init` has a skeleton of."""
+    return [name for name in FORMS if name.startswith(incomplete)]
+
+
+def ci_systems(incomplete: str) -> list[str]:
+    """Return the CI systems that `init` writes a job for."""
+    return [name for name in (*CI_FILES, NO_CI) if name.startswith(incomplete)]

@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class _Form(StrEnum):
-    OBJECT = "object"
-    CACHE = "cache"
-    LAYER = "layer"
-    TORCH = "torch"
-    JAX = "jax"
+from convcheck.cli import completion
+from convcheck.suites.starter import CI_FILES, FORMS, NO_CI, starter_files
 
 
-class _Ci(StrEnum):
-    GITHUB = "github"
-    GITLAB = "gitlab"
-    NONE = "none"
+def _one_of(names: Collection[str], name: str) -> str:
+    if name not in names:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(names)}")
+    return name
+
+
+def _known_form(name: str) -> str:
+    return _one_of(FORMS, name)
+
+
+def _known_ci(name: str) -> str:
+    return _one_of([*CI_FILES, NO_CI], name)
 
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; made if it is not there.")] = Path(),
     form: Annotated[
-        _Form,
+        str,
         typer.Option(
-            help="The form of your code: an object with forward and backward, two functions with a cache, a layer "
-            "object, a PyTorch function, or a JAX function."
+            metavar="FORM",
+            autocompletion=completion.forms,
+            callback=_known_form,
+            help=f"The form of your code: {', '.join(f'{name} ({form.words})' for name, form in FORMS.items())}.",
         ),
-    ] = _Form.OBJECT,
-    ci: Annotated[_Ci, typer.Option(help="The CI system to write a job for.")] = _Ci.GITHUB,
+    ] = "object",
+    ci: Annotated[
+        str,
+        typer.Option(
+            metavar="SYSTEM",
+            autocompletion=completion.ci_systems,
+            callback=_known_ci,
+            help=f"The CI system to write a job for: {', '.join(CI_FILES)}, or {NO_CI}.",
+        ),
+    ] = "github",
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Write a config, a skeleton of the code to check and a CI job to start from."""
     from convcheck.cli.output import write_whole
     from convcheck.errors import UsageError
-    from convcheck.suites.starter import FORMS, starter_files
 
-    files = {folder / name: text for name, text in starter_files(form, None if ci is _Ci.NONE else ci).items()}
+    files = {folder / name: text for name, text in starter_files(form, None if ci == NO_CI else ci).items()}
     there = [str(path) for path in files if path.exists() or path.is_symlink()]
     if there and not force:
         raise UsageError(f"{', '.join(there)} already there; nothing was written; overwrite with --force")

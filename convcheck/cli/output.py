@@ -152,11 +152,14 @@ class Destinations:
         Each file and its format.
     summary : Path or None
         File to which the report is appended as Markdown.
+    quiet : bool
+        Whether a table on standard output is cut down to the verdict and what was found.
     """
 
     screen: str | None
     files: tuple[tuple[Path, str], ...]
     summary: Path | None
+    quiet: bool = False
 
     def write(self, report: Report) -> None:
         """Write the report everywhere."""
@@ -166,7 +169,7 @@ class Destinations:
         for path, format_ in self.files:
             write_whole(path, render(report, format_, width=width))
         if self.screen is not None:
-            write_out(render(report, self.screen, width=width, color=color))
+            write_out(render(report, self.screen, width=width, color=color, quiet=self.quiet))
         if self.summary is not None:
             # The verdict is what the job is for: a summary that cannot be written must not hide it.
             try:
@@ -180,7 +183,7 @@ class Destinations:
             typer.echo(f"{verdict}; the report is in {', '.join(str(path) for path, _ in self.files)}", err=True)
 
 
-def choose_destinations(output_format: str | None, outputs: Sequence[Path]) -> Destinations:
+def choose_destinations(output_format: str | None, outputs: Sequence[Path], *, quiet: bool = False) -> Destinations:
     """Decide where the report goes, and complain now about what could not be written later.
 
     The ending of a file's name decides on its format; where it says nothing, ``output_format`` does. Standard output
@@ -211,4 +214,4 @@ def choose_destinations(output_format: str | None, outputs: Sequence[Path]) -> D
     if on_screen in [format_ for _, format_ in files]:
         on_screen = None
     summary = os.environ.get("GITHUB_STEP_SUMMARY") if output_format == "github" else None
-    return Destinations(on_screen, tuple(files), Path(summary) if summary else None)
+    return Destinations(on_screen, tuple(files), Path(summary) if summary else None, quiet)

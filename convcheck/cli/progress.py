@@ -18,15 +18,21 @@ class Progress:
     """A bar with the time that is left, on a terminal; silent anywhere else.
 
     A context manager; leaves nothing behind on the screen. Work has any unit: only its share of the total counts.
+
+    Parameters
+    ----------
+    quiet : bool, default False
+        Whether it is silent on a terminal too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
         # Asked first, since FORCE_COLOR makes rich take a log file for a terminal.
-        if sys.stderr.isatty():
+        if not self._quiet and sys.stderr.isatty():
             self._bar = _bar()
         return self
 

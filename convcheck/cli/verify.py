@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from convcheck.cli import completion
+from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
 
 
@@ -24,7 +25,7 @@ def verify(
             metavar="CONFIG",
             autocompletion=completion.configs,
             help="Config files, or names of suites that ship with convcheck; without one, convcheck.yaml in the "
-            "current folder, or else the suite textbook.",
+            "current folder, else the suite fitted to what --target takes, else the suite textbook.",
         ),
     ] = None,
     target: Annotated[
@@ -82,7 +83,15 @@ def verify(
         bool,
         typer.Option(
             "--strict",
-            help="Fail if there is a blind spot: a known mistake that cannot show, or a circumstance never tried.",
+            help="Fail if there is a blind spot: a known mistake that cannot show, or a circumstance never tried; and, "
+            "with status 2, if there is no target.",
+        ),
+    ] = False,
+    require_target: Annotated[
+        bool,
+        typer.Option(
+            "--require-target",
+            help="Fail with status 2 where no code of yours would be checked, only convcheck's own formulations.",
         ),
     ] = False,
     device: Annotated[
@@ -107,6 +116,12 @@ def verify(
             help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the suite that was fitted to what --target takes as a config to keep."
+        ),
+    ] = None,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -115,29 +130,51 @@ def verify(
             "--output-format. Repeatable. Standard output then gets only a format that no file has.",
         ),
     ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Show no progress, and of the table only the verdict and what was found: one line if all passed.",
+        ),
+    ] = False,
 ) -> None:
     """Check the backward pass of layers.
 
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
-    from convcheck.cli.output import choose_destinations
+    from convcheck.cli.output import choose_destinations, require_writable, write_whole
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
-    from convcheck.suites.shipped import default_source
+    from convcheck.suites.fitting import as_config, fit
+    from convcheck.suites.shipped import DEFAULT_FILE, DEFAULT_SUITE, default_source
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
 
     earlier = None if baseline is None else load(baseline)
-    places = choose_destinations(output_format, output or [])
+    places = choose_destinations(output_format, output or [], quiet=quiet)
+    if save is not None:
+        if configs or target is None or default_source() != DEFAULT_SUITE:
+            given = (
+                f"leave out {', '.join(configs)}" if configs else "give a target, in a folder without " + DEFAULT_FILE
+            )
+            raise UsageError(Parameter("save"), f" writes the suite that is fitted to a target; {given}")
+        require_writable(save)
     # What the code under test prints must not end up inside the report.
     try:
-        with output_to_stderr(), Progress() as progress:
+        with output_to_stderr(), Progress(quiet=quiet) as progress:
+            subject: Any = configs or [default_source()]
+            if target is not None and not formulation and not configs and subject == [DEFAULT_SUITE]:
+                subject = fitted = fit(target, device=device, timeout=timeout)
+                if save is not None:
+                    write_whole(save, as_config(fitted, save.parent))
             report = run(
-                configs or [default_source()], target=target, checks=check, formulations=formulation, select=select,
+                subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
-                strict=strict, device=device, timeout=timeout, jobs=jobs, progress=progress,
+                strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
+                progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

@@ -26,6 +26,7 @@ from convcheck.mistakes.conditions import UNTRIED
 from convcheck.mistakes.mistake import Scene, unless_it_raises
 from convcheck.reports.report import Report
 from convcheck.reports.results import GRADIENTS, BlindSpot, LayerReport, Power
+from convcheck.targets.probing import Probe
 
 #: One form of a mistake: its name, the gradient that it spoils, and the variant.
 Form = tuple[str, str, str]
@@ -53,19 +54,23 @@ class Comparison(NamedTuple):
     gate: float = 0.0
 
 
-def assessed(report: Report) -> Report:
+def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
     """Return the report with its statement of power and its blind spots.
 
     Parameters
     ----------
     report : Report
         One that passed; any other is returned as it is, since it makes no claim.
+    probes : sequence of Probe
+        What the code under test takes: nothing else is asked for. None for convcheck's own formulations.
     """
     if not report.passed:
         return report
     shown = {form for layer in report.layers for form in _shown_and_checked(layer, report.max_error or 0.0)}
     ranks = sorted({len(layer.layer.input) for layer in report.layers})
-    known = shown | {form for rank in ranks for _, layer in revealing(rank) for form in shown_by(layer)}
+    anywhere = shown | {form for rank in ranks for _, layer in revealing(rank) for form in shown_by(layer)}
+    telling = [candidate for rank in ranks for candidate in revealing(rank)]
+    known = shown | {form for _, layer in _taken(telling, probes) for form in shown_by(layer)} if probes else anywhere
     missing = known - shown
     names = {name for name, _, _ in known}
     checks = [result for layer in report.layers for result in layer.results if result.passed]
@@ -76,10 +81,23 @@ def assessed(report: Report) -> Report:
         false_pass_probability=max((r.false_pass_probability or 0.0 for r in checks), default=0.0),
         mistakes_shown=len(names - {name for name, _, _ in missing}),
         mistakes=len(names),
+        beyond_limits=tuple(sorted({name for name, _, _ in anywhere - known})),
         judged_on_smaller=sum(shrunk(layer.layer) is not layer.layer for layer in report.layers),
     )
-    spots = _blind_spots(missing, known, report.layers) + _untried(report.layers)
+    spots = _blind_spots(missing, known, report.layers, probes) + _untried(report.layers, probes)
     return replace(report, power=power, blind_spots=spots)
+
+
+def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_Candidate]:
+    """Return the candidates as the code under test takes them, without those that it does not."""
+    kept: dict[Layer, str] = {}
+    for words, layer in candidates:
+        like: Layer | None = layer
+        for probe in probes:
+            like = None if like is None else probe.within(like)
+        if like is not None and all(probe.takes(like) for probe in probes):
+            kept.setdefault(_plain(like), words)
+    return [(words, layer) for layer, words in kept.items()]
 
 
 @lru_cache(maxsize=1024)
@@ -148,18 +166,18 @@ def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
         yield from (form for form in shown_by(_plain(report.layer, comparison), comparison) if form[1] == gradient)
 
 
-def _untried(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
-    """Name the circumstances in which no layer was checked."""
+def _untried(layers: Sequence[LayerReport], probes: Sequence[Probe]) -> tuple[BlindSpot, ...]:
+    """Name the circumstances in which no layer was checked, and that the code under test takes."""
     checked = [report.layer for report in layers if report.passed]
-    plainest = min(checked, key=lambda layer: layer.multiply_adds)
-    return tuple(
-        BlindSpot(
-            untried.words.code, untried.words.name, (untried.words.title,), untried.lacking,
-            as_yaml(replace(_plain(plainest), **untried.change)),
-        )
-        for untried in UNTRIED
-        if not any(map(untried.shown_by, checked))
-    )  # fmt: skip
+    plainest = _plain(min(checked, key=lambda layer: layer.multiply_adds))
+    spots = []
+    for untried in UNTRIED:
+        if not any(map(untried.shown_by, checked)):
+            for _, layer in _taken([("", replace(plainest, **untried.change))], probes):
+                if untried.shown_by(layer):
+                    words = untried.words
+                    spots.append(BlindSpot(words.code, words.name, (words.title,), untried.lacking, as_yaml(layer)))
+    return tuple(spots)
 
 
 def _plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable
@@ -168,21 +186,32 @@ def _plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noq
     return replace(shrunk(layer), name="layer", seed=0) if comparison == Comparison() else replace(layer, name="layer")
 
 
-def _blind_spots(missing: set[Form], known: set[Form], layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
-    """Name every missing form with a layer that shows it, as few layers as a greedy choice needs."""
+def _blind_spots(
+    missing: set[Form], known: set[Form], layers: Sequence[LayerReport], probes: Sequence[Probe]
+) -> tuple[BlindSpot, ...]:
+    """Name every missing form with a layer that shows it: of those that show most of a mistake, the plainest."""
     spots: dict[tuple[str, str, str], set[Form]] = {}
     left = set(missing)
     # A single change to a layer of the suite is preferred to a layer of another kind.
     for candidates in (_changed(layers), _unlike(layers)):
-        showing = {candidate: shown_by(candidate[1]) & missing for candidate in candidates}
-        while left and showing:
-            change, layer = best = max(showing, key=lambda candidate: len(showing[candidate] & left))
-            closed = showing[best] & left
-            if not closed:
+        showing = [(*candidate, shown_by(candidate[1]) & missing) for candidate in _taken(candidates, probes)]
+        proposed: list[int] = []
+        while left:
+            # Of each mistake the plainest candidate that shows most of it, or one that was proposed before and does.
+            best: dict[str, tuple[int, set[Form]]] = {}
+            for name in {form[0] for form in left}:
+                forms = {form for form in left if form[0] == name}
+                shown = {place: forms & showing[place][2] for place in (*proposed, *range(len(showing)))}
+                most = max(map(len, shown.values()), default=0)
+                if most:
+                    best[name] = next((place, some) for place, some in shown.items() if len(some) == most)
+            if not best:
                 break
-            left -= closed
-            for form in closed:
-                spots.setdefault((form[0], change, as_yaml(layer)), set()).add(form)
+            name, (place, some) = min(best.items(), key=lambda item: (item[1][0] not in proposed, item[1][0], item[0]))
+            change, layer, _ = showing[place]
+            spots[name, change, as_yaml(layer)] = some
+            proposed.append(place)
+            left -= some
     codes = {mistake.name: mistake.code for mistake in MISTAKES}
     return tuple(
         BlindSpot(codes[name], name, _in_words(forms, known), change, layer)

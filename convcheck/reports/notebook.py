@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from convcheck.reports.cases import bad_cases
+from convcheck.reports.blocks import blocks_of
 from convcheck.reports.results import ReportData
 from convcheck.reports.rows import rows_of
 from convcheck.reports.summary import outcome
@@ -19,9 +19,13 @@ _HEADS = ("layer", "gradients", "check", "entries", "error", "relative", "allowe
 def html_report(report: ReportData) -> str:
     """Return the verdict, what is wrong, and a table of all layers; colours and fonts are the notebook's."""
     parts = [f"<p><b>{'PASSED' if report.passed else 'FAILED'}</b> {escape(outcome(report))}</p>"]
+    if report.checked != report.target:
+        parts.append(f"<p>checked: {escape(visible(report.checked))}</p>")
     if not report.layers:
-        return parts[0]
-    parts += [f"<pre>{escape(visible(case.brief))}</pre>" for case in bad_cases(report)]
+        return "\n".join(parts)
+    if report.common is not None:
+        parts.append(f"<p>{escape(report.common)}</p>")
+    parts += [f"<pre>{escape(visible(str(block.finding)))}</pre>" for block in blocks_of(report) if block.bad]
     lines = []
     for layer in report.layers:
         name = escape(visible(layer.name))

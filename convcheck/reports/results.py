@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import FIELDS
 from convcheck.layer.layer import Layer
+from convcheck.layer.properties import in_common
 from convcheck.reports.record import OnlyWith, encode, schema
 
 SCHEMA_VERSION: Final = 1
@@ -18,6 +20,9 @@ GRADIENTS = ("output", "input", "weight", "bias")
 CHECKS = ("forward", "central", "exact", "projected", "conditions")
 
 STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
+
+#: What was checked where there was no target.
+NO_CODE_OF_YOURS = "convcheck's own formulations; no code of yours"
 
 _Error = Annotated[float, {"minimum": 0}]
 _Finite = Annotated[float, {"type": "number", "minimum": 0}]
@@ -60,6 +65,8 @@ class GradientResult:
         Whether it was skipped because the target is said not to give this gradient at all.
     on_integers : bool
         Whether it was compared on data on which nothing rounds, so that nothing but a gate is allowed.
+    single_pass : bool
+        Whether one forward and backward pass gave its numbers; not where a second call is compared with the first.
     """
 
     implementation: Annotated[str, "A built-in formulation's name, or the target as given."]
@@ -83,6 +90,7 @@ class GradientResult:
     message: Annotated[str | None, "Where it is wrong, or why it was not decided; null if neither."] = None
     waived: bool = False
     on_integers: bool = False
+    single_pass: bool = True
     condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
 
     @property
@@ -170,6 +178,9 @@ class Power:
     ]
     mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
     mistakes: Annotated[int, "All that can be made on layers with as many axes."]
+    beyond_limits: Annotated[
+        tuple[str, ...], "Known mistakes of which some form shows only on layers that the target does not take."
+    ] = ()
     judged_on_smaller: Annotated[int, "Layers that this was found out for on smaller ones of the same kind."] = 0
 
 
@@ -179,8 +190,6 @@ class ReportData:
 
     Attributes
     ----------
-    target : str or None
-        What was checked; None for the built-in formulations.
     max_error : float or None
         The gate: largest allowed relative error; None where the derived bounds decide.
     options : tuple of str
@@ -190,11 +199,13 @@ class ReportData:
         Whether a blind spot is a failure.
     """
 
-    FIRST_KEYS: ClassVar = ("schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers")
+    FIRST_KEYS: ClassVar = (
+        "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
+    )  # fmt: skip
 
     layers: Annotated[tuple[LayerReport, ...], "What was found, layer by layer."]
     config: Annotated[str, "The config files or suites, with commas between them."]
-    target: str | None = None
+    target: Annotated[str | None, "The code that was checked; null for convcheck's own formulations."] = None
     max_error: float | None = None
     elapsed_seconds: Annotated[_Finite, "Seconds that the verification took."] = 0.0
     convcheck_version: Annotated[str, "The convcheck that wrote the report."] = ""
@@ -204,6 +215,18 @@ class ReportData:
         tuple[BlindSpot, ...], "What these layers cannot show or never tried; there with power.", OnlyWith("power")
     ] = ()
     strict: bool = False
+    fitted: Annotated[bool, "Whether the layers were chosen from what the target takes.", OnlyWith("fitted")] = False
+    limits: Annotated[
+        tuple[str, ...],
+        "What the target does not take, as far as it was found out by trying; a text each.",
+        OnlyWith("limits"),
+    ] = ()
+    found: Annotated[
+        tuple[str, ...], "What else was found out about the target by trying; a text each.", OnlyWith("found")
+    ] = ()
+    left_out: Annotated[
+        tuple[str, ...], "What was not tried or not checked for want of time; a text each.", OnlyWith("left_out")
+    ] = ()
     unchecked: Annotated[
         tuple[str, ...],
         "Names of the layers that were not checked, because the run was interrupted or stopped at the first failure.",
@@ -216,11 +239,31 @@ class ReportData:
         return SCHEMA_VERSION
 
     @property
+    def own_only(self) -> tuple[str, ...]:
+        """The configs on whose layers only convcheck's own formulations were checked."""
+        own = [layer for layer in self.layers if all(r.implementation in FORMULATIONS for r in layer.results)]
+        return tuple(dict.fromkeys(layer.config or layer.name for layer in own if layer.results))
+
+    @property
+    def checked(self) -> Annotated[str, "What was checked, in words; says where it was no code of the user's."]:
+        """What was checked, in words."""
+        if self.target is None:
+            return NO_CODE_OF_YOURS
+        return f"{self.target}; on {', '.join(self.own_only)} {NO_CODE_OF_YOURS}" if self.own_only else self.target
+
+    @property
     def passed(self) -> Annotated[bool, "Whether there are layers, and all of them passed."]:
         """True if there is a layer, every layer was checked and passed, and, where that is strict, nothing is blind."""
         blind = self.strict and bool(self.blind_spots)
         complete = bool(self.layers) and not self.unchecked
         return complete and all(layer.passed for layer in self.layers) and not blind
+
+    @property
+    def common(self) -> Annotated[str | None, "What failing layers have in common and passing ones have not, if any."]:
+        """What all layers with a result that is bad have, and none of those that passed; None if there is nothing."""
+        bad = [report.layer for report in self.layers if not all(result.acceptable for result in report.results)]
+        passed = [report.layer for report in self.layers if report.passed]
+        return in_common(bad, passed, ("failing", "passing"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither.

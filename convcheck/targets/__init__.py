@@ -12,6 +12,7 @@ binding          which parameter of the user's function or constructor takes wha
 attributes       where the user's object keeps what
 layouts          the order of the target's axes
 features         what a layer asks of a target
+probing          what a target takes, found out by trying
 isolation        what the user's code does to the process, and how it is undone
 loading          finding and importing what a target names
 """
@@ -38,7 +39,7 @@ def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: fl
 
     Parameters
     ----------
-    target : str, mapping or callable
+    target : str, mapping, TargetSpec or callable
         ``module:name``, ``path/to/file.py:name``, a mapping with the keys of `TargetSpec`, also as text in YAML's flow
         style (``{forward: f.py:forward, backward: f.py:backward}``), or the class or function itself.
     folder : Path
@@ -58,14 +59,21 @@ def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: fl
     from convcheck.targets.choice import choose
     from convcheck.targets.isolation import Guarded, kept_settings
 
-    if isinstance(target, str) and target.lstrip().startswith("{"):
-        target = _mapping(target)
-    spec = TargetSpec.parse(target) if isinstance(target, Mapping) else TargetSpec(call=target)
+    spec = spec_of(target)
     if device is not None:
         spec = replace(spec, device=device)
     with kept_settings():
         found = choose(spec, folder)
     return Guarded(found, timeout)
+
+
+def spec_of(target: Any) -> TargetSpec:
+    """Return what names a target as a `TargetSpec`; raises TargetError where a mapping is wrong."""
+    if isinstance(target, TargetSpec):
+        return target
+    if isinstance(target, str) and target.lstrip().startswith("{"):
+        target = _mapping(target)
+    return TargetSpec.parse(target) if isinstance(target, Mapping) else TargetSpec(call=target)
 
 
 def _mapping(text: str) -> Mapping[str, Any]:

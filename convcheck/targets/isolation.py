@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import lru_cache
 from types import FrameType
@@ -60,12 +60,17 @@ class Guarded(Target):
 
     def __init__(self, target: Target, timeout: float | None = None) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
-        self.averages, self.found = target.averages, target.found
+        self.averages = target.averages
+        self.options_in_one = target.options_in_one
         self._target = target
         self._timeout = timeout
         self._left = timeout
         if timeout is not None and not _has_alarm():
             raise UsageError(Parameter("timeout"), " works in the main thread on Linux and macOS only; leave it out")
+
+    @property
+    def found(self) -> Sequence[str]:  # type: ignore[override]
+        return self._target.found
 
     def begin(self) -> None:
         self._left = self._timeout

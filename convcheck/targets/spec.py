@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from convcheck.errors import Problem, TargetError
-from convcheck.layer.fields import CONVOLUTION, DTYPES, TEXT
+from convcheck.layer.fields import CONVOLUTION, TEXT
+from convcheck.targets.features import FEATURES
 from convcheck.wording import did_you_mean, shown
 
 #: The forms of a target; see `convcheck.targets`.
@@ -18,22 +19,6 @@ LEARNING_RATE = 0.5
 
 #: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
 LEARNING_RATE = 0.5
-
-#: What a layer may need that a target may not be able to take, in words that say that it does not take them.
-FEATURES = {
-    "stride": "a stride",
-    "padding": "padding",
-    "asymmetric-padding": "padding that differs in front and behind",
-    "dilation": "dilation",
-    "groups": "groups",
-    "bias": "a bias",
-    "per-axis": "a stride, padding or dilation that differs between axes",
-    "per-axis-kernel": "a kernel that is not square",
-    "1d": "one spatial axis",
-    "2d": "two spatial axes",
-    "3d": "three spatial axes",
-    **{dtype: dtype for dtype in sorted(DTYPES)},
-}
 
 
 @dataclass(frozen=True)

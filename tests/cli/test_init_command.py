@@ -10,6 +10,8 @@ import yaml
 import convcheck
 from convcheck.suites import config
 from convcheck.suites.starter import CI_FILES, FORMS, starter_files
+from convcheck.targets import choice
+from convcheck.targets.spec import STYLES
 from convcheck.version import ORIGIN, REQUIREMENT
 from tests.cli.test_verify_command import run
 from tests.shell import shell
@@ -64,6 +66,7 @@ def test_the_ci_job_is_green_and_goes_red_with_the_right_words(run, tmp_path, ci
     run("init", "--ci", ci)
     install, check = steps(tmp_path, ci)
     assert install == f"python -m pip install '{REQUIREMENT}'"
+    config = tmp_path / "convcheck.yaml"
     summary = tmp_path / "summary.md"
     status, out, err = shell(check, tmp_path, tmp_path / "bin", GITHUB_STEP_SUMMARY=str(summary))
     assert status == 0, out + err
@@ -76,12 +79,17 @@ def test_the_ci_job_is_green_and_goes_red_with_the_right_words(run, tmp_path, ci
     assert "FAILED; the report is in convcheck" in err
     assert json.loads((tmp_path / "convcheck.json").read_text())["passed"] is False
     if ci == "github":
-        assert "::error file=convcheck.yaml,line=15,title=convcheck%3A plain%2C input dL/dX::FAIL" in out
+        assert "::error file=convcheck.yaml,line=18,title=convcheck%3A stride%2C input dL/dX::FAIL" in out
         assert "PASSED" in summary.read_text(encoding="utf-8")
         assert "FAILED: 5 of 5 layers of convcheck.yaml" in summary.read_text(encoding="utf-8")
     else:
         assert "FAILED  5 of 5 layers of convcheck.yaml" in out
         assert 'failures="5"' in (tmp_path / "convcheck.xml").read_text(encoding="utf-8")
+
+    config.write_text(config.read_text().replace("target:", "# target:"))
+    status, _, err = shell(check, tmp_path, tmp_path / "bin")
+    assert status == 2
+    assert "convcheck.yaml: no code of yours" in err
 
 
 @pytest.mark.parametrize("ci", CI_FILES)
@@ -115,10 +123,18 @@ def test_a_folder_that_cannot_be_made(run, tmp_path):
 
 
 def test_an_unknown_form(run, tmp_path):
-    status, _, err = run("init", "--form", "keras")
-    assert status == 2
-    assert "object" in err
+    for option, given, known in (("--form", "keras", FORMS), ("--ci", "jenkins", [*CI_FILES, "none"])):
+        status, _, err = run("init", option, given)
+        assert status == 2
+        assert all(name in err for name in (option, given, *known))
     assert not list(tmp_path.iterdir())
+
+
+def test_every_form_of_target_has_a_skeleton_and_is_in_the_help(run):
+    assert set(FORMS) == set(STYLES) == {*choice.FORMS, "cache"}
+    status, out, _ = run("init", "--help")
+    assert status == 0
+    assert all(f"{name} ({form.words})" in " ".join(out.split()) for name, form in FORMS.items())
 
 
 @every_form
@@ -182,12 +198,33 @@ def call_jax(module, layer, x, w, b, grad):
 CALLS = {"object": call_object, "cache": call_cache, "layer": call_layer, "torch": call_torch, "jax": call_jax}
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form != "object"])
-def test_every_form_verifies(run, tmp_path, form):
+#: Where windows overlap, = for +=, in the words of each skeleton.
+OVERWRITTEN = {"cache": ("dpadded[read] +=", "dpadded[read] ="), "jax": ("[read].add(", "[read].set(")}
+
+
+@every_form
+def test_every_skeleton_verifies_and_a_mistake_in_it_is_named(run, tmp_path, form):
     if form in ("torch", "jax"):
         pytest.importorskip(form)
     status, out, err = run("init", "--form", form)
     assert status == 0, out + err
-    status, out, err = run("verify")
+    status, out, err = run("verify", "--require-target", "-k", "stride")
     assert status == 0, out + err
-    assert "of convcheck.yaml" in out
+    assert "PASSED  1 layer of convcheck.yaml" in out
+
+    before, after = OVERWRITTEN.get(form, ("grad_padded[read] +=", "grad_padded[read] ="))
+    code = (tmp_path / "my_conv.py").read_text()
+    assert before in code
+    (tmp_path / "my_conv.py").write_text(code.replace(before, after))
+    status, out, _ = run("verify", "--require-target", "-k", "stride", "--check", "exact")
+    assert status == 1
+    assert "overlap-overwritten" in out
+
+
+def test_a_strict_run_says_what_the_starter_config_lacks(run):
+    run("init", "--form", "layer")
+    status, out, _ = run("verify", "--strict")
+    assert status == 1
+    assert "FAILED  the suite lacks " in out
+    assert "FAIL  " not in out
+    assert "FAILED  3 layers of convcheck.yaml passed" in out

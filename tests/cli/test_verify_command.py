@@ -83,7 +83,8 @@ def test_every_option_reaches_the_verification(run, called):
     run(
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
-        "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict", "--dtype", "float32",
+        "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
+        "--require-target", "--dtype", "float32",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -102,6 +103,7 @@ def test_every_option_reaches_the_verification(run, called):
         "complete": True,
         "blind_spots": True,
         "strict": True,
+        "require_target": True,
     }
 
 
@@ -258,12 +260,13 @@ def test_the_command_that_a_failure_names_runs_that_check_alone(run, tmp_path):
     (tmp_path / "wrong.py").write_text(WRONG)
     _, out, _ = run("verify", "small.yaml", "--target", "wrong.py:Wrong", "--check", "exact")
     commands = [line.split("reproduce")[1] for line in out.splitlines() if "reproduce" in line]
-    assert len(commands) == 2
-    _, *words = shlex.split(commands[1])
+    # The mistake is told once, on the smaller of the two layers.
+    assert len(commands) == 1
+    _, *words = shlex.split(commands[0])
     status, again, _ = run(*words, "--output-format", "json")
     [layer] = json.loads(again)["layers"]
     assert status == 1
-    assert layer["name"] == "two"
+    assert layer["name"] == "one"
     assert {result["check"] for result in layer["results"]} == {"exact"}
 
 

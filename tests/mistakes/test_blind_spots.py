@@ -21,6 +21,9 @@ from tests.targets_for_tests import Right, wrong
 #: A common way to test: square, stride 1, one padding for all sides.
 PLAIN = Layer(3, 8, 3, padding=1, input=(8, 8))
 
+#: Right code, as a command line names it.
+RIGHT = ["--target", "tests.targets_for_tests:Right"]
+
 PLAIN_FILE = """\
 version: 1
 layers:
@@ -95,7 +98,7 @@ class TestPlainSuite:
         assert "axes-swapped" not in {spot.name for spot in strict(Layer(1, 1, [3])).blind_spots}
 
     def test_a_gradient_that_was_not_checked_shows_nothing(self):
-        report = verify(load("hostile"), checks=["forward"], strict=True, formulations=["unfold"])
+        report = verify(load("hostile"), checks=["forward"], strict=True, target=Right)
         assert not report.passed
         assert report.power.mistakes_shown == 1
         assert "forward-is-convolution" not in {spot.name for spot in report.blind_spots}
@@ -138,21 +141,22 @@ class TestWhenItIsSaid:
     def test_strict_fails(self, tmp_path, monkeypatch, capsys):
         (tmp_path / "mine.yaml").write_text(PLAIN_FILE)
         monkeypatch.chdir(tmp_path)
-        status, out = run(["verify", "mine.yaml", "--strict", "--output-format", "json"], monkeypatch, capsys)
+        status, out = run(["verify", "mine.yaml", *RIGHT, "--strict", "--output-format", "json"], monkeypatch, capsys)
         assert status == 1
         report = json.loads(out)
         assert not report["passed"]
         assert all(layer["passed"] for layer in report["layers"])
         assert report["blind_spots"][0].keys() == {"code", "name", "forms", "change", "layer"}
         assert report["power"].keys() == {
-            "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "judged_on_smaller",
+            "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "beyond_limits",
+            "judged_on_smaller",
         }  # fmt: skip
-        status, out = run(["verify", "mine.yaml", "--strict"], monkeypatch, capsys)
+        status, out = run(["verify", "mine.yaml", *RIGHT, "--strict"], monkeypatch, capsys)
         unseen = {spot["name"] for spot in report["blind_spots"]}
         assert f"FAILED  1 layer of mine.yaml passed, with {len(unseen)} blind spots" in out
 
     def test_strict_passes_on_hostile(self, monkeypatch, capsys):
-        status, out = run(["verify", "hostile", "--strict", "--formulation", "unfold"], monkeypatch, capsys)
+        status, out = run(["verify", "hostile", *RIGHT, "--strict"], monkeypatch, capsys)
         assert status == 0
         assert f"{len(VISIBLE)} of {len(VISIBLE)} known mistakes would have shown" in " ".join(out.split())
 

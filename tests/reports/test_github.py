@@ -6,7 +6,7 @@ import pytest
 from convcheck.layer.layer import Layer
 from convcheck.reports.formats import render
 from convcheck.reports.report import Report
-from tests.reports import CONV, TARGET, failed_report, failing, layer_report, passed_report, report_of
+from tests.reports import CONV, TARGET, failed_report, failing, layer_report, report_of, results
 
 COMMAND = re.compile(r"::(?P<name>\w+)(?: (?P<properties>[^:]*))?::(?P<message>.*)")
 
@@ -44,15 +44,25 @@ def test_a_failure_is_an_error_on_the_line_of_its_layer():
     assert verdict == "convcheck: FAILED 1 of 2 layers of suite.yaml"
 
 
+def test_one_mistake_is_told_once_and_named_on_the_lines_of_the_other_layers():
+    first, second, third = map(annotation, lines(failing_layers(3))[:3])
+    assert "conv0, conv1, conv2 · input dL/dX" in first[2]
+    assert "kernel-not-flipped: grad_input uses the kernel unrotated." in first[2]
+    assert first[1]["title"] == "convcheck: conv0, input dL/dX"
+    assert second[1]["title"] == "convcheck: conv1, input dL/dX"
+    assert second[2] == third[2] == "kernel-not-flipped, as layer conv0"
+
+
 def test_a_pass_has_no_annotation():
-    assert lines(passed_report()) == ["convcheck: PASSED 2 layers of suite.yaml"]
+    report = report_of(layer_report(CONV, results(CONV, (TARGET,))), target=TARGET)
+    assert lines(report) == ["convcheck: PASSED 1 layer of suite.yaml"]
 
 
 @pytest.mark.parametrize("text", ["50% off", "a\nb", "a::b,c=d", "%0A", "::error::forged"])
 def test_texts_cannot_break_out_of_their_command(text):
     wrong = replace(failing(replace(CONV, name="a:b,c%"), TARGET, "input"), message=text)
     layer = replace(layer_report(replace(CONV, name="a:b,c%"), (wrong,)), config="odd, name: 100%.yaml")
-    first, *others = lines(report_of(layer))
+    first, *others = lines(report_of(layer, target=TARGET))
     assert len(others) == 1
     _, properties, message = annotation(first)
     assert properties["file"] == "odd, name: 100%.yaml"

@@ -59,10 +59,10 @@ def test_the_contract():
     assert SCHEMA_VERSION == 1
     whole = report_schema()
     assert keys(whole) == [
-        "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "power", "blind_spots",
-        "unchecked",
+        "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
+        "power", "blind_spots", "fitted", "limits", "found", "left_out", "unchecked", "common",
     ]  # fmt: skip
-    assert whole["required"] == keys(whole)[:6]
+    assert whole["required"] == [*keys(whole)[:8], "common"]
     layer = whole["properties"]["layers"]["items"]
     assert keys(layer) == ["name", "config", "line", "passed", "spec", "results"]
     result = layer["properties"]["results"]["items"]
@@ -72,7 +72,8 @@ def test_the_contract():
         "condition",
     ]  # fmt: skip
     assert keys(whole["properties"]["power"]["anyOf"][0]) == [
-        "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "judged_on_smaller",
+        "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "beyond_limits",
+        "judged_on_smaller",
     ]  # fmt: skip
     assert keys(whole["properties"]["blind_spots"]["items"]) == ["code", "name", "forms", "change", "layer"]
     assert keys(result["properties"]["worst"]["anyOf"][0]) == ["index", "analytic", "numeric"]

@@ -58,7 +58,7 @@ def test_a_layer_that_is_not_taken_is_skipped_and_has_not_passed():
     assert not report.passed
     for result in report.layers[0].results:
         assert result.status == "skipped"
-        assert "a stride, a kernel that is not square" in result.message
+        assert "a kernel that is not square, a stride" in result.message
 
 
 def test_without_a_bias_the_rest_is_checked():

@@ -7,18 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed
 from convcheck.checks.plan import WORK_BUDGET, gradients_of
-from convcheck.errors import TargetError, UsageError
+from convcheck.errors import UsageError
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Panel, Story, scale_of
+from convcheck.explain.trial import Trial
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric.differences import packing_for
 from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
-from convcheck.targets.target import Target
 
 #: Cells per axis that are shown around the worst entry.
 _AROUND = 12
@@ -83,8 +82,8 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     )
 
 
-def find(layer: Layer, implementation: Target) -> tuple[list[Story], list[str]]:
-    """Run a target on the data on which `verify` checks it, and tell every wrong array.
+def find(trial: Trial) -> tuple[list[Story], list[str]]:
+    """Tell every array that a target got wrong.
 
     Returns
     -------
@@ -92,42 +91,38 @@ def find(layer: Layer, implementation: Target) -> tuple[list[Story], list[str]]:
         One per wrong array.
     notes : list of str
         What could not be drawn, and that nothing is wrong where that is so.
-
-    Raises
-    ------
-    TargetError
-        If the target raises, or breaks its contract.
     """
-    expected = Expected(layer, implementation, None, lambda evaluations: None)
-    observed = Observed.of(implementation, layer, expected.operands)
-    if observed.refusal is not None:
-        return [], [f"layer {layer.name}: {implementation.name} does not take it: {observed.refusal}"]
-    raised = next((fault for fault in observed.faults.values() if fault.status == "error"), None)
-    if raised:
-        raise TargetError(f"layer {layer.name}: {implementation.name} raised\n{raised.message}")
+    expected, observed, layer = trial.expected, trial.observed, trial.layer
+    if expected is None or observed is None:
+        return [], []
+    if trial.refusal is not None:
+        return [], [trial.refusal]
     notes = [f"layer {layer.name}: no map: {fault.message}" for fault in observed.faults.values()]
     stories = []
     if "output" in observed.arrays:
-        output = observed.arrays["output"]
-        if _differs(output, expected.definition, expected.forward_allowance):
-            stories.append(story(layer, "output", output, expected.definition, "by the definition"))
+        output, right, allowed = observed.arrays["output"], expected.definition, expected.forward_allowance
+        if trial.operands is not expected.operands:
+            right, allowed = expected.real_output, expected.real_output_allowance
+        if _differs(output, right, allowed):
+            stories.append(story(layer, "output", output, right, "by the definition"))
         for gradient in (name for name in gradients_of(layer) if name in observed.arrays):
-            stories += _wrong(expected, gradient, observed.arrays[gradient])
+            stories += _wrong(trial, expected, gradient, observed.arrays[gradient])
     if not stories and not notes:
-        notes.append(f"layer {layer.name}: {implementation.name} is right, so there is no error to draw")
+        notes.append(f"layer {layer.name}: {observed.implementation.name} is right, so there is no error to draw")
     return stories, notes
 
 
-def _wrong(expected: Expected, gradient: str, analytic: Array) -> list[Story]:
+def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array) -> list[Story]:
     """Tell a wrong gradient; nothing if it is right."""
-    at, layer = expected.operands, expected.layer
+    layer, on_integers = trial.layer, trial.operands is expected.integers
+    at = trial.operands.map(lambda array: array.astype(np.float64))
     right: Array | None = getattr(formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output), gradient)
     assert right is not None
-    allowed: Array | float = 0.0 if expected.integers is not None else getattr(expected.allowed, gradient)
+    allowed: Array | float = 0.0 if on_integers else getattr(expected.allowed, gradient)
     if expected.follows_definition and not _differs(analytic, right, allowed):
         return []
     source = "built-in formulation"
-    if expected.integers is not None:
+    if on_integers:
         # The numeric gradient, from the target's own forward pass, where it does not take too long.
         evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
         if not expected.follows_definition:

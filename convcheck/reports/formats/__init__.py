@@ -4,7 +4,7 @@ A new format is a new module here and nothing else. Its name is the format's, th
 report as ...") stands in the documentation, and it has
 
 - ``render(report) -> str``: the text, with a line break at its end; if the module says ``SCREEN = True``, it also takes
-  ``width``, the columns to lay out for, and ``color``, whether to add ANSI escape sequences;
+  ``width``, the columns to lay out for, ``color``, whether to add ANSI escape sequences, and ``quiet``;
 - ``ENDINGS``, if it is written to files: the endings of their names, such as ``(".json",)``.
 """
 
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 FORMATS = tuple(sorted(module.name for module in iter_modules(__path__)))
 
 
-def render(report: ReportData, format: str, *, width: int | None = None, color: bool = False) -> str:  # noqa: A002
+def render(
+    report: ReportData,
+    format: str,  # noqa: A002
+    *,
+    width: int | None = None,
+    color: bool = False,
+    quiet: bool = False,
+) -> str:
     """Write a report as text.
 
     Parameters
@@ -35,6 +42,8 @@ def render(report: ReportData, format: str, *, width: int | None = None, color: 
         Columns to lay out for; only formats that are read on a screen use it.
     color : bool, default False
         Whether to add colours, as ANSI escape sequences; only formats that are read on a screen use it.
+    quiet : bool, default False
+        Whether to tell the verdict and what was found alone; only formats that are read on a screen use it.
 
     Returns
     -------
@@ -49,7 +58,8 @@ def render(report: ReportData, format: str, *, width: int | None = None, color: 
     if format not in FORMATS:
         raise UsageError(f"output format {format!r} is unknown; expected one of {', '.join(FORMATS)}")
     module = module_of(format)
-    text: str = module.render(report, **({"width": width, "color": color} if hasattr(module, "SCREEN") else {}))
+    screen = {"width": width, "color": color, "quiet": quiet} if hasattr(module, "SCREEN") else {}
+    text: str = module.render(report, **screen)
     return text
 
 

@@ -25,10 +25,12 @@ def render(report: ReportData) -> str:
     root = ElementTree.Element("testsuites", name="convcheck", time=f"{report.elapsed_seconds:.3f}")
     for config, cases in groupby(cases_of(report), lambda case: case.layer.config):
         suite = ElementTree.SubElement(root, "testsuite", name=visible(config or "convcheck"))
+        _describe(suite, report)
         suite.extend(_testcase(case) for case in cases)
     if not report.layers:
         # Nothing but passes and no test at all is green everywhere; a report without layers has not passed.
         suite = ElementTree.SubElement(root, "testsuite", name=visible(report.config or "convcheck"))
+        _describe(suite, report)
         testcase = ElementTree.SubElement(suite, "testcase", classname="convcheck", name="layers")
         ElementTree.SubElement(testcase, "failure", message=NO_LAYER, type="failed").text = NO_LAYER
     for element in (root, *root):
@@ -41,6 +43,13 @@ def render(report: ReportData) -> str:
             element.set(count, str(sum(1 for _ in element.iter(kind))))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _describe(suite: ElementTree.Element, report: ReportData) -> None:
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in (("checked", report.checked), ("common", report.common)):
+        if value is not None:
+            ElementTree.SubElement(properties, "property", name=name, value=visible(value))
 
 
 def _testcase(case: Case) -> ElementTree.Element:

@@ -18,6 +18,8 @@ class Form:
 
     Attributes
     ----------
+    words : str
+        What it is.
     target : str
         What the config names, in YAML.
     edit : str
@@ -28,32 +30,41 @@ class Form:
         Whether it takes steps and padding that differ by axis and side.
     """
 
+    words: str
     target: str
     edit: str
     extra: str = ""
     any_padding: bool = True
 
 
-#: The forms, by the names of the option ``--form``.
+#: The forms, by the names of the option ``--form``: one for every style of `convcheck.targets.spec`.
 FORMS = {
-    "object": Form("my_conv.py:MyConv", "MyConv.forward and MyConv.backward"),
+    "object": Form("an object with forward and backward", "my_conv.py:MyConv", "MyConv.forward and MyConv.backward"),
     "cache": Form(
+        "two functions with a cache",
         "{style: cache, forward: my_conv.py:conv_forward, backward: my_conv.py:conv_backward}",
         "conv_forward and conv_backward",
         any_padding=False,
     ),
-    "layer": Form("{style: layer, call: my_conv.py:MyConv}", "MyConv.forward and MyConv.backward", any_padding=False),
+    "layer": Form(
+        "an object that holds its parameters", "{style: layer, call: my_conv.py:MyConv}",
+        "MyConv.forward and MyConv.backward", any_padding=False,
+    ),
     "torch": Form(
-        "{style: torch, call: my_conv.py:my_conv}", "MyConv.forward and MyConv.backward", "torch",
+        "a PyTorch function", "{style: torch, call: my_conv.py:my_conv}", "MyConv.forward and MyConv.backward", "torch",
         any_padding=False,
     ),
     "jax": Form(
-        "{style: jax, call: my_conv.py:my_conv, tuples: true}", "forward and backward", "jax", any_padding=False
+        "a JAX function", "{style: jax, call: my_conv.py:my_conv, tuples: true}", "forward and backward", "jax",
+        any_padding=False,
     ),
 }  # fmt: skip
 
 #: Where each CI system looks for its jobs, by the names of the option ``--ci``.
 CI_FILES = {"github": ".github/workflows/convcheck.yml", "gitlab": ".gitlab-ci.yml"}
+
+#: The word of that option for no job.
+NO_CI = "none"
 
 
 def starter_files(form: str, ci: str | None) -> dict[str, str]:

@@ -20,6 +20,8 @@ from convcheck.targets.target import TargetContractError
 class ObjectForm(Form):
     """A user's object with ``forward`` and ``backward``."""
 
+    options_in_one = True
+
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
         super().__init__(name, spec, features.ALL)
         self._factory = factory

@@ -1,0 +1,384 @@
+"""What a target takes, found out by trying its forward pass on a ladder of tiny layers.
+
+A layer that the forward pass refuses while the layers beside it run is a limit of the code, not a mistake in it. What
+it computes wrongly is none of that: it stays, and the checks find it. The backward pass is not tried here.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from convcheck.gradients import FASTEST, ORACLE, formulation
+from convcheck.gradients.numeric import rounding
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands, integer_operands, real_operands
+from convcheck.layer.fields import DTYPES
+from convcheck.layer.layer import Layer
+from convcheck.layer.similar import as_yaml
+from convcheck.targets.features import FEATURES, Changes, changed, needed, without
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.target import Target
+
+#: Seconds after which nothing more is tried, so that code which takes a second per call is still answered for.
+_SECONDS = 25.0
+
+#: Letters that a message of an exception may have.
+_LONGEST = 160
+
+#: Orders of axes that are tried where convcheck's own does not fit.
+_LAYOUTS = tuple(product(("NCHW", "NHWC"), ("OIHW", "HWIO", "OHWI", "IOHW", "HWOI", "IHWO")))[1:]
+
+#: Relative errors above this are no rounding of float64, whatever the algorithm.
+_COARSE = 2.0**-30
+
+
+class Attempt(NamedTuple):
+    """What came of one forward pass.
+
+    Attributes
+    ----------
+    outcome : str
+        "right"; "wrong", if it gave something else than the definition; "refused", if it raised, or does not take the
+        layer by its signature, or takes no notice of an option.
+    reason : str
+        Why it was refused, if more can be said than which layer it was.
+    output : array or None
+        In convcheck's order of axes.
+    """
+
+    outcome: Literal["right", "wrong", "refused"]
+    reason: str = ""
+    output: Array | None = None
+
+
+class _TimeUpError(Exception):
+    """No time is left to try anything."""
+
+
+class Probe:
+    """What a target takes.
+
+    Parameters
+    ----------
+    target : Target
+    *found : str
+        What was found out about it before.
+
+    Attributes
+    ----------
+    usable : bool
+        Whether there is a layer that it takes.
+    base : Layer
+        The plainest layer that the target takes; without one, the plainest of all.
+    taken, refused : set of str, dict of str to str
+        Features, the latter with the reason where there is one.
+    ladder : dict of str to Layer
+        For features that the plainest layer does not need, the layer by which they were found to be taken.
+    combinations : dict of str to str
+        Layers that it refuses though it takes all that they need, each with the reason, as `takes` found it.
+    left_out : list of str
+        What was not tried for want of time.
+    seconds_per_call : float
+        Of a call on a layer of which there was one before: some frameworks compile at the first.
+    """
+
+    def __init__(self, target: Target, *found: str) -> None:
+        self.target = target
+        self._found = list(found)
+        self.refused: dict[str, str] = {}
+        self.taken: set[str] = set()
+        self.left_out: list[str] = []
+        self.ladder: dict[str, Layer] = {}
+        self.combinations: dict[str, str] = {}
+        self._attempts: dict[Layer, Attempt] = {}
+        self.seconds_per_call = 0.0
+        self._slowest = 0.0
+        self._ends = time.monotonic() + _SECONDS
+        base = self._first_taken()
+        self.usable = base is not None
+        self.base = base or next(_plain_layers())
+        if self.usable:
+            self._find_dtype()
+            self._climb()
+            self._try_twice()
+
+    @property
+    def right(self) -> bool:
+        """Whether the plainest layer gives what the definition gives."""
+        return self.usable and self.attempt(self.base).outcome == "right"
+
+    @property
+    def found(self) -> list[str]:
+        """What else was found by trying, in sentences."""
+        return [*self._found, *self.target.found]
+
+    @property
+    def words(self) -> list[str]:
+        """What the target takes."""
+        return [feature.words for name, feature in FEATURES.items() if name in self.taken and not feature.usual]
+
+    @property
+    def limits(self) -> list[str]:
+        """What the target does not take, each with the last line of its exception where there is one."""
+        if not self.usable:
+            reasons = [attempt.reason for attempt in self._attempts.values() if attempt.reason]
+            return [f"any of {len(self._attempts)} tiny layers{f' ({reasons[0]})' if reasons else ''}"]
+        told = {FEATURES[name].words: reason for name, reason in self.refused.items()}
+        ranks = [FEATURES[f"{rank}d"].words for rank in (1, 2, 3) if f"{rank}d" in self.refused]
+        if len(ranks) == 2:
+            # Without what code says of numbers of axes that it was not written for.
+            one, other = (words.split()[0] for words in ranks)
+            told = {f"{one} or {other} spatial axes": "", **told}
+            told = {words: reason for words, reason in told.items() if words not in ranks}
+        if "multiples-of-16" in self.refused:
+            told.pop(FEATURES["multiples-of-8"].words, None)
+        texts = [f"{words}{reason and f' ({reason})'}" for words, reason in told.items()]
+        return texts + [f"{layer} ({reason})" for layer, reason in self.combinations.items()]
+
+    def within(self, layer: Layer) -> Layer | None:
+        """Return a layer as much like this one as the target takes; None if there is none."""
+        return without(layer, self.refused)
+
+    def takes(self, layer: Layer) -> bool:
+        """Whether the target's forward pass runs on a layer; where there is no time to try, as far as is known."""
+        if not self.usable or not self.refused.keys().isdisjoint(needed(layer)):
+            return False
+        try:
+            attempt = self.attempt(layer)
+        except _TimeUpError:
+            return True
+        if attempt.outcome == "refused":
+            self.combinations[as_yaml(layer)] = attempt.reason
+        return attempt.outcome != "refused"
+
+    def attempt(self, layer: Layer) -> Attempt:
+        """Run the forward pass on a layer."""
+        if layer.bias and not self.target.takes_bias():
+            return Attempt("refused")
+        if layer not in self._attempts:
+            began = time.monotonic()
+            if began + self._slowest > self._ends:
+                raise _TimeUpError
+            self._attempts[layer] = _attempted(self.target, layer)
+            self._slowest = max(self._slowest, time.monotonic() - began)
+        return self._attempts[layer]
+
+    def _first_taken(self) -> Layer | None:
+        """Return the first plain layer on which the forward pass is right, or else the first on which it runs."""
+        running = None
+        try:
+            for layer in _plain_layers():
+                outcome = self.attempt(layer).outcome
+                if outcome == "right":
+                    return layer
+                if outcome == "wrong":
+                    running = running or layer
+        except _TimeUpError:
+            pass
+        return running
+
+    def _find_dtype(self) -> None:
+        """Notice code that computes in another type than it was given."""
+        output = self.attempt(self.base).output
+        given = "" if output is None else output.dtype.name
+        inside = given if given in DTYPES and given != self.base.dtype else _computed_in(self.target, self.base)
+        if inside and inside != self.base.dtype:
+            verb = "gives" if given == inside else "computes in"
+            self.refused[self.base.dtype] = f"it {verb} {inside} whatever comes in"
+            self.base = replace(self.base, dtype=inside)
+
+    def _climb(self) -> None:
+        """Try every feature on top of the plainest layer."""
+        try:
+            self.taken |= set(needed(self.base))
+            self._find_ranks()
+            # A layer that is refused is told against a feature only where all else that it needs is taken for sure.
+            for _ in range(2):
+                for name, feature in FEATURES.items():
+                    if name not in self.taken and name not in self.refused:
+                        self._try(name, [changed(self.base, changes) for changes in feature.added(self.base)])
+        except _TimeUpError:
+            open_ = [name for name in FEATURES if name not in self.taken and name not in self.refused]
+            self.left_out = [FEATURES[name].words for name in open_]
+            self.refused |= dict.fromkeys(open_, "not tried: a call takes too long")
+
+    def _try(self, name: str, layers: list[Layer | None]) -> None:
+        reasons = []
+        for layer in layers:
+            others = [] if layer is None else [other for other in needed(layer) if other != name]
+            if layer is None or any(other in self.refused for other in others):
+                continue
+            attempt = self.attempt(layer)
+            given = "" if attempt.output is None else attempt.output.dtype.name
+            if name in DTYPES and given not in ("", name):
+                self.refused[name] = f"it gives {given} whatever comes in"
+                return
+            if attempt.outcome != "refused":
+                self.taken |= {name, *others}
+                self.ladder[name] = layer
+                return
+            if all(other in self.taken for other in others):
+                reasons.append(attempt.reason)
+        if reasons:
+            self.refused[name] = reasons[0]
+
+    def _find_ranks(self) -> None:
+        for rank in (2, 1, 3):
+            size = self.base.input[0]
+            per_axis = {
+                field: [getattr(self.base, field)[0]] * rank for field in ("kernel", "stride", "padding", "dilation")
+            }
+            layer = changed(self.base, {**per_axis, "input": [size] * rank})
+            if f"{rank}d" not in self.taken:
+                self._try(f"{rank}d", [layer])
+
+    def _try_twice(self) -> None:
+        first = self.attempt(self.base).output
+        began = time.monotonic()
+        again = _attempted(self.target, self.base).output
+        self.seconds_per_call = time.monotonic() - began
+        if first is not None and again is not None and not np.array_equal(first, again, equal_nan=True):
+            self._found.append("two equal calls of forward give different outputs")
+
+
+def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[TargetSpec, Probe]:
+    """Find out what a target takes; where its mapping gives no order of axes, in the order that fits.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the target of a mapping.
+
+    Returns
+    -------
+    (TargetSpec, Probe)
+        The mapping, with the order of axes, and what the target takes.
+    """
+    probe = Probe(make(spec))
+    if probe.right or spec.layout is not None or spec.weight_layout is not None:
+        return spec, probe
+    plain = list(_plain_layers())[:2]
+    fitting: list[tuple[TargetSpec, Target]] = []
+    for layout, weight_layout in _LAYOUTS:
+        other = replace(spec, layout=layout, weight_layout=weight_layout)
+        candidate = make(other)
+        attempts = [_attempted(candidate, layer) for layer in plain]
+        if any(attempt.outcome == "right" for attempt in attempts):
+            return other, Probe(candidate, f"layout {layout}, weight_layout {weight_layout}")
+        if any(attempt.outcome == "wrong" and not attempt.reason for attempt in attempts):
+            fitting.append((other, candidate))
+    # Wrong in any order, and the shape fits in one alone.
+    if len(fitting) == 1 and (not probe.usable or probe.attempt(probe.base).reason):
+        other, candidate = fitting[0]
+        return other, Probe(candidate, f"layout {other.layout}, weight_layout {other.weight_layout}")
+    return spec, probe
+
+
+def _plain_layers() -> Iterator[Layer]:
+    """Yield tiny layers, from what nearly all code takes to what particular code wants."""
+    plain: Changes = {"channels": 2, "filters": 3, "kernel": 3}
+    kinds: list[Changes] = [
+        {},
+        {"filters": 2},
+        {"channels": 1, "filters": 2},
+        {"channels": 1, "filters": 1},
+        {"channels": 8, "filters": 8},
+        {"channels": 16, "filters": 16},
+        {"channels": 3, "filters": 3, "groups": 3},
+        {"kernel": 1},
+        {"kernel": 2},
+    ]
+    for batch, bias, kind, rank in product((2, 1), (True, False), kinds, (2, 1, 3)):
+        kernel = kind.get("kernel", 3)
+        for padding in ("same", 0) if kernel % 2 else (0,):
+            yield Layer(**{
+                **plain, **kind, "batch": batch, "bias": bias, "padding": padding,
+                "input": [5 if padding == "same" else 4 + kernel // 2] * rank,
+            })  # fmt: skip
+
+
+def _attempted(target: Target, layer: Layer) -> Attempt:
+    if target.unsupported(layer):
+        return Attempt("refused")
+    operands = integer_operands(layer) or real_operands(layer)
+    target.begin()
+    try:
+        output = np.array(target.forward(layer, operands.x, operands.weight, operands.bias))
+    except (Exception, SystemExit) as error:
+        return Attempt("refused", _last_line(error))
+    if output.shape == layer.output_shape:
+        definition = formulation(ORACLE).forward(layer, operands.x, operands.weight, operands.bias)
+        allowed = rounding.output_errors(layer, operands, formulation(FASTEST).forward, exact=target.exact)
+        close = np.abs(output.astype(np.float64) - definition) <= allowed if output.dtype.kind in "fiu" else np.zeros(1)
+        if bool(np.all(close)):
+            return Attempt("right", "", output)
+    ignored = _ignored(layer, operands, output) if target.options_in_one else None
+    if ignored is not None:
+        return Attempt("refused", f"it takes no notice of the {ignored}")
+    if output.shape == layer.output_shape:
+        return Attempt("wrong", "", output)
+    return Attempt("wrong", f"it gives an output of shape {output.shape} in place of {layer.output_shape}", output)
+
+
+def _ignored(layer: Layer, operands: Operands, output: Array) -> str | None:
+    """Return the options of which an output that is not the definition's knows nothing; None if there are none."""
+    first = {name: [getattr(layer, name)[0]] * len(layer.input) for name in ("stride", "padding", "dilation")}
+    before = [pair[0] for pair in layer.padding]
+    own: tuple[str, Changes] = ("", {})
+    strides = [own, ("stride", {"stride": 1}), ("stride of the other axes", {"stride": first["stride"]})]
+    dilations = [own, ("dilation", {"dilation": 1}), ("dilation of the other axes", {"dilation": first["dilation"]})]
+    paddings = [
+        own,
+        ("padding", {"padding": 0}),
+        ("padding", {"padding": "same"}),
+        ("padding behind", {"padding": before}),
+        ("padding of the other axes", {"padding": before[0]}),
+    ]
+    # Those that forget least come first.
+    for trial in sorted(
+        product(strides, dilations, paddings), key=lambda trial: sum(bool(words) for words, _ in trial)
+    ):
+        other = changed(layer, {name: value for _, changes in trial for name, value in changes.items()})
+        if other is not None and other != layer and other.output_shape == output.shape:
+            definition = formulation(ORACLE).forward(other, operands.x, operands.weight, operands.bias)
+            if np.array_equal(definition, output):
+                return ", the ".join(words for words, _ in trial if words)
+    return None
+
+
+def _computed_in(target: Target, layer: Layer) -> str | None:
+    """Return the narrower type in which a right forward pass computes, though what it gives is of the layer's own."""
+    narrower = [name for name, dtype in DTYPES.items() if dtype.precision < DTYPES[layer.dtype].precision]
+    operands = real_operands(layer)
+    forward = formulation(FASTEST).forward
+    definition = forward(layer, operands.x, operands.weight, operands.bias)
+    try:
+        output = np.asarray(target.forward(layer, operands.x, operands.weight, operands.bias), np.float64)
+    except Exception:
+        return None
+    if output.shape != definition.shape:
+        return None
+    error = np.abs(output - definition)
+    if error.max(initial=0) <= _COARSE * np.abs(definition).max(initial=0):
+        return None
+    for name in narrower:
+        coarse = replace(layer, dtype=name)
+        allowed = rounding.output_errors(coarse, operands.map(lambda array: array.astype(name)), forward)  # noqa: B023
+        # The data were rounded on their way in, which changes a product twice.
+        data = 4 * DTYPES[name].roundoff * np.abs(definition).max(initial=0)
+        if (error <= allowed + data * layer.channels).all():
+            return name
+    return None
+
+
+def _last_line(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()
+    last = lines[-1].strip() if lines else type(error).__name__
+    return last if len(last) <= _LONGEST else f"{last[:_LONGEST]}..."

@@ -1,0 +1,238 @@
+"""What code takes is found out by trying; the suite that is made of it passes right code and catches wrong code."""
+
+import json
+
+import pytest
+
+from convcheck import UsageError, load, verify
+from convcheck.suites.fitting import fit
+from convcheck.targets import probing
+from tests.shell import convcheck
+from tests.targets import limited
+from tests.targets_for_tests import Right
+
+FILE = limited.__file__
+
+#: What the code does not take, by the words of its limits.
+LIMITED = [
+    (
+        limited.OneStrideAndPadding,
+        ["groups (", "in front and behind (it takes no notice of", "dilation (", "between axes"],
+    ),
+    (limited.NoRemainder, ["a remainder (ValueError: 6 does not fit)"]),
+    (limited.SquareOnly, ["a kernel that is not square (AssertionError: square ker", "an input that is not square"]),
+    (limited.SameOnly, ["padding other than same (ValueError: padding must be same)"]),
+    (limited.ValidOnly, ["padding (ValueError: no padding here)"]),
+    (limited.PaddingAboveZero, ["padding of 0 with a kernel above 1 (ValueError: empty)"]),
+    (limited.MultiplesOfEight, ["no multiple of 8 (RuntimeError: channels must be a multiple of 8)"]),
+    (limited.MultiplesOfSixteen, ["no multiple of 16 (RuntimeError: channels must be a multiple of 16)"]),
+    (limited.ThreeByThree, ["a kernel other than 3 (", "a stride above 1 (NotImplementedError: 3x3", "dilation ("]),
+    (limited.OneSample, ["a batch of several samples (ValueError: one image at a time)"]),
+    (limited.AsManyFiltersAsChannels, ["filters that are not as many as the channels (ValueError: residual"]),
+    (limited.Single, ["float64 (it gives float32 whatever comes in)"]),
+    (limited.SingleInside, ["float64 (it computes in float32 whatever comes in)"]),
+]
+
+
+@pytest.fixture(scope="module")
+def fits():
+    found = {}
+
+    def fitted(target):
+        if target not in found:
+            found[target] = fit(target)
+        return found[target]
+
+    return fitted
+
+
+def names(report):
+    return {d.name for layer in report.layers for result in layer.results for d in result.diagnosis}
+
+
+@pytest.mark.parametrize(("target", "words"), LIMITED, ids=[row[0].__name__ for row in LIMITED])
+def test_every_limit_is_told_once_with_the_last_line_of_its_exception(target, words, fits):
+    limits = fits(target).probe.limits
+    for word in words:
+        assert sum(word in limit for limit in limits) == 1, limits
+    # What is left are layers that need a refused thing in a way that no name covers.
+    assert all(limit.startswith("{") or any(word in limit for word in words) for limit in limits), limits
+
+
+@pytest.mark.parametrize("target", [row[0] for row in LIMITED] + [limited.Depthwise, Right], ids=lambda t: t.__name__)
+def test_right_code_passes_strictly_within_its_limits(target, fits):
+    report = verify(fits(target), target=target, strict=True)
+    assert report.passed, str(report)
+    assert report.fitted
+    assert not report.blind_spots
+    assert report.power.mistakes_shown == report.power.mistakes
+
+
+def test_the_suite_tries_everything_that_is_taken(fits):
+    found = fits(Right)
+    assert found.probe.limits == []
+    ranks = {len(layer.input) for layer in found.suite.layers}
+    assert ranks == {1, 2, 3}
+    assert {"plain", "groups", "depthwise", "dilation", "remainder", "asymmetric-padding", "tile", "float32"} <= {
+        layer.name for layer in found.suite.layers
+    }
+
+
+def test_wrong_code_is_caught_by_name_within_its_limits():
+    report = verify(target=limited.WrongBackward)
+    assert not report.passed
+    assert any("a remainder" in limit for limit in report.limits)
+    assert names(report) & {"weight-gradient-flipped", "right-when-flipped"}
+
+
+def test_what_only_backward_cannot_do_is_an_error():
+    report = verify(target=limited.BackwardRaises)
+    assert not report.passed
+    assert not any("padding" in limit for limit in report.limits)
+    assert any(r.status == "error" and "do not fit" in r.message for layer in report.layers for r in layer.results)
+
+
+def test_code_that_takes_nothing_fails_with_its_own_words():
+    report = verify(target=limited.Nothing)
+    assert not report.passed
+    assert [layer.name for layer in report.layers] == ["plain"]
+    assert "never" in str(report)
+
+
+def test_code_that_is_wrong_everywhere_fails():
+    report = verify(target=limited.WrongEverywhere)
+    assert not report.passed
+    assert "output has shape" in str(report)
+
+
+def test_code_that_gives_something_else_each_time_is_told():
+    report = verify(target=limited.Restless)
+    assert not report.passed
+    assert "two equal calls of forward give different outputs" in report.found
+    assert "give different outputs" in str(report)
+
+
+def test_slow_code_is_answered_for_in_time_and_what_is_left_out_is_said(monkeypatch):
+    clock = 0.0
+
+    def slept(seconds):
+        nonlocal clock
+        clock += seconds
+
+    # The clock of the probing goes by what the code says it takes.
+    monkeypatch.setattr(limited.time, "sleep", slept)
+    monkeypatch.setattr(probing.time, "monotonic", lambda: clock)
+    found = fit(limited.Slow)
+    assert clock < 30
+    assert found.probe.left_out
+    assert 2 <= len(found.suite.layers) <= 4
+    assert found.suite.layers[0].name == "plain"
+    monkeypatch.undo()
+    monkeypatch.setattr(limited.Slow, "seconds", 0.0)
+    report = verify(found, target=limited.Slow, strict=True)
+    assert report.left_out == tuple(found.probe.left_out)
+    assert "left out" in str(report)
+
+
+def test_two_things_that_do_not_go_together(fits):
+    report = verify(target=limited.StrideOrDilation, strict=True)
+    assert report.passed, str(report)
+    assert any("not together" in limit for limit in report.limits)
+
+
+class TestBlindSpots:
+    def test_of_a_config_stay_within_what_the_code_takes(self):
+        report = verify("course", target=limited.OneStrideAndPadding, strict=True)
+        for spot in report.blind_spots:
+            assert not {"groups", "dilation"} & set(spot.layer.replace(":", "").split()), spot
+        assert "groups-ignored" in report.power.beyond_limits
+
+    def test_of_a_config_stay_within_what_the_mapping_rules_out(self):
+        plain = load("course").layers[0]
+        target = {"call": Right, "unsupported": ["groups", "dilation", "1d", "3d"]}
+        report = verify(plain, target=target, blind_spots=True)
+        assert report.blind_spots
+        assert not any("groups" in spot.layer or "dilation" in spot.layer for spot in report.blind_spots)
+        assert "groups-ignored" not in {spot.name for spot in report.blind_spots}
+
+    def test_the_plainest_layer_comes_first(self):
+        plain = load("course").layers[0]
+        report = verify(plain, target=Right, blind_spots=True)
+        spot = next(spot for spot in report.blind_spots if spot.name == "channel-axes-not-swapped")
+        assert spot.change == "as many filters as channels"
+        assert "groups" not in spot.layer
+
+
+class TestCommands:
+    def test_verify_with_a_target_alone(self, tmp_path):
+        status, out, err = convcheck(["verify", "--target", f"{FILE}:NoRemainder", "--strict"], tmp_path, COLUMNS="200")
+        assert status == 0, out + err
+        assert "does not take: a remainder (ValueError" in out
+        status, out, _ = convcheck(["verify", "--target", f"{FILE}:WrongBackward", "--output-format", "json"], tmp_path)
+        report = json.loads(out)
+        assert status == 1
+        assert report["fitted"] is True
+        assert report["limits"] == ["a remainder (ValueError: 6 does not fit)"]
+
+    def test_what_is_saved_gives_the_same_verdict(self, tmp_path):
+        saved = tmp_path / "kept" / "suite.yaml"
+        saved.parent.mkdir()
+        words = ["verify", "--target", f"{FILE}:NoRemainder", "--save", str(saved), "--output-format", "json"]
+        status, out, _ = convcheck(words, tmp_path)
+        assert status == 0
+        fitted = json.loads(out)
+        status, out, _ = convcheck(["verify", str(saved), "--output-format", "json", "--strict"], tmp_path)
+        assert status == 0
+        kept = json.loads(out)
+        assert [layer["spec"] for layer in kept["layers"]] == [layer["spec"] for layer in fitted["layers"]]
+        assert "fitted" not in kept
+
+    def test_a_relative_target_is_saved_as_the_config_finds_it(self, tmp_path):
+        (tmp_path / "code.py").write_text("from tests.targets.limited import SameOnly\n")
+        (tmp_path / "kept").mkdir()
+        status, _, err = convcheck(["probe", "code.py:SameOnly", "--save", "kept/suite.yaml"], tmp_path)
+        assert status == 0, err
+        assert "../code.py:SameOnly" in (tmp_path / "kept" / "suite.yaml").read_text()
+        assert convcheck(["verify", "kept/suite.yaml", "--strict"], tmp_path)[0] == 0
+
+    def test_the_command_that_shows_a_failure_again(self, tmp_path):
+        words = ["verify", "--target", f"{FILE}:WrongBackward"]
+        _, out, _ = convcheck(words, tmp_path, COLUMNS="300")
+        line = next(line for line in out.splitlines() if "convcheck verify" in line)
+        import shlex
+
+        again = shlex.split(line.partition("convcheck ")[2])
+        status, out, _ = convcheck([*again, "--output-format", "json"], tmp_path)
+        assert status == 1
+        assert len(json.loads(out)["layers"]) == 1
+
+    def test_probe(self, tmp_path):
+        status, out, _ = convcheck(["probe", f"{FILE}:SquareOnly"], tmp_path, COLUMNS="100")
+        assert status == 0
+        assert "does not take" in out
+        assert "AssertionError: square kernels only" in out
+        assert "groups" in out.partition("does not take")[0]
+        status, out, _ = convcheck(["probe", f"{FILE}:Nothing", "--save", "none.yaml"], tmp_path)
+        assert status == 1
+        assert "ValueError: never" in out
+        assert not (tmp_path / "none.yaml").exists()
+
+    @pytest.mark.parametrize(
+        "words", [["course", "--target", f"{FILE}:SquareOnly", "--save", "a.yaml"], ["--save", "a.yaml"]]
+    )
+    def test_only_a_fitted_suite_is_saved(self, words, tmp_path):
+        status, out, err = convcheck(["verify", *words], tmp_path)
+        assert (status, out) == (2, "")
+        assert "--save" in err
+        assert not (tmp_path / "a.yaml").exists()
+
+    def test_a_config_in_the_folder_goes_first(self, tmp_path):
+        (tmp_path / "convcheck.yaml").write_text("layers: [{name: mine, channels: 1, filters: 1, kernel: 2}]\n")
+        words = ["verify", "--target", f"{FILE}:SquareOnly", "--output-format", "json"]
+        _, out, _ = convcheck(words, tmp_path)
+        assert [layer["name"] for layer in json.loads(out)["layers"]] == ["mine"]
+
+
+def test_there_is_nothing_to_verify():
+    with pytest.raises(UsageError, match="nothing to verify"):
+        verify()
