@@ -145,6 +145,7 @@ def bind(
     given = {p.name: constants[p.name] for p in parameters if p.name in constants}
     positional, rest = _leading([p for p in parameters if by_position or p.name not in given], arrays, names)
     named: dict[str, str] = {}
+    unclear: list[str] = []
     for parameter in rest:
         what = names.get(parameter.name)
         required = parameter.default is parameter.empty
@@ -163,13 +164,17 @@ def bind(
             positional.append(extra)
             extra = None
         elif required:
-            raise TargetError(
-                f'target {target}: it is not clear what its parameter "{parameter.name}" takes; expected options named '
-                f"as in PyTorch (stride, padding, dilation, groups); {declaration(parameter.name)}"
-            )
+            unclear.append(parameter.name)
         elif by_position:
             # What follows cannot be reached by position without giving this one, whose meaning is unknown.
             break
+    if unclear:
+        listed = " and ".join(f'"{name}"' for name in unclear)
+        raise TargetError(
+            f"target {target}: it is not clear what its {'parameter' if len(unclear) == 1 else 'parameters'} {listed} "
+            f"{'takes' if len(unclear) == 1 else 'take'}; expected options named as in PyTorch (stride, padding, "
+            f"dilation, groups); {declaration(*unclear)}"
+        )
     return Binding(tuple(positional), named, given, axes)
 
 
@@ -190,12 +195,22 @@ def makes_layers(function: Callable[..., Any]) -> bool:
     return all(not names.isdisjoint(_NAMES[what]) for what in ("channels", "filters"))
 
 
-def declaration(parameter: str) -> str:
-    """Return how a mapping says what a parameter takes: an option of the layer, if its name may mean one."""
-    meant = next((what for what, names in _LIKELY.items() if re.search(names, parameter.lower())), None)
-    if meant is None:
-        return f"give its value in the mapping: constants: {{{parameter}: VALUE}}"
-    return f"say in the mapping keywords: {{{meant}: {parameter}}}, or constants: {{{parameter}: VALUE}}"
+def declaration(*parameters: str) -> str:
+    """Return how a mapping says what parameters take: an option of the layer, where the name may mean one."""
+    likely = {
+        name: next((what for what, names in _LIKELY.items() if re.search(names, name.lower())), None)
+        for name in parameters
+    }
+    keywords = ", ".join(f"{what}: {name}" for name, what in likely.items() if what is not None)
+    constants = ", ".join(f"{name}: VALUE" for name, what in likely.items() if what is None)
+    if not keywords:
+        return (
+            f"give {'its value' if len(parameters) == 1 else 'their values'} in the mapping: constants: {{{constants}}}"
+        )
+    if not constants:
+        constants = ", ".join(f"{name}: VALUE" for name in parameters)
+        return f"say in the mapping keywords: {{{keywords}}}, or constants: {{{constants}}}"
+    return f"say in the mapping keywords: {{{keywords}}}, constants: {{{constants}}}"
 
 
 def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter] | None:

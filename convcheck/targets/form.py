@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from convcheck.targets import features
 from convcheck.targets.layouts import images, one_sample, weights
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, Run, Target, TargetContractError
+
+#: What a backward pass gives, in convcheck's order.
+GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +245,22 @@ class Form(Target):
                 nearest = np.rint(total)
                 total = np.where(np.abs(total - nearest) <= near, nearest, total)
         return total.astype(array.dtype)
+
+    def orders(self, layer: Layer, given: Given, returned: Sequence[Any]) -> Iterator[tuple[str, ...]]:
+        """Give the orders in which the shapes of gradients are what they should be."""
+        shapes = {
+            "grad_input": {np.shape(given.x)}, "grad_weight": {np.shape(given.weight)},
+            "grad_bias": {tuple(self._images.in_order(layer.output_shape)[1:]), (layer.filters,)},
+        }  # fmt: skip
+
+        def fits(name: str, value: Any) -> bool:
+            shape = getattr(value, "shape", None)
+            entries = np.size(value) == layer.filters == max(shape or (1,))
+            return value is None or shape in shapes[name] or (name == "grad_bias" and entries)
+
+        for order in permutations(GRADIENTS[: len(returned)]):
+            if all(fits(name, value) for name, value in zip(order, returned, strict=True)):
+                yield order
 
 
 class _FormRun(Run):

@@ -8,9 +8,8 @@ is the same layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import parameters_of, per_axis, refuse_unused, symmetric_padding
-from convcheck.targets.form import Form, Given, Session, triple
+from convcheck.targets.form import GRADIENTS, Form, Given, Session, triple
 from convcheck.targets.layouts import one_sample
 from convcheck.targets.roles import bind_function, gradient_named, option_named, result_named
 from convcheck.targets.spec import TargetSpec
@@ -32,8 +31,6 @@ _TAKES = frozenset({"stride", "padding", "per-axis-kernel", *DTYPES})
 
 #: What the dictionary calls the options of a layer.
 _KEYS = {"stride": "stride", "padding": "pad", "dilation": "dilation", "groups": "groups"}
-
-_GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 
 
 class CacheForm(Form):
@@ -145,11 +142,11 @@ class CacheForm(Form):
             values = returned if isinstance(returned, (tuple, list)) and len(names) > 1 else (returned,)
             if len(values) != len(names):
                 raise TargetContractError(f"backward returned {_kind(returned)}; expected {', '.join(names)}")
-            return triple([dict(zip(names, values, strict=True)).get(name) for name in _GRADIENTS], bias=True)
+            return triple([dict(zip(names, values, strict=True)).get(name) for name in GRADIENTS], bias=True)
         if not isinstance(returned, (tuple, list)) or len(returned) not in (2, 3):
             return triple(returned, bias=layer.bias)
-        fitting = list(self._fitting(layer, given, returned))
-        usual = _GRADIENTS[: len(returned)]
+        fitting = list(self.orders(layer, given, returned))
+        usual = GRADIENTS[: len(returned)]
         if len(fitting) == 1:
             self._order = fitting[0]
             if self._order != usual:
@@ -160,22 +157,6 @@ class CacheForm(Form):
         named = dict(zip(order, returned, strict=True))
         return triple([named[name] for name in usual], bias=layer.bias)
 
-    def _fitting(self, layer: Layer, given: Given, returned: Sequence[Any]) -> Iterator[tuple[str, ...]]:
-        """Give the orders in which the shapes of gradients are what they should be."""
-        shapes = {
-            "grad_input": {np.shape(given.x)}, "grad_weight": {np.shape(given.weight)},
-            "grad_bias": {tuple(self._images.in_order(layer.output_shape)[1:]), (layer.filters,)},
-        }  # fmt: skip
-
-        def fits(name: str, value: Any) -> bool:
-            shape = getattr(value, "shape", None)
-            entries = np.size(value) == layer.filters == max(shape or (1,))
-            return value is None or shape in shapes[name] or (name == "grad_bias" and entries)
-
-        for order in permutations(_GRADIENTS[: len(returned)]):
-            if all(fits(name, value) for name, value in zip(order, returned, strict=True)):
-                yield order
-
     def _order_elsewhere(self, layer: Layer) -> tuple[str, ...] | None:
         """Find the order on a layer of another batch, where two gradients have the same shape on this one."""
         other = replace(layer, batch=layer.batch + 1)
@@ -184,7 +165,7 @@ class CacheForm(Form):
             session = _CacheSession(self, other, given)
             session.forward()
             returned = session.returned_by_backward(self.in_its_order(np.ones(other.output_shape, layer.dtype)))
-            fitting = list(self._fitting(other, given, returned))
+            fitting = list(self.orders(other, given, returned))
         except Exception:
             # That it does not run there is no finding about this layer.
             return None

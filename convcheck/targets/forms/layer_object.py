@@ -9,7 +9,7 @@ found because nothing else has its shape, or because other ways to write a value
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from inspect import Parameter
@@ -22,7 +22,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import parameters_of, plain
 from convcheck.targets.construction import Construction, Way, lacking, rate_attributes, takes_rate, word_of
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import GRADIENTS, Form, Given, Session
 from convcheck.targets.layouts import images, one_sample
 from convcheck.targets.roles import role_named
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
@@ -47,10 +47,7 @@ _METHODS = {
 #: What a method may want to know.
 _TRAINING = ("training", "istraining", "train", "trainmode")
 
-_WORDS_ONLY = (
-    'its constructor takes padding as "same" or "valid" only, and this layer\'s is neither, or one that not all code '
-    "means by the word (an even kernel, a stride)"
-)
+_WORDS_ONLY = 'it takes padding as "same" or "valid" only'
 
 
 class LayerForm(Form):
@@ -66,6 +63,8 @@ class LayerForm(Form):
         Whether objects make their parameters at their first forward pass.
     updated : set of str
         Parameters whose gradients are read off their updates.
+    order : tuple of str
+        Of the gradients that backward returns, where their shapes have told it.
     """
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
@@ -74,6 +73,7 @@ class LayerForm(Form):
         self.places: dict[str, str] = {}
         self.lazy = False
         self.updated: set[str] = set()
+        self.order: tuple[str, ...] = ()
         axes = self.construction.binding.axes
         ranks = {f"{-min(axes.values())}d"} if axes else features.ranks_in(name)
         super().__init__(
@@ -144,6 +144,7 @@ class LayerSession(Session):
         self._held: dict[str, Array] = {}
         self._cache: Any = None
         self._spent = False
+        self._from_zero: tuple[Any, Any, Any] | None = None
         self._attach()
         self.output = self._run()
         self._is_new = True
@@ -177,7 +178,7 @@ class LayerSession(Session):
         if self._spent and self._methods["zero_grad"]:
             # Gradients that add up by design are set back before a forward pass, whose data that may well drop.
             self._run()
-        self._spent = True
+        self._spent, self._from_zero = True, None
         self._set_back_inside_parameters()
         pristine, before = grad_output.copy(), self._before()
         gradients = self._gradients(self._call("backward", grad_output), before, grad_output, pristine)
@@ -417,8 +418,8 @@ class LayerSession(Session):
                     f"backward returned {len(returned)} values; expected grad_input, or the triple (grad_input, "
                     "grad_weight, grad_bias)"
                 )
-            grad_input, grad_weight, grad_bias = (*returned, None)[:3]
-            return grad_input, grad_weight, grad_bias
+            named = dict(zip(self._order(returned), returned, strict=True))
+            return named.get("grad_input"), named.get("grad_weight"), named.get("grad_bias")
         found = attributes.leaves(self._instance) | (returned if isinstance(returned, dict) else {})
         others = [returned, self._given.x, given, *map(self._now, self._places)]
         new = {
@@ -433,6 +434,16 @@ class LayerSession(Session):
         return (
             returned, self._gradient("weight", found, new, grad_output), self._gradient("bias", found, new, grad_output)
         )  # fmt: skip
+
+    def _order(self, returned: Sequence[Any]) -> tuple[str, ...]:
+        """Return the order of what backward returned: the one that fits its shapes, or else the usual one."""
+        fitting, usual = list(self._form.orders(self._layer, self._given, returned)), GRADIENTS[: len(returned)]
+        if len(fitting) != 1:
+            return self._form.order if self._form.order in fitting else usual
+        self._form.order = fitting[0]
+        if fitting[0] != usual:
+            self._form.note(f"backward returns ({', '.join(fitting[0])})")
+        return fitting[0]
 
     def _gradient(self, role: str, found: Mapping[str, Any], new: Mapping[str, Array], grad_output: Array) -> Any:
         """Return a gradient: from where the mapping says, a usual name, the change of the parameter, or a search."""
@@ -482,14 +493,15 @@ class LayerSession(Session):
             )
         before, after = self._wanted(role).reshape(self._held[role].shape), np.asarray(self._now(role))
         change: Array = (before - after) / before.dtype.type(rate)
-        if np.array_equal(before, np.rint(before)):
+        if not before.any() or all(np.array_equal(array, np.rint(array)) for array in (before, change)):
             return change
         # What is real rounds when it is updated. From a parameter that is zero the change is exact, and a right
         # gradient does not depend on the parameter: it is taken where the two differ by no more than that rounding.
-        given, zero = self._given, np.zeros_like
-        bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
-        twin = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
-        exact: Array = twin[("input", "weight", "bias").index(role)]
+        if self._from_zero is None:
+            given, zero = self._given, np.zeros_like
+            bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
+            self._from_zero = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
+        exact: Array = self._from_zero[("input", "weight", "bias").index(role)]
         bound = np.finfo(change.dtype).eps * (np.abs(before) + np.abs(after)) / abs(rate)
         return exact if (np.abs(exact - change) <= bound).all() else change
 

@@ -63,8 +63,10 @@ class Tape:
 
     def array(self, tensor: Any) -> Array:
         """Return the array in a tensor."""
-        for name in (self._names["data"],) if "data" in self._names else ("", *_ARRAYS):
-            value = getattr(tensor, name, None) if name else tensor
+        if isinstance(tensor, (np.ndarray, np.generic, float)):
+            return np.asarray(tensor)
+        for name in (self._names["data"],) if "data" in self._names else _ARRAYS:
+            value = getattr(tensor, name, None)
             value = value() if inspect.ismethod(value) else value
             if isinstance(value, (np.ndarray, np.generic)):
                 return np.asarray(value)

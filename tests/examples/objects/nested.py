@@ -26,7 +26,7 @@ class _Convolution:
         self.b["grad"] = np.einsum("nfij->f", dY)
         parts = np.einsum("nfij,fckl->ijnckl", dY, self.W["val"])
         N, C, H, W = self.shape
-        dX = np.zeros((N, C, H + 2 * self.p, W + 2 * self.p))
+        dX = np.zeros((N, C, H + 2 * self.p, W + 2 * self.p), dY.dtype)
         for i, row in enumerate(parts):
             for j, part in enumerate(row):
                 dX[:, :, i * self.s : i * self.s + self.K, j * self.s : j * self.s + self.K] += part

@@ -6,8 +6,8 @@ import numpy as np
 def correlate(image, kernel):
     h, w = kernel.shape
     rows, columns = image.shape[0] - h + 1, image.shape[1] - w + 1
-    windows = [[image[i : i + h, j : j + w] for j in range(columns)] for i in range(rows)]
-    return np.array([[np.sum(window * kernel) for window in row] for row in windows])
+    taps = np.ndindex(h, w)
+    return sum(kernel[i, j] * image[i : i + rows, j : j + columns] for i, j in taps)
 
 
 def full_convolve(image, kernel):
