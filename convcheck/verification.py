@@ -161,7 +161,12 @@ def verify(
     for suite in suites:
         _check_numbers(suite.max_error, seed, timeout, jobs)
     if strict or require_target:
-        _require_target(suites, target, names, Parameter("require_target" if require_target else "strict"))
+        _require_target(
+            suites,
+            fitted.spec if fitted else target,
+            names,
+            Parameter("require_target" if require_target else "strict"),
+        )
     demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error)
     reports: list[LayerReport] = []
     interrupted = False

@@ -34,9 +34,9 @@ def compact(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}g}"
 
 
-def compact_against(values: Sequence[float], allowed: float) -> tuple[list[str], str]:
+def compact_against(values: Sequence[float], allowed: float, least: int = 2) -> tuple[list[str], str]:
     """Return numbers and what is allowed in few digits, but so many that the verdict follows from what is shown."""
-    for digits in range(2, _ALL_DIGITS):
+    for digits in range(least, _ALL_DIGITS):
         shown, limit = [compact(value, digits) for value in values], compact(allowed, digits)
         if all((float(text) <= float(limit)) == (value <= allowed) for text, value in zip(shown, values, strict=True)):
             return shown, limit
@@ -48,6 +48,22 @@ def exact(value: float) -> str:
     if math.isfinite(value) and value == int(value) and abs(value) < 1e16:
         return str(int(value))
     return repr(float(value))
+
+
+def readable(value: float, digits: int) -> str:
+    """Return all digits of a whole number, and so many of any other."""
+    text = exact(value)
+    return text if text.lstrip("-").isdigit() else f"{value:.{digits}g}"
+
+
+def told_apart(first: float, second: float) -> tuple[str, str]:
+    """Return two numbers, whole ones with all digits and others with so many that their difference shows."""
+    for digits in range(3, _ALL_DIGITS):
+        left, right = readable(first, digits), readable(second, digits)
+        gap = first - second
+        if abs(float(left) - float(right) - gap) <= abs(gap) / 10:
+            return left, right
+    return exact(first), exact(second)
 
 
 def at_most(value: float) -> str:

@@ -204,6 +204,7 @@ def _marked(result: GradientResult, finding: Finding, observed: Observed) -> Gra
                 allowed_error=comparison.allowed_error,
                 mismatches=comparison.mismatches,
                 worst=comparison.worst,
+                single_pass=False,
             )
     message = "; ".join(part for part in (finding.message, result.message) if part)
     if finding.diagnosis is None or finding.diagnosis.name in [known.name for known in result.diagnosis]:

@@ -83,15 +83,20 @@ def _check_target(layer: Layer, target: Target, demand: Demand, advance: Callabl
     if refusal:
         return refused(expected, target.name, demand.checks, refusal)
     target.begin()
-    if target.takes_bias() or not layer.bias:
+    taken = as_taken(layer, target)
+    if taken is layer:
         return _check_implementation(expected, target, demand)
-    without = Expected(replace(layer, bias=False), target, demand.max_error, advance)
-    results = _check_implementation(without, target, demand)
+    results = _check_implementation(Expected(taken, target, demand.max_error, advance), target, demand)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
         kind = next(result.check for result in reversed(results) if result.condition is None)
         results.append(skipped(expected, target.name, "bias", kind, reason, waived=True))
     return results
+
+
+def as_taken(layer: Layer, target: Target) -> Layer:
+    """Return the layer on which a target is checked: without a bias where it takes none."""
+    return replace(layer, bias=False) if layer.bias and not target.takes_bias() else layer
 
 
 def _check_implementation(expected: Expected, implementation: Target, demand: Demand) -> list[GradientResult]:

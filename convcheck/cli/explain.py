@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.explain import DATA_HELP
 from convcheck.explain.sums.writers import FORMATS
 
 
@@ -29,6 +30,18 @@ def explain(
         typer.Option(metavar="ENTRY", help="Such as 'input[0,1,2,2]'; also weight[...], bias[...], output[...]."),
     ] = None,
     output_format: Annotated[str, typer.Option(metavar="FORMAT", help=f"How to write: {', '.join(FORMATS)}.")] = "text",
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Also say what this code gives for the entry, on the numbers of verify; by default what the config "
+            "names.",
+        ),
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DATA", help=DATA_HELP)] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
+    ] = None,
     notation: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Write as one of the teaching texts does: T0, T1, T2, T3, T4.")
     ] = None,
@@ -38,25 +51,39 @@ def explain(
 ) -> None:
     """Explain an entry of a gradient term by term; without --entry, derive the layer's backward pass.
 
-    Exit status: 0, or 2 for a wrong option or config.
+    Exit status: 0, or 2 for a wrong option, config or target.
     """
+    import contextlib
+    import sys
+
     from convcheck.checks import memory
     from convcheck.cli.output import write_out
+    from convcheck.errors import Parameter, TargetError, UsageError
     from convcheck.explain.sums import derivation
     from convcheck.explain.sums import entry as entries
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
     from convcheck.explain.sums.terms import parse_entry
     from convcheck.explain.sums.writers import render
-    from convcheck.layer.data import example_operands
+    from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
 
     writing = find_notation(notation)
-    _, (one,) = choose(config, [layer] if layer is not None else [], seed, several=False)
+    suite, (one,) = choose(
+        config, [layer] if layer is not None else [], seed, several=False, target=target, device=device
+    )
     if entry is None:
+        if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):
+            raise UsageError(Parameter(given), " is about the numbers of an entry; say which with ", Parameter("entry"))
         document = derivation.document(one, writing)
     else:
         array, index = parse_entry(entry, one)
         memory.require([(f"layer {one.name}", one)])
-        document = entries.document(find_terms(one, example_operands(one), array, index), writing)
+        # What the code prints must not end up among the formulas.
+        with contextlib.redirect_stdout(sys.stderr):
+            tried = trial(one, target_of(suite, target, device, data), data)
+            if tried.refusal is not None:
+                raise TargetError(tried.refusal)
+            found = find_terms(tried.layer, tried.operands, array, index, tried.observed)
+        document = entries.document(found, writing)
     write_out(render(document, output_format))

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.explain import DATA_HELP
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS
 
 if TYPE_CHECKING:
-    from convcheck.explain.pictures.panel import Story
     from convcheck.layer.layer import Layer
-    from convcheck.suites.config import Suite
 
 
 def visualize(
@@ -46,8 +45,13 @@ def visualize(
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="TARGET", help="Also draw what this code gets wrong: module:name or path/to/file.py:name."
+            metavar="TARGET",
+            help="Also draw what this code gets wrong, on the numbers of verify; by default what the config names.",
         ),
+    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="DATA", help=DATA_HELP)] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
@@ -57,20 +61,23 @@ def visualize(
 
     Prints the paths of the files. Exit status: 0 if they were written, 2 for a wrong option, config or target.
     """
+    import contextlib
+    import sys
     import warnings
 
     from convcheck.checks import memory
     from convcheck.cli.output import require_writable_folder, screen, write_out
     from convcheck.errors import UsageError
+    from convcheck.explain.pictures.errors import find
     from convcheck.explain.pictures.stories import stories_of
     from convcheck.explain.pictures.terminal import render
     from convcheck.explain.pictures.window import Selection
-    from convcheck.layer.data import example_operands
+    from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
 
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
-    suite, layers = choose(config, layer or [], seed, several=True)
+    suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device)
     chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
     memory.require((f"layer {one.name}", one) for one in layers)
     if not terminal:
@@ -83,8 +90,16 @@ def visualize(
         require_writable_folder(output_dir)
     # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
     warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+    with contextlib.redirect_stdout(sys.stderr):
+        code = target_of(suite, target, device, data)
     for one, selection in chosen:
-        wrong, at = _errors(one, suite, target), example_operands(one)
+        # What the code prints must not end up among the paths.
+        with contextlib.redirect_stdout(sys.stderr):
+            tried = trial(one, code, data)
+            wrong, notes = find(tried)
+        at = tried.operands
+        for note in notes:
+            typer.echo(note, err=True)
         if terminal:
             width, color = screen()
             for story in [*wrong, *stories_of(one, at, selection)]:
@@ -93,31 +108,12 @@ def visualize(
             # All pictures of a layer are made before the first is written.
             stories = [*wrong, *stories_of(one, at, selection)]
             files = [(story.name, encode(draw(story, one), format)) for story in stories]
-            for name, data in files:
-                _save(output_dir, f"{_file_stem(one)}-{name}.{format}", data)
+            for name, content in files:
+                _save(output_dir, f"{_file_stem(one)}-{name}.{format}", content)
         else:
             slices = {"sample": selection.sample, "channel": selection.channel, "filter": selection.filter}
             moving = input_gradient_animation(one, at.weight, at.grad_output, **slices)
             _save(output_dir, f"{_file_stem(one)}-input-gradient.{format}", moving.encode(format))
-
-
-def _errors(layer: Layer, suite: Suite, target: str | None) -> list[Story]:
-    """Run the target, if there is one, and return the story of every wrong array."""
-    import contextlib
-    import sys
-
-    from convcheck.explain.pictures.errors import find
-    from convcheck.targets import resolve
-
-    wanted = target if target is not None else suite.target
-    if wanted is None:
-        return []
-    folder = Path.cwd() if target is not None or suite.path is None else suite.path.parent
-    with contextlib.redirect_stdout(sys.stderr):
-        stories, notes = find(layer, resolve(wanted, folder))
-    for note in notes:
-        typer.echo(note, err=True)
-    return stories
 
 
 def _save(folder: Path, name: str, data: bytes) -> None:

@@ -1,18 +1,16 @@
-"""A report as cases, one per layer and gradient: the unit that test reports and annotations count."""
+"""A report as cases, one per layer and gradient: the unit that test reports count."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convcheck.reports.details import difference, finding, worst_entry
+from convcheck.reports.blocks import blocks_of, told
+from convcheck.reports.details import MOST_LEGIBLE_FIRST, finding, summary
 from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, ReportData
 from convcheck.reports.summary import GRAVEST_FIRST, NOTHING_CHECKED, outcome
-from convcheck.wording import GRADIENT_NAMES, counted, exact, visible
+from convcheck.wording import GRADIENT_NAMES, counted, visible
 
-#: Kinds of check, whole numbers first, and single entries before sums of all of them.
-_MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward")
-
-#: With more wrong gradients than these, the others are counted in `compact_report`.
+#: With more findings than these, the others are counted in `compact_report`.
 _MOST = 5
 
 
@@ -53,40 +51,20 @@ class Case:
         """The result that says most: of the gravest ones the one on the most legible numbers; None without any."""
 
         def order(result: GradientResult) -> tuple[int, int]:
-            return GRAVEST_FIRST.index(result.status), _MOST_LEGIBLE_FIRST.index(result.check)
+            return GRAVEST_FIRST.index(result.status), MOST_LEGIBLE_FIRST.index(result.check)
 
         return min(self.results, key=order, default=None)
 
     @property
     def summary(self) -> str:
         """The case's outcome in one sentence, with the diagnosis where there is one."""
-        chief = self.chief
-        if chief is None:
-            return NOTHING_CHECKED
-        if chief.status != "failed":
-            reason = chief.message or "no reason was given"
-            return f"{chief.status} ({chief.kind} check): {reason.splitlines()[0]}"
-        cause = f"error {exact(chief.max_abs_error)}"
-        if chief.diagnosis:
-            cause = f"{chief.diagnosis[0].name}: {chief.diagnosis[0].explanation}"
-        elif chief.worst is not None:
-            cause = worst_entry(chief)
-        return f"wrong in {difference(chief)} ({chief.kind} check); {cause}"
-
-    @property
-    def brief(self) -> str:
-        """All about the result that says most, line by line, and how many others there are."""
-        chief = self.chief
-        if chief is None:
-            return NOTHING_CHECKED
-        text = str(finding(self.report, self.layer, chief))
-        more = len(self.bad) - 1
-        return text if more < 1 else f"{text}\n  and {counted(more, 'more result')} for this gradient"
+        return NOTHING_CHECKED if self.chief is None else summary(self.chief)
 
     @property
     def text(self) -> str:
         """All about the results because of which the case has not passed, line by line."""
-        return "\n\n".join(str(finding(self.report, self.layer, result)) for result in self.bad) or NOTHING_CHECKED
+        bad = [result for result in told(self.layer) if result in self.bad]
+        return "\n\n".join(str(finding(self.report, self.layer, result)) for result in bad) or NOTHING_CHECKED
 
 
 def cases_of(report: ReportData) -> list[Case]:
@@ -104,15 +82,11 @@ def cases_of(report: ReportData) -> list[Case]:
     return cases
 
 
-def bad_cases(report: ReportData) -> list[Case]:
-    """Return the cases that have not passed."""
-    return [case for case in cases_of(report) if case.bad or case.gradient is None]
-
-
 def compact_report(report: ReportData) -> str:
     """Return a report that has not passed in few lines, for places that have a frame of their own."""
-    bad = bad_cases(report)
-    blocks = [f"{outcome(report)}{' failed' if bad else ''}", *(visible(case.brief) for case in bad[:_MOST])]
+    bad = [block for block in blocks_of(report) if block.bad]
+    parts = [f"{outcome(report)}{' failed' if bad else ''}", *([report.common] if report.common else [])]
+    parts += [visible(str(block.finding)) for block in bad[:_MOST]]
     if len(bad) > _MOST:
-        blocks.append(f"and {counted(len(bad) - _MOST, 'more gradient')}")
-    return "\n\n".join(blocks)
+        parts.append(f"and {counted(len(bad) - _MOST, 'more finding')}")
+    return "\n\n".join(parts)

@@ -1,13 +1,27 @@
-"""What is said about a check that has not passed: labelled lines, and the command to see it again."""
+"""What is said about a check that has not passed: labelled lines, and the commands to see it again."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from convcheck.gradients import FORMULATIONS
 from convcheck.reports.results import GradientResult, LayerReport, ReportData
-from convcheck.wording import GRADIENT_NAMES, VERDICTS, counted, exact
+from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted, readable, told_apart
+
+Details = tuple[tuple[str, str], ...]
+
+#: Kinds of check, whole numbers first, and single entries before sums of all of them.
+MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward")
+
+NO_REASON = "no reason was given"
+
+#: Significant digits of an error that is no whole number.
+_DIGITS = 3
+
+#: Options of a report that ``explain`` and ``visualize`` have too; each takes a value.
+_SHARED_OPTIONS = ("--target", "--device")
 
 
 @dataclass(frozen=True)
@@ -20,33 +34,49 @@ class Finding:
         Where it is: layer, gradient, check and implementation.
     details : tuple of (str, str)
         Labels and what they say; the texts may have line breaks.
-    command : str or None
-        Runs just this check again; None where there is nothing to see or no command can.
+    traceback : str or None
+        The user's own, whose lines stay as they are.
+    commands : tuple of (str, str)
+        What runs just this check again, and what shows its numbers; labels, and each command on one line.
     """
 
     status: str
     names: tuple[str, ...]
-    details: tuple[tuple[str, str], ...]
-    command: str | None
+    details: Details
+    traceback: str | None = None
+    commands: Details = ()
 
     def __str__(self) -> str:
-        again = (("reproduce", self.command),) if self.command else ()
-        # A text of several lines, such as a traceback, stays in its column.
-        lines = [f"  {label:<9}  {text}".replace("\n", "\n" + " " * 13) for label, text in (*self.details, *again)]
+        # A text of several lines stays in its column.
+        lines = [f"  {label:<9}  {text}".replace("\n", "\n" + " " * 13) for label, text in self.details]
+        if self.traceback is not None:
+            lines += ["  traceback", *(f"    {line}" for line in self.traceback.splitlines())]
+        lines += [f"  {label:<9}  {command}" for label, command in self.commands]
         return "\n".join([f"{VERDICTS[self.status]}  {' · '.join(self.names)}", *lines])
 
 
 def finding(report: ReportData, layer: LayerReport, result: GradientResult) -> Finding:
     """Return all that is known about one check."""
     names = (layer.name, GRADIENT_NAMES[result.gradient], result.kind, result.implementation)
-    if result.status == "failed":
-        details = _failure(layer, result)
-    else:
-        details = [("reason", result.message or "no reason was given")]
-    return Finding(result.status, names, tuple(details), command(report, layer, result))
+    details = (*what(result), *place(layer, result))
+    return Finding(result.status, names, details, traceback(result), commands(report, layer, result))
 
 
-def _failure(layer: LayerReport, result: GradientResult) -> list[tuple[str, str]]:
+def what(result: GradientResult) -> Details:
+    """Return what is wrong, as far as it holds for every layer: the reason of what did not run, and the mistake."""
+    reason = () if result.status == "failed" else (("reason", headline(result)),)
+    mistakes = tuple(
+        line
+        for diagnosis in result.diagnosis
+        for line in (("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix))
+    )
+    return reason + mistakes
+
+
+def place(layer: LayerReport, result: GradientResult) -> Details:
+    """Return where it is seen on one layer, and its numbers."""
+    if result.status != "failed":
+        return ()
     lines = []
     if layer.config is not None:
         # As editors and terminals link it.
@@ -55,27 +85,50 @@ def _failure(layer: LayerReport, result: GradientResult) -> list[tuple[str, str]
         lines.append(("worst", worst_entry(result)))
     compared = result.entries_checked or result.check == "projected"
     if compared:
-        error, relative, allowed = map(exact, (result.max_abs_error, result.max_rel_error, result.allowed_error))
-        lines += [("error", f"{error} (relative {relative}), allowed {allowed}"), ("differ", difference(result))]
+        [error], allowed = compact_against([result.max_abs_error], result.allowed_error, _DIGITS)
+        if not result.allowed_error:
+            error = readable(result.max_abs_error, _DIGITS)
+        relative = readable(result.max_rel_error, _DIGITS)
+        lines.append(("error", f"{error} (relative {relative}), allowed {allowed}"))
+        lines.append(("differ", difference(result)))
     if result.message:
         # What has a wrong shape or type is not compared, so there is no place.
         lines.append(("where" if compared else "reason", result.message))
-    return [*lines, *diagnosed(result)]
+    return tuple(lines)
 
 
-def diagnosed(result: GradientResult) -> list[tuple[str, str]]:
-    """Return what is known of the mistake behind a result."""
-    return [
-        line
-        for diagnosis in result.diagnosis
-        for line in (("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix))
-    ]
+def headline(result: GradientResult) -> str:
+    """Return the reason of a result in one line: of a traceback, the exception that ends it."""
+    first, *rest = (result.message or NO_REASON).splitlines()
+    frames = [number for number, line in enumerate(rest) if line.startswith('  File "')]
+    raised = next((line for line in rest[frames[-1] + 1 :] if line[:1].strip()), "") if frames else ""
+    if first.startswith("Traceback"):
+        return raised or first
+    return f"{first} {raised}".rstrip()
+
+
+def traceback(result: GradientResult) -> str | None:
+    """Return the lines that a headline leaves out, and those around them."""
+    lines = (result.message or "").splitlines()
+    return result.message if result.status != "failed" and len(lines) > 1 else None
+
+
+def summary(result: GradientResult) -> str:
+    """Return what is wrong in one sentence, with the diagnosis where there is one."""
+    if result.status != "failed":
+        return f"{result.status} ({result.kind} check): {headline(result)}"
+    cause = f"error {readable(result.max_abs_error, _DIGITS)}"
+    if result.diagnosis:
+        cause = f"{result.diagnosis[0].name}: {result.diagnosis[0].explanation}"
+    elif result.worst is not None:
+        cause = worst_entry(result)
+    return f"wrong in {difference(result)} ({result.kind} check); {cause}"
 
 
 def worst_entry(result: GradientResult) -> str:
     """Return the worst entry's index and both its values, in a sentence; the result must have one."""
     assert result.worst is not None
-    analytic, numeric = exact(result.worst.analytic), exact(result.worst.numeric)
+    analytic, numeric = told_apart(result.worst.analytic, result.worst.numeric)
     if result.gradient == "output":
         values = f"the forward pass gives {analytic}, the definition {numeric}"
     else:
@@ -92,26 +145,41 @@ def difference(result: GradientResult) -> str:
     return f"{result.mismatches:,} of {counted(result.entries_checked, 'entry', 'entries')}"
 
 
-def command(report: ReportData, layer: LayerReport, result: GradientResult) -> str | None:
-    """Return a shell command that runs just this check of this layer, with the options of the report.
+def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> Details:
+    """Return shell commands for one check of one layer, by label, quoted for a POSIX shell.
 
-    Returns
-    -------
-    str or None
-        Quoted for a POSIX shell. None for a layer that no command can name: it is from no config file, or its name
-        cannot be selected.
+    One runs just this check; where a single pass on the layer's own data shows what is wrong, others write its worst
+    entry out and draw it, with the numbers of the report. None for a layer that no command can name: it is from no
+    config file, or its name cannot be selected.
     """
-    chosen = selection(layer.name)
     in_file = layer.config is not None and layer.line is not None
-    if chosen is None or not (in_file or report.fitted):
-        return None
+    if result.status == "skipped" or not (in_file or report.fitted):
+        return ()
     # A fitted suite is found again from the target alone.
-    words = ["convcheck", "verify", *([layer.config] if layer.config and in_file else []), *report.options]
-    if result.implementation in FORMULATIONS:
-        words += ["--formulation", result.implementation]
-    words += ["-k", chosen, "--check", result.check]
-    # The config file need not say the seed that was used, so the command always does.
-    return shlex.join([*words, "--seed", str(layer.layer.seed)])
+    config = [layer.config] if layer.config is not None else []
+    builtin = ["--formulation", result.implementation] if result.implementation in FORMULATIONS else []
+    chosen = selection(layer.name)
+    # The config file need not say the seed that was used, so the commands always do.
+    seed = ["--seed", str(layer.layer.seed)]
+    found = []
+    if chosen is not None:
+        words = ["verify", *config, *report.options, *builtin, "-k", chosen, "--check", result.check]
+        found.append(("reproduce", [*words, *seed]))
+    if result.worst is not None and result.worst.index and result.single_pass and not (builtin or result.condition):
+        entry = f"{result.gradient}[{','.join(map(str, result.worst.index))}]"
+        words = [*config, "--layer", layer.name]
+        on_reals = result.check == "central" or (result.check == "forward" and not result.on_integers)
+        data = ["--data", "real"] if on_reals else []
+        shared = [*_shared_options(report.options), *data, *seed]
+        found.append(("explain", ["explain", *words, "--entry", entry, *shared]))
+        found.append(("picture", ["visualize", *words, *shared]))
+    return tuple((label, shlex.join(["convcheck", *words])) for label, words in found)
+
+
+def _shared_options(options: tuple[str, ...]) -> Iterator[str]:
+    for place, option in enumerate(options):
+        if option in _SHARED_OPTIONS:
+            yield from options[place : place + 2]
 
 
 def selection(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from convcheck.reports.cases import bad_cases
+from convcheck.reports.blocks import blocks_of
 from convcheck.reports.results import ReportData
 from convcheck.reports.rows import rows_of
 from convcheck.reports.summary import outcome
@@ -23,7 +23,9 @@ def html_report(report: ReportData) -> str:
         parts.append(f"<p>checked: {escape(visible(report.checked))}</p>")
     if not report.layers:
         return "\n".join(parts)
-    parts += [f"<pre>{escape(visible(case.brief))}</pre>" for case in bad_cases(report)]
+    if report.common is not None:
+        parts.append(f"<p>{escape(report.common)}</p>")
+    parts += [f"<pre>{escape(visible(str(block.finding)))}</pre>" for block in blocks_of(report) if block.bad]
     lines = []
     for layer in report.layers:
         name = escape(visible(layer.name))

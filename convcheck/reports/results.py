@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import FIELDS
 from convcheck.layer.layer import Layer
+from convcheck.layer.properties import in_common
 from convcheck.reports.record import OnlyWith, encode, schema
 
 SCHEMA_VERSION: Final = 1
@@ -64,6 +65,8 @@ class GradientResult:
         Whether it was skipped because the target is said not to give this gradient at all.
     on_integers : bool
         Whether it was compared on data on which nothing rounds, so that nothing but a gate is allowed.
+    single_pass : bool
+        Whether one forward and backward pass gave its numbers; not where a second call is compared with the first.
     """
 
     implementation: Annotated[str, "A built-in formulation's name, or the target as given."]
@@ -87,6 +90,7 @@ class GradientResult:
     message: Annotated[str | None, "Where it is wrong, or why it was not decided; null if neither."] = None
     waived: bool = False
     on_integers: bool = False
+    single_pass: bool = True
     condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
 
     @property
@@ -253,6 +257,13 @@ class ReportData:
         blind = self.strict and bool(self.blind_spots)
         complete = bool(self.layers) and not self.unchecked
         return complete and all(layer.passed for layer in self.layers) and not blind
+
+    @property
+    def common(self) -> Annotated[str | None, "What failing layers have in common and passing ones have not, if any."]:
+        """What all layers with a result that is bad have, and none of those that passed; None if there is nothing."""
+        bad = [report.layer for report in self.layers if not all(result.acceptable for result in report.results)]
+        passed = [report.layer for report in self.layers if report.passed]
+        return in_common(bad, passed, ("failing", "passing"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as the versioned JSON envelope; NaN and infinity become None, as JSON has neither.

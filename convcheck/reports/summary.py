@@ -1,13 +1,12 @@
-"""What a report says beyond its rows: the outcome, what was found and the totals, gathered for every text format."""
+"""What a report says of the whole: the outcome and the totals, gathered for every text format."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from convcheck.reports.details import Finding, command, diagnosed, finding
-from convcheck.reports.results import GradientResult, LayerReport, ReportData
-from convcheck.wording import GRADIENT_NAMES, at_most, counted, duration, exact, visible
+from convcheck.reports.results import ReportData
+from convcheck.wording import at_most, counted, duration, exact, visible
 
 #: The statuses, from what decides most to what decides least.
 GRAVEST_FIRST = ("failed", "error", "inconclusive", "passed", "skipped")
@@ -17,7 +16,7 @@ NO_LAYER = "no layer was verified"
 NOTHING_CHECKED = "no gradient was checked, so the layer has not passed"
 
 #: So many layers are named where something holds for more of them.
-_NAMED = 4
+NAMED = 4
 
 
 def outcome(report: ReportData) -> str:
@@ -36,50 +35,8 @@ def outcome(report: ReportData) -> str:
 
 def some_layers(names: Sequence[str]) -> str:
     """Return the first of some layers by name, and how many more there are."""
-    shown, more = ", ".join(map(visible, names[:_NAMED])), len(names) - _NAMED
+    shown, more = ", ".join(map(visible, names[:NAMED])), len(names) - NAMED
     return f"{shown} and {counted(more, 'more layer')}" if more > 0 else shown
-
-
-def findings_of(report: ReportData) -> list[Finding]:
-    """Return what was found: the failed checks in the order of the report, then the reasons of all that did not pass.
-
-    Of a gradient that failed both on real and on integer data, only the latter, which says the same in whole numbers.
-    Equal reasons are told once, the gravest first.
-    """
-    results = [(layer, result) for layer in report.layers for result in layer.results]
-    failed = [(layer, result) for layer, result in results if result.status == "failed"]
-    exactly = {(id(layer), r.implementation, r.gradient) for layer, r in failed if r.check == "exact"}
-    failures = [
-        finding(report, layer, result)
-        for layer, result in failed
-        if result.check != "central" or (id(layer), result.implementation, result.gradient) not in exactly
-    ]
-    places: dict[tuple[str, str], list[tuple[LayerReport, GradientResult]]] = {}
-    for layer, result in results:
-        if result.status not in ("passed", "failed"):
-            reason = result.message or "no reason was given"
-            places.setdefault((result.status, reason), []).append((layer, result))
-    findings = []
-    for (status, reason), where in places.items():
-        names = (
-            some_layers(_unique(layer.name for layer, _ in where)),
-            ", ".join(_unique(GRADIENT_NAMES[result.gradient] for _, result in where)),
-            ", ".join(_unique(result.kind for _, result in where)),
-            ", ".join(_unique(result.implementation for _, result in where)),
-        )
-        again = None if status == "skipped" else command(report, *where[0])
-        details = (("reason", reason), *diagnosed(where[0][1]))
-        findings.append(Finding(status, names, details, again))
-    # A layer can fail without any result that says so.
-    unchecked = [layer for layer in report.layers if not layer.passed and all(r.acceptable for r in layer.results)]
-    if unchecked:
-        named = some_layers(_unique(layer.name for layer in unchecked))
-        findings.append(Finding("failed", (named,), (("reason", NOTHING_CHECKED),), None))
-    return [*failures, *sorted(findings, key=lambda item: GRAVEST_FIRST.index(item.status))]
-
-
-def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
 
 
 def totals(report: ReportData) -> list[tuple[str, str]]:
@@ -93,6 +50,8 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
                 gravest[number, result.gradient] = min(before, result.status, key=GRAVEST_FIRST.index)
     statuses = Counter(sorted(gravest.values(), key=GRAVEST_FIRST.index))
     lines = [("gradients", ", ".join(f"{number:,} {status}" for status, number in statuses.items()) or "none")]
+    if report.common is not None:
+        lines.append(("in common", report.common))
     if report.unchecked:
         named = some_layers(report.unchecked)
         lines.append(("not checked", f"{counted(len(report.unchecked), 'layer')}: {named}"))

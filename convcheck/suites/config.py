@@ -15,7 +15,7 @@ from convcheck.layer.layer import Layer
 from convcheck.suites import shipped
 from convcheck.suites.reading import Document, Place, Steps, message_at, read, text_of
 from convcheck.suites.schema import FILE_KEYS, GATE_KEYS, VERSION
-from convcheck.targets.spec import problems_of
+from convcheck.targets.spec import TargetSpec, problems_of
 from convcheck.wording import at, nearest, short, shown
 
 #: What people call these keys elsewhere, where the spelling alone would suggest nothing or the wrong key.
@@ -41,8 +41,8 @@ class Suite:
         The file. A relative target is resolved against its folder.
     max_error : float or None
         The gate: largest allowed relative error.
-    target : str, mapping or None
-        What to check, as it stands in the file.
+    target : str, mapping, TargetSpec or None
+        What to check, as it stands in the file; or what the suite was fitted to.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Suite:
     lines: tuple[int | None, ...]
     path: Path | None = None
     max_error: float | None = None
-    target: str | Mapping[str, Any] | None = None
+    target: str | Mapping[str, Any] | TargetSpec | None = None
 
 
 def load(source: str | os.PathLike[str]) -> Suite:

@@ -80,7 +80,7 @@ def _fitted(spec: TargetSpec, probe: Probe) -> Suite:
             probe.left_out.append(f"{len(layers) - most} layers of {len(layers)}, since a call takes {seconds}")
         layers = dict(list(layers.items())[:most])
     named = tuple(replace(layer, name=name) for name, layer in layers.items())
-    return Suite(name=f"the suite fitted to {spec.named}", layers=named, lines=(None,) * len(named))
+    return Suite(name=f"the suite fitted to {spec.named}", layers=named, lines=(None,) * len(named), target=spec)
 
 
 def _telling(probe: Probe) -> list[Layer]:

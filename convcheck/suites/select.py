@@ -13,6 +13,7 @@ from dataclasses import replace
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite, load
+from convcheck.suites.fitting import fit
 from convcheck.suites.shipped import DEFAULT_SUITE, default_source
 from convcheck.wording import did_you_mean
 
@@ -103,7 +104,13 @@ def nothing_selected(expression: str, suites: Sequence[Suite]) -> UsageError:
 
 
 def choose(
-    source: str | None, names: Sequence[str], seed: int | None = None, *, several: bool
+    source: str | None,
+    names: Sequence[str],
+    seed: int | None = None,
+    *,
+    several: bool,
+    target: str | None = None,
+    device: str | None = None,
 ) -> tuple[Suite, tuple[Layer, ...]]:
     """Find layers of a config.
 
@@ -117,6 +124,8 @@ def choose(
         In place of each layer's own.
     several : bool
         Whether more than one layer is allowed.
+    target, device : str, optional
+        Code to which a suite is fitted where no config is named and the current folder has none.
 
     Raises
     ------
@@ -126,9 +135,10 @@ def choose(
     if seed is not None and seed < 0:
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     named = source or default_source()
-    suite = load(named)
+    fitted = source is None and named == DEFAULT_SUITE and target is not None
+    suite = fit(target, device=device).suite if fitted else load(named)
     if not names and source is None and named == DEFAULT_SUITE:
-        names = [EXAMPLE]
+        names = [suite.layers[0].name] if fitted else [EXAMPLE]
     there = {layer.name: layer for layer in suite.layers}
     listed = ", ".join(list(there)[:_LISTED])
     if len(there) > _LISTED:

@@ -7,28 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from math import lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 from convcheck.errors import LayerError
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
+from convcheck.layer.properties import PROPERTIES
 
 #: Fields of a layer that change.
 Changes = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Feature:
-    """Something that a layer may need and a target may not take.
+class Way(NamedTuple):
+    """How a layer comes to need something, and how it stops.
 
     Attributes
     ----------
-    words : str
-        What is not taken.
-    needed_by : callable
-        Whether a layer needs it.
     added : callable
         Yields changes each of which makes a plain layer need it; nothing where it cannot be added.
     removed : callable
@@ -37,11 +32,29 @@ class Feature:
         Whether nearly all code takes it, so that only its lack is worth a word.
     """
 
+    added: Callable[[Layer], Iterator[Changes]]
+    removed: Callable[[Layer], Changes | None]
+    usual: bool = False
+
+
+class Feature(NamedTuple):
+    """Something that a layer may need and a target may not take.
+
+    Attributes
+    ----------
+    words : str
+        What is not taken.
+    needed_by : callable
+        Whether a layer needs it.
+    added, removed, usual
+        As of `Way`.
+    """
+
     words: str
     needed_by: Callable[[Layer], bool]
     added: Callable[[Layer], Iterator[Changes]]
     removed: Callable[[Layer], Changes | None]
-    usual: bool = False
+    usual: bool
 
 
 def changed(layer: Layer, changes: Changes) -> Layer | None:
@@ -98,12 +111,6 @@ def _padding(layer: Layer) -> Iterator[Changes]:
     yield {"padding": "same"}
 
 
-def _same(layer: Layer) -> tuple[tuple[int, int], ...] | None:
-    """Return the padding that "same" stands for on a layer."""
-    other = changed(layer, {"padding": "same"})
-    return None if other is None else other.padding
-
-
 def _padding_not_same(layer: Layer) -> Iterator[Changes]:
     yield _square(layer, padding=0)
     yield _square(layer, padding=2, kernel=3)
@@ -158,197 +165,140 @@ def _depthwise(layer: Layer) -> Iterator[Changes]:
     yield {"groups": count, "channels": count, "filters": 2 * count}
 
 
-def _multiple(number: int) -> Feature:
-    """Return the need for numbers of channels or filters that this one does not divide."""
+def _multiple(number: int) -> Way:
+    """Numbers of channels and filters that this one does not divide."""
 
     def up(count: int, layer: Layer) -> int:
         step = lcm(number, layer.groups)
         return -(-count // step) * step
 
-    return Feature(
-        f"channels or filters that are no multiple of {number}",
-        lambda layer: layer.channels % number > 0 or layer.filters % number > 0,
+    return Way(
         lambda layer: iter([{"channels": number // 2 * layer.groups, "filters": number // 2 * layer.groups}]),
         lambda layer: {"channels": up(layer.channels, layer), "filters": up(layer.filters, layer)},
         usual=True,
     )
 
 
-def _dtype(name: str) -> Feature:
+def _dtype(name: str) -> Way:
     others = [other for other in DTYPES if other != name]
-    return Feature(
-        name,
-        lambda layer: layer.dtype == name,
-        lambda layer: iter([{"dtype": name}]),
-        lambda layer: {"dtype": others[0]} if others else None,
-    )
+    return Way(lambda layer: iter([{"dtype": name}]), lambda layer: {"dtype": others[0]} if others else None)
 
 
-def _rank(count: int, words: str) -> Feature:
-    return Feature(
-        words,
-        lambda layer: len(layer.input) == count,
-        lambda layer: iter(()),
-        lambda layer: None,
-    )
-
-
-#: Everything that a layer may need, what others build on first.
-FEATURES: dict[str, Feature] = {
-    "1d": _rank(1, "one spatial axis"),
-    "2d": _rank(2, "two spatial axes"),
-    "3d": _rank(3, "three spatial axes"),
-    "bias": Feature(
-        "a bias",
-        lambda layer: layer.bias,
+#: How what a layer may need is added and taken away, what others build on first; in words it is in `PROPERTIES`.
+_WAYS: dict[str, Way] = {
+    # Another number of axes is another layer.
+    **dict.fromkeys(("1d", "2d", "3d"), Way(lambda layer: iter(()), lambda layer: None)),
+    "bias": Way(
         lambda layer: iter([{"bias": True}]),
         lambda layer: {"bias": False},
         usual=True,
     ),
-    "no-bias": Feature(
-        "a layer without a bias",
-        lambda layer: not layer.bias,
+    "no-bias": Way(
         lambda layer: iter([{"bias": False}]),
         lambda layer: {"bias": True},
         usual=True,
     ),
-    "groups": Feature(
-        "groups",
-        lambda layer: layer.groups > 1,
+    "groups": Way(
         _groups,
         lambda layer: {"groups": 1},
     ),
-    "depthwise": Feature(
-        "one channel per group",
-        lambda layer: layer.groups > 1 and layer.channels == layer.groups,
+    "depthwise": Way(
         _depthwise,
         lambda layer: {"channels": 2 * layer.channels, "filters": 2 * layer.filters},
     ),
-    "unequal-channels": Feature(
-        "filters that are not as many as the channels",
-        lambda layer: layer.channels != layer.filters,
+    "unequal-channels": Way(
         lambda layer: iter([{"filters": layer.channels + layer.groups}, {"filters": 2 * layer.channels}]),
         lambda layer: {"filters": layer.channels},
         usual=True,
     ),
-    "several-channels": Feature(
-        "several channels",
-        lambda layer: layer.channels > 1,
+    "several-channels": Way(
         lambda layer: iter([{"channels": 2 * layer.groups}]),
         lambda layer: {"channels": 1, "groups": 1},
         usual=True,
     ),
-    "one-channel": Feature(
-        "a single channel",
-        lambda layer: layer.channels == 1,
+    "one-channel": Way(
         lambda layer: iter([{"channels": 1, "groups": 1}, {"channels": 1, "filters": 1, "groups": 1}]),
         lambda layer: {"channels": 2},
     ),
     "multiples-of-8": _multiple(8),
     "multiples-of-16": _multiple(16),
-    "several-samples": Feature(
-        "a batch of several samples",
-        lambda layer: layer.batch > 1,
+    "several-samples": Way(
         lambda layer: iter([{"batch": 2}]),
         lambda layer: {"batch": 1},
         usual=True,
     ),
-    "one-sample": Feature(
-        "a batch of 1",
-        lambda layer: layer.batch == 1,
+    "one-sample": Way(
         lambda layer: iter([{"batch": 1}]),
         lambda layer: {"batch": 2},
     ),
-    "kernel-of-one": Feature(
-        "a kernel of 1",
-        lambda layer: max(layer.kernel) == 1,
+    "kernel-of-one": Way(
         lambda layer: iter([_square(layer, kernel=1, padding=0), _square(layer, kernel=1)]),
         lambda layer: {"kernel": 3, "padding": "same"},
     ),
-    "even-kernel": Feature(
-        "a kernel of even size",
-        lambda layer: any(k % 2 == 0 for k in layer.kernel),
+    "even-kernel": Way(
         lambda layer: iter([_square(layer, kernel=2), {"kernel": 2, "padding": "same"}]),
         lambda layer: _sized(layer, kernel=[k + 1 - k % 2 for k in layer.kernel]),
     ),
-    "kernel-not-3": Feature(
-        "a kernel other than 3",
-        lambda layer: set(layer.kernel) != {3},
+    "kernel-not-3": Way(
         lambda layer: iter([_square(layer, kernel=5), {**_square(layer, kernel=5), "padding": "same"}]),
         lambda layer: _sized(layer, kernel=3),
         usual=True,
     ),
-    "per-axis-kernel": Feature(
-        "a kernel that is not square",
-        lambda layer: len(set(layer.kernel)) > 1,
+    "per-axis-kernel": Way(
         _kernel_not_square,
         lambda layer: _sized(layer, kernel=max(layer.kernel)),
     ),
-    "per-axis-input": Feature(
-        "an input that is not square",
-        lambda layer: len(set(layer.input)) > 1,
+    "per-axis-input": Way(
         _input_not_square,
         lambda layer: {"input": [max(layer.input)] * len(layer.input)},
     ),
-    "stride": Feature(
-        "a stride",
-        lambda layer: max(layer.stride) > 1,
+    "stride": Way(
         _stride,
         lambda layer: {"stride": 1},
     ),
-    "remainder": Feature(
-        "a remainder",
-        lambda layer: any(axis.remainder for axis in layer.axes),
+    "remainder": Way(
         _remainder,
         _no_remainder,
     ),
-    "wide-stride": Feature(
-        "a stride larger than the kernel",
-        lambda layer: any(axis.stride > axis.effective_kernel for axis in layer.axes),
+    "wide-stride": Way(
         lambda layer: iter([_square(layer, stride=max(layer.kernel) + 1)]),
         lambda layer: _sized(
             layer, stride=[min(axis.stride, axis.effective_kernel) for axis in layer.axes], remainder=1
         ),
     ),
-    "padding": Feature(
-        "padding",
-        lambda layer: any(map(any, layer.padding)),
+    "padding": Way(
         _padding,
         lambda layer: _sized(layer, padding=0, remainder=max(axis.remainder for axis in layer.axes)),
     ),
-    "unpadded": Feature(
-        "padding of 0",
-        lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,
+    "unpadded": Way(
         lambda layer: iter([_square(layer, padding=0)]),
         lambda layer: {"padding": 1},
         usual=True,
     ),
-    "padding-not-same": Feature(
-        "padding other than same",
-        lambda layer: _same(layer) != layer.padding,
+    "padding-not-same": Way(
         _padding_not_same,
         lambda layer: {"padding": "same"},
         usual=True,
     ),
-    "asymmetric-padding": Feature(
-        "padding that differs in front and behind",
-        lambda layer: any(before != after for before, after in layer.padding),
+    "asymmetric-padding": Way(
         _one_sided,
         lambda layer: {"padding": [max(pair) for pair in layer.padding]},
     ),
-    "dilation": Feature(
-        "dilation",
-        lambda layer: max(layer.dilation) > 1,
+    "dilation": Way(
         lambda layer: iter([_square(layer, dilation=2), {**_square(layer, dilation=2), "padding": "same"}]),
         lambda layer: {"dilation": 1},
     ),
-    "per-axis": Feature(
-        "a stride, padding or dilation that differs between axes",
-        lambda layer: any(len(set(values)) > 1 for values in (layer.stride, layer.padding, layer.dilation)),
+    "per-axis": Way(
         _per_axis,
         _alike,
     ),
     **{name: _dtype(name) for name in sorted(DTYPES)},
+}
+
+#: Everything that a layer may need.
+FEATURES = {
+    name: Feature("a layer without a bias" if name == "no-bias" else PROPERTIES[name].words, PROPERTIES[name].of, *way)
+    for name, way in _WAYS.items()
 }
 
 ALL = frozenset(FEATURES)

@@ -127,6 +127,9 @@ class Probe:
     @property
     def limits(self) -> list[str]:
         """What the target does not take, each with the last line of its exception where there is one."""
+        if not self.usable:
+            reasons = [attempt.reason for attempt in self._attempts.values() if attempt.reason]
+            return [f"any of {len(self._attempts)} tiny layers{f' ({reasons[0]})' if reasons else ''}"]
         told = {FEATURES[name].words: reason for name, reason in self.refused.items()}
         ranks = [FEATURES[f"{rank}d"].words for rank in (1, 2, 3) if f"{rank}d" in self.refused]
         if len(ranks) == 2:

@@ -3,14 +3,14 @@ from dataclasses import replace
 
 import pytest
 
-from convcheck.reports.details import command, selection
+from convcheck.reports.details import commands, selection
 from convcheck.suites.select import selector
 from tests.reports import CONV, TARGET, failed_report, failing, layer_report, named, report_of
 
 
-def words(report, number=0, result=-1):
+def words(report, label="reproduce", number=0, result=-1):
     layer = report.layers[number]
-    return shlex.split(command(report, layer, layer.results[result]) or "")
+    return shlex.split(dict(commands(report, layer, layer.results[result])).get(label, ""))
 
 
 def test_a_target():
@@ -47,7 +47,7 @@ def test_what_a_shell_would_change_is_quoted(config):
 def test_a_layer_from_no_file_has_no_command():
     report = failed_report()
     layer = replace(report.layers[0], line=None)
-    assert command(report, layer, layer.results[-1]) is None
+    assert commands(report, layer, layer.results[-1]) == ()
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,8 @@ def test_no_selection_holds_both_quotes():
     assert selection('"it\'s"') is None
     layer = named('"it\'s"')
     report = report_of(layer_report(layer, (failing(layer, "unfold", "input"),)))
-    assert command(report, report.layers[0], report.layers[0].results[0]) is None
+    assert words(report, "reproduce") == []
+    # A layer can be named with any quotes.
+    target = report_of(layer_report(layer, (failing(layer, TARGET, "input"),)))
+    assert words(target, "reproduce") == []
+    assert words(target, "picture")[3:5] == ["--layer", '"it\'s"']

@@ -44,6 +44,15 @@ def test_a_failure_is_an_error_on_the_line_of_its_layer():
     assert verdict == "convcheck: FAILED 1 of 2 layers of suite.yaml"
 
 
+def test_one_mistake_is_told_once_and_named_on_the_lines_of_the_other_layers():
+    first, second, third = map(annotation, lines(failing_layers(3))[:3])
+    assert "conv0, conv1, conv2 · input dL/dX" in first[2]
+    assert "kernel-not-flipped: grad_input uses the kernel unrotated." in first[2]
+    assert first[1]["title"] == "convcheck: conv0, input dL/dX"
+    assert second[1]["title"] == "convcheck: conv1, input dL/dX"
+    assert second[2] == third[2] == "kernel-not-flipped, as layer conv0"
+
+
 def test_a_pass_has_no_annotation():
     report = report_of(layer_report(CONV, results(CONV, (TARGET,))), target=TARGET)
     assert lines(report) == ["convcheck: PASSED 1 layer of suite.yaml"]

@@ -2,7 +2,17 @@ from dataclasses import replace
 
 from convcheck.reports.formats import render
 from convcheck.reports.report import Report
-from tests.reports import CONV, TARGET, failed_report, failing, layer_report, long_report, passed_report, report_of
+from tests.reports import (
+    CONV,
+    TARGET,
+    UNFLIPPED,
+    failed_report,
+    failing,
+    layer_report,
+    long_report,
+    passed_report,
+    report_of,
+)
 
 
 def markdown(report):
@@ -44,7 +54,22 @@ def test_texts_cannot_break_the_table():
 
 def test_a_summary_does_not_grow_without_bound():
     layers = [replace(CONV, name=f"conv{i}") for i in range(100)]
-    wrong = [replace(failing(layer, TARGET, "input"), message="x" * 5000) for layer in layers]
+    wrong = [
+        replace(
+            failing(layer, TARGET, "input"),
+            message="x" * 5000,
+            diagnosis=(replace(UNFLIPPED, name=f"name-{layer.name}"),),
+        )
+        for layer in layers
+    ]
     text = markdown(report_of(*(layer_report(layer, (r,)) for layer, r in zip(layers, wrong, strict=True))))
     assert len(text) < 2**18
-    assert "80 more gradients did not pass." in text
+    assert "80 more findings without details here." in text
+
+
+def test_one_mistake_on_many_layers_is_one_row():
+    layers = [replace(CONV, name=f"conv{i}") for i in range(9)]
+    text = markdown(report_of(*(layer_report(layer, (failing(layer, TARGET, "input"),)) for layer in layers)))
+    [row] = [line for line in text.splitlines() if "kernel-not-flipped" in line and line.startswith("|")]
+    assert row.startswith("| `conv0`, `conv1`, `conv2`, `conv3` and 5 more layers | input dL/dX | FAIL | on `conv0`: ")
+    assert text.count("<details>") == 1

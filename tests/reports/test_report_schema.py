@@ -60,9 +60,9 @@ def test_the_contract():
     whole = report_schema()
     assert keys(whole) == [
         "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
-        "power", "blind_spots", "fitted", "limits", "found", "left_out", "unchecked",
+        "power", "blind_spots", "fitted", "limits", "found", "left_out", "unchecked", "common",
     ]  # fmt: skip
-    assert whole["required"] == keys(whole)[:8]
+    assert whole["required"] == [*keys(whole)[:8], "common"]
     layer = whole["properties"]["layers"]["items"]
     assert keys(layer) == ["name", "config", "line", "passed", "spec", "results"]
     result = layer["properties"]["results"]["items"]

@@ -58,7 +58,7 @@ def test_no_number_is_cut_or_broken(report, width):
 @pytest.mark.parametrize("report", many_situations())
 def test_lines_keep_to_the_width(report, width):
     # Commands stay on one line, so that they can be copied.
-    kept = [line for line in lines(report, width) if not line.lstrip().startswith("reproduce")]
+    kept = [line for line in lines(report, width) if not line.lstrip().startswith(("reproduce", "explain", "picture"))]
     # A wide character takes two columns.
     assert max(len(line) + sum(ord(character) > 0x3000 for character in line) for line in kept) <= width
 
@@ -113,16 +113,19 @@ def test_a_failure_shows_all_there_is_to_know():
     text = render(failed_report(), width=200)
     block = text[text.index("FAIL  conv1 · input dL/dX · exact · my_layers.py:MyConv") :]
     expected = [
+        "diagnosis  kernel-not-flipped: grad_input uses the kernel unrotated.",
+        "fix        Rotate it by 180 degrees.",
         "config     suite.yaml:6",
         "worst      [0, 1, 2, 2]: the backward pass gives 1, the forward pass implies 3",
         "error      2 (relative 0.5), allowed 0",
         "differ     54 of 660 entries",
         "where      only rows 6, 7, 8 of 0..8",
-        "diagnosis  kernel-not-flipped: grad_input uses the kernel unrotated.",
-        "fix        Rotate it by 180 degrees.",
         "reproduce  convcheck verify suite.yaml --target my_layers.py:MyConv -k '\"conv1\"' --check exact --seed 0",
+        "explain    convcheck explain suite.yaml --layer conv1 --entry 'input[0,1,2,2]' --target my_layers.py:MyConv "
+        "--seed 0",
+        "picture    convcheck visualize suite.yaml --layer conv1 --target my_layers.py:MyConv --seed 0",
     ]
-    assert [line.strip() for line in block.splitlines()[1:9]] == expected
+    assert [line.strip() for line in block.splitlines()[1:11]] == expected
 
 
 def test_a_failed_forward_pass_is_compared_with_the_definition():
@@ -147,11 +150,27 @@ def test_what_is_not_finite_is_named(value, word):
     assert f"the backward pass gives {word}," in render(report, width=200)
 
 
-def test_every_digit_of_a_worst_entry_is_shown():
-    wrong = replace(failing(CONV, TARGET, "input"), worst=Worst((123456, 1, 2, 987654321), 0.1 + 0.2, -1e300))
+@pytest.mark.parametrize(
+    ("analytic", "numeric", "shown"),
+    [
+        (123456789012.0, 123456789013.0, "gives 123456789012, the forward pass implies 123456789013"),
+        (1 / 3, 2 / 3, "gives 0.333, the forward pass implies 0.667"),
+        (0.1 + 0.2, -1e300, "gives 0.3, the forward pass implies -1e+300"),
+        (1.0, 1.0 + 2.0**-52, "gives 1, the forward pass implies 1.0000000000000002"),
+        (3.1066805, 3.1066802, "gives 3.1066805, the forward pass implies 3.1066802"),
+    ],
+)
+def test_a_worst_entry_is_told_in_the_digits_that_matter(analytic, numeric, shown):
+    wrong = replace(failing(CONV, TARGET, "input"), worst=Worst((123456, 1, 2, 987654321), analytic, numeric))
     text = " ".join(render(failed_report(wrong), width=60).split())
-    assert "[123456, 1, 2, 987654321]: the backward pass gives 0.30000000000000004, the forward" in text
-    assert "-1e+300" in text
+    assert f"[123456, 1, 2, 987654321]: the backward pass {shown}" in text
+
+
+def test_errors_are_told_in_few_digits_and_whole_ones_whole():
+    wrong = replace(failing(CONV, TARGET, "input"), max_abs_error=1234567.0, max_rel_error=1.2962962962962963)
+    assert "error      1234567 (relative 1.3), allowed 0" in render(failed_report(wrong))
+    near = replace(failing(CONV, TARGET, "input", "central"), max_abs_error=1.2345e-13, allowed_error=1.2341e-13)
+    assert "error      1.2345e-13 (relative 0.5), allowed 1.2341e-13" in render(failed_report(near))
 
 
 def test_equal_reasons_are_told_once():
@@ -187,7 +206,25 @@ def test_the_message_of_an_error_keeps_its_lines_but_not_its_control_characters(
     message = "Traceback\n  File \x1b[31mred\x07"
     result = GradientResult(TARGET, "input", "exact", "error", 8, message=message)
     text = render(report_of(layer_report(CONV, (result,)), target=TARGET))
-    assert "reason     Traceback\n               File \\x1b[31mred\\x07\n" in text
+    assert "reason     Traceback\n  traceback\n    Traceback\n      File \\x1b[31mred\\x07\n" in text
+
+
+def test_a_traceback_is_neither_folded_nor_squeezed_and_its_last_line_comes_first():
+    code = "        return numpy.einsum('ncij,nfij->fc', " + "x, " * 40 + "grad_output)"
+    message = f'Traceback (most recent call last):\n  File "mine.py", line 7, in backward\n{code}\nValueError: too few'
+    result = GradientResult(TARGET, "input", "exact", "error", 8, message=message)
+    text = render(report_of(layer_report(CONV, (result,)), target=TARGET), width=60)
+    assert "  reason     ValueError: too few\n" in text
+    assert "".join(f"    {line}\n" for line in message.splitlines()) in text
+
+
+def test_an_exception_with_words_in_front_is_told_with_them():
+    message = (
+        'a second backward pass fails:\nTraceback (most recent call last):\n  File "a.py", line 1\nKeyError: 0\nwhy'
+    )
+    result = GradientResult(TARGET, "input", "exact", "error", 8, message=message)
+    text = render(report_of(layer_report(CONV, (result,)), target=TARGET))
+    assert "  reason     a second backward pass fails: KeyError: 0\n" in text
 
 
 @pytest.mark.parametrize("name", ["[bold]x[/bold]", "[/]", "[link=a]b", ":smile:", "a[0]"])

@@ -56,11 +56,19 @@ def document(explanation: Explanation, notation: Notation) -> Document:
         body, latex_body = _lines(f"{left} = ", products), _lines(latex, products, follow="&\\quad + ")
         summed = Formula((*body, " " * len(left) + f" = {total}"), (*latex_body, f"&= {total}"))
     what = f"Numeric gradient, from the forward pass alone (the entry goes up by 1, and the loss by {left}):"
-    gap = explanation.value - explanation.reference
-    verdict = "the same" if gap == 0 else f"a difference of {number(gap)}"
     what = "The forward pass gives" if array == "output" else what
+    verdict = _difference(explanation.value, explanation.reference)
     blocks += [Heading("The sum"), summed, Paragraph(f"{what} {exact(explanation.reference)}, {verdict}.")]
+    if explanation.given is not None:
+        name, value = explanation.given
+        verdict = _difference(value, explanation.value if array == "output" else explanation.reference)
+        way = "forward" if array == "output" else "backward"
+        blocks.append(Paragraph(f"The {way} pass of {name} gives {exact(value)}, {verdict}."))
     return Document(f"{left} of layer {layer.name}", tuple(blocks))
+
+
+def _difference(value: float, right: float) -> str:
+    return "the same" if value == right else f"a difference of {number(value - right)}"
 
 
 def with_numbers(explanation: Explanation, notation: Notation) -> Formula:

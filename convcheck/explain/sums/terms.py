@@ -11,13 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convcheck.errors import Parameter, UsageError
+from convcheck.checks.observed import Observed
+from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.explain.pictures.sizes import AXIS_NAMES, at
 from convcheck.explain.pictures.window import readers
-from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients import FASTEST
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
+from convcheck.targets import builtin
+from convcheck.targets.target import Target
 
 Index = tuple[int, ...]
 
@@ -72,6 +75,8 @@ class Explanation:
     reference : float
         For a gradient the change of the loss when the entry goes up by 1, from the forward pass alone; for the output
         the forward pass.
+    given : (str, float) or None
+        The name of the code that is checked, and what it gives for the entry.
     """
 
     layer: Layer
@@ -80,6 +85,7 @@ class Explanation:
     terms: tuple[Term, ...]
     excluded: tuple[Excluded, ...]
     reference: float
+    given: tuple[str, float] | None = None
 
     @property
     def value(self) -> float:
@@ -118,7 +124,9 @@ def parse_entry(text: str, layer: Layer) -> tuple[str, Index]:
     return array, index
 
 
-def explain(layer: Layer, operands: Operands, array: str, index: Index) -> Explanation:
+def explain(
+    layer: Layer, operands: Operands, array: str, index: Index, observed: Observed | None = None
+) -> Explanation:
     """Find the terms of an entry.
 
     Parameters
@@ -127,10 +135,27 @@ def explain(layer: Layer, operands: Operands, array: str, index: Index) -> Expla
         One of `ARRAYS`.
     index : tuple of int
         In range.
+    observed : Observed, optional
+        What code under test gave on the operands. Its own forward pass is then what gradients are compared with.
+
+    Raises
+    ------
+    TargetError
+        If the code gave no such array.
     """
     finders = {"input": _input_terms, "weight": _weight_terms, "bias": _bias_terms, "output": _output_terms}
     terms, excluded = finders[array](layer, operands, index)
-    return Explanation(layer, array, index, tuple(terms), tuple(excluded), _reference(layer, operands, array, index))
+    code = builtin(FASTEST) if observed is None else observed.implementation
+    given = None
+    if observed is not None:
+        if array not in observed.arrays:
+            fault = observed.faults.get(array)
+            reason = code.absent.get(array, "it gives none") if fault is None else fault.message
+            raise TargetError(f"layer {layer.name}: {code.name} has no such entry: {reason}")
+        given = code.name, float(observed.arrays[array][index])
+    # An output has the definition to be compared with.
+    reference = _reference(layer, operands, array, index, builtin(FASTEST) if array == "output" else code)
+    return Explanation(layer, array, index, tuple(terms), tuple(excluded), reference, given)
 
 
 Found = tuple[list[Term], list[Excluded]]
@@ -230,13 +255,15 @@ def _axis_words(layer: Layer) -> list[str]:
     return [name.removesuffix("s") for name in AXIS_NAMES[len(layer.axes)]]
 
 
-def _reference(layer: Layer, operands: Operands, array: str, index: Index) -> float:
+def _reference(layer: Layer, operands: Operands, array: str, index: Index, code: Target) -> float:
     """What the forward pass alone says: convolution is linear, so a step of 1 has no truncation error."""
-    forward, moved = formulation(FASTEST).forward, {name: getattr(operands, name) for name in ("x", "weight", "bias")}
-    start = forward(layer, **moved)
+    moved = {name: getattr(operands, name) for name in ("x", "weight", "bias")}
+    # A copy: code may return the same buffer from every call.
+    start = np.array(code.forward(layer, **moved))
     if array == "output":
         return float(start[index])
     name = "x" if array == "input" else array
     moved[name] = np.array(moved[name])
     moved[name][index] += 1
-    return float(((forward(layer, **moved) - start).astype(np.float64) * operands.grad_output).sum())
+    change = np.asarray(code.forward(layer, **moved), np.float64) - start
+    return float((change * operands.grad_output).sum())

@@ -47,7 +47,9 @@ def render(report: ReportData) -> str:
 
 def _describe(suite: ElementTree.Element, report: ReportData) -> None:
     properties = ElementTree.SubElement(suite, "properties")
-    ElementTree.SubElement(properties, "property", name="checked", value=visible(report.checked))
+    for name, value in (("checked", report.checked), ("common", report.common)):
+        if value is not None:
+            ElementTree.SubElement(properties, "property", name=name, value=visible(value))
 
 
 def _testcase(case: Case) -> ElementTree.Element:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from convcheck.layer.words import backward_geometry, forward_geometry
+from convcheck.reports.blocks import blocks_of, told
 from convcheck.reports.results import LayerReport, ReportData
 from convcheck.reports.rows import Row, rows_of
-from convcheck.reports.summary import findings_of, outcome, totals
+from convcheck.reports.summary import outcome, totals
 from convcheck.wording import GRADIENT_NAMES, GRADIENT_SYMBOLS, VERDICTS, visible
 
 ENDINGS = (".txt",)
@@ -31,6 +32,9 @@ _LEAST_WIDTH = 40
 #: With more layers than these, those that passed are shown in few lines.
 _MANY_LAYERS = 8
 
+#: With more failed layers than these, those that fail like another are shown in few lines.
+_MANY_FAILED = 4
+
 #: Spaces in front of every row.
 _INDENT = 2
 
@@ -39,6 +43,8 @@ _INDENT = 2
 _NAME_WIDTHS = (7, 16)
 
 _LEGEND = "Errors are the largest |analytic - numeric| of each array; 0 is exact equality."
+
+_BRIEF_LEGEND = "Of layers that fail like another, only what fails is shown."
 
 _STYLES = {
     "PASS": "bold green",
@@ -78,14 +84,20 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False,
         force_jupyter=False, legacy_windows=False, color_system="standard" if color else None, no_color=not color,
         markup=False, emoji=False, highlight=False,
     )  # fmt: skip
-    if not quiet:
-        _print_layers(console, report)
     verdict_alone = quiet and report.passed
-    for finding in [] if verdict_alone else findings_of(report):
+    blocks = [] if verdict_alone else blocks_of(report)
+    if not quiet:
+        _print_layers(console, report, {id(block.telling[0]) for block in blocks if block.telling})
+    for finding in (block.finding for block in blocks):
         _print_title(console, VERDICTS[finding.status], [name for name in finding.names if name])
         _print_labelled(console, finding.details, label_width=len("diagnosis"))
-        if finding.command is not None:
-            _print_line(console, "reproduce", finding.command)
+        if finding.traceback is not None:
+            console.print(Text(" " * _INDENT + "traceback", "dim"))
+            for line in finding.traceback.splitlines():
+                # Neither folded nor squeezed: its lines stay what an editor can jump to.
+                console.print(Text(" " * 2 * _INDENT + visible(line)), soft_wrap=True)
+        for label, command in finding.commands:
+            _print_line(console, f"{label:<9}", command)
         console.print()
     # The mistakes that go unseen stand under the layer that would show them.
     blind_spots = () if verdict_alone else report.blind_spots
@@ -99,23 +111,33 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False,
     said = outcome(report)
     if quiet and report.checked != report.target:
         said += f" (checked: {visible(report.checked)})"
-    line = Text.assemble((verdict, _STYLES[verdict]), "  ", (said, "bold"))
-    console.print(line, overflow="ignore" if quiet else "fold", soft_wrap=quiet)
+    last = Text.assemble((verdict, _STYLES[verdict]), "  ", (said, "bold"))
+    console.print(last, overflow="ignore" if quiet else "fold", soft_wrap=quiet)
     if not quiet:
         _print_labelled(console, totals(report))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _print_layers(console: Console, report: ReportData) -> None:
+def _print_layers(console: Console, report: ReportData, telling: Collection[int]) -> None:
+    """Print all layers, those whose ``id`` is among the telling ones at length."""
     many = len(report.layers) > _MANY_LAYERS
-    blocks = [rows_of(layer.results, merge_gradients=many and layer.passed) for layer in report.layers]
+    many_failed = sum(not layer.passed for layer in report.layers) > _MANY_FAILED
+    briefly = [
+        many if layer.passed else many_failed and id(layer) not in telling and bool(told(layer))
+        for layer in report.layers
+    ]
+    blocks = [
+        rows_of(layer.results if layer.passed or not brief else told(layer), merge_gradients=brief)
+        for layer, brief in zip(report.layers, briefly, strict=True)
+    ]
     names = list(dict.fromkeys(name for rows in blocks for row in rows for name in row.errors))
     heads, widths, gap = _columns(names, [row for rows in blocks for row in rows], console.width)
     if report.layers:
         console.print(Text(_LEGEND, "dim"))
+    if any(brief and not layer.passed for layer, brief in zip(report.layers, briefly, strict=True)):
+        console.print(Text(_BRIEF_LEGEND, "dim"))
     close = False
-    for layer, rows in zip(report.layers, blocks, strict=True):
-        brief = many and layer.passed
+    for layer, rows, brief in zip(report.layers, blocks, briefly, strict=True):
         # Layers of a few lines each stand close together, under the column heads of the first.
         close = close and brief
         if not close:
@@ -187,7 +209,10 @@ def _print_heading(console: Console, report: LayerReport, *, brief: bool) -> Non
     verdict = VERDICTS["passed" if report.passed else "failed"]
     name, width = visible(report.name), console.width - len(verdict) - 2
     forward, backward = [name, *forward_geometry(report.layer)], backward_geometry(report.layer)
-    lines = _joined([*forward, *backward], width) if brief else [*_joined(forward, width), *_joined(backward, width)]
+    if brief:
+        lines = _joined([*forward, *backward] if report.passed else forward, width)
+    else:
+        lines = [*_joined(forward, width), *_joined(backward, width)]
     text = Text("\n".join(lines))
     text.stylize("bold", 0, len(name))
     _print_labelled(console, [(Text(verdict, _STYLES[verdict]), text)], indent=0, label_width=len(verdict))
