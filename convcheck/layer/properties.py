@@ -54,6 +54,7 @@ PROPERTIES: dict[str, Property] = {
     "stride": Property("a stride above 1", lambda layer: max(layer.stride) > 1),
     "remainder": Property("a remainder", lambda layer: any(axis.remainder for axis in layer.axes)),
     "padding": Property("padding", lambda layer: any(map(any, layer.padding))),
+    "no-padding": Property("no padding", lambda layer: not any(map(any, layer.padding))),
     "unpadded": Property(
         "padding of 0 with a kernel above 1",
         lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,

@@ -38,6 +38,12 @@ def test_one_property(changes, words):
     )
 
 
+def test_no_padding_is_said_once():
+    assert said([PLAIN, layer(filters=5)], [layer(padding=1), layer(padding=1, kernel=5, filters=5)]) == (
+        "both failing layers have no padding; the 2 passing ones do not"
+    )
+
+
 def test_a_property_that_one_passing_layer_has_too_is_not_said():
     assert said([STRIDED, STRIDED], [PLAIN, PLAIN])
     assert said([STRIDED, STRIDED], [PLAIN, STRIDED]) is None
