@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands, integer_operands, real_operands
+from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets.loading import framework_refusal, user_traceback
@@ -200,9 +200,6 @@ class _Trial:
     def _look_at_gradients(self) -> None:
         for name in self._gradients:
             self._accept(name, _copy(self._given[name]))
-        fault = self._faults.get("input")
-        if fault is not None and np.shape(self._given["input"]) != self._layer.input_shape and (hint := self._hint()):
-            self._faults["input"] = replace(fault, message=f"{fault.message}; {hint}")
 
     def _accept(self, name: str, value: Any) -> None:
         fault = _fault(name, value, self._layer)
@@ -214,41 +211,7 @@ class _Trial:
 
     def _blame(self, error: BaseException) -> None:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
-        hint = None if self._refusal or isinstance(error, ConvcheckError) else self._hint(error)
-        message = f"{explained(error)}\n{hint[0].upper()}{hint[1:]}" if hint else explained(error)
-        self._faults |= {name: Fault("error", message) for name in missing}
-
-    def _hint(self, error: BaseException | None = None) -> str | None:
-        """Return what layers like this one, which do not fail, say about why this one does."""
-        layer, backward = self._layer, self.done is not None
-        if backward and not all(map(any, layer.padding)):
-            padded = replace(layer, padding=tuple(pair if any(pair) else (1, 1) for pair in layer.padding))
-            if self._runs(padded):
-                return (
-                    "with a padding of 1 it runs; x[:, :, pad:-pad] is x[:, :, 0:0] where pad is 0, which is empty: "
-                    "crop with pad : pad + H, H being the size of the input"
-                )
-        rank = len(layer.input)
-        if isinstance(error, IndexError) and rank > 1:
-            square = replace(
-                layer, input=(max(layer.input),) * rank, kernel=layer.kernel[:1] * rank, stride=layer.stride[:1] * rank,
-                padding=layer.padding[:1] * rank, dilation=layer.dilation[:1] * rank,
-            )  # fmt: skip
-            if square != layer and self._runs(square):
-                return "where all axes are alike it runs: the indices or the sizes of two axes may be exchanged"
-        return None
-
-    def _runs(self, layer: Layer) -> bool:
-        """Whether both passes give arrays of the right shapes on another layer."""
-        target = self._implementation
-        try:
-            if target.unsupported(layer):
-                return False
-            run = target.run(layer, integer_operands(layer) or real_operands(layer))
-            shapes = [np.shape(array) for array in (run.output, *run.backward()[:2])]
-        except (Exception, SystemExit):
-            return False
-        return shapes == [layer.output_shape, layer.input_shape, layer.weight_shape]
+        self._faults |= {name: Fault("error", explained(error)) for name in missing}
 
     def observed(self) -> Observed:
         """Return all of it."""
@@ -292,6 +255,8 @@ def _fault(name: str, value: Any, layer: Layer) -> str | None:
         hint = "; NumPy's zeros are float64 unless they are told dtype=x.dtype" if array.dtype == np.float64 else ""
         if str(array.dtype) in DTYPES:
             hint += f"; if it computes in {array.dtype} whatever comes in, check it so: {in_dtype(array.dtype)}"
+        else:
+            hint = "; give back the type that came in: .astype(x.dtype)"
         return f"{label} has dtype {array.dtype}; expected {layer.dtype}{hint}"
     return None
 

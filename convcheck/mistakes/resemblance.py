@@ -7,16 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations, permutations, product
+from typing import Any
 
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.mistakes.mistake import OtherName, Scene
 from convcheck.reports.results import Diagnosis
 from convcheck.reports.where import axis_names, where
+from convcheck.wording import compact
 
 #: Shifts of up to so many samples along each axis are tried.
 _FARTHEST_SHIFT = 3
+
+#: An array may be larger or smaller than the right one by so much along an axis.
+_WIDEST_MARGIN = 8
 
 #: A part that is right by chance is small; less than this share says nothing.
 _TELLING_SHARE = 0.25
@@ -41,6 +47,8 @@ RESEMBLANCES = {
          "Look for an index, a crop or a padding that is off by that much."),
         ("CC908", "partly-right", "the gradient is right elsewhere and wrong {in some places}",
          "Look at how the loop or slice treats that part."),
+        ("CC909", "right-when-cropped", "the gradient is right, and {larger or smaller than it must be}",
+         "Crop or pad to {the right shape}, each axis by its own amount in front and behind."),
     )
 }  # fmt: skip
 
@@ -49,7 +57,7 @@ def resemblances(scene: Scene, gradient: str, observed: Array) -> Iterator[Diagn
     """Yield how a wrong gradient resembles the right one: the first kind of resemblance that holds, if any."""
     right = scene.answer(gradient)
     names = axis_names(gradient, scene.x.ndim)
-    found = _transposed(right, observed, names)
+    found = _transposed(right, observed, names) or _cropped(right, observed, names)
     if observed.shape == right.shape:
         for kind in (_flipped, _factor_per_slice, _offset, _operand_added, _shifted, _partly_right):
             found = found or kind(scene, gradient, right, observed)
@@ -75,6 +83,29 @@ def _transposed(right: Array, observed: Array, names: tuple[str, ...]) -> Diagno
     return None
 
 
+def _cropped(right: Array, observed: Array, names: tuple[str, ...]) -> Diagnosis | None:
+    """One of the two arrays stands in the other, from some place on."""
+    if observed.ndim != right.ndim or observed.shape == right.shape:
+        return None
+    larger = all(n >= m for n, m in zip(observed.shape, right.shape, strict=True))
+    whole, part = (observed, right) if larger else (right, observed)
+    room = [n - m for n, m in zip(whole.shape, part.shape, strict=True)]
+    if min(room) < 0 or max(room) > _WIDEST_MARGIN or part.size < _TELLING_SHARE * whole.size or not part.any():
+        return None
+    for start in np.ndindex(*(free + 1 for free in room)):
+        if np.array_equal(whole[tuple(slice(s, s + n) for s, n in zip(start, part.shape, strict=True))], part):
+            sides = ", ".join(
+                f"{s} in front of and {free - s} behind the {name}s"
+                for name, s, free in zip(names, start, room, strict=True)
+                if free
+            )
+            too = f"too {'large' if larger else 'small'}: by {sides}"
+            return RESEMBLANCES["right-when-cropped"].diagnosis(
+                {"larger or smaller than it must be": too, "the right shape": f"shape {right.shape}"}
+            )
+    return None
+
+
 def _flipped(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
     names = axis_names(gradient, scene.x.ndim)
     for count in range(1, right.ndim + 1):
@@ -94,19 +125,24 @@ def _factor_per_slice(scene: Scene, gradient: str, right: Array, observed: Array
             continue
         largest = np.argmax(np.abs(rows), axis=1)[:, np.newaxis]
         factors = np.take_along_axis(wrong, largest, 1) / np.take_along_axis(rows, largest, 1)
-        allowed = 8 * np.finfo(scene.layer.dtype).eps * np.abs(wrong)
+        allowed = 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(wrong)
         if (np.abs(wrong - factors * rows) <= allowed).all():
-            listed = ", ".join(f"{factor:.6g}" for factor in factors[:6, 0]) + (", ..." if len(factors) > 6 else "")
+            listed = ", ".join(map(_number, factors[:6, 0])) + (", ..." if len(factors) > 6 else "")
             return RESEMBLANCES["factor-per-slice"].diagnosis(
                 {"slice": name, "a factor of its own": f"a factor of its own: {listed}"}
             )
     return None
 
 
+def _number(value: np.floating[Any]) -> str:
+    """Return a number that was read off: it is one out of somebody's code, so few digits tell which."""
+    return compact(float(value), digits=3)
+
+
 def _offset(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
     difference = observed - right
     if difference.size > 1 and (difference == difference.flat[0]).all():
-        return RESEMBLANCES["constant-added"].diagnosis({"a constant": f"{float(difference.flat[0]):.6g}"})
+        return RESEMBLANCES["constant-added"].diagnosis({"a constant": _number(difference.flat[0])})
     return None
 
 
@@ -117,9 +153,9 @@ def _operand_added(scene: Scene, gradient: str, right: Array, observed: Array) -
     if operand is None or not operand.all() or operand.size < 2:
         return None
     factors = (observed - right) / operand
-    if not factors.any() or np.ptp(factors) > 8 * np.finfo(scene.layer.dtype).eps * np.abs(observed).max():
+    if not factors.any() or np.ptp(factors) > 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(observed).max():
         return None
-    return RESEMBLANCES["operand-added"].diagnosis({"operand": gradient, "a factor": f"{float(factors.flat[0]):.6g}"})
+    return RESEMBLANCES["operand-added"].diagnosis({"operand": gradient, "a factor": _number(factors.flat[0])})
 
 
 def _shifted(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:

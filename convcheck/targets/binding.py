@@ -12,6 +12,7 @@ from typing import Any
 from convcheck.errors import TargetError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
 from convcheck.layer.layer import Layer
+from convcheck.wording import did_you_mean
 
 
 def plain(name: str) -> str:
@@ -138,7 +139,7 @@ def bind(
     parameters = parameters_of(function)
     if parameters is None:
         options = {name: what for what, name in _conventional(keywords).items()}
-        return Binding(tuple(arrays), options)
+        return Binding(tuple(arrays), options, dict(constants))
     arrays = list(arrays)
     names, axes = _meanings([p.name for p in parameters if p.name not in constants], keywords, constructor=not arrays)
     given = {p.name: constants[p.name] for p in parameters if p.name in constants}
@@ -175,6 +176,17 @@ def bind(
             f"dilation, groups); {declaration(*unclear)}"
         )
     return Binding(tuple(positional), named, given, axes)
+
+
+def refuse_unused(target: str, constants: Mapping[str, Any], *bindings: Binding) -> None:
+    """Complain about a constant that no parameter takes; raises TargetError."""
+    used = {name for binding in bindings for name in binding.constants}
+    for name in constants:
+        if name not in used:
+            raise TargetError(
+                f'target {target}: constants: it has no parameter "{name}";{did_you_mean(name, used)} expected the '
+                "names of its parameters"
+            )
 
 
 def makes_layers(function: Callable[..., Any]) -> bool:

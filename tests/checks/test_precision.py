@@ -67,6 +67,15 @@ def test_a_result_in_single_precision_is_said_to_be_checked_in_that():
     assert verify(LAYER, target=GivesSingle, dtype="float32").passed
 
 
+def test_a_result_in_a_type_that_no_layer_has_is_told_to_be_given_back_as_it_came():
+    class GivesHalf(Right):
+        def forward(self, x, weight, bias, layer):
+            return super().forward(x, weight, bias, layer).astype("float16")
+
+    found = failures(GivesHalf)
+    assert all(word in found["output", "forward"] for word in ("dtype float16", "expected float64", ".astype(x.dtype)"))
+
+
 @pytest.mark.parametrize(("target", "gradient", "check"), [
     (InSingle, "output", "forward"), (InSingle, "weight", "central"), (OnlyBackward, "input", "central"),
 ])  # fmt: skip

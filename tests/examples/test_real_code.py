@@ -129,9 +129,9 @@ def test_wrong_code_is_caught_where_it_is_wrong(target, expected):
 
 
 def test_a_gradient_of_the_wrong_shape_says_both_shapes():
-    done = run("course.yaml", "--target", course("conv_forward_naive", "backward_forgets_to_crop"))
+    done = run("course.yaml", "-k", "padded", "--target", course("conv_forward_naive", "backward_forgets_to_crop"))
     assert done.returncode == 1
-    assert "grad_input has shape (2, 2, 6, 8); expected (2, 2, 4, 6)" in done.stdout
+    assert "grad_input has shape (2, 2, 9, 8); expected (2, 2, 7, 6)" in done.stdout
 
 
 class TestForward:
@@ -232,6 +232,27 @@ class TestTorch:
     @pytest.mark.parametrize(("target", "layer"), [("Conv1d", "all-different-1d"), ("Conv3d", "all-different-3d")])
     def test_other_numbers_of_axes(self, target, layer):
         assert run("hostile", "-k", layer, "--target", f"torch.nn:{target}").returncode == 0
+
+    @pytest.mark.parametrize(
+        ("mode", "expected"), [("plain", {}), ("flipped", named("input", by="kernel-not-flipped"))]
+    )
+    def test_a_further_parameter_is_a_constant(self, mode, expected):
+        target = f"{{call: torch_function.py:conv_by_mode, constants: {{mode: {mode}}}}}"
+        status, results = verify(target, "-k", "plain")
+        assert (status, wrong(results)) == (1 if expected else 0, expected)
+
+    @pytest.mark.parametrize(
+        ("mapping", "words"),
+        [
+            ("", ['"mode" takes', "constants: {mode: VALUE}"]),
+            (", constants: {mood: plain}", ['"mode" takes']),
+            (", constants: {mode: plain, mood: plain}", ['no parameter "mood"', 'did you mean "mode"?']),
+        ],
+    )
+    def test_a_constant_that_is_missing_or_of_no_parameter_is_named(self, mapping, words):
+        done = run("course.yaml", "--target", f"{{call: torch_function.py:conv_by_mode{mapping}}}")
+        assert done.returncode == 2
+        assert all(word in done.stderr for word in words), done.stderr
 
     def test_what_pytorch_does_not_implement_is_not_taken(self):
         status, results = verify("torch_function.py:LacksADerivative", "-k", "plain")

@@ -122,3 +122,7 @@ class NotYet(Conv):
     @staticmethod
     def backward(ctx, grad_output):
         raise NotImplementedError("not yet")
+
+
+def conv_by_mode(x, w, b, mode, stride=1, padding=0):
+    return {"plain": Conv, "flipped": NotFlipped}[mode].apply(x, w, b, stride, padding)

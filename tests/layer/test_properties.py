@@ -33,8 +33,14 @@ def said(some, others):
     ],
 )
 def test_one_property(changes, words):
-    assert said([layer(**changes), layer(**changes, filters=5)], [PLAIN, layer(filters=5)]) == (
-        f"all 2 failing layers have {words}; the 2 passing ones do not"
+    assert said([layer(**changes), layer(**changes, filters=5)], [PLAIN, layer(filters=5, kernel=5)]) == (
+        f"both failing layers have {words}; the 2 passing ones do not"
+    )
+
+
+def test_no_padding_is_said_once():
+    assert said([PLAIN, layer(filters=5)], [layer(padding=1), layer(padding=1, kernel=5, filters=5)]) == (
+        "both failing layers have no padding; the 2 passing ones do not"
     )
 
 
@@ -50,14 +56,14 @@ def test_a_property_that_one_failing_layer_lacks_is_not_said():
 def test_two_properties_together():
     both = layer(stride=2, dilation=2)
     assert said([both, both], [STRIDED, layer(dilation=2), PLAIN]) == (
-        "all 2 failing layers have both a stride above 1 and dilation; the 3 passing ones have at most one of these"
+        "both failing layers have both a stride above 1 and dilation; the 3 passing ones have at most one of these"
     )
 
 
 def test_two_properties_each_of_which_is_enough():
     both = layer(stride=2, dilation=2)
     assert said([both, both], [PLAIN]) == (
-        "all 2 failing layers have a stride above 1, and dilation; the only passing one has neither"
+        "both failing layers have a stride above 1, and dilation; the only passing one has neither"
     )
 
 
@@ -80,6 +86,7 @@ def test_every_property_is_had_and_lacked_by_some_layer():
     layers = [
         PLAIN,
         layer(stride=2, input=[8, 8], padding=[[1, 0], [0, 2]], batch=1, bias=False, dtype="float32"),
+        layer(channels=16, filters=16, padding="same"),
         layer(channels=4, filters=4, groups=4, dilation=2, kernel=[2, 3], input=[9, 10]),
         layer(channels=1, filters=1, kernel=1, stride=2, input=[5]),
         layer(channels=16, filters=32, padding=1),

@@ -53,8 +53,10 @@ class TestOneMistake:
         assert names == ["kernel-not-flipped"]
         (diagnosis,) = finding.diagnoses
         assert diagnosis.code == "CC101"
-        assert diagnosis.explanation.startswith("The input gradient is made with the kernel as it is")
-        assert diagnosis.fix.startswith("Reverse the kernel along every spatial axis")
+        assert diagnosis.explanation.startswith("The input gradient is made with the kernel the wrong way round")
+        # Which of the two must be done depends on how the gradient is made, which the result does not say.
+        assert "Correlating the padded grad_output needs the kernel reversed along every spatial axis" in diagnosis.fix
+        assert "adding W times grad_output to each window, or folding columns back, needs it as it is" in diagnosis.fix
         assert finding.note is None
 
     def test_says_in_which_form(self):
@@ -179,6 +181,25 @@ class TestStructure:
     def test_weight_decay(self):
         name, text = explained("weight", lambda scene, right: right + 0.01 * scene.weight)
         assert (name, text) == ("operand-added", "The weight itself, times 0.01, is added.")
+
+    def test_a_margin_too_much(self):
+        def wide(scene, right):
+            return np.pad(right, ((0, 0), (0, 0), (2, 0), (1, 3)), constant_values=9)
+
+        name, text = explained("input", wide)
+        assert name == "right-when-cropped"
+        assert "too large: by 2 in front of and 0 behind the rows, 1 in front of and 3 behind the columns" in text
+
+    def test_a_margin_too_little(self):
+        (diagnosis,) = diagnose(LAYER, "weight", spoiled("weight", lambda scene, right: right[:, :, 1:])).diagnoses
+        assert diagnosis.name == "right-when-cropped"
+        assert "too small: by 1 in front of and 0 behind the kernel rows" in diagnosis.explanation
+        assert "shape (3, 2, 3, 2)" in diagnosis.fix
+
+    def test_the_numbers_that_are_told_are_those_that_matter(self):
+        factors = np.array([1, 1 / 3, -2.5]).reshape(3, 1, 1, 1)
+        _, text = explained("weight", lambda scene, right: right * factors[: len(right)])
+        assert text == "Every filter is right up to a factor of its own: 1, 0.333, -2.5."
 
     def test_a_part_that_is_right(self):
         def spoil(scene, right):

@@ -19,13 +19,12 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.binding import parameters_of, per_axis, symmetric_padding
+from convcheck.targets.binding import parameters_of, per_axis, refuse_unused, symmetric_padding
 from convcheck.targets.form import GRADIENTS, Form, Given, Session, triple
 from convcheck.targets.layouts import one_sample
 from convcheck.targets.roles import bind_function, gradient_named, option_named, result_named
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
-from convcheck.wording import did_you_mean
 
 #: What this style takes unless the mapping says more: one stride and one padding, two axes, any kernel.
 _TAKES = frozenset({"stride", "padding", "per-axis-kernel", *DTYPES})
@@ -51,12 +50,7 @@ class CacheForm(Form):
             "forward": bind_function(name, "forward", forward, spec),
             "backward": bind_function(name, "backward", backward, spec),
         }
-        used = {key for binding in self._bindings.values() for key in binding.constants}
-        for unused in set(spec.constants) - used:
-            raise TargetError(
-                f'target {name}: constants: neither forward nor backward has a parameter "{unused}";'
-                f"{did_you_mean(unused, used)} expected the names of their parameters"
-            )
+        refuse_unused(name, spec.constants, *self._bindings.values())
         bound = self._bindings["forward"].takes
         taken = bound & {"stride", "padding", "dilation", "groups", "bias"}
         takes = _TAKES if bound & {"conv_param", "layer"} else _TAKES - {"stride", "padding"}

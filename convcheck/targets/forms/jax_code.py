@@ -18,7 +18,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.binding import bind, per_axis
+from convcheck.targets.binding import bind, per_axis, refuse_unused
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.spec import TargetSpec
 
@@ -42,6 +42,7 @@ class JaxForm(Form):
         self._function = function
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
         self._binding = bind(name, function, arrays, spec.keywords, spec.constants)
+        refuse_unused(name, spec.constants, self._binding)
         taken = self._binding.takes
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}

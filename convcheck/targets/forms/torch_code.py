@@ -19,7 +19,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
-from convcheck.targets.binding import Binding, bind, makes_layers
+from convcheck.targets.binding import Binding, bind, makes_layers, refuse_unused
 from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.spec import TargetSpec
@@ -52,6 +52,7 @@ class TorchForm(Form):
         is_class = isinstance(inner, type) and issubclass(inner, self._torch.nn.Module)
         self._makes_modules: bool = is_class or (not isinstance(inner, type) and makes_layers(inner))
         self._callable, self._binding = self._bind(name, found, spec)
+        refuse_unused(name, spec.constants, self._binding)
         taken = self._binding.takes
         if not {"x", "weight"} <= taken and not self._makes_modules:
             raise TargetError(f"target {name}: expected a function of (input, weight, bias, ...) or a module class")
