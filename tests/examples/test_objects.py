@@ -6,7 +6,7 @@ from convcheck import Layer
 from convcheck.checks.observed import Observed
 from convcheck.layer.data import integer_operands
 from convcheck.targets import resolve
-from tests.examples.test_real_code import HERE, named, verify, wrong
+from tests.examples.test_real_code import HERE, named, run, verify, wrong
 
 CHANNELS_LAST = ", layout: NHWC, weight_layout: HWIO"
 ONE_SAMPLE = ", layout: CHW"
@@ -85,3 +85,22 @@ def test_what_was_found_by_trying_is_said(name):
     layer = Layer(2, 3, 3, input=8 if "tape_of_scalars" in more else (6, 5))
     assert not Observed.of(target, layer, integer_operands(layer)).faults
     assert list(target.found) == FOUND.get(name, [])
+
+
+def fitted(name):
+    place, _, more, _ = EXAMPLES[name]
+    return run("--target", f"{{call: objects/{place}{more}}}" if more else f"objects/{place}", "--strict")
+
+
+@pytest.mark.parametrize("name", ["arrays", "nested-dictionaries"])
+def test_right_code_passes_strictly_on_the_suite_that_fits_it(name):
+    done = fitted(name)
+    assert done.returncode == 0, done.stdout
+    assert all(text in done.stdout for text in FOUND.get(name, []))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_all_right_code_passes_strictly_on_the_suite_that_fits_it(name):
+    done = fitted(name)
+    assert done.returncode == 0, done.stdout

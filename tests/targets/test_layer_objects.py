@@ -118,6 +118,25 @@ class LooksAtTheSameMemory(Conv):
         self.dW, self.db = weight, bias
 
 
+class AddsUp(Conv):
+    """Into arrays that were made with the object, in float64."""
+
+    def keep(self, weight, bias):
+        self.W, self.b = weight, bias
+        self.dW, self.db = np.zeros_like(weight), np.zeros_like(bias)
+
+    def held(self):
+        return self.W, self.b
+
+    def leave(self, weight, bias):
+        self.dW += weight
+        self.db += bias
+
+    def zero_grad(self):
+        self.dW[...] = self.db[...] = 0
+        self.saved = None
+
+
 class Returns(Conv):
     def backward(self, grad_output):
         grad_input, grad_weight, grad_bias = self.gradients(grad_output)
@@ -178,6 +197,7 @@ class SetUpLateButNamed(SetUpLate):
         (InNamespaces, []),
         (Private, []),
         (LooksAtTheSameMemory, []),
+        (AddsUp, []),
         (Returns, ["backward returns (grad_weight, grad_bias, grad_input)"]),
         (ReturnsNames, []),
         (LeavesAll, []),
@@ -194,6 +214,18 @@ def test_right_passes_and_wrong_is_caught_whatever_the_convention(right, found):
     assert wrong(right) == set()
     assert wrong(Mistaken) == {"weight"}
     assert found_out(right) == found
+
+
+FLOAT32 = Layer(2, 3, 3, input=(6, 5), dtype="float32")
+
+
+@pytest.mark.parametrize("right", [InLists, InNamespaces, Private, AddsUp, Returns, SetUpLate])
+def test_objects_made_in_another_dtype_are_right_in_the_layers(right):
+    assert wrong(right, FLOAT32) == set()
+
+
+def test_memory_of_another_dtype_is_set_too():
+    assert wrong(LooksAtTheSameMemory, FLOAT32) == set()
 
 
 class Sized(Conv):

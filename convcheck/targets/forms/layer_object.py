@@ -142,6 +142,7 @@ class LayerSession(Session):
         self._methods = {role: self._mapped.get(role) or method_of(self._instance, role) for role in _METHODS}
         self._places: dict[str, str] = {}
         self._held: dict[str, Array] = {}
+        self._memory: dict[str, Array] = {}
         self._cache: Any = None
         self._spent = False
         self._from_zero: tuple[Any, Any, Any] | None = None
@@ -339,14 +340,14 @@ class LayerSession(Session):
                 self._form.note("one bias per output position")
             # An object that has a bias whether it is wanted or not gets zeros.
             if role in self._places and (array is not None or there is not None):
-                self._held[role] = self._put(self._places[role], self._wanted(role))
+                self._held[role] = self._put(role, self._wanted(role))
 
     def _is_per_filter(self, array: Array) -> bool:
         return bool(array.size == self._layer.filters == max(array.shape, default=1))
 
-    def _put(self, place: str, array: Array) -> Array:
+    def _put(self, role: str, array: Array) -> Array:
         """Set a parameter, in its own memory where that can be: others may look at it. Return what is then there."""
-        there = attributes.get(self._instance, place)
+        place, there = self._places[role], self._now(role)
         shape = tuple(getattr(there, "shape", array.shape))
         if _squeezed(shape) != _squeezed(array.shape):
             raise TargetContractError(
@@ -355,15 +356,21 @@ class LayerSession(Session):
             )
         # A bias may well be held as (1, F) or (F, 1, 1).
         array = array.reshape(shape)
-        if isinstance(there, np.ndarray) and there.dtype == array.dtype and there.flags.writeable:
-            np.copyto(there, array)
-            return there
+        if isinstance(there, np.ndarray) and there.flags.writeable:
+            # Also memory of another dtype, for which a new array stands from now on.
+            memory = self._memory.setdefault(role, there)
+            np.copyto(memory, array, casting="unsafe")
+            if there.dtype == array.dtype:
+                np.copyto(there, array)
+                return there
         held = array.copy()
-        same = [
-            path for path, value in attributes.leaves(self._instance).items() if there is not None and value is there
-        ]
-        for path in {place, *same}:
+        found = attributes.leaves(self._instance) if there is not None else {}
+        for path in {place, *(path for path, value in found.items() if value is there)}:
             attributes.put(self._instance, path, held)
+        for path, value in found.items():
+            # What was made for gradients in the parameter's dtype is made in the new one.
+            if getattr(value, "dtype", held.dtype) != held.dtype and attributes.gradient_rank(path, role, place):
+                attributes.put(self._instance, path, value.astype(held.dtype))
         return held
 
     def _restore(self) -> None:

@@ -31,7 +31,7 @@ class Conv2d:
         shape, padded_shape, windows = self.saved
         self.kernels.grad += np.einsum("nfij,ncijkl->fckl", grad, windows)
         self.bias.grad += grad.sum((0, 2, 3))
-        full, k, s, p = np.zeros(padded_shape), self.kernel_size, self.stride, self.padding
+        full, k, s, p = np.zeros(padded_shape, grad.dtype), self.kernel_size, self.stride, self.padding
         for i in range(grad.shape[2]):
             for j in range(grad.shape[3]):
                 full[:, :, i * s : i * s + k, j * s : j * s + k] += np.tensordot(grad[:, :, i, j], self.weights(), 1)
