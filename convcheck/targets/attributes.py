@@ -114,7 +114,7 @@ def _members(holder: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(at), value) for at, value in enumerate(holder) if len(holder) <= _LONGEST_LIST)
     elif not isinstance(holder, (type, ModuleType, FunctionType, MethodType, Layer)):
         yield from getattr(holder, "__dict__", {}).items()
-        for kind in type(holder).__mro__:
+        for kind in type(holder).__mro__[:-1]:
             for name, value in vars(kind).items():
                 # Slots, and properties, which may well raise.
                 if hasattr(type(value), "__get__") and not callable(value) and not name.startswith("__"):

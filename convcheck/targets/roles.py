@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 from convcheck.errors import TargetError
@@ -55,7 +56,8 @@ _GRADIENTS = (
 )  # fmt: skip
 
 
-def gradients_of(names: Iterable[str]) -> tuple[str, ...]:
+@cache
+def gradients_of(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return what the gradients of what bears these names are called, the most usual first."""
     return tuple(pattern.format(name) for name in names for pattern in _GRADIENTS)
 

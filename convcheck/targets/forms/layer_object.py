@@ -284,8 +284,9 @@ class LayerSession(Session):
         return role not in self._passed and (role not in self._places or self._now(role) is None)
 
     def _find_parameters(self) -> None:
+        found = attributes.leaves(self._instance)
         for role in ("weight", "bias"):
-            place = self._mapped_place(role) or self._search(role, attributes.leaves(self._instance))
+            place = self._mapped_place(role) or self._search(role, found)
             if place is not None:
                 self._places[role] = place
 
