@@ -31,23 +31,26 @@ FORMS: dict[str, type[ObjectForm | LayerForm | TorchForm | JaxForm]] = {
 }
 
 
-def choose(spec: TargetSpec, folder: Path) -> Target:
+def choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType] | None = None) -> Target:
     """Load what a target names and return it in its form.
+
+    Parameters
+    ----------
+    files : dict, optional
+        Files that were already imported, which are not imported again; added to.
 
     Raises
     ------
     TargetError
         If it cannot be found, imported or used.
     """
-    target = _choose(spec, folder)
+    target = _choose(spec, folder, {} if files is None else files)
     if spec.device is not None and not isinstance(target, (TorchForm, JaxForm)):
         raise TargetError(f"target {target.name}: device {spec.device} is for PyTorch and JAX; leave it out")
     return target
 
 
-def _choose(spec: TargetSpec, folder: Path) -> Form:
-    files: dict[Path, ModuleType] = {}
-
+def _choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType]) -> Form:
     def loaded(place: Any) -> Any:
         return load(place, folder, files) if isinstance(place, str) else place
 

@@ -73,8 +73,8 @@ class Target(ABC):
         Gradients that it does not give, with the reason.
     averages : tuple of str
         Gradients that are means over the batch by design, of which the sums are given back; a mean rounds.
-    options_in_one : bool
-        Whether the options of a layer reach it inside one argument, so that it may never look at some of them.
+    unsaid : frozenset of str
+        Options that it is told of inside another argument, or not at all, so that it may take no notice of them.
     found : sequence of str
         How it is called, as far as that was found out by trying, in sentences.
     """
@@ -84,7 +84,7 @@ class Target(ABC):
     exact: bool = True
     absent: Mapping[str, str] = {}
     averages: tuple[str, ...] = ()
-    options_in_one: bool = False
+    unsaid: frozenset[str] = frozenset()
     found: Sequence[str] = ()
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
