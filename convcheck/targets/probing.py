@@ -33,7 +33,7 @@ _SECONDS = 25.0
 _LONGEST = 160
 
 #: Orders of axes that are tried where convcheck's own does not fit.
-_LAYOUTS = tuple(product(("NCHW", "NHWC"), ("OIHW", "HWIO", "OHWI", "IOHW", "HWOI", "IHWO")))[1:]
+_LAYOUTS = tuple(product(("NCHW", "NHWC", "CHW", "HWC"), ("OIHW", "HWIO", "OHWI", "IOHW", "HWOI", "IHWO")))[1:]
 
 #: Relative errors above this are no rounding of float64, whatever the algorithm.
 _COARSE = 2.0**-30
