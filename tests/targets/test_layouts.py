@@ -5,6 +5,7 @@ import pytest
 
 from convcheck import Layer, TargetError, verify
 from convcheck import gradients as formulations
+from convcheck.suites.fitting import fit
 from convcheck.targets.layouts import images, weights
 
 OWN = formulations.formulation("unfold")
@@ -126,3 +127,9 @@ def test_one_sample_at_a_time(layer):
     report = verify(layer, target={"call": WritesIntoItsWeight, "layout": "HWC"})
     assert "inputs-modified" in {d.name for r in report.layers[0].results for d in r.diagnosis}
     assert not verify(layer, target={"call": OneSample, "layout": "CHW"}).passed
+
+
+def test_one_sample_at_a_time_is_found_by_trying():
+    probe = fit(OneSample).probe
+    assert probe.usable
+    assert "layout HWC, weight_layout OIHW" in probe.found
