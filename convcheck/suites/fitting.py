@@ -122,7 +122,7 @@ def _candidates(probe: Probe) -> Iterator[Layer]:
 def _circumstances(probe: Probe, there: list[Layer]) -> Iterator[tuple[str, Layer]]:
     """Yield layers for what no layer has been tried in, each with a name."""
     telling = max(there, key=lambda layer: len(shown_by(layer)))
-    tiny: dict[str, Any] = {"kernel": 1, "padding": 0, "input": [2] * len(probe.base.input)}
+    tiny: dict[str, Any] = {"kernel": 1, "padding": 0, "input": [1] * len(probe.base.input)}
     for untried in UNTRIED:
         if not any(map(untried.shown_by, there)):
             # A layer of many channels is small in all else.

@@ -64,10 +64,17 @@ def _choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType]) -> Fo
         backward = _sibling(spec.call, loaded)
         if backward is not None:
             return CacheForm(spec.named, found, backward, spec)
+        tensor = _tensor_beside(found)
+        place = spec.named.rpartition(":")[0]
         raise TargetError(
             f"target {spec.named} is a function, and it is not clear of what kind; expected a function with the same "
             'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the '
-            f"pair, as in {{forward: {spec.named}, backward: {spec.named.rpartition(':')[0]}:NAME}}"
+            f"pair, as in {{forward: {spec.named}, backward: {place}:NAME}}"
+            + (
+                f"; for tensors of its own, {{style: tape, call: {spec.named}, tensor: {place}:{tensor}}}"
+                if tensor
+                else ""
+            )
         )
     return FORMS[style](spec.named, found, spec)
 
@@ -121,6 +128,13 @@ def _required(function: Any) -> list[str]:
         return []
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
+
+
+def _tensor_beside(function: Any) -> str | None:
+    """Return the name of a class with ``backward`` and without ``forward`` that a function's module knows."""
+    space = getattr(inspect.unwrap(function), "__globals__", {})
+    classes = {name: value for name, value in space.items() if isinstance(value, type)}
+    return next((n for n, c in classes.items() if hasattr(c, "backward") and not hasattr(c, "forward")), None)
 
 
 #: What stands for the backward pass in the name of a function, where this stands for the forward pass.

@@ -32,6 +32,8 @@ _IN_WORDS = {
     "size": "the spatial size",
 }
 
+WORDS_ONLY = 'it takes padding as "same" or "valid" only'
+
 #: What each constructed value is written like, by what it is: {"kernel": "tuple"}.
 Way = Mapping[str, str]
 
@@ -95,7 +97,8 @@ class Construction:
         if what == "input" and "batch" in plain(name):
             return ["batch"]
         if what == "input":
-            return ["size", "sample", "batch", "number"] if "size" in plain(name) else ["sample", "batch", "size"]
+            of_space = ["size", "sample", "batch"] if "size" in plain(name) else ["sample", "batch", "size"]
+            return [*of_space, "number"]
         return sizes
 
     def _written(self, what: str, layer: Layer, way: str) -> Any:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from itertools import islice, product
+from itertools import product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml
 from convcheck.targets.features import FEATURES, Changes, changed, needed, without
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Target
+from convcheck.targets.target import Target, TargetContractError
 
 #: Seconds after which nothing more is tried, so that code which takes a second per call is still answered for.
 _SECONDS = 25.0
@@ -35,8 +35,8 @@ _LONGEST = 160
 #: So many refused layers are told of one by one.
 _LISTED = 3
 
-#: So many of the plainest layers are tried for every order of axes.
-_FEW = 6
+#: Seconds that a call on a layer may take for the layer to be worth its checks.
+_PATIENCE = 1.0
 
 #: Relative errors above this are no rounding of float64, whatever the algorithm.
 _COARSE = 2.0**-30
@@ -54,11 +54,14 @@ class Attempt(NamedTuple):
         Why it was refused, if more can be said than which layer it was.
     output : array or None
         In convcheck's order of axes.
+    seconds : float
+        That it took.
     """
 
     outcome: Literal["right", "wrong", "refused"]
     reason: str = ""
     output: Array | None = None
+    seconds: float = 0.0
 
 
 class _TimeUpError(Exception):
@@ -71,6 +74,8 @@ class Probe:
     Parameters
     ----------
     target : Target
+    ends : float, optional
+        When to stop, by `time.monotonic`.
     *found : str
         What was found out about it before.
 
@@ -92,7 +97,7 @@ class Probe:
         Of a call on a layer of which there was one before: some frameworks compile at the first.
     """
 
-    def __init__(self, target: Target, *found: str) -> None:
+    def __init__(self, target: Target, ends: float | None = None, *found: str) -> None:
         self.target = target
         self._found = list(found)
         self.refused: dict[str, str] = {}
@@ -104,7 +109,10 @@ class Probe:
         self.seconds_per_call = 0.0
         self._untried: set[str] = set()
         self._slowest = 0.0
-        self._ends = time.monotonic() + _SECONDS
+        began = time.monotonic()
+        self._ends = began + _SECONDS if ends is None else ends
+        # To find a layer at all may take a third of the time; there are other ways to call the target.
+        self._search_ends = began + (self._ends - began) / 3
         base = self._first_taken()
         self.usable = base is not None
         there = [layer for layer in _plain_layers() if not target.unsupported(layer)]
@@ -163,6 +171,9 @@ class Probe:
             return True
         if attempt.outcome == "refused" and attempt.reason:
             self.combinations[as_yaml(layer)] = attempt.reason
+        if attempt.seconds > _PATIENCE + 2 * self.seconds_per_call:
+            self.combinations[as_yaml(layer)] = f"a call takes {attempt.seconds:.1g} s"
+            return False
         return attempt.outcome != "refused"
 
     def attempt(self, layer: Layer) -> Attempt:
@@ -173,8 +184,9 @@ class Probe:
             began = time.monotonic()
             if began + self._slowest > self._ends:
                 raise _TimeUpError
-            self._attempts[layer] = _attempted(self.target, layer)
-            self._slowest = max(self._slowest, time.monotonic() - began)
+            found = _attempted(self.target, layer)
+            self._attempts[layer] = found._replace(seconds=time.monotonic() - began)
+            self._slowest = max(self._slowest, self._attempts[layer].seconds)
         return self._attempts[layer]
 
     def _first_taken(self) -> Layer | None:
@@ -182,6 +194,8 @@ class Probe:
         running = None
         try:
             for layer in _plain_layers():
+                if time.monotonic() > self._search_ends:
+                    break
                 outcome = self.attempt(layer).outcome
                 if outcome == "right":
                     return layer
@@ -282,23 +296,33 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     (TargetSpec, Probe)
         The mapping, with the order of axes, and what the target takes.
     """
-    probe = Probe(make(spec))
+    ends = time.monotonic() + _SECONDS
+    probe = Probe(make(spec), ends)
     if probe.right:
         return spec, probe
     fitting: list[tuple[TargetSpec, Target]] = []
     for words, changes in _variants(spec, probe.target):
+        if time.monotonic() > ends - _SECONDS / 3:
+            probe.left_out.append("other orders of axes")
+            break
         other = replace(spec, **changes)
         candidate = make(other)
-        attempts = [_attempted(candidate, layer) for layer in islice(_plain_layers(), _FEW)]
+        attempts = [_attempted(candidate, layer) for layer in _plainest(candidate)]
         if any(attempt.outcome == "right" for attempt in attempts):
-            return other, Probe(candidate, words)
+            return other, Probe(candidate, ends, words)
         if any(attempt.outcome == "wrong" and not attempt.reason for attempt in attempts):
             fitting.append((other, candidate))
     # Wrong in any way, and the shape fits in one alone.
     if len(fitting) == 1 and (not probe.usable or probe.attempt(probe.base).reason):
         other, candidate = fitting[0]
-        return other, Probe(candidate, f"layout {other.layout}, weight_layout {other.weight_layout}")
+        return other, Probe(candidate, ends, f"layout {other.layout}, weight_layout {other.weight_layout}")
     return spec, probe
+
+
+def _plainest(target: Target) -> list[Layer]:
+    """Return the plainest layers that a target may take, with and without padding and a bias."""
+    layers = [layer for layer in _plain_layers() if layer.batch == 2 and layer.weight_shape[:2] == (3, 2)]
+    return [layer for layer in layers if set(layer.kernel) == {3} and not target.unsupported(layer)]
 
 
 def _variants(spec: TargetSpec, target: Target) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -313,7 +337,7 @@ def _variants(spec: TargetSpec, target: Target) -> Iterator[tuple[str, dict[str,
     for words, changes in layouts[1:]:
         yield words, changes
     # Code without a word for padding may pad all the same.
-    if any(target.unsupported(layer) for layer in islice(_plain_layers(), 1)):
+    if not any(any(map(any, layer.padding)) for layer in _plainest(target)):
         for words, changes in layouts:
             yield ", ".join(filter(None, ["padding same by itself", words])), {**changes, **pads}
 
@@ -417,6 +441,8 @@ def _computed_in(target: Target, layer: Layer) -> str | None:
 
 
 def _last_line(error: BaseException) -> str:
+    if isinstance(error, TargetContractError):
+        return str(error)[:_LONGEST].partition("\n")[0]
     lines = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()
     last = lines[-1].strip() if lines else type(error).__name__
     return last if len(last) <= _LONGEST else f"{last[:_LONGEST]}..."

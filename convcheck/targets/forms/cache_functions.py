@@ -20,6 +20,7 @@ from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import parameters_of, per_axis, refuse_unused, symmetric_padding
+from convcheck.targets.construction import WORDS_ONLY, word_of
 from convcheck.targets.form import GRADIENTS, Form, Given, Session, triple
 from convcheck.targets.layouts import one_sample
 from convcheck.targets.roles import bind_function, gradient_named, option_named, result_named
@@ -51,6 +52,8 @@ class CacheForm(Form):
             "backward": bind_function(name, "backward", backward, spec),
         }
         refuse_unused(name, spec.constants, *self._bindings.values())
+        parameters = [p for function in functions.values() for p in parameters_of(function) or []]
+        self._defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         bound = self._bindings["forward"].takes
         taken = bound & {"stride", "padding", "dilation", "groups", "bias"}
         takes = _TAKES if bound & {"conv_param", "layer"} else _TAKES - {"stride", "padding"}
@@ -97,6 +100,12 @@ class CacheForm(Form):
         )
 
     def _option(self, what: str, name: str, layer: Layer) -> Any:
+        usual = self._defaults.get(name)
+        if what == "padding" and isinstance(usual, str):
+            word = word_of(layer)
+            if word is None:
+                raise NotImplementedError(WORDS_ONLY)
+            return word.upper() if usual.isupper() else word
         if what == "padding":
             if any(before != after for before, after in layer.padding):
                 return layer.padding

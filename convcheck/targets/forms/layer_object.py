@@ -21,7 +21,15 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import parameters_of, plain
-from convcheck.targets.construction import Construction, Way, lacking, rate_attributes, takes_rate, word_of
+from convcheck.targets.construction import (
+    WORDS_ONLY,
+    Construction,
+    Way,
+    lacking,
+    rate_attributes,
+    takes_rate,
+    word_of,
+)
 from convcheck.targets.form import GRADIENTS, Form, Given, Session
 from convcheck.targets.layouts import images, one_sample
 from convcheck.targets.roles import role_named
@@ -46,8 +54,6 @@ _METHODS = {
 
 #: What a method may want to know.
 _TRAINING = ("training", "istraining", "train", "trainmode")
-
-_WORDS_ONLY = 'it takes padding as "same" or "valid" only'
 
 
 class LayerForm(Form):
@@ -98,7 +104,7 @@ class LayerForm(Form):
                     self.note(text)
                 return session
         if failure is None or self._takes_only_words(layer, given):
-            raise NotImplementedError(_WORDS_ONLY) from failure
+            raise NotImplementedError(WORDS_ONLY) from failure
         raise failure
 
     def shape(self, batch: int | None, maps: int, spatial: tuple[int, ...]) -> tuple[int, ...]:
@@ -123,6 +129,22 @@ def method_of(found: Any, role: str) -> str | None:
     names = {plain(name): name for name in dir(found) if not name.startswith("_") or name == "__call__"}
     usual = (names[name] for name in _METHODS[role] if name in names)
     return next((name for name in usual if callable(getattr(found, name, None))), None)
+
+
+class _PlainSteps:
+    """Stands for an optimizer whose ``update(parameter, gradient)`` returns the new parameter; is it otherwise."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self._optimizer = optimizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+    def update(self, *given: Any, **named: Any) -> Any:
+        arrays = [value for value in (*given, *named.values()) if isinstance(value, np.ndarray)]
+        if len(arrays) == 2 and arrays[0].size == arrays[1].size:
+            return arrays[0] - LEARNING_RATE * arrays[1].reshape(arrays[0].shape)
+        return self._optimizer.update(*given, **named)
 
 
 class LayerSession(Session):
@@ -180,6 +202,7 @@ class LayerSession(Session):
             # Gradients that add up by design are set back before a forward pass, whose data that may well drop.
             self._run()
         self._spent, self._from_zero = True, None
+        self._replace_optimizers()
         self._set_back_inside_parameters()
         pristine, before = grad_output.copy(), self._before()
         gradients = self._gradients(self._call("backward", grad_output), before, grad_output, pristine)
@@ -256,6 +279,14 @@ class LayerSession(Session):
             setattr(self._instance, name, LEARNING_RATE)
             self._form.note(f"its {name} is set to {LEARNING_RATE}")
         return LEARNING_RATE if names else None
+
+    def _replace_optimizers(self) -> None:
+        """Let what makes steps of its own, such as Adam, make plain ones, off which the gradients can be read."""
+        for name, value in list(getattr(self._instance, "__dict__", {}).items()):
+            if callable(getattr(value, "update", None)) and not isinstance(value, (dict, set, _PlainSteps)):
+                setattr(self._instance, name, _PlainSteps(value))
+                self._rate = LEARNING_RATE
+                self._form.note(f"its {name} takes steps of {LEARNING_RATE} times the gradient")
 
     # Parameters
 
