@@ -33,7 +33,7 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     failed = list(dict.fromkeys(result.gradient for result in results if result.status == "failed"))
     if "output" in failed:
         failed = ["output"]
-    findings = {gradient: _find(expected.layer, gradient, implementation) for gradient in failed}
+    findings = {gradient: diagnosed(expected.layer, gradient, implementation) for gradient in failed}
     return [
         _with_finding(_with_place(result, expected, implementation), findings[result.gradient])
         if result.status == "failed" and result.gradient in findings
@@ -42,7 +42,8 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     ]
 
 
-def _find(layer: Layer, gradient: str, implementation: Target) -> Finding:
+def diagnosed(layer: Layer, gradient: str, implementation: Target) -> Finding:
+    """Find the mistake behind a wrong gradient of an implementation."""
     return diagnose(layer, gradient, lambda other, operands: _run(implementation, other, operands))
 
 

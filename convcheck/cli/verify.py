@@ -71,6 +71,12 @@ def verify(
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
+    no_shrink: Annotated[
+        bool, typer.Option("--no-shrink", help="Do not look for the smallest case on which failed code still fails.")
+    ] = False,
+    shrink_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long the search for the smallest cases may take in all.")
+    ] = 5.0,
     strict: Annotated[
         bool,
         typer.Option(
@@ -165,7 +171,7 @@ def verify(
             report = run(
                 subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
-                strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
+                shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
                 progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
