@@ -171,8 +171,8 @@ def verify(
             report = run(
                 subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
-                shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
-                progress=progress,
+                shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target,
+                device=device, timeout=timeout, jobs=jobs, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, count, pairwise
+from typing import Any
 
 from convcheck.errors import UsageError
 from convcheck.layer.fields import written
 from convcheck.reports.blocks import told
 from convcheck.reports.results import LayerReport, ReportData
+from convcheck.reports.summary import some_layers
 from convcheck.wording import one_line
 
 ENDINGS = (".py",)
@@ -21,9 +24,13 @@ Paths are relative to the folder in which pytest runs.
 
 '''
 
-#: Options of the report that a test needs too, with the arguments of `verify` that they are.
-_NUMBERS = {"--max-error": "max_error", "--timeout": "timeout"}
-_TEXTS = {"--device": "device"}
+#: Options of the report that a test needs too: the argument of `verify`, and whether it is a text.
+_OPTIONS = {
+    "--target": ("target", True),
+    "--device": ("device", True),
+    "--max-error": ("max_error", False),
+    "--timeout": ("timeout", False),
+}
 
 
 def render(report: ReportData) -> str:
@@ -36,29 +43,26 @@ def render(report: ReportData) -> str:
     UsageError
         If the code under test was given as an object, which a file cannot name.
     """
-    cases: dict[str, tuple[LayerReport, list[str]]] = {}
+    cases: dict[str, list[LayerReport]] = {}
     for layer in report.layers:
-        if not layer.passed:
-            spec = layer.spec if layer.smallest is None else layer.smallest.layer
+        if not all(result.acceptable for result in layer.results):
             # Layers that differ in name alone are one case.
-            made = repr({**spec, "name": ""})
-            cases.setdefault(made, (layer, []))[1].append(layer.name)
-    blocks = [_HEAD.format(version=report.convcheck_version), _imports(report, [layer for layer, _ in cases.values()])]
-    names: set[str] = set()
-    for layer, others in cases.values():
-        name = _name(layer)
-        number = next(n for n in range(1, len(names) + 2) if (f"{name}_{n}" if n > 1 else name) not in names)
-        names.add(f"{name}_{number}" if number > 1 else name)
-        blocks.append("\n\n" + "\n".join(_test(report, layer, others, f"{name}_{number}" if number > 1 else name)))
-        blocks.append("\n")
-    return "".join(blocks)
+            cases.setdefault(repr({**_spec(layer), "name": ""}), []).append(layer)
+    tests: dict[str, str] = {}
+    for layers in cases.values():
+        name = _name(layers[0])
+        free = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in tests)
+        tests[free] = "\n".join(_test(report, layers, free))
+    head = _HEAD.format(version=report.convcheck_version)
+    if not tests:
+        return head + "# Nothing failed, so there is nothing to test.\n"
+    by_suite = any(_by_suite(report, layers[0]) for layers in cases.values())
+    imports = f"{'from dataclasses import replace' * by_suite}\n\nimport convcheck\n".lstrip()
+    return head + imports + "".join(f"\n\n{test}\n" for test in tests.values())
 
 
-def _imports(report: ReportData, layers: list[LayerReport]) -> str:
-    if not layers:
-        return "# Nothing failed, so there is nothing to test.\n"
-    by_suite = any(_by_suite(report, layer) for layer in layers)
-    return ("from dataclasses import replace\n\n" if by_suite else "") + "import convcheck\n"
+def _spec(layer: LayerReport) -> dict[str, Any]:
+    return layer.spec if layer.smallest is None else layer.smallest.layer
 
 
 def _by_suite(report: ReportData, layer: LayerReport) -> bool:
@@ -66,34 +70,34 @@ def _by_suite(report: ReportData, layer: LayerReport) -> bool:
     return report.target is not None and "--target" not in report.options and layer.config is not None
 
 
-def _test(report: ReportData, layer: LayerReport, names: list[str], name: str) -> Iterator[str]:
+def _test(report: ReportData, layers: list[LayerReport], name: str) -> Iterator[str]:
+    layer = layers[0]
     case = layer.smallest
-    spec = layer.spec if case is None else case.layer
     yield f"def {name}():"
-    yield f"    # Found on {one_line(', '.join(names))}."
+    yield f"    # Found on {some_layers([layer.name for layer in layers])}."
     if case is not None:
         yield from (f"    # {one_line(line)}" for line in (case.what, case.note) if line)
         if case.condition is not None:
             yield f"    # Only under the condition {case.condition}."
-    fields = ", ".join(f"{field}={value!r}" for field, value in written(spec).items())
+    fields = ", ".join(f"{field}={value!r}" for field, value in written(_spec(layer)).items())
     yield f"    layer = convcheck.Layer({fields})"
-    options = dict(zip(report.options, report.options[1:], strict=False))
+    options = dict(pairwise(report.options))
+    subject = "layer"
     if _by_suite(report, layer):
         yield f"    suite = convcheck.load({layer.config!r})"
         subject = "replace(suite, layers=(layer,), lines=(None,))"
-        arguments = []
-    else:
-        if report.target is not None and "--target" not in options:
-            raise UsageError(
-                f"a file of tests cannot name the target {report.target}, which was given as an object; give it as "
-                "module:name or path/to/file.py:name"
-            )
-        subject = "layer"
-        arguments = [f"target={options['--target']!r}"] if "--target" in options else []
-    arguments += [f"{argument}={options[option]!r}" for option, argument in _TEXTS.items() if option in options]
-    arguments += [f"{argument}={options[option]}" for option, argument in _NUMBERS.items() if option in options]
-    yield f"    report = convcheck.verify({', '.join([subject, *arguments, 'shrink=False'])})"
-    yield "    assert report.passed, report"
+    elif report.target is not None and "--target" not in options:
+        raise UsageError(
+            f"a file of tests cannot name the target {report.target}, which was given as an object; give it as "
+            "module:name or path/to/file.py:name"
+        )
+    given = [
+        f"{argument}={options[option]!r}" if text else f"{argument}={options[option]}"
+        for option, (argument, text) in _OPTIONS.items()
+        if option in options
+    ]
+    yield f"    report = convcheck.verify({', '.join([subject, *given, 'shrink=False'])})"
+    yield "    assert report.passed, str(report)"
 
 
 def _name(layer: LayerReport) -> str:
