@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,11 @@ from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Expected
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.layer import Layer
+from convcheck.mistakes.crashes import crash
 from convcheck.mistakes.diagnose import Finding, diagnose
-from convcheck.reports.results import GradientResult, Worst
+from convcheck.reports.results import Diagnosis, GradientResult, Worst
 from convcheck.reports.where import where
 from convcheck.targets.target import Target
 
@@ -23,7 +25,8 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     """Return the results, each failed one with the mistake behind it where one is found.
 
     A gradient is diagnosed once, on integer data; all its failed results get the same diagnosis. Where the output is
-    wrong, only the output is diagnosed: a gradient is then right or wrong with respect to another function.
+    wrong, a gradient is right or wrong with respect to another function, and only the output is diagnosed; but what is
+    off by what is added to every output, such as the bias, is another function with the same dL/dX and dL/dW.
 
     Parameters
     ----------
@@ -32,34 +35,50 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     """
     failed = list(dict.fromkeys(result.gradient for result in results if result.status == "failed"))
     if "output" in failed:
-        failed = ["output"]
+        untouched = ("input", "weight") if expected.right_but_for_bias else ()
+        failed = [gradient for gradient in failed if gradient == "output" or gradient in untouched]
     findings = {gradient: diagnosed(expected.layer, gradient, implementation) for gradient in failed}
-    return [
-        _with_finding(_with_place(result, expected, implementation), findings[result.gradient])
-        if result.status == "failed" and result.gradient in findings
-        else result
-        for result in results
-    ]
+    crashes = {result.message for result in results if result.status == "error" and result.message}
+    causes = {message: crashed(expected.layer, message, implementation) for message in crashes}
+    marked = []
+    for result in results:
+        if result.status == "failed" and result.gradient in findings:
+            found = _with_finding(_with_place(result, expected, implementation), findings[result.gradient])
+        else:
+            cause = causes.get(result.message) if result.status == "error" and result.message else None
+            found = replace(result, diagnosis=(cause,)) if cause else result
+        marked.append(found)
+    return marked
+
+
+def crashed(layer: Layer, message: str, implementation: Target) -> Diagnosis | None:
+    """Find the mistake behind an exception that an implementation raised on a layer."""
+
+    def runs(other: Layer) -> bool:
+        operands = integer_operands(other)
+        return operands is not None and "input" in arrays_of(implementation, other, operands)
+
+    return crash(layer, message, runs)
 
 
 def diagnosed(layer: Layer, gradient: str, implementation: Target) -> Finding:
     """Find the mistake behind a wrong gradient of an implementation."""
-    return diagnose(layer, gradient, lambda other, operands: _run(implementation, other, operands))
+    return diagnose(layer, gradient, lambda other, operands: arrays_of(implementation, other, operands))
 
 
-def _run(implementation: Target, layer: Layer, operands: Operands) -> dict[str, Array]:
+def arrays_of(implementation: Target, layer: Layer, operands: Operands) -> dict[str, Array]:
     """Return the arrays that an implementation gives; what it cannot do is missing."""
+    arrays: dict[str, Array] = {}
     if implementation.unsupported(layer):
-        return {}
-    try:
+        return arrays
+    # What a target raises on a layer that it cannot take, or now and then, leaves nothing to compare.
+    with suppress(Exception, SystemExit):
         done = implementation.run(layer, operands)
-        gradients = dict(zip(("input", "weight", "bias"), done.backward(), strict=True))
-    except (Exception, SystemExit):
-        # A layer that the target cannot take, or a target that raises now and then: there is nothing to compare.
-        return {}
-    arrays = {
-        name: np.asarray(value) for name, value in {"output": done.output, **gradients}.items() if value is not None
-    }
+        # A copy: the backward pass may write into it. It may also raise, as for an output of the wrong shape.
+        arrays["output"] = np.array(done.output)
+        for name, value in zip(("input", "weight", "bias"), done.backward(), strict=True):
+            if value is not None:
+                arrays[name] = np.asarray(value)
     return {name: array for name, array in arrays.items() if array.dtype.kind in "fiu"}
 
 
@@ -78,7 +97,7 @@ def _with_place(result: GradientResult, expected: Expected, implementation: Targ
     if result.check != "projected" or expected.integers is None:
         return result
     at = expected.integers
-    observed = _run(implementation, expected.layer, at).get(result.gradient)
+    observed = arrays_of(implementation, expected.layer, at).get(result.gradient)
     right = getattr(formulation(FASTEST).backward(expected.layer, at.x, at.weight, at.grad_output), result.gradient)
     if observed is None or observed.shape != right.shape:
         return result

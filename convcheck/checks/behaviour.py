@@ -15,6 +15,7 @@ from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Fault, Observed, explained
 from convcheck.layer.arrays import Array
 from convcheck.mistakes import mistake
+from convcheck.mistakes.resemblance import RESEMBLANCES
 from convcheck.mistakes.wrong_forward import name_forward
 from convcheck.reports.results import Diagnosis, GradientResult
 
@@ -211,6 +212,8 @@ def _marked(result: GradientResult, finding: Finding, observed: Observed) -> Gra
         return replace(result, message=message)
     # What a target that differs from call to call happened to resemble says nothing.
     others = () if _is(finding, "nondeterministic") else result.diagnosis
+    # Nor does what the result of a forward pass resembles, where it is known what that pass computes.
+    others = tuple(known for known in others if known.name not in RESEMBLANCES)
     return replace(result, message=message, diagnosis=(finding.diagnosis, *others))
 
 

@@ -107,6 +107,21 @@ class Expected:
             return False
         return bool((np.abs(self.start.astype(np.float64) - self.definition) <= self.forward_allowance).all())
 
+    @cached_property
+    def right_but_for_bias(self) -> bool:
+        """Whether the source's output is the definition's but for what it adds whatever input and weight are."""
+        at = self.operands
+        try:
+            without_input, without_weight = (
+                self.start - np.array(self.source.forward(self.layer, x, weight, at.bias))
+                for x, weight in ((np.zeros_like(at.x), at.weight), (at.x, np.zeros_like(at.weight)))
+            )
+        except Exception:
+            return False
+        linear = formulation(FASTEST).forward(self.layer, at.x, at.weight, None)
+        # On real numbers differences round; nothing is then said.
+        return self.exact_data and all(np.array_equal(part, linear) for part in (without_input, without_weight))
+
     def linear_in(self, operand: str) -> bool:
         """Whether twice the step changes the source's output twice as much, along a random direction.
 

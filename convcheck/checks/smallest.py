@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convcheck.checks import behaviour, central, conditions, exact, forward
-from convcheck.checks.attribution import diagnosed
+from convcheck.checks.attribution import arrays_of, crashed, diagnosed
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
 from convcheck.checks.running import Job
@@ -28,6 +28,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.plainer import STEPS, with_fields
 from convcheck.layer.similar import shrunk
 from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.crashes import CRASHES
 from convcheck.mistakes.diagnose import explains
 from convcheck.reports.contributions import contributions, entry_name
 from convcheck.reports.details import MOST_LEGIBLE_FIRST, headline
@@ -356,6 +357,9 @@ class _Search:
     def _explained(self, layer: Layer, at: Operands, observed: Observed) -> bool:
         gradient = self.failure.gradient
         array = observed.arrays.get(gradient)
+        if array is None:
+            # Of a wrong shape; only what can be compared was kept.
+            array = arrays_of(self.target, layer, at).get(gradient)
         return array is not None and any(explains(name, layer, at, gradient, array) for name in self.failure.names)
 
     def _misbehaved(self, expected: Expected, at: Operands, observed: Observed) -> _Case | None:
@@ -435,11 +439,14 @@ class _Search:
 
     def _lost_name(self, case: _Case) -> Iterator[str]:
         """Say where the case is not known by the name that the failure has."""
-        known = [name for name in self.failure.names if any(name == mistake.name for mistake in MISTAKES)]
-        if self.by_name or self.failure.behaviour or not known or not case.result.entries_checked:
+        known = [*(mistake.name for mistake in MISTAKES), *CRASHES]
+        if self.by_name or self.failure.behaviour or not any(name in known for name in self.failure.names):
             return
-        found = diagnosed(case.layer, self.failure.gradient, self.target)
-        names = [diagnosis.name for diagnosis in found.diagnoses]
+        if case.result.status == "error":
+            cause = crashed(case.layer, case.result.message or "", self.target)
+            names = [cause.name] if cause else []
+        else:
+            names = [found.name for found in diagnosed(case.layer, self.failure.gradient, self.target).diagnoses]
         if set(names) != set(self.failure.names):
             called = f"is {' and '.join(names)}" if names else "has no name"
             yield f"{' and '.join(self.failure.names)} on the layer itself; this case alone {called}"

@@ -98,7 +98,7 @@ class Layer:
         """The spatial axes, outermost first."""
         return _axes(vars(self))
 
-    @property
+    @cached_property
     def output(self) -> tuple[int, ...]:
         """Spatial output size, one number per axis."""
         return tuple(axis.output_size for axis in self.axes)

@@ -24,10 +24,13 @@ class Property:
         What it has: "a stride above 1".
     of : callable
         Whether a layer has it.
+    telling : bool
+        Whether it can be why a backward pass fails; others matter to what code takes at all.
     """
 
     words: str
     of: Callable[[Layer], bool]
+    telling: bool = True
 
 
 def _dtype(name: str) -> Property:
@@ -38,6 +41,7 @@ def _no_multiple(number: int) -> Property:
     return Property(
         f"channels or filters that are no multiple of {number}",
         lambda layer: layer.channels % number > 0 or layer.filters % number > 0,
+        telling=False,
     )
 
 
@@ -53,8 +57,9 @@ PROPERTIES: dict[str, Property] = {
     "unpadded": Property(
         "padding of 0 with a kernel above 1",
         lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,
+        telling=False,
     ),
-    "padding-not-same": Property("padding other than same", lambda layer: layer.padding != _same(layer)),
+    "padding-not-same": Property("padding other than same", lambda layer: layer.padding != _same(layer), telling=False),
     "asymmetric-padding": Property(
         "padding that differs in front and behind",
         lambda layer: any(before != after for before, after in layer.padding),
@@ -69,7 +74,7 @@ PROPERTIES: dict[str, Property] = {
         lambda layer: any(len(set(values)) > 1 for values in (layer.stride, layer.padding, layer.dilation)),
     ),
     "even-kernel": Property("a kernel of even size", lambda layer: any(size % 2 == 0 for size in layer.kernel)),
-    "kernel-not-3": Property("a kernel other than 3", lambda layer: set(layer.kernel) != {3}),
+    "kernel-not-3": Property("a kernel other than 3", lambda layer: set(layer.kernel) != {3}, telling=False),
     "kernel-above-1": Property("a kernel above 1", lambda layer: max(layer.kernel) > 1),
     "kernel-of-one": Property("a kernel of 1", lambda layer: max(layer.kernel) == 1),
     "wide-stride": Property(
@@ -109,7 +114,7 @@ def in_common(some: Sequence[Layer], others: Sequence[Layer], called: tuple[str,
     """
     if not some or not others or len(some) + len(others) < 3:
         return None
-    shared = [one for one in PROPERTIES.values() if all(map(one.of, some))]
+    shared = [one for one in PROPERTIES.values() if one.telling and all(map(one.of, some))]
     alone = [one.words for one in shared if not any(map(one.of, others))]
     if len(alone) > _MOST:
         return None

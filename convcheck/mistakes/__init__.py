@@ -5,6 +5,7 @@
 - `walks`: the backward pass with its index arithmetic open to change, of which most mistakes are made.
 - `diagnose`: from an observed wrong gradient to the mistakes that reproduce it; `resemblance`, where none does, to what
   it has in common with the right one.
+- `parts`: mistakes made along some axes only, in words; `crashes`: why code raises on one layer and not on another.
 - `conditions`: data and orders of calls under which a gradient can be wrong that is right otherwise.
 - `wrong_forward`: what a wrong forward pass computes in place of the definition.
 - `blind_spots`: the mistakes that a passing suite could not have shown.
@@ -21,6 +22,7 @@ from typing import TypeVar
 from convcheck.errors import UsageError
 from convcheck.mistakes import catalogue
 from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
+from convcheck.mistakes.crashes import CRASHES
 from convcheck.mistakes.mistake import Mistake, OtherName
 from convcheck.mistakes.resemblance import RESEMBLANCES
 from convcheck.mistakes.wrong_forward import FORWARDS
@@ -65,10 +67,11 @@ def found_in(folders: Iterable[str], package: str) -> tuple[Mistake, ...]:
 #: Every known mistake, in the order of its code.
 MISTAKES = found_in(catalogue.__path__, catalogue.__name__)
 
-#: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's, what
-#: is wrong under one condition only, what was never tried.
+#: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's, code
+#: that raises, what is wrong under one condition only, what was never tried.
 OTHER_NAMES: tuple[OtherName, ...] = (
-    *RESEMBLANCES.values(), *FORWARDS.values(), *CONDITIONS.values(), *(untried.words for untried in UNTRIED),
+    *RESEMBLANCES.values(), *FORWARDS.values(), *CRASHES.values(), *CONDITIONS.values(),
+    *(untried.words for untried in UNTRIED),
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, revealing, shrunk
 from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.conditions import UNTRIED
-from convcheck.mistakes.mistake import Scene, unless_it_raises
+from convcheck.mistakes.mistake import Scene, differs, unless_it_raises
 from convcheck.reports.report import Report
 from convcheck.reports.results import GRADIENTS, BlindSpot, LayerReport, Power
 from convcheck.targets.probing import Probe
@@ -142,6 +142,8 @@ def shown_by(layer: Layer, comparison: Comparison = Comparison()) -> frozenset[F
 
 def _shows(wrong: Array, right: Array, allowed: Array | float, gate: float) -> bool:
     """Whether a comparison takes a wrong array for wrong."""
+    if isinstance(allowed, float) and allowed == gate == 0:
+        return differs(wrong, right)
     if wrong.shape != right.shape or not np.isfinite(wrong).all():
         return True
     error = np.abs(wrong.astype(np.float64) - right)

@@ -124,6 +124,8 @@ def _example(example: Example) -> Iterable[Text | Padding]:
 
 def _matrix(array: Array, marks: NDArray[np.bool_] | None = None) -> Text:
     """An array as rows of its last axis, marked entries starred; a blank line between blocks of two axes."""
+    if not array.size:
+        return Text("(empty)", "dim")
     rows = array.reshape(-1, array.shape[-1])
     starred = np.zeros(rows.shape, bool) if marks is None else marks.reshape(rows.shape)
     cells = [

@@ -15,6 +15,7 @@ import numpy as np
 
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, shrunk
 from convcheck.mistakes import MISTAKES
@@ -69,11 +70,6 @@ class _Suspect:
     def diagnoses(self) -> tuple[Diagnosis, ...]:
         return tuple(mistake.diagnosis(variant) for mistake, variant in zip(self.mistakes, self.variants, strict=True))
 
-    def gives(self, scene: Scene, gradient: str) -> Array:
-        """Return what code with these mistakes gives in a scene: the right answer where they cannot be made."""
-        forms = _forms(self.mistakes, scene, gradient)
-        return next((array for variants, array in forms if variants == self.variants), scene.answer(gradient))
-
 
 def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     """Find the mistake behind a wrong gradient.
@@ -112,7 +108,7 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     for search in searches:
         suspects = suspects or list(search(scene, gradient, observed))
     if not suspects:
-        return Finding(tuple(resemblances(scene, gradient, observed)), place)
+        return Finding(tuple(unless_it_raises(resemblances, scene, gradient, observed)), place)
     left, layers = _separated(suspects, small, gradient, rerun)
     return _told(left, layers, place)
 
@@ -192,7 +188,7 @@ def _same(observed: Array, made: Array, scene: Scene) -> bool:
         return False
     # A mean may be taken before or after the sum; each term and each addition rounds once.
     terms = scene.grad_output.size + scene.weight.size
-    allowed = terms * np.finfo(scene.layer.dtype).eps * float(np.abs(made).max(initial=0))
+    allowed = 2 * terms * DTYPES[scene.layer.dtype].roundoff * float(np.abs(made).max(initial=0))
     return bool((np.abs(observed - made) <= allowed).all())
 
 
@@ -208,7 +204,9 @@ def _separated(
         if operands is None:
             continue
         scene = Scene(candidate, operands)
-        expected = [suspect.gives(scene, gradient) for suspect in suspects]
+        made = {mistakes: dict(_forms(mistakes, scene, gradient)) for mistakes in {s.mistakes for s in suspects}}
+        # The right answer where a mistake cannot be made.
+        expected = [made[s.mistakes].get(s.variants, scene.answer(gradient)) for s in suspects]
         if not any(differs(array, expected[0]) for array in expected):
             continue
         used.append(candidate)

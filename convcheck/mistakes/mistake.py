@@ -14,8 +14,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
@@ -36,6 +35,10 @@ class Scene:
 
     layer: Layer
     operands: Operands
+    _known: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
+    _changed: dict[tuple[WrongArrays, str], list[tuple[str, Scene]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def x(self) -> Array:
@@ -57,22 +60,57 @@ class Scene:
         """The spatial axes of every array but the bias."""
         return tuple(range(2, 2 + len(self.layer.input)))
 
-    @cached_property
+    @property
     def right(self) -> Gradients:
-        return unfold.backward(self.layer, self.x, self.weight, self.grad_output)
+        """All three gradients."""
+        return Gradients(self.answer("input"), self.answer("weight"), self.answer("bias"))
 
-    @cached_property
-    def output(self) -> Array:
-        return unfold.forward(self.layer, self.x, self.weight, self.operands.bias)
+    @property
+    def rows(self) -> Array:
+        """dL/dO as matrices, shape (N, groups, F/groups, prod(output))."""
+        layer = self.layer
+        return self.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
+
+    @property
+    def columns(self) -> Array:
+        """The unfolded input X~, shape (N, groups, C/groups * prod(kernel), prod(output))."""
+        return self._once("columns", lambda: unfold.unfold(self.layer, self.x))
+
+    @property
+    def grad_columns(self) -> Array:
+        """What each window passes back through each tap, W~^T dL/dO, shaped as the unfolded input."""
+        kernel = self.weight.reshape(self.layer.groups, self.layer.filters_per_group, -1)
+        return self._once("grad_columns", lambda: kernel.swapaxes(1, 2) @ self.rows)
 
     def answer(self, gradient: str) -> Array:
         """Return what is right: a gradient, or for "output" the output of the forward pass."""
-        answer: Array = self.output if gradient == "output" else getattr(self.right, gradient)
-        return answer
+        # Only what is asked for: most mistakes are about one gradient.
+        answers: dict[str, Callable[[], Array]] = {
+            "output": lambda: unfold.forward(self.layer, self.x, self.weight, self.operands.bias),
+            "input": lambda: unfold.fold(self.layer, self.grad_columns),
+            "weight": lambda: (self.rows @ self.columns.swapaxes(2, 3)).sum(axis=0).reshape(self.layer.weight_shape),
+            "bias": lambda: self.grad_output.sum(axis=(0, *self.sites)),
+        }
+        return self._once(gradient, answers[gradient])
+
+    def changed(self, mistake: WrongArrays, gradient: str) -> list[tuple[str, Scene]]:
+        """Return the scenes that a mistake makes of this one, each computed once for all that is made on them."""
+        if (mistake, gradient) not in self._changed:
+            self._changed[mistake, gradient] = list(mistake.scenes(self, gradient))
+        return self._changed[mistake, gradient]
+
+    def _once(self, name: str, make: Callable[[], Array]) -> Array:
+        if name not in self._known:
+            self._known[name] = make()
+        return self._known[name]
 
     def with_arrays(self, **arrays: Array) -> Scene:
         """Return the same scene with other arrays of the same shapes: ``x``, ``weight``, ``grad_output``."""
-        return Scene(self.layer, replace(self.operands, **arrays))
+        changed = Scene(self.layer, replace(self.operands, **arrays))
+        if "x" not in arrays and "columns" in self._known:
+            # Unfolded once for all that is made of other arrays.
+            changed._known["columns"] = self.columns
+        return changed
 
 
 class Wrong(NamedTuple):
@@ -207,7 +245,7 @@ class WrongArrays(Mistake):
         """Yield (variant, scene with wrong arrays, of the same shapes: any other mistake is made on them)."""
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        for variant, changed in self.scenes(scene, gradient):
+        for variant, changed in scene.changed(self, gradient):
             yield variant, changed.answer(gradient)
 
 
@@ -235,7 +273,7 @@ def both_made(first: Mistake, second: Mistake, scene: Scene, gradient: str) -> I
     if not (first.concerns(scene.layer, gradient) and second.concerns(scene.layer, gradient)):
         return
     if isinstance(first, WrongArrays):
-        for variant, changed in first.scenes(scene, gradient):
+        for variant, changed in scene.changed(first, gradient):
             for wrong in second.wrong(changed, gradient):
                 yield (variant, wrong.variant), wrong.array
     elif isinstance(second, WrongResult):

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations, permutations, product
+from typing import Any
 
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.mistakes.mistake import OtherName, Scene
 from convcheck.reports.results import Diagnosis
 from convcheck.reports.where import axis_names, where
+from convcheck.wording import compact
 
 #: Shifts of up to so many samples along each axis are tried.
 _FARTHEST_SHIFT = 3
@@ -94,19 +97,24 @@ def _factor_per_slice(scene: Scene, gradient: str, right: Array, observed: Array
             continue
         largest = np.argmax(np.abs(rows), axis=1)[:, np.newaxis]
         factors = np.take_along_axis(wrong, largest, 1) / np.take_along_axis(rows, largest, 1)
-        allowed = 8 * np.finfo(scene.layer.dtype).eps * np.abs(wrong)
+        allowed = 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(wrong)
         if (np.abs(wrong - factors * rows) <= allowed).all():
-            listed = ", ".join(f"{factor:.6g}" for factor in factors[:6, 0]) + (", ..." if len(factors) > 6 else "")
+            listed = ", ".join(map(_number, factors[:6, 0])) + (", ..." if len(factors) > 6 else "")
             return RESEMBLANCES["factor-per-slice"].diagnosis(
                 {"slice": name, "a factor of its own": f"a factor of its own: {listed}"}
             )
     return None
 
 
+def _number(value: np.floating[Any]) -> str:
+    """Return a number that was read off: it is one out of somebody's code, so few digits tell which."""
+    return compact(float(value), digits=3)
+
+
 def _offset(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
     difference = observed - right
     if difference.size > 1 and (difference == difference.flat[0]).all():
-        return RESEMBLANCES["constant-added"].diagnosis({"a constant": f"{float(difference.flat[0]):.6g}"})
+        return RESEMBLANCES["constant-added"].diagnosis({"a constant": _number(difference.flat[0])})
     return None
 
 
@@ -117,9 +125,9 @@ def _operand_added(scene: Scene, gradient: str, right: Array, observed: Array) -
     if operand is None or not operand.all() or operand.size < 2:
         return None
     factors = (observed - right) / operand
-    if not factors.any() or np.ptp(factors) > 8 * np.finfo(scene.layer.dtype).eps * np.abs(observed).max():
+    if not factors.any() or np.ptp(factors) > 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(observed).max():
         return None
-    return RESEMBLANCES["operand-added"].diagnosis({"operand": gradient, "a factor": f"{float(factors.flat[0]):.6g}"})
+    return RESEMBLANCES["operand-added"].diagnosis({"operand": gradient, "a factor": _number(factors.flat[0])})
 
 
 def _shifted(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:

@@ -38,10 +38,8 @@ def walked(
         padded = scattered_padded(scene, stride=stride, dilation=dilation)
         start = before or [axis.before for axis in axes]
         return None if padded is None else windowed(padded, start, scene.layer.input)
-    image = dilate_flip.padded_input(scene.layer, scene.x)
-    if before is not None:
-        shift = [axis.before - first for axis, first in zip(axes, before, strict=True)]
-        image = windowed(image, shift, [axis.padded_size for axis in axes])
+    ahead = [-first for first in before or [axis.before for axis in axes]]
+    image = windowed(scene.x, ahead, [axis.padded_size for axis in axes])
     return gathered(scene, image, stride=stride, dilation=dilation)
 
 
@@ -51,12 +49,9 @@ def ruled(scene: Scene, gradient: str, rule: Rule) -> Array | None:
 
 
 def grad_columns(scene: Scene) -> Array:
-    """What each window passes back through each tap, W~^T dL/dO, shape (N, C, *kernel, *output)."""
+    """What each window passes back through each tap, shape (N, C, *kernel, *output)."""
     layer = scene.layer
-    kernel = scene.weight.reshape(layer.groups, layer.filters_per_group, -1)
-    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
-    columns: Array = (kernel.swapaxes(1, 2) @ rows).reshape(layer.batch, layer.channels, *layer.kernel, *layer.output)
-    return columns
+    return scene.grad_columns.reshape(layer.batch, layer.channels, *layer.kernel, *layer.output)
 
 
 def scattered_padded(
@@ -89,17 +84,17 @@ def gathered(
     for tap in np.ndindex(*layer.kernel):
         seen[(slice(None), slice(None), *tap)] = image[at_sites(_steps(tap, stride, dilation, layer.output))]
     columns = seen.reshape(layer.batch, layer.groups, -1, prod(layer.output))
-    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, -1)
-    gradient: Array = (rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
+    gradient: Array = (scene.rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
     return gradient
 
 
 def windowed(padded: Array, start: Sequence[int], size: Sequence[int]) -> Array:
     """Cut ``size`` samples from ``start`` on out of the trailing axes; what lies outside is zero."""
-    ends = [s + n for s, n in zip(start, size, strict=True)]
-    room = [(max(0, -s), max(0, end - total)) for s, end, total in zip(start, ends, padded.shape[2:], strict=True)]
-    wide = np.pad(padded, [(0, 0), (0, 0), *room])
-    cut: Array = wide[at_sites(slice(max(0, s), max(0, s) + n) for s, n in zip(start, size, strict=True))]
+    cut = np.zeros((*padded.shape[:2], *size), padded.dtype)
+    spans = list(zip(start, size, padded.shape[2:], strict=True))
+    cut[at_sites(slice(max(0, -s), max(0, min(n, total - s))) for s, n, total in spans)] = padded[
+        at_sites(slice(max(0, s), max(0, min(s + n, total))) for s, n, total in spans)
+    ]
     return cut
 
 
@@ -140,19 +135,21 @@ def correlated_weight(scene: Scene, image: Array, dilated: Array) -> Array | Non
 def _read_back(scene: Scene, rule: Rule) -> Array:
     """dL/dX[p] as a sum over the taps of W[a] dL/dO[(p + before - a*d) / s], ``rule`` deciding out of range."""
     layer = scene.layer
-    rows = scene.grad_output.reshape(layer.batch, layer.groups, layer.filters_per_group, *layer.output)
-    kernel = scene.weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
-    gradient = np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input)), scene.x.dtype)
-    for tap in np.ndindex(*layer.kernel):
-        found, counts = [], []
-        for axis, a in zip(layer.axes, tap, strict=True):
+    columns = grad_columns(scene)
+    gradient = np.zeros(layer.input_shape, columns.dtype)
+    # Per axis and tap: the indices that are read, and which of them count.
+    tables = []
+    for axis in layer.axes:
+        table = []
+        for a in range(axis.kernel):
             output, between = np.divmod(np.arange(axis.size) + axis.before - a * axis.dilation, axis.stride)
             indices, exist = rule(output, axis.output_size)
-            found.append(indices)
-            counts.append(exist & (between == 0))
-        read = rows[at_sites(np.ix_(*found))] * _outer(counts)
-        gradient += kernel[at_sites(tap)].swapaxes(1, 2) @ read.reshape(*rows.shape[:3], -1)
-    return gradient.reshape(layer.input_shape)
+            table.append((indices, exist & (between == 0)))
+        tables.append(table)
+    for tap in np.ndindex(*layer.kernel):
+        found, counts = zip(*(table[a] for table, a in zip(tables, tap, strict=True)), strict=True)
+        gradient += columns[(slice(None), slice(None), *tap)][at_sites(np.ix_(*found))] * _outer(counts)
+    return gradient
 
 
 def _padded_by(scene: Scene, rule: Rule) -> Array:

@@ -20,6 +20,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.catalogue.forward_is_convolution import ForwardIsConvolution
 from convcheck.mistakes.mistake import OtherName
+from convcheck.mistakes.parts import mixed, parts
 from convcheck.reports.results import Diagnosis
 
 #: Every name of a wrong forward pass that the catalogue does not have, in words.
@@ -37,6 +38,8 @@ FORWARDS = {
          "Check the order of the axes."),
         ("forward-groups-mixed", "deals the channels out to the groups one by one, not in runs",
          "Give each group a run of neighbouring channels."),
+        ("forward-assigned", "keeps the last term of a sum",
+         "Add up all channels and all taps of the kernel: out += ... for out = ...."),
         ("forward-bias", "does not add the bias once", "Add the bias once to every output."),
         ("forward-sign-flipped", "has the wrong sign", "Check the signs."),
     )
@@ -79,10 +82,22 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
         if np.array_equal(candidate, output):
             return variant
     right = forward(layer, operands.x, operands.weight, operands.bias)
-    if np.array_equal(np.moveaxis(right, 1, -1), output):
-        fix = "Say layout: NHWC in the target's mapping."
-        return _variant("forward-axes-swapped", "gives its output with the channels last", fix)
+    for arranged, does, fix in _arranged(right):
+        if np.array_equal(arranged, output):
+            return _variant("forward-axes-swapped", does, fix)
     return None
+
+
+def _arranged(right: Array) -> Iterator[tuple[Array, str, str]]:
+    """Yield the right output with its entries in another order."""
+    yield np.moveaxis(right, 1, -1), "gives its output with the channels last", "Say layout: NHWC in the mapping."
+    if right.ndim > 3:
+        turned = right.swapaxes(-1, -2)
+        fix = "Give the output as (..., rows, columns), and number its windows row by row."
+        yield turned, "gives its output with rows and columns exchanged", fix
+        yield turned.reshape(right.shape), "numbers its windows column by column", fix
+        *others, high, wide = right.shape
+        yield right.reshape(*others, wide, high), "gives its output with the sizes of rows and columns exchanged", fix
 
 
 def _variant(name: str, does: str | None = None, fix: str | None = None) -> Variant:
@@ -113,6 +128,17 @@ def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
     if layer.groups > 1:
         mixed = operands.x.reshape(layer.batch, layer.channels_per_group, layer.groups, -1)
         yield _variant("forward-groups-mixed"), {}, {"x": np.swapaxes(mixed, 1, 2).reshape(operands.x.shape)}
+    # The last term of a sum assigned where it should be added.
+    everything, last_only = [slice(None)] * rank, [slice(-1, None)] * rank
+    for does, channel, sites in (
+        ("keeps the last channel only", slice(-1, None), everything),
+        ("keeps the last tap of the kernel only", slice(None), last_only),
+        ("keeps the last tap of the last channel only", slice(-1, None), last_only),
+    ):
+        kept = (slice(None), channel, *sites)
+        last = np.zeros_like(weight)
+        last[kept] = weight[kept]
+        yield _variant("forward-assigned", does), {}, {"weight": last}
     # The bias left out or added more than once, and the sign of everything.
     if bias is not None:
         for factor, does in ((0, "leaves the bias out"), (-1, "subtracts the bias"), (2, "adds the bias twice")):
@@ -126,8 +152,12 @@ def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
 
 def _other_options(layer: Layer) -> Iterator[_Candidate]:
     """Options ignored, taken in the wrong order, or off by one."""
-    for option, nothing in (("stride", 1), ("dilation", 1), ("padding", 0)):
-        yield _variant(f"forward-{option}-ignored"), {option: nothing}, {}
+    for option, nothing in (("stride", 1), ("dilation", 1), ("padding", (0, 0))):
+        given = getattr(layer, option)
+        for words, axes in parts(layer, lambda axis: True):
+            does = f"ignores the {option} {words}" if words else None
+            changed = {option: mixed([nothing] * len(given), given, axes)}
+            yield _variant(f"forward-{option}-ignored", does), changed, {}
     for does, pair in (
         ("swaps the padding in front and behind", lambda before, after: (after, before)),
         ("puts all padding in front", lambda before, after: (before + after, 0)),

@@ -65,14 +65,14 @@ def finding(report: ReportData, layer: LayerReport, result: GradientResult) -> F
 
 
 def what(result: GradientResult) -> Details:
-    """Return what is wrong, as far as it holds for every layer: the mistake, or else the reason."""
-    if result.status != "failed":
-        return (("reason", headline(result)),)
-    return tuple(
+    """Return what is wrong, as far as it holds for every layer: the reason of what did not run, and the mistake."""
+    reason = () if result.status == "failed" else (("reason", headline(result)),)
+    mistakes = tuple(
         line
         for diagnosis in result.diagnosis
         for line in (("diagnosis", f"{diagnosis.name}: {diagnosis.explanation}"), ("fix", diagnosis.fix))
     )
+    return reason + mistakes
 
 
 def place(layer: LayerReport, result: GradientResult) -> Details:

@@ -25,7 +25,9 @@ def test_lists_every_mistake(monkeypatch, capsys):
 def test_explains_one_with_an_example(monkeypatch, capsys):
     status, out, _ = run(["kernel-not-flipped"], monkeypatch, capsys)
     assert status == 0
-    assert out.startswith("CC101  kernel-not-flipped\n  The input gradient is made with the kernel as it is;")
+    assert out.startswith(
+        "CC101  kernel-not-flipped\n  The input gradient is made with the kernel the wrong way round:"
+    )
     assert "Example: 1 channel → 1 filter, kernel 2×2, 3×4 in, 2×3 out, batch 1, float64" in out
     assert "  weight   grad_output   right dL/dX   wrong dL/dX\n" in out
     # dL/dX[0, 0] is W[0, 0] dL/dO[0, 0] = 1 * -1; unflipped it is W[1, 1] dL/dO[0, 0] = -1 * -1.

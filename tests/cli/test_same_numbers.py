@@ -142,8 +142,9 @@ def test_the_numbers_are_small_and_of_no_code_where_that_is_asked_for(folder):
     assert "wrong.py" not in out
 
 
-def test_the_picture_of_the_report_shows_its_worst_entry(folder):
-    for (_, gradient), (given, right, commands) in failures(folder, "layers.yaml").items():
+@pytest.mark.parametrize("words", [(), ("--target", "wrong.py:OnRealNumbers")])
+def test_the_picture_of_the_report_shows_its_worst_entry(folder, words):
+    for (_, gradient), (given, right, commands) in failures(folder, "layers.yaml", *words).items():
         status, out, err = convcheck([*commands["visualize"][1:], "--terminal"], folder)
         assert status == 0, err
         assert "noise" not in out

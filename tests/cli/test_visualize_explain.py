@@ -77,7 +77,17 @@ def test_the_animation(tmp_path):
 
 
 def test_a_wrong_target_gets_a_map_of_its_error(target):
-    done = run("visualize", "--target", "wrong.py:Unflipped", "--format", "svg", cwd=target)
+    done = run(
+        "visualize",
+        "textbook",
+        "--layer",
+        "T3-stride-2",
+        "--target",
+        "wrong.py:Unflipped",
+        "--format",
+        "svg",
+        cwd=target,
+    )
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
     assert first.endswith("T3-stride-2-error-input.svg")
@@ -192,3 +202,14 @@ def test_matplotlib_is_imported_only_to_draw(tmp_path, args):
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = subprocess.run([sys.executable, "-c", code, *args], cwd=tmp_path, env=env, capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_without_a_config_the_suite_is_fitted_to_the_target(target):
+    done = run("visualize", "--target", "wrong.py:Unflipped", "--format", "svg", cwd=target)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].endswith("plain-error-input.svg")
+    done = run(
+        "explain", "--target", "wrong.py:Unflipped", "--layer", "stride", "--entry", "input[0,0,0,0]", cwd=target
+    )
+    assert done.returncode == 0, done.stderr
+    assert "wrong.py:Unflipped" in done.stdout

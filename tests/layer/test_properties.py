@@ -33,7 +33,7 @@ def said(some, others):
     ],
 )
 def test_one_property(changes, words):
-    assert said([layer(**changes), layer(**changes, filters=5)], [PLAIN, layer(filters=5)]) == (
+    assert said([layer(**changes), layer(**changes, filters=5)], [PLAIN, layer(filters=5, kernel=5)]) == (
         f"all 2 failing layers have {words}; the 2 passing ones do not"
     )
 
@@ -80,8 +80,10 @@ def test_every_property_is_had_and_lacked_by_some_layer():
     layers = [
         PLAIN,
         layer(stride=2, input=[8, 8], padding=[[1, 0], [0, 2]], batch=1, bias=False, dtype="float32"),
+        layer(channels=16, filters=16, padding="same"),
         layer(channels=4, filters=4, groups=4, dilation=2, kernel=[2, 3], input=[9, 10]),
         layer(channels=1, filters=1, kernel=1, stride=2, input=[5]),
+        layer(channels=16, filters=32, padding=1),
         layer(channels=1, filters=1, kernel=[1, 2, 3], input=[3, 4, 5]),
     ]
     for name, one in PROPERTIES.items():

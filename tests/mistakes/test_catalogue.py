@@ -1,16 +1,26 @@
 """The catalogue is complete, and every entry is documented."""
 
+import gc
 import inspect
+import pkgutil
+import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import convcheck
 from convcheck import Layer
+from convcheck.checks.conditions import RUNS
 from convcheck.errors import UsageError
 from convcheck.mistakes import MISTAKES, OTHER_NAMES, mistake, named
+from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
+from convcheck.mistakes.crashes import CRASHES
 from convcheck.mistakes.describe import example_of
-from convcheck.mistakes.mistake import Mistake
+from convcheck.mistakes.mistake import Mistake, OtherName
+from convcheck.mistakes.resemblance import RESEMBLANCES
+from convcheck.mistakes.wrong_forward import FORWARDS
 from convcheck.reports.results import GRADIENTS
 from tests.mistaken import VISIBLE, scene_of
 
@@ -110,6 +120,21 @@ def test_every_name_that_a_report_can_give_is_found_and_means_one_thing():
     assert all(named(known.name) is known for known in everything)
     with pytest.raises(UsageError):
         mistake("right-when-flipped")
+
+
+def test_no_report_can_give_another_name():
+    """Names are made in one place, of what the catalogue and the tables have; and all that there are is there."""
+    folder = Path(inspect.getfile(convcheck)).parent
+    made = [path for path in folder.rglob("*.py") if re.search(r"\bDiagnosis\(", path.read_text(encoding="utf-8"))]
+    assert [path.relative_to(folder).as_posix() for path in made] == ["mistakes/mistake.py"]
+    for module in pkgutil.walk_packages([str(folder)], "convcheck."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    words = {thing.name: thing for thing in gc.get_objects() if isinstance(thing, OtherName)}
+    assert words
+    assert [name for name in words if named(name).name != name] == []
+    slugs = [*FORWARDS, *RESEMBLANCES, *CRASHES, *CONDITIONS, *RUNS, *(untried.words.name for untried in UNTRIED)]
+    assert [slug for slug in slugs if named(slug).name != slug] == []
 
 
 def test_a_misspelt_name_gets_the_nearest():

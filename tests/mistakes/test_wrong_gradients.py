@@ -1,11 +1,13 @@
 """What the mistakes give, against loops that make the mistake as a person would."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from convcheck import Layer
+from convcheck.gradients import unfold
 from convcheck.mistakes import mistake
 from tests.mistaken import scene_of
 
@@ -46,11 +48,11 @@ def test_kernel_not_flipped():
     assert np.array_equal(made("kernel-not-flipped", scene), loops(scene, weight=scene.weight[..., ::-1, ::-1]))
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_kernel_flipped_one_axis(axis):
+@pytest.mark.parametrize(("axis", "others"), [(0, "columns"), (1, "rows")])
+def test_kernel_flipped_one_axis(axis, others):
     scene = scene_of(LAYER)
     unflipped = np.flip(scene.weight, 3 - axis)
-    variant = f"reversed along spatial axis {axis} only"
+    variant = f"the wrong way round along {others} only"
     assert np.array_equal(made("kernel-flipped-one-axis", scene, variant=variant), loops(scene, weight=unflipped))
 
 
@@ -63,6 +65,21 @@ def test_stride_and_dilation_ignored():
     scene = scene_of(LAYER)
     assert np.array_equal(made("stride-ignored", scene), loops(scene, stride=(1, 1)))
     assert np.array_equal(made("dilation-ignored", scene), loops(scene, dilation=(1, 1)))
+    rows, columns = (made("stride-ignored", scene, variant=f"along {axis} only") for axis in ("rows", "columns"))
+    assert np.array_equal(rows, loops(scene, stride=(1, 3)))
+    assert np.array_equal(columns, loops(scene, stride=(2, 1)))
+    # Of a dilation along one axis, that it is ignored along this one alone goes without saying.
+    assert [variant for variant, _ in mistake("dilation-ignored").wrong(scene, "input")] == [""]
+
+
+def test_every_part_of_three_axes():
+    scene = scene_of(Layer(1, 2, 2, stride=(2, 3, 2), dilation=2, padding=1, input=(5, 6, 7)))
+    for name, argument in (("stride-ignored", "stride"), ("dilation-ignored", "dilation")):
+        forms = dict(mistake(name).wrong(scene, "input"))
+        assert len(forms) == 7
+        for kept, words in (((0,), "rows and columns"), ((1,), "planes and columns"), ((0, 1), "columns")):
+            changed = [size if axis in kept else 1 for axis, size in enumerate(getattr(scene.layer, argument))]
+            assert np.array_equal(forms[f"along {words} only"], loops(scene, **{argument: changed}))
 
 
 def test_padding_offset():
@@ -71,14 +88,46 @@ def test_padding_offset():
         "cropped on the wrong side": (2, 1),
         "cropped one sample too early": (0, -1),
         "cropped one sample too late": (2, 1),
+        "cropped one sample too early, along rows only": (0, 0),
+        "cropped one sample too late, along columns only": (1, 1),
+        "cropped behind only": (0, 0),
+        "cropped in front only": (3, 1),
     }.items():
         assert np.array_equal(made("padding-offset", scene, variant=variant), loops(scene, start=start))
-    assert made("padding-offset", scene, variant="not cropped").shape == (2, 2, 9, 9)
+    padded = made("padding-offset", scene, variant="not cropped")
+    assert padded.shape == (2, 2, 9, 9)
+    cuts = {
+        "not cropped, along rows only": padded[..., :8],
+        "not cropped, along columns only": padded[..., 1:7, :],
+        "not cropped in front": padded[..., :7, :8],
+        "not cropped behind": padded[..., 1:, :],
+        "taken off twice behind": padded[..., 1:4, :7],
+    }
+    for variant, cut in cuts.items():
+        assert np.array_equal(made("padding-offset", scene, variant=variant), cut)
 
 
 def test_overlap_overwritten_by_the_last_window():
     scene = scene_of(LAYER)
     assert np.array_equal(made("overlap-overwritten", scene, variant="the last window wins"), loops(scene, assign=True))
+
+
+@pytest.mark.parametrize(("axis", "name"), [(0, "row"), (1, "column")])
+def test_overlap_overwritten_by_a_row_of_windows(axis, name):
+    layer = Layer(2, 3, 3, stride=(1, 2), padding=1, input=(5, 6), batch=2)
+    scene = scene_of(layer)
+    expected = np.zeros((2, 2, 7, 8))
+    for at in range(layer.output[axis]):
+        # All that one row of windows passes back, added up, takes the place of what stood there.
+        alone = np.zeros_like(scene.grad_output)
+        kept = (slice(None),) * (2 + axis) + (at,)
+        alone[kept] = scene.grad_output[kept]
+        padded = replace(layer, padding=0, input=(7, 8))
+        strip = unfold.backward(padded, np.zeros(padded.input_shape), scene.weight, alone).input
+        rows = (slice(None),) * (2 + axis) + (slice(at * layer.stride[axis], at * layer.stride[axis] + 3),)
+        expected[rows] = strip[rows]
+    form = made("overlap-overwritten", scene, variant=f"the last {name} of windows wins")
+    assert np.array_equal(form, expected[..., 1:-1, 1:-1])
 
 
 def test_clamped_index_is_the_slip_of_the_second_text():
@@ -116,6 +165,78 @@ def test_reshape_instead_of_transpose():
     scene = scene_of(LAYER)
     rows = scene.grad_output.reshape(3, -1)
     assert np.array_equal(made("reshape-instead-of-transpose", scene, "bias", "batch and filters"), rows.sum(axis=1))
+    # The product of columns and rows, (C * k, F), in the shape of the weight without being transposed.
+    product_of_both = (scene.columns[:, 0] @ scene.rows[:, 0].swapaxes(1, 2)).sum(axis=0)
+    form = made("reshape-instead-of-transpose", scene, "weight", "the result, which stands as channels, taps, filters")
+    assert np.array_equal(form, product_of_both.reshape(scene.layer.weight_shape))
+    # W as (C * k, F) by a reshape, where W~ had to be transposed.
+    flat = scene.weight.reshape(-1, 3)
+    columns = (flat @ scene.rows[:, 0])[:, np.newaxis]
+    form = made("reshape-instead-of-transpose", scene, variant="the weight, read as channels, taps, filters")
+    assert np.array_equal(form, unfold.fold(scene.layer, columns))
+
+
+def test_one_window_or_row_of_windows():
+    scene = scene_of(LAYER)
+    for variant, kept in {
+        "the last window": np.s_[:, :, -1, -1],
+        "the last window of the last sample": np.s_[-1, :, -1, -1],
+        "the last row": np.s_[:, :, -1],
+        "the last column of the last sample": np.s_[-1, :, :, -1],
+    }.items():
+        some = np.zeros_like(scene.grad_output)
+        some[kept] = scene.grad_output[kept]
+        right = scene.with_arrays(grad_output=some).right
+        assert np.array_equal(made("last-window-only", scene, "weight", variant), right.weight)
+        assert np.array_equal(made("last-window-only", scene, "bias", variant), right.bias)
+    assert len(mistake("last-window-only").wrong(scene, "input")) == 6
+    assert len(mistake("last-window-only").wrong(scene_of(Layer(1, 2, 2, input=(4, 4, 4))), "weight")) == 14
+
+
+def test_summed_too_far_within_each_group():
+    scene = scene_of(Layer(4, 6, 2, groups=2, input=(3, 4)))
+    right = scene.right
+    channels = made("summed-too-far", scene, "input", "over the channels")
+    assert np.array_equal(channels[:, 0], right.input[:, :2].sum(axis=1))
+    assert np.array_equal(channels[:, 0], channels[:, 1])
+    assert np.array_equal(channels[:, 2], right.input[:, 2:].sum(axis=1))
+    taps = made("summed-too-far", scene, "weight", "over the taps")
+    assert np.array_equal(taps[..., 1, 0], right.weight.sum(axis=(2, 3)))
+    assert np.array_equal(made("summed-too-far", scene, "bias", "over the filters")[3:], [right.bias[3:].sum()] * 3)
+
+
+def test_grad_output_read_with_rows_and_columns_exchanged():
+    scene = scene_of(LAYER)
+    # Columns of windows numbered column by column, rows of grad_output row by row.
+    high, wide = scene.layer.output
+    order = [i * wide + j for j in range(wide) for i in range(high)]
+    columns = scene.columns[:, 0][..., order]
+    expected = (scene.rows[:, 0] @ columns.swapaxes(1, 2)).sum(axis=0).reshape(scene.layer.weight_shape)
+    assert high != wide
+    assert np.array_equal(made("axes-swapped", scene, "weight", "grad_output transposed"), expected)
+
+
+def test_a_dilated_gradient_that_is_too_long():
+    scene = scene_of(Layer(1, 1, [3], stride=2, input=[8], batch=1))
+    g, x = scene.grad_output[0, 0], scene.x[0, 0]
+    long = np.zeros(6)
+    long[::2] = g
+    behind = made("dilated-too-far", scene, "weight", "s - 1 zeros behind the last sample too")
+    # One of eight samples is left over: seven are read, of which six meet the gradient.
+    assert np.array_equal(behind[0, 0], np.correlate(x[:7], long, "valid"))
+    assert behind.shape == (1, 1, 2)
+    wide = np.zeros(7)
+    wide[::3] = g
+    between = made("dilated-too-far", scene, "weight", "s zeros between the samples")
+    assert np.array_equal(between[0, 0], np.correlate(x[:7], wide, "valid"))
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5, 0.001])
+def test_updated_before_input(rate):
+    scene = scene_of(LAYER)
+    updated = scene.weight - rate * scene.right.weight
+    form = made("updated-before-input", scene, variant=f"learning rate {rate:g}")
+    assert np.allclose(form, loops(scene, weight=updated), rtol=1e-13, atol=1e-11)
 
 
 def test_gradient_repeated_and_not_dilated_in_one_dimension():

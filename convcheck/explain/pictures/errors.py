@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Expected
 from convcheck.checks.plan import WORK_BUDGET, gradients_of
 from convcheck.errors import UsageError
@@ -18,6 +19,7 @@ from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
+from convcheck.wording import told_apart
 
 #: Cells per axis that are shown around the worst entry.
 _AROUND = 12
@@ -25,7 +27,14 @@ _AROUND = 12
 _SYMBOLS = {"output": "O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
 
 
-def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: str = "numeric") -> Story:
+def story(
+    layer: Layer,
+    gradient: str,
+    analytic: Array,
+    numeric: Array,
+    source: str = "numeric",
+    allowed: Array | float = 0.0,
+) -> Story:
     """Tell where a gradient is wrong: as given, as it should be, and their difference, around the worst entry.
 
     Parameters
@@ -36,6 +45,8 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
         What the backward pass gave, and what it should be; of equal shape.
     source : str
         What the second array is from.
+    allowed : array or float
+        By how much they may differ, per entry or for all.
 
     Raises
     ------
@@ -49,13 +60,13 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
         )
     with np.errstate(invalid="ignore"):
         difference = np.asarray(analytic, np.float64) - numeric
-    error = np.where(np.isfinite(difference), np.abs(difference), np.inf)
-    wrong = error > 0
-    worst = tuple(int(i) for i in np.unravel_index(np.argmax(error), error.shape))
+    comparison = compare(analytic, numeric, allowed)
+    wrong = comparison.wrong
+    worst = (0,) * wrong.ndim if comparison.worst is None else comparison.worst.index
     # One sample and channel, and some cells to each side; a bias is a strip of its filters.
-    lead, names = (0 if gradient == "bias" else 2), axis_names(gradient, error.ndim)
-    starts = [max(0, min(i - _AROUND // 2, size - _AROUND)) for i, size in zip(worst, error.shape, strict=True)]
-    shown = tuple(range(s, min(size, s + _AROUND)) for s, size in zip(starts, error.shape, strict=True))[lead:]
+    lead, names = (0 if gradient == "bias" else 2), axis_names(gradient, wrong.ndim)
+    starts = [max(0, min(i - _AROUND // 2, size - _AROUND)) for i, size in zip(worst, wrong.shape, strict=True)]
+    shown = tuple(range(s, min(size, s + _AROUND)) for s, size in zip(starts, wrong.shape, strict=True))[lead:]
     fixed = ", ".join(f"{name} {i}" for name, i in zip(names[:lead], worst, strict=False))
 
     def panel(number: str, title: str, note: str, values: Array) -> Panel:
@@ -68,7 +79,9 @@ def story(layer: Layer, gradient: str, analytic: Array, numeric: Array, source: 
     right = panel("2", f"{symbol} as it should be ({source})", "same colours as 1", numeric)
     scale = max(scale_of(given.values), scale_of(right.values))
     summary = f"{int(wrong.sum()):,} of {wrong.size:,} entries differ"
-    left, other = (sizes.number(float(array[worst])) for array in (analytic, numeric))
+    left, other = (
+        text.replace("-", "−") for text in told_apart(*(float(array[worst]) for array in (analytic, numeric)))
+    )
     return Story(
         name=f"error-{gradient}",
         title=f"{symbol} is wrong" if wrong.any() else f"{symbol} is right",
@@ -104,7 +117,7 @@ def find(trial: Trial) -> tuple[list[Story], list[str]]:
         if trial.operands is not expected.operands:
             right, allowed = expected.real_output, expected.real_output_allowance
         if _differs(output, right, allowed):
-            stories.append(story(layer, "output", output, right, "by the definition"))
+            stories.append(story(layer, "output", output, right, "by the definition", allowed))
         for gradient in (name for name in gradients_of(layer) if name in observed.arrays):
             stories += _wrong(trial, expected, gradient, observed.arrays[gradient])
     if not stories and not notes:
@@ -129,9 +142,8 @@ def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array) -> 
             evaluations = getattr(at, OPERAND_OF[gradient]).size
         if 0 < evaluations * layer.multiply_adds <= WORK_BUDGET:
             right, source = expected.exact(gradient).values, "numeric"
-    return [story(layer, gradient, analytic, right, source)] if _differs(analytic, right, allowed) else []
+    return [story(layer, gradient, analytic, right, source, allowed)] if _differs(analytic, right, allowed) else []
 
 
 def _differs(given: Array, expected: Array, allowed: Array | float) -> bool:
-    with np.errstate(invalid="ignore"):
-        return not bool((np.abs(np.asarray(given, np.float64) - expected) <= allowed).all())
+    return compare(given, expected, allowed).mismatches > 0

@@ -1,7 +1,10 @@
 """height and width are exchanged"""
 
+from math import prod
+
 import numpy as np
 
+from convcheck.gradients import unfold
 from convcheck.layer.arrays import Array
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
 from convcheck.mistakes.walks import walked
@@ -20,18 +23,52 @@ class AxesSwapped(Mistake):
     def variants(self, scene: Scene, gradient: str) -> Forms:
         """Exchange one thing at a time; what does not fit then would be an error and no wrong gradient."""
         layer = scene.layer
-        yield "result transposed", _transposed(scene.answer(gradient))
-        if layer.output[-1] == layer.output[-2]:
-            turned = scene.with_arrays(grad_output=_transposed(scene.grad_output))
-            yield "grad_output transposed", turned.answer(gradient)
-        if gradient == "input" and layer.kernel[-1] == layer.kernel[-2]:
-            yield "kernel transposed", scene.with_arrays(weight=_transposed(scene.weight)).answer(gradient)
-        if gradient == "weight" and layer.input[-1] == layer.input[-2]:
-            yield "input transposed", scene.with_arrays(x=_transposed(scene.x)).answer(gradient)
+        right = scene.answer(gradient)
+        yield "result transposed", _transposed(right)
+        yield "grad_output transposed", scene.with_arrays(grad_output=_turned(scene.grad_output)).answer(gradient)
+        if layer.output[-1] != layer.output[-2]:
+            by_column = _transposed(scene.grad_output).reshape(scene.grad_output.shape)
+            yield "grad_output read column by column", scene.with_arrays(grad_output=by_column).answer(gradient)
+        if right.shape[-1] != right.shape[-2]:
+            yield "result written column by column", _transposed(right).reshape(right.shape)
+            yield "result with the sizes exchanged", _turned(right)
+        if gradient == "input":
+            yield "kernel transposed", scene.with_arrays(weight=_turned(scene.weight)).answer(gradient)
+        else:
+            yield "input transposed", scene.with_arrays(x=_turned(scene.x)).answer(gradient)
+        yield "rows of the unfolded input numbered by the kernel's height", _misnumbered(scene, gradient)
         yield "strides exchanged", walked(scene, gradient, stride=_swapped(layer.stride))
         yield "dilations exchanged", walked(scene, gradient, dilation=_swapped(layer.dilation))
         befores = tuple(axis.before for axis in layer.axes)
         yield "paddings exchanged", walked(scene, gradient, before=_swapped(befores))
+
+
+def _misnumbered(scene: Scene, gradient: str) -> Array | None:
+    """Number the tap (a, b) of a channel a*k_h + b for a*k_w + b; None where that leaves the rows that there are."""
+    layer = scene.layer
+    *outer, high, wide = layer.kernel
+    if high == wide:
+        return None
+    taps = prod(layer.kernel)
+    first = np.arange(layer.channels_per_group * prod(outer))[:, None, None] * (high * wide)
+    rows = (first + np.arange(high)[:, None] * high + np.arange(wide)).ravel()
+    if rows.max() >= layer.channels_per_group * taps:
+        return None
+    if gradient == "input":
+        folded: Array = unfold.fold(layer, scene.grad_columns[:, :, rows])
+        return folded
+    columns = np.zeros_like(scene.columns)
+    # Where two rows have one number, the later one stands.
+    for row, number in enumerate(rows):
+        columns[:, :, number] = scene.columns[:, :, row]
+    made: Array = (scene.rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
+    return made
+
+
+def _turned(array: Array) -> Array:
+    """Read an array as if its last two axes had each other's size, and exchange them."""
+    *others, high, wide = array.shape
+    return _transposed(array.reshape(*others, wide, high))
 
 
 def _swapped(sizes: tuple[int, ...]) -> tuple[int, ...]:

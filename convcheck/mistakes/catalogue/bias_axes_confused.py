@@ -1,5 +1,7 @@
 """grad_bias is summed over the wrong axes"""
 
+import numpy as np
+
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
 
 
@@ -20,3 +22,4 @@ class BiasAxesConfused(Mistake):
         yield "not summed over the batch", scene.grad_output.sum(axis=scene.sites)
         yield "not summed over the positions", scene.grad_output.sum(axis=0)
         yield "summed over the filters, not the batch", scene.grad_output.sum(axis=(1, *scene.sites))
+        yield "summed to a single number", np.asarray(scene.grad_output.sum())

@@ -1,6 +1,7 @@
 """the kernel's dilation is missing in the backward pass"""
 
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
+from convcheck.mistakes.parts import mixed, parts
 from convcheck.mistakes.walks import walked
 
 
@@ -17,4 +18,6 @@ class DilationIgnored(Mistake):
     gradients = ("input", "weight")
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        yield "", walked(scene, gradient, dilation=[1] * len(scene.layer.input))
+        dilation = scene.layer.dilation
+        for words, axes in parts(scene.layer, lambda axis: axis.dilation > 1 and axis.kernel > 1):
+            yield words, walked(scene, gradient, dilation=mixed([1] * len(dilation), dilation, axes))

@@ -13,7 +13,10 @@ class ForwardIsConvolution(WrongArrays):
         "not."
     )
     why = "scipy.signal.convolve and np.convolve flip the kernel; every framework's convolution is a correlation."
-    fix = "Correlate in the forward pass (scipy.signal.correlate), or reverse the kernel before convolving."
+    fix = (
+        "Correlate with the kernel as it is: take out what reverses it, or call scipy.signal.correlate in place of "
+        "convolve."
+    )
     shows_on = "kernels with more than one tap that are not symmetric"
     gradients = ("output",)
 

@@ -33,10 +33,10 @@ class GroupsIgnored(Mistake):
         yield "only the first group is computed", first
         if gradient == "input":
             weight = np.concatenate([scene.weight[: layer.filters_per_group]] * layer.groups)
-            yield "every group reads the first one", scene.with_arrays(weight=weight).right.input
+            yield "every group reads the first one", scene.with_arrays(weight=weight).answer(gradient)
         else:
             x = np.concatenate([scene.x[:, : layer.channels_per_group]] * layer.groups, axis=1)
-            yield "every group reads the first one", scene.with_arrays(x=x).right.weight
+            yield "every group reads the first one", scene.with_arrays(x=x).answer(gradient)
         yield "channels dealt out in turn", _dealt(scene, gradient)
 
 

@@ -1,28 +1,27 @@
 """the kernel is rotated along one axis only"""
 
-from itertools import combinations
-
 import numpy as np
 
 from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
+from convcheck.mistakes.parts import parts
 
 
 class KernelFlippedOneAxis(WrongArrays):
     code = "CC102"
     name = "kernel-flipped-one-axis"
-    explanation = (
-        "The input gradient is made with a kernel that is reversed along some spatial axes and not along all of them."
-    )
+    explanation = "The input gradient is made with a kernel that is the wrong way round along some spatial axes."
     why = "np.flip(w, axis=-1), w[..., ::-1] and np.fliplr reverse one axis; a rotation by 180 degrees reverses all."
-    fix = "Reverse the kernel along every spatial axis: np.flip(w, axis=(-2, -1)) in two dimensions."
-    shows_on = "kernels with more than one tap along an axis that is not reversed"
+    fix = (
+        "Treat all spatial axes alike: for a correlation with the padded grad_output reverse the kernel along every "
+        "one, np.flip(w, axis=(-2, -1)) in two dimensions; for adding W times grad_output to each window, along none."
+    )
+    shows_on = "kernels with more than one tap along at least two axes"
     gradients = ("input",)
     least_axes = 2
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         """Flip back every proper part of the axes."""
-        for count in range(1, len(scene.sites)):
-            for kept in combinations(scene.sites, count):
-                reversed_axes = " and ".join(str(axis - 2) for axis in scene.sites if axis not in kept)
-                variant = f"reversed along spatial axis {reversed_axes} only"
-                yield variant, scene.with_arrays(weight=np.flip(scene.weight, kept))
+        for words, axes in parts(scene.layer, lambda axis: axis.kernel > 1):
+            if words:
+                flipped = np.flip(scene.weight, tuple(axis + 2 for axis in axes))
+                yield f"the wrong way round {words}", scene.with_arrays(weight=flipped)

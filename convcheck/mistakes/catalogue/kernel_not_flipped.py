@@ -8,14 +8,14 @@ from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
 class KernelNotFlipped(WrongArrays):
     code = "CC101"
     name = "kernel-not-flipped"
-    explanation = "The input gradient is made with the kernel as it is; it must be rotated by 180 degrees."
+    explanation = "The input gradient is made with the kernel the wrong way round: turned by 180 degrees."
     why = (
         "The forward pass of every framework is a correlation; its adjoint is a convolution, and the flip is what "
         "tells the two apart."
     )
     fix = (
-        "Reverse the kernel along every spatial axis before correlating it with the padded grad_output: W[..., ::-1, "
-        "::-1] in two dimensions."
+        "Correlating the padded grad_output needs the kernel reversed along every spatial axis, W[..., ::-1, ::-1] in "
+        "two dimensions; adding W times grad_output to each window, or folding columns back, needs it as it is."
     )
     shows_on = "kernels with more than one tap that are not symmetric"
     gradients = ("input",)

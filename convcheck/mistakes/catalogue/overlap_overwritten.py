@@ -1,10 +1,15 @@
 """overlapping windows are assigned (=) instead of added (+=)"""
 
+from itertools import product
+
 import numpy as np
 
 from convcheck.layer.arrays import Array, at_sites
+from convcheck.layer.axis import Axis
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
+from convcheck.mistakes.parts import Axes, mixed, parts
 from convcheck.mistakes.walks import grad_columns, windowed
+from convcheck.reports.where import axis_names
 
 
 class OverlapOverwritten(Mistake):
@@ -27,8 +32,12 @@ class OverlapOverwritten(Mistake):
         by_group[:, :, :-1] = 0
         alone = grad_columns(scene.with_arrays(grad_output=last_filters))
         yield "the last tap wins", _by_tap(scene, columns)
-        yield "the last window wins", _by_window(scene, columns)
-        yield "the last filter and window win", _by_window(scene, alone)
+        yield "the last filter and tap win", _by_tap(scene, alone)
+        names = axis_names("input", scene.x.ndim)[2:]
+        for _, axes in parts(layer, lambda axis: axis.stride < axis.effective_kernel and axis.output_size > 1):
+            winner = " and ".join(names[axis] for axis in axes) + " of windows"
+            yield f"the last {'window' if len(axes) == len(names) else winner} wins", _by_window(scene, columns, axes)
+        yield "the last filter and window win", _by_window(scene, alone, tuple(range(len(names))))
 
 
 def _by_tap(scene: Scene, columns: Array) -> Array:
@@ -40,11 +49,20 @@ def _by_tap(scene: Scene, columns: Array) -> Array:
     return windowed(padded, [axis.before for axis in axes], scene.layer.input)
 
 
-def _by_window(scene: Scene, columns: Array) -> Array:
+def _by_window(scene: Scene, columns: Array, assigned: Axes) -> Array:
+    """Fold back with the windows along some axes assigned, each all that stands beside it along the others added up."""
     axes = scene.layer.axes
     padded = np.zeros((*columns.shape[:2], *(axis.padded_size for axis in axes)), columns.dtype)
-    for output in np.ndindex(*scene.layer.output):
-        windows = (axis.window(i) for axis, i in zip(axes, output, strict=True))
-        window = at_sites(slice(window.start, window.stop, window.step) for window in windows)
-        padded[window] = columns[at_sites(output)]
+    counted = [axis.output_size for axis in axes]
+    for first in np.ndindex(*(m if number in assigned else 1 for number, m in enumerate(counted))):
+        # One window along the axes that are assigned, all windows along the others.
+        reach = [_span(axis, i) for axis, i in zip(axes, first, strict=True)]
+        padded[at_sites(mixed(reach, [slice(None)] * len(axes), assigned))] = 0
+        for i in product(*mixed([[i] for i in first], [list(range(m)) for m in counted], assigned)):
+            padded[at_sites(_span(axis, at) for axis, at in zip(axes, i, strict=True))] += columns[at_sites(i)]
     return windowed(padded, [axis.before for axis in axes], scene.layer.input)
+
+
+def _span(axis: Axis, output: int) -> slice:
+    window = axis.window(output)
+    return slice(window.start, window.stop, window.step)

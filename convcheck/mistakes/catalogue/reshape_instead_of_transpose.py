@@ -1,27 +1,79 @@
 """batch and filter axes are merged in the wrong order when flattening"""
 
+from math import prod
+
 import numpy as np
 
-from convcheck.mistakes.mistake import Scene, Scenes, WrongArrays
+from convcheck.layer.arrays import Array
+from convcheck.mistakes.mistake import Forms, Scene, Scenes, WrongArrays
 
 
 class ReshapeInsteadOfTranspose(WrongArrays):
     code = "CC118"
     name = "reshape-instead-of-transpose"
     explanation = (
-        "grad_output is reshaped where its axes must be transposed first, so its entries belong to other samples, "
-        "filters or positions."
+        "An array is reshaped where its axes must be transposed first, so its entries belong to other samples, "
+        "filters, channels or positions."
     )
     why = "reshape(F, -1) gives the shape that the matrix product needs, whatever the order of the axes."
-    fix = "Transpose before reshaping: grad_output.transpose(1, 0, 2, 3).reshape(F, -1) in two dimensions."
+    fix = (
+        "Reshape to the axes in the order in which they stand, and transpose: grad_output.transpose(1, 0, 2, "
+        "3).reshape(F, -1), (columns @ rows).T.reshape(weight.shape)."
+    )
     shows_on = "more than one filter, and more than one sample or output"
     gradients = ("input", "weight", "bias")
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
-        """Read the entries of dL/dO in another order of axes than they stand in."""
-        right = scene.grad_output
-        samples, filters, *output = right.shape
-        by_filter = right.reshape(filters, samples, *output).swapaxes(0, 1)
-        yield "batch and filters", scene.with_arrays(grad_output=np.ascontiguousarray(by_filter))
-        channels_last = np.moveaxis(right.reshape(samples, *output, filters), -1, 1)
-        yield "filters and positions", scene.with_arrays(grad_output=np.ascontiguousarray(channels_last))
+        """Read the entries of dL/dO, or of the weight, in another order of axes than they stand in."""
+        for order, words in _GRAD_OUTPUT.items():
+            if gradient == "bias" and order not in _WITHIN_BIAS:
+                continue
+            yield words, scene.with_arrays(grad_output=_read(scene.grad_output, order))
+        if gradient == "input":
+            flat = _read(scene.weight, (1, 2, 0))
+            yield "the weight, read as channels, taps, filters", scene.with_arrays(weight=flat)
+
+    def variants(self, scene: Scene, gradient: str) -> Forms:
+        """Besides, write the product as it stands in the shape of the gradient."""
+        yield from super().variants(scene, gradient)
+        for order, names in _RESULT.items() if gradient != "bias" else ():
+            listed = ", ".join(names[gradient])
+            yield f"the result, which stands as {listed}", _written(scene.answer(gradient), order)
+
+
+#: In which order the axes (samples, filters, positions) of dL/dO are taken to stand.
+_GRAD_OUTPUT = {
+    (1, 0, 2): "batch and filters",
+    (0, 2, 1): "filters and positions",
+    (1, 2, 0): "grad_output, read as filters, positions, samples",
+    (2, 0, 1): "grad_output, read as positions, samples, filters",
+    (2, 1, 0): "grad_output, read as positions, filters, samples",
+}
+
+#: Which of them the sum over samples and positions tells apart.
+_WITHIN_BIAS = ((1, 0, 2), (0, 2, 1), (2, 1, 0))
+
+#: In which order the axes of a product stand; of the last two, and of the first two, an exchange is another mistake.
+_RESULT = {
+    order: {
+        gradient: [names[axis] for axis in order]
+        for gradient, names in (
+            ("input", ("samples", "channels", "positions")),
+            ("weight", ("filters", "channels", "taps")),
+        )
+    }
+    for order in ((0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+}
+
+
+def _read(array: Array, order: tuple[int, ...]) -> Array:
+    """Read an array of three kinds of axes as if they stood in another order."""
+    blocks = (*array.shape[:2], prod(array.shape[2:]))
+    read = array.reshape([blocks[axis] for axis in order]).transpose(np.argsort(order))
+    return np.ascontiguousarray(read).reshape(array.shape)
+
+
+def _written(array: Array, order: tuple[int, ...]) -> Array:
+    """Write the entries of an array in another order of axes, in its own shape."""
+    blocks = (*array.shape[:2], prod(array.shape[2:]))
+    return array.reshape(blocks).transpose(order).reshape(array.shape)

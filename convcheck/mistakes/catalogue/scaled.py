@@ -5,20 +5,21 @@ from collections.abc import Iterator
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.mistakes.mistake import Forms, Scene, WrongResult
 
 
 class Scaled(WrongResult):
     code = "CC123"
     name = "scaled"
-    explanation = "The gradient is a constant multiple of the right one."
+    explanation = "Every entry is the right one times a constant."
     why = (
         "A factor of the loss, of a learning rate or of an average is applied in the layer, or a contribution is "
         "counted twice."
     )
-    fix = "Remove the factor from the backward pass."
+    fix = "Remove the factor, or what is counted more than once."
     shows_on = "all layers"
-    gradients = ("input", "weight", "bias")
+    gradients = ("output", "input", "weight", "bias")
     combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
@@ -31,7 +32,8 @@ class Scaled(WrongResult):
             return
         place = np.unravel_index(np.argmax(np.abs(right)), right.shape)
         factor = float(observed[place]) / float(right[place])
-        allowed = 8 * np.finfo(scene.layer.dtype).eps * np.abs(observed)
+        allowed = 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(observed)
         close = np.abs(observed - factor * right) <= allowed
-        if factor and close.all():
+        # Times -1 is a mistake of its own.
+        if factor not in (0, -1) and close.all():
             yield f"times {factor:.6g}"

@@ -1,6 +1,7 @@
 """a backward pass that walks with stride 1"""
 
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
+from convcheck.mistakes.parts import mixed, parts
 from convcheck.mistakes.walks import walked
 
 
@@ -14,4 +15,6 @@ class StrideIgnored(Mistake):
     gradients = ("input", "weight")
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        yield "", walked(scene, gradient, stride=[1] * len(scene.layer.input))
+        stride = scene.layer.stride
+        for words, axes in parts(scene.layer, lambda axis: axis.stride > 1 and axis.output_size > 1):
+            yield words, walked(scene, gradient, stride=mixed([1] * len(stride), stride, axes))

@@ -14,7 +14,10 @@ class WeightGradientFlipped(WrongResult):
         "A library's convolve flips one of its arguments; grad_weight is a correlation of the padded input with "
         "grad_output, without a flip."
     )
-    fix = "Do not flip anything for grad_weight: correlate the padded input with the dilated grad_output."
+    fix = (
+        "Flip neither the operands nor the result: correlate the padded input with the dilated grad_output, with "
+        "scipy.signal.correlate and not with convolve."
+    )
     shows_on = "kernels with more than one tap"
     gradients = ("weight",)
 

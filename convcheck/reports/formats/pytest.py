@@ -53,7 +53,9 @@ def render(report: ReportData) -> str:
         name = _name(layers[0])
         free = next(free for free in chain([name], (f"{name}_{n}" for n in count(2))) if free not in tests)
         tests[free] = "\n".join(_test(report, layers, free))
+    said = [report.common, None if report.checked == report.target else f"checked: {report.checked}"]
     head = _HEAD.format(version=report.convcheck_version)
+    head += "".join(f"# {one_line(text)}\n" for text in said if text)
     if not tests:
         return head + "# Nothing failed, so there is nothing to test.\n"
     by_suite = any(_by_suite(report, layers[0]) for layers in cases.values())
