@@ -28,6 +28,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.plainer import STEPS, with_fields
 from convcheck.layer.similar import shrunk
 from convcheck.mistakes import MISTAKES
+from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.mistakes.crashes import CRASHES
 from convcheck.mistakes.diagnose import explains
 from convcheck.reports.contributions import contributions, entry_name
@@ -58,6 +59,9 @@ _SIZES = {
 
 #: A case with more numbers than this is nothing to look at.
 _MOST_ENTRIES = 20_000
+
+#: Names that say what was done wrong; a resemblance does not.
+_KNOWN = frozenset({*(mistake.name for mistake in MISTAKES), *CRASHES, *CONDITIONS})
 
 _BEHAVIOUR = frozenset(mistake.name for mistake in MISTAKES if mistake.behaviour is not None)
 
@@ -142,8 +146,8 @@ def with_smallest(
             job.targets[0], job.layer, failure, job.demand.max_error, now + (ends - now) / (len(chosen) - done)
         )
         case = search.smallest()
-        # Without a name, that layers fail alike does not mean that they fail for one reason.
-        for number in numbers if failure.names else [first]:
+        # Without such a name, that layers fail alike does not mean that they fail for one reason.
+        for number in [first] if _KNOWN.isdisjoint(failure.names) else numbers:
             found[number] = replace(reports[number], smallest=case)
     return found
 
@@ -211,7 +215,8 @@ class _Search:
 
     def start(self) -> None:
         """Find the failure again, on a small layer of the same kind or on the layer itself."""
-        for by_name in (True, False) if self.failure.names and not self.failure.behaviour else (False,):
+        named = any(mistake.name in self.failure.names for mistake in MISTAKES if mistake.behaviour is None)
+        for by_name in (True, False) if named and not self.failure.condition else (False,):
             self.by_name = by_name
             self._outcomes.clear()
             for layer in dict.fromkeys((shrunk(self.layer), self.layer)):
@@ -439,8 +444,7 @@ class _Search:
 
     def _lost_name(self, case: _Case) -> Iterator[str]:
         """Say where the case is not known by the name that the failure has."""
-        known = [*(mistake.name for mistake in MISTAKES), *CRASHES]
-        if self.by_name or self.failure.behaviour or not any(name in known for name in self.failure.names):
+        if self.by_name or self.failure.behaviour or self.failure.condition or _KNOWN.isdisjoint(self.failure.names):
             return
         if case.result.status == "error":
             cause = crashed(case.layer, case.result.message or "", self.target)

@@ -117,8 +117,16 @@ def _layer_schema() -> dict[str, Any]:
 
 def _operands_schema() -> dict[str, Any]:
     """Return the JSON Schema of arrays as nested lists, the bias null where there is none."""
-    nested = {"type": "array"}
-    properties = {"x": nested, "weight": nested, "bias": {"type": ["array", "null"]}, "grad_output": nested}
+    shapes = {
+        "x": "The input, [N, C, *input].",
+        "weight": "The weight, [F, C/groups, *kernel].",
+        "bias": "The bias, [F]; null where the layer has none.",
+        "grad_output": "The gradient of the output, [N, F, *output].",
+    }
+    properties = {
+        name: {"description": shape, "type": ["array", "null"] if name == "bias" else "array"}
+        for name, shape in shapes.items()
+    }
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 

@@ -64,7 +64,7 @@ def test_the_contract():
     ]  # fmt: skip
     assert whole["required"] == [*keys(whole)[:8], "common"]
     layer = whole["properties"]["layers"]["items"]
-    assert keys(layer) == ["name", "config", "line", "passed", "spec", "results"]
+    assert keys(layer) == ["name", "config", "line", "passed", "spec", "results", "smallest"]
     result = layer["properties"]["results"]["items"]
     assert keys(result) == [
         "implementation", "gradient", "check", "status", "entries", "entries_checked", "evaluations", "max_abs_error",
