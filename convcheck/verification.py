@@ -160,9 +160,8 @@ def verify(
     _check_numbers(max_error, seed, timeout, jobs)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
-            Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number of seconds; ",
-            Parameter("shrink"), " decides whether it is done at all",
-        )  # fmt: skip
+            Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
+        )
     if subject is None:
         if target is None:
             raise UsageError("there is nothing to verify; expected layers, a config, or ", Parameter("target"))

@@ -69,14 +69,14 @@ def _spec(layer: LayerReport) -> dict[str, Any]:
 
 def _by_suite(report: ReportData, layer: LayerReport) -> bool:
     """Whether the code under test is what a config names."""
-    return report.target is not None and "--target" not in report.options and layer.config is not None
+    return report.target is not None and "--target" not in report.options and layer.line is not None
 
 
 def _test(report: ReportData, layers: list[LayerReport], name: str) -> Iterator[str]:
     layer = layers[0]
     case = layer.smallest
     yield f"def {name}():"
-    yield f"    # Found on {some_layers([layer.name for layer in layers])}."
+    yield f"    # Found on {one_line(some_layers([layer.name for layer in layers]))}."
     if case is not None:
         yield from (f"    # {one_line(line)}" for line in (case.what, case.note) if line)
         if case.condition is not None:
