@@ -25,8 +25,8 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
-from convcheck.layer.plainer import STEPS, with_fields
-from convcheck.layer.similar import shrunk
+from convcheck.layer.plainer import STEPS
+from convcheck.layer.similar import changed, shrunk
 from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.mistakes.crashes import CRASHES
@@ -259,9 +259,9 @@ class _Search:
         portion = places.size
         while portion:
             for start in range(0, places.size, portion):
-                changed = _arrays(self.case.operands)[name].copy()
-                changed.flat[places[start : start + portion]] = value
-                self.takes_data(replace(self.case.operands, **{name: changed}))
+                plainer = _arrays(self.case.operands)[name].copy()
+                plainer.flat[places[start : start + portion]] = value
+                self.takes_data(replace(self.case.operands, **{name: plainer}))
             places = places[_arrays(self.case.operands)[name].flat[places] != value]
             portion = min(portion // 2, places.size)
 
@@ -397,8 +397,8 @@ class _Search:
 
     def _outcome_with(self, field: str, axis: int, number: int) -> str:
         value = getattr(self.layer, field)
-        changed = [*value[:axis], number, *value[axis + 1 :]] if isinstance(value, tuple) else number
-        other = with_fields(self.layer, **{field: changed})
+        other_value = [*value[:axis], number, *value[axis + 1 :]] if isinstance(value, tuple) else number
+        other = changed(self.layer, {field: other_value})
         return "else" if other is None else self.tried(other)[0]
 
     def _told(self, case: _Case, notes: list[str]) -> Smallest | None:

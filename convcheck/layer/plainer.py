@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-from convcheck.errors import LayerError
 from convcheck.layer.layer import Layer
+from convcheck.layer.similar import Changes, changed
 
 #: What has an entry per axis.
 _PER_AXIS = ("kernel", "stride", "padding", "dilation", "input")
@@ -21,15 +20,6 @@ def plainer(layer: Layer) -> Iterator[Layer]:
         yield from step(layer)
 
 
-def with_fields(layer: Layer, **fields: Any) -> Layer | None:
-    """Return a layer with other fields; None where there is no such layer, or it is the same."""
-    try:
-        other = Layer(**{**layer.spec(), **fields})
-    except LayerError:
-        return None
-    return None if other == layer else other
-
-
 def below(value: int, least: int) -> list[int]:
     """Return smaller numbers: the least, then half, then ever smaller steps below the value, down to one of 1."""
     gap = value - least
@@ -40,14 +30,14 @@ def below(value: int, least: int) -> list[int]:
     return list(dict.fromkeys(value - step for step in steps if 0 < step <= value - least))
 
 
-def _layers(layer: Layer, choices: Iterator[dict[str, Any]]) -> Iterator[Layer]:
+def _layers(layer: Layer, choices: Iterator[Changes]) -> Iterator[Layer]:
     for fields in choices:
-        other = with_fields(layer, **fields)
-        if other is not None:
+        other = changed(layer, fields)
+        if other is not None and other != layer:
             yield other
 
 
-def _axes(layer: Layer) -> Iterator[dict[str, Any]]:
+def _axes(layer: Layer) -> Iterator[Changes]:
     """Without an axis, or with one on which there is nothing to see."""
     rank = len(layer.input)
     for axis in range(rank if rank > 1 else 0):
@@ -59,7 +49,7 @@ def _axes(layer: Layer) -> Iterator[dict[str, Any]]:
         yield flat
 
 
-def _channels(layer: Layer) -> Iterator[dict[str, Any]]:
+def _channels(layer: Layer) -> Iterator[Changes]:
     for number in below(layer.channels_per_group, 1):
         yield {"channels": layer.groups * number}
         # Code may want as many filters as channels.
@@ -67,12 +57,12 @@ def _channels(layer: Layer) -> Iterator[dict[str, Any]]:
             yield {"channels": layer.groups * number, "filters": layer.groups * number}
 
 
-def _filters(layer: Layer) -> Iterator[dict[str, Any]]:
+def _filters(layer: Layer) -> Iterator[Changes]:
     for number in below(layer.filters_per_group, 1):
         yield {"filters": layer.groups * number}
 
 
-def _samples(layer: Layer) -> Iterator[dict[str, Any]]:
+def _samples(layer: Layer) -> Iterator[Changes]:
     for number in below(layer.batch, 1):
         yield {"batch": number}
 
@@ -87,7 +77,7 @@ def _together(values: Sequence[int], least: int) -> Iterator[list[int]]:
             yield [*values[:place], smaller, *values[place + 1 :]]
 
 
-def _taps(layer: Layer) -> Iterator[dict[str, Any]]:
+def _taps(layer: Layer) -> Iterator[Changes]:
     for kernel in _together(layer.kernel, 1):
         fewer = [axis.kernel - k for axis, k in zip(layer.axes, kernel, strict=True)]
         # With as many outputs, with the input as it is, and with padding that fits the kernel as well as before.
@@ -103,14 +93,14 @@ def _taps(layer: Layer) -> Iterator[dict[str, Any]]:
         }
 
 
-def _strides(layer: Layer) -> Iterator[dict[str, Any]]:
+def _strides(layer: Layer) -> Iterator[Changes]:
     for stride in _together(layer.stride, 1):
         spared = [(axis.output_size - 1) * (axis.stride - s) for axis, s in zip(layer.axes, stride, strict=True)]
         yield {"stride": stride, "input": _less(layer.input, spared)}
         yield {"stride": stride}
 
 
-def _padding(layer: Layer) -> Iterator[dict[str, Any]]:
+def _padding(layer: Layer) -> Iterator[Changes]:
     sides = [side for pair in layer.padding for side in pair]
     for smaller in _together(sides, 0):
         pairs = list(zip(smaller[::2], smaller[1::2], strict=True))
@@ -120,14 +110,14 @@ def _padding(layer: Layer) -> Iterator[dict[str, Any]]:
         yield {"padding": pairs, "input": grown}
 
 
-def _dilation(layer: Layer) -> Iterator[dict[str, Any]]:
+def _dilation(layer: Layer) -> Iterator[Changes]:
     for dilation in _together(layer.dilation, 1):
         spared = [(axis.kernel - 1) * (axis.dilation - d) for axis, d in zip(layer.axes, dilation, strict=True)]
         yield {"dilation": dilation, "input": _less(layer.input, spared)}
         yield {"dilation": dilation}
 
 
-def _groups(layer: Layer) -> Iterator[dict[str, Any]]:
+def _groups(layer: Layer) -> Iterator[Changes]:
     for groups in below(layer.groups, 1):
         yield {
             "groups": groups,
@@ -137,7 +127,7 @@ def _groups(layer: Layer) -> Iterator[dict[str, Any]]:
         yield {"groups": groups}
 
 
-def _sizes(layer: Layer) -> Iterator[dict[str, Any]]:
+def _sizes(layer: Layer) -> Iterator[Changes]:
     for size in _together(layer.input, 1):
         yield {"input": size}
 
@@ -146,7 +136,7 @@ def _less(sizes: Sequence[int], spared: Sequence[int]) -> list[int]:
     return [max(1, size - less) for size, less in zip(sizes, spared, strict=True)]
 
 
-def _step(choices: Callable[[Layer], Iterator[dict[str, Any]]]) -> Step:
+def _step(choices: Callable[[Layer], Iterator[Changes]]) -> Step:
     return lambda layer: _layers(layer, choices(layer))
 
 

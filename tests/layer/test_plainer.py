@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from convcheck import Layer
-from convcheck.layer.plainer import STEPS, below, plainer, with_fields
+from convcheck.layer.plainer import below, plainer
 from tests.strategies import layers
 
 
@@ -59,9 +59,3 @@ def test_steps_keep_to_what_code_may_ask_for():
     assert any(layer.channels == layer.filters == 1 for layer in plainer(Layer(3, 3, 2)))
     assert any(layer.groups == layer.channels == layer.filters == 2 for layer in plainer(Layer(4, 4, 2, groups=4)))
     assert any(layer.channels == 32 for layer in plainer(Layer(64, 3, 2)))
-
-
-def test_no_layer_is_none():
-    assert with_fields(Layer(2, 3, 3, input=(4, 4)), kernel=5) is None
-    assert with_fields(Layer(2, 3, 3), channels=2) is None
-    assert len(STEPS) == 10
