@@ -18,6 +18,7 @@ import numpy as np
 
 from convcheck.checks import behaviour, central, conditions, exact, forward
 from convcheck.checks.attribution import arrays_of, crashed, diagnosed
+from convcheck.checks.check_layer import as_taken
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
 from convcheck.checks.running import Job
@@ -56,6 +57,8 @@ _REMARKABLE = 4
 _SIZES = {
     "channels": "channels", "filters": "filters", "batch": "samples", "kernel": "taps", "input": "input samples",
 }  # fmt: skip
+
+_ARRAYS = ("x", "weight", "bias", "grad_output")
 
 #: A case with more numbers than this is nothing to look at.
 _MOST_ENTRIES = 20_000
@@ -156,9 +159,9 @@ def _chief(report: LayerReport) -> GradientResult | None:
     """Return the failure of a target that is shrunk: the output's before that of gradients, the most legible one."""
     bad = [r for r in report.results if r.status in ("failed", "error") and r.implementation not in FORMULATIONS]
 
-    def order(result: GradientResult) -> tuple[bool, bool, int, int]:
-        legible = MOST_LEGIBLE_FIRST.index(result.check)
-        return result.gradient != "output", result.status != "failed", legible, GRADIENTS.index(result.gradient)
+    def order(result: GradientResult) -> tuple[bool, bool, int, bool, int]:
+        legible = MOST_LEGIBLE_FIRST.index(result.check), not result.on_integers
+        return result.gradient != "output", result.status != "failed", *legible, GRADIENTS.index(result.gradient)
 
     return min(bad, key=order, default=None)
 
@@ -191,7 +194,7 @@ class _Search:
 
     def __init__(self, target: Target, layer: Layer, failure: _Failure, max_error: float | None, ends: float) -> None:
         self.target = target
-        self.layer = replace(layer, bias=False) if layer.bias and not target.takes_bias() else layer
+        self.layer = as_taken(layer, target)
         self.failure = failure
         self.max_error = max_error
         self.ends = ends
@@ -426,10 +429,11 @@ class _Search:
             reason = contributions(case.layer, case.operands, gradient, index)
             what = f"{entry_name(gradient, index)} is {given}, should be {right}: {reason}"
         notes += self._lost_name(case)
-        data = {name: array.tolist() for name, array in _arrays(case.operands).items()}
+        arrays = _arrays(case.operands)
+        data = {name: arrays[name].tolist() if name in arrays else None for name in _ARRAYS}
         return Smallest(
-            case.layer.spec(), gradient, index, analytic, numeric, {"bias": None, **data}, self.failure.condition,
-            self.runs, what, "; ".join(notes) or None,
+            case.layer.spec(), gradient, index, analytic, numeric, data, self.failure.condition, self.runs, what,
+            "; ".join(notes) or None,
         )  # fmt: skip
 
     def _judged(self, case: _Case) -> tuple[GradientResult, Array]:
@@ -474,7 +478,7 @@ class _Given(Expected):
 
 
 def _arrays(operands: Operands) -> dict[str, Array]:
-    named = {name: getattr(operands, name) for name in ("x", "weight", "bias", "grad_output")}
+    named = {name: getattr(operands, name) for name in _ARRAYS}
     return {name: array for name, array in named.items() if array is not None}
 
 

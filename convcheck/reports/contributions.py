@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
-from convcheck.wording import compact, counted
+from convcheck.wording import counted, readable
 
 _SYMBOLS = {"output": "O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
 
@@ -39,12 +39,12 @@ def contributions(layer: Layer, operands: Operands, gradient: str, index: tuple[
             total += 1
             only = term
             if total <= _WRITTEN:
-                written.append(f"{compact(term.amount, 6)}·{compact(term.factor, 6)}")
+                written.append(f"{readable(term.amount, 6)}·{readable(term.factor, 6)}")
     if only is None:
         return "nothing but zeros reaches it"
     if total > 1:
         return f"it is the sum of {counted(total, 'term')}, {' + '.join(written)}{' + ...' if total > _WRITTEN else ''}"
-    verb = f"{only.source} = {compact(only.amount, 6)} reaches it"
+    verb = f"{only.source} = {readable(only.amount, 6)} reaches it"
     return f"{verb} through {only.through}" if only.through else f"{verb} and nothing else does"
 
 
@@ -66,7 +66,7 @@ def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) ->
             if place is not None:
                 amount = float(at.grad_output[(sample, first, *output)])
                 value = float(at.x[(sample, channel, *place)])
-                through = f"X{_place((sample, channel, *place))} = {compact(value, 6)}"
+                through = f"X{_place((sample, channel, *place))} = {readable(value, 6)}"
                 yield _Term(f"dL/dO{_place((sample, first, *output))}", through, amount, value)
     elif gradient == "bias":
         for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
@@ -86,7 +86,7 @@ def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) ->
 
 def _through_tap(at: Operands, source: str, place: tuple[int, ...], array: object, kernel: tuple[int, ...]) -> _Term:
     amount, weight = float(array[place]), float(at.weight[kernel])  # type: ignore[index]
-    where = f", where W is {compact(weight, 6)}" if weight != 1 else ""
+    where = f", where W is {readable(weight, 6)}" if weight != 1 else ""
     return _Term(f"{source}{_place(place)}", f"tap {_place(kernel[2:])}{where}", amount, weight)
 
 
