@@ -55,12 +55,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def convcheck(request: pytest.FixtureRequest) -> Check:
     """Check the backward pass of layers: ``convcheck("suite.yaml", target=MyConv)``, or with a ``convcheck.Layer``.
 
+    With ``target=`` alone, on the suite that fits it.
+
     Takes what ``convcheck.verify`` takes. Relative paths start in the folder of the test's file if there is such a file
     there, else in the current folder. Fails the test with the report of what is wrong; gives the report otherwise.
     """
     folder = request.path.parent
 
-    def check(subject: Any, /, *, target: Any = None, **options: Any) -> Report:
+    def check(subject: Any = None, /, *, target: Any = None, **options: Any) -> Report:
         __tracebackhide__ = True
         from convcheck.errors import ConvcheckError
         from convcheck.reports.cases import compact_report

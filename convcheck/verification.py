@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
@@ -27,6 +27,7 @@ from convcheck.checks.running import (
 from convcheck.checks.smallest import with_smallest
 from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.blind_spots import assessed
 from convcheck.reports.report import Report
@@ -76,6 +77,7 @@ def verify(
     device: str | None = None,
     select: str | None = None,
     seed: int | None = None,
+    dtype: str | None = None,
     # How, and when it fails.
     checks: Collection[str] | None = None,
     formulations: Collection[str] | None = None,
@@ -109,6 +111,8 @@ def verify(
         Check only layers whose names match, as with ``-k``.
     seed : int, optional
         Seed of the data of all layers; by default each layer's own.
+    dtype : str, optional
+        Data type in which all layers are checked, such as "float32"; by default each layer's own.
     checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
         Kinds of check; by default all that a layer needs.
     formulations : collection of str, optional
@@ -153,6 +157,7 @@ def verify(
     began = time.perf_counter()
     kinds = _known("check", checks, CHECKS) or DEFAULT_CHECKS
     names = _known("formulation", formulations, FORMULATIONS)
+    _known("dtype", None if dtype is None else [dtype], tuple(DTYPES))
     if names and target is not None:
         raise UsageError(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
@@ -171,6 +176,7 @@ def verify(
     suites = [fitted.suite] if fitted else [_suite(item) for item in subjects]
     for suite in suites:
         _check_numbers(suite.max_error, seed, timeout, jobs)
+    changes = {key: value for key, value in (("seed", seed), ("dtype", dtype)) if value is not None}
     if strict or require_target:
         _require_target(
             suites,
@@ -184,7 +190,7 @@ def verify(
     probes = [fitted.probe] if fitted else []
     with kept_state():
         asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, timeout, names)
-        work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, seed)], select, suites)
+        work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, changes)], select, suites)
         memory.require([(job.place, job.layer) for job in work], at_once=jobs)
         progress = progress or _Silent()
         try:
@@ -204,10 +210,11 @@ def verify(
         max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
-        options=_options_again(target, max_error, complete, device, timeout),
+        options=_options_again(target, max_error, complete, device, timeout, dtype),
         strict=strict,
         unchecked=tuple(job.layer.name for job in work[len(reports) :]),
         fitted=fitted is not None,
+        found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
     )
     if interrupted:
         raise Interrupted(_with_limits(report, probes))
@@ -227,7 +234,7 @@ def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
     return replace(
         report,
         limits=tuple(dict.fromkeys(limit for probe in probes for limit in probe.limits)),
-        found=tuple(dict.fromkeys(words for probe in probes for words in probe.found)),
+        found=tuple(dict.fromkeys([*(words for probe in probes for words in probe.found), *report.found])),
         left_out=tuple(dict.fromkeys(words for probe in probes for words in probe.left_out)),
     )
 
@@ -250,7 +257,12 @@ def _results(
 
 
 def _options_again(
-    target: Any, max_error: float | None, complete: bool, device: str | None, timeout: float | None
+    target: Any,
+    max_error: float | None,
+    complete: bool,
+    device: str | None,
+    timeout: float | None,
+    dtype: str | None,
 ) -> tuple[str, ...]:
     """Return the command line's options that every part of this run shares; what the config says needs none."""
     options = ["--target", target] if isinstance(target, str) else []
@@ -260,6 +272,8 @@ def _options_again(
         options += ["--device", device]
     if timeout is not None:
         options += ["--timeout", f"{timeout:g}"]
+    if dtype is not None:
+        options += ["--dtype", dtype]
     return (*options, "--complete") if complete else tuple(options)
 
 
@@ -292,11 +306,11 @@ def _suite(subject: Subject) -> Suite:
     raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
 
 
-def _jobs(suite: Suite, asked: Subjects, demand: Demand, seed: int | None) -> list[Job]:
+def _jobs(suite: Suite, asked: Subjects, demand: Demand, changes: Mapping[str, Any]) -> list[Job]:
     subjects = _subjects(suite, asked)
     targets = subjects.find()
     gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)
-    layers = suite.layers if seed is None else [replace(layer, seed=seed) for layer in suite.layers]
+    layers = [replace(layer, **changes) for layer in suite.layers] if changes else suite.layers
     return [
         Job(layer, subjects, targets, gated, suite.name, suite.path, line)
         for layer, line in zip(layers, suite.lines, strict=True)

@@ -434,6 +434,15 @@ class TestChoosing:
         assert report.layers[0].layer.seed == 7
         assert report.passed
 
+    def test_the_dtype_is_that_of_all_layers_and_of_the_command_that_checks_again(self, tmp_path):
+        path = tmp_path / "own.yaml"
+        path.write_text("layers:\n  - {channels: 2, filters: 3, kernel: 2, dtype: float64}\n")
+        for target in (Right, Unflipped):
+            report = verify(path, target=target, dtype="float32")
+            assert report.passed == (target is Right)
+            assert report.layers[0].spec["dtype"] == "float32"
+            assert report.options[-2:] == ("--dtype", "float32")
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
@@ -446,6 +455,7 @@ class TestChoosing:
                 'unknown formulation "fft"; expected one of index_sum, dilate_flip, unfold',
             ),
             ({"seed": -1}, "seed=-1 is not allowed; expected an integer of at least 0"),
+            ({"dtype": "single"}, 'unknown dtype "single"; expected one of float64, float32'),
             (
                 {"formulations": ["unfold"], "target": Right},
                 "formulations chooses among the built-in formulations; leave it out to check a target",

@@ -12,6 +12,7 @@ from convcheck.checks.behaviour import with_behaviour
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained
 from convcheck.checks.plan import TARGET_CALLS, Step, plan
+from convcheck.checks.precision import with_precision
 from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.gradients import FASTEST
 from convcheck.layer.layer import Layer
@@ -121,7 +122,7 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     if "conditions" in demand.checks and all(result.acceptable for result in results) and expected.follows_definition:
         found = conditions.check(expected, implementation, demand.budget)
         results += [conditions.named(result) for result in attributed(found, expected, implementation)]
-    return results
+    return with_precision(results, expected, observed, on_reals)
 
 
 def _run(step: Step, expected: Expected, observed: Observed, on_reals: Observed, affordable: float) -> GradientResult:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from math import prod
+from math import isqrt, prod
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
+from convcheck.layer.fields import DTYPES
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.results import GradientResult
 from convcheck.targets.target import Target
@@ -74,8 +75,14 @@ def _one_sign(expected: Expected, target: Target) -> Runs | str:
 
 
 def _large(expected: Expected, target: Target) -> Runs | str:
-    at = integer_operands(expected.layer, 4, _LARGE) if expected.exact_data else None
-    if at is None or integer_magnitude(expected.layer, _LARGE) <= integer_magnitude(expected.layer):
+    most = _LARGE
+    if target.averages:
+        # A mean rounds: n terms by at most some 2 n u of their sum, which must be well below 1.
+        terms = expected.layer.batch * prod(expected.layer.output)
+        terms = max(terms, expected.layer.filters_per_group * prod(expected.layer.kernel))
+        most = isqrt(DTYPES[expected.layer.dtype].exact_limit // (8 * terms * (terms + 4)))
+    at = integer_operands(expected.layer, 4, most) if expected.exact_data and most else None
+    if at is None or integer_magnitude(expected.layer, most) <= integer_magnitude(expected.layer):
         if not expected.source.exact:
             return "the target rounds on integers too"
         return f"no larger integers keep the sums of this layer exact in {expected.layer.dtype}"

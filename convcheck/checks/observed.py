@@ -11,9 +11,10 @@ import numpy as np
 from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
-from convcheck.targets.loading import user_traceback
-from convcheck.targets.target import Run, Target
+from convcheck.targets.loading import framework_refusal, user_traceback
+from convcheck.targets.target import Misfit, Run, Target
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Observed:
     faults : mapping of str to Fault
         What is wrong with the rest.
     refusal : str or None
-        Why the implementation says that it cannot take the layer: what its NotImplementedError says.
+        Why the implementation says that it cannot take the layer: what its NotImplementedError says, or a framework's.
     output
         The output as it was given, of whatever shape; None if there was none.
     modified : mapping of str to tuple of str
@@ -140,6 +141,7 @@ class _Trial:
         except NotImplementedError as error:
             self._refusal = str(error) or "the target raised NotImplementedError"
         except (Exception, SystemExit) as error:
+            self._refusal = framework_refusal(error)
             self._blame(error)
         else:
             self._given["output"] = self.done.output
@@ -161,6 +163,8 @@ class _Trial:
                 name for name in self.done.modified() if name not in self._modified["forward"]
             )
         except (Exception, SystemExit) as error:
+            # Of a framework that lacks a kernel; code of the user's says in forward what it does not take.
+            self._refusal = framework_refusal(error)
             self._blame(error)
             return
         if look:
@@ -200,7 +204,8 @@ class _Trial:
     def _accept(self, name: str, value: Any) -> None:
         fault = _fault(name, value, self._layer)
         if fault:
-            self._faults[name] = Fault("failed", fault, "zero-gradient" if value is None and name != "output" else None)
+            missing = "zero-gradient" if value is None and name != "output" else None
+            self._faults[name] = Fault("failed", fault, value.slug if isinstance(value, Misfit) else missing)
         else:
             self._arrays[name] = np.array(value)
 
@@ -223,7 +228,7 @@ def explained(error: BaseException) -> str:
 
 def _copy(value: Any) -> Any:
     # A second pass may write into the very array that the first one returned.
-    return None if value is None else np.array(value)
+    return value if value is None or isinstance(value, Misfit) else np.array(value)
 
 
 def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
@@ -241,10 +246,21 @@ def _fault(name: str, value: Any, layer: Layer) -> str | None:
     label = name if name == "output" else f"grad_{name}"
     if value is None:
         return f"{label} is missing (None); expected an array of shape {shape_of(name, layer)}"
+    if isinstance(value, Misfit):
+        return value.reason
     array = np.asarray(value)
     if array.shape != shape_of(name, layer):
         return f"{label} has shape {array.shape}; expected {shape_of(name, layer)}"
     if array.dtype != layer.dtype:
         hint = "; NumPy's zeros are float64 unless they are told dtype=x.dtype" if array.dtype == np.float64 else ""
+        if str(array.dtype) in DTYPES:
+            hint += f"; if it computes in {array.dtype} whatever comes in, check it so: {in_dtype(array.dtype)}"
+        else:
+            hint = "; give back the type that came in: .astype(x.dtype)"
         return f"{label} has dtype {array.dtype}; expected {layer.dtype}{hint}"
     return None
+
+
+def in_dtype(dtype: object) -> str:
+    """Return how code is checked in a data type, as an option or as a line of the config."""
+    return f"--dtype {dtype}, or defaults: {{dtype: {dtype}}} in the config"

@@ -1,4 +1,4 @@
-"""What a shell offers behind a command: suites, files, layers, checks, formats, formulations, mistakes, forms.
+"""What a shell offers behind a command: suites, files, layers, checks, dtypes, formats, formulations, mistakes, forms.
 
 The shell runs convcheck for every press of Tab, so a mistake here must give nothing rather than an error.
 """
@@ -46,6 +46,13 @@ def checks(incomplete: str) -> list[str]:
     from convcheck.reports.results import CHECKS
 
     return [name for name in CHECKS if name.startswith(incomplete)]
+
+
+def dtypes(incomplete: str) -> list[str]:
+    """Return the data types in which a layer can be checked."""
+    from convcheck.layer.fields import DTYPES
+
+    return [name for name in DTYPES if name.startswith(incomplete)]
 
 
 def formats(incomplete: str) -> list[str]:

@@ -45,6 +45,12 @@ def explain(
     notation: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Write as one of the teaching texts does: T0, T1, T2, T3, T4.")
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", autocompletion=completion.dtypes, help="Data type of the layer, in place of its own."
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of the layer's own.")
     ] = None,
@@ -70,7 +76,7 @@ def explain(
 
     writing = find_notation(notation)
     suite, (one,) = choose(
-        config, [layer] if layer is not None else [], seed, several=False, target=target, device=device
+        config, [layer] if layer is not None else [], seed, several=False, target=target, device=device, dtype=dtype
     )
     if entry is None:
         if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):

@@ -70,6 +70,14 @@ def verify(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D",
+            autocompletion=completion.dtypes,
+            help="Data type of all layers, such as float32, in place of each layer's own.",
+        ),
+    ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
     no_shrink: Annotated[
         bool, typer.Option("--no-shrink", help="Do not look for the smallest case on which failed code still fails.")
@@ -170,7 +178,7 @@ def verify(
                     write_whole(save, as_config(fitted, save.parent))
             report = run(
                 subject, target=target, checks=check, formulations=formulation, select=select,
-                exit_first=exit_first, max_error=max_error, seed=seed, complete=complete, blind_spots=True,
+                exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
                 shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target,
                 device=device, timeout=timeout, jobs=jobs, progress=progress,
             )  # fmt: skip

@@ -53,6 +53,12 @@ def visualize(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", autocompletion=completion.dtypes, help="Data type of the layer, in place of its own."
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
@@ -77,7 +83,7 @@ def visualize(
 
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
-    suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device)
+    suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
     chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
     memory.require((f"layer {one.name}", one) for one in layers)
     if not terminal:

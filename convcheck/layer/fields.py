@@ -79,7 +79,7 @@ class Field:
     least : int
         Of every integer in it.
     names : tuple of str
-        What other software calls it, PyTorch's name first.
+        What other software calls it, PyTorch's name first; capitals and underscores make no difference.
     of_check : bool
         Whether it says how the layer is checked, so that a convolution is not told it.
     """
@@ -132,25 +132,36 @@ FIELDS: Mapping[str, Field] = {
     "name": Field("text", "What reports call the layer; unique in the file. Left out: layer1, layer2, ... by position.",
         of_check=True),
     "channels": Field("integer", "Input channels C.", required=True,
-        names=("in_channels", "in_channel", "channels", "num_channels", "input_channels", "c_in", "in_features")),
+        names=("in_channels", "in_channel", "channels", "num_channels", "n_channels", "nb_channels", "input_channels",
+            "num_input_channels", "in_chans", "in_ch", "c_in", "n_in", "num_in", "in_features", "in_planes", "in_maps",
+            "in_depth", "input_depth", "depth", "n_c_prev")),
     "filters": Field("integer", "Filters F, which is the number of output channels.", required=True,
-        names=("out_channels", "out_channel", "filters", "num_filters", "output_channels", "c_out", "n_filters")),
+        names=("out_channels", "out_channel", "filters", "num_filters", "n_filters", "nb_filters", "num_filter",
+            "nb_filter", "filter_count", "filter_num", "filters_num", "number_of_filters", "num_kernels", "n_kernels",
+            "nb_kernels", "output_channels", "num_output_channels", "out_chans", "out_ch", "c_out", "n_out", "num_out",
+            "out_features", "out_planes", "out_maps", "out_depth", "output_depth", "depth", "n_c")),
     "kernel": Field("per axis", "Kernel size: an integer, or one per axis.", required=True,
-        names=("kernel_size", "kernel", "kernel_shape", "ksize", "filter_size")),
+        names=("kernel_size", "kernel", "kernel_shape", "kernel_dim", "kernel_dims", "ksize", "k", "kernels",
+            "filter_size", "filter_shape", "filter_dim", "filter_dims", "f_size", "size", "window_size",
+            "receptive_field")),
     "stride": Field("per axis", "Step between neighbouring windows: an integer, or one per axis.", default=1,
-        names=("stride", "strides", "window_strides", "step")),
+        names=("stride", "strides", "window_strides", "step", "stride_size", "stride_length", "s")),
     "padding": Field("padding", "Zeros around the input: an integer, one per axis, [before, after] per axis, valid "
         "(none) or same (ceil(input / stride) outputs; of an odd total, the extra zero goes behind).", default=0,
-        least=0, choices=("valid", "same"), names=("padding", "pad", "pads", "paddings", "pad_width")),
+        least=0, choices=("valid", "same"), names=("padding", "pad", "pads", "paddings", "pad_width",
+            "pad_size", "padding_size", "zero_padding", "p")),
     "dilation": Field("per axis", "Step between neighbouring taps of one window: an integer, or one per axis.",
-        default=1, names=("dilation", "dilations", "rhs_dilation", "dilation_rate")),
+        default=1, names=("dilation", "dilations", "rhs_dilation", "dilation_rate", "dilation_factor", "dilate")),
     "groups": Field("integer", "Groups of channels and filters; divides both numbers. As many as channels: depthwise.",
         default=1, names=("groups", "group", "num_groups", "feature_group_count")),
     "bias": Field("truth", "Whether the layer adds a bias.", default=True,
-        names=("bias", "use_bias", "with_bias", "biases", "b")),
+        names=("bias", "use_bias", "with_bias", "has_bias", "add_bias", "biases", "b")),
     "input": Field("per axis", "Spatial size of the input: an integer, or one per axis; its length is the number of "
-        "axes, 1, 2 or 3. Left out: a small size, different on every axis.", names=("input_size",), of_check=True),
-    "batch": Field("integer", "Samples in the batch.", default=2, names=("batch_size",), of_check=True),
+        "axes, 1, 2 or 3. Left out: a small size, different on every axis.", of_check=True,
+        names=("input_size", "input_shape", "input_dim", "input_dims", "in_size", "in_shape", "in_dims", "image_size",
+            "image_shape", "img_size", "img_shape", "x_shape", "batch_input_shape")),
+    "batch": Field("integer", "Samples in the batch.", default=2, of_check=True,
+        names=("batch_size", "n_batch")),
     "dtype": Field("choice", "Data type in which the layer is checked.", default=next(iter(DTYPES)),
         choices=tuple(DTYPES), of_check=True),
     "seed": Field("integer", "Seed of the layer's data.", default=0, least=0, of_check=True),

@@ -54,6 +54,7 @@ PROPERTIES: dict[str, Property] = {
     "stride": Property("a stride above 1", lambda layer: max(layer.stride) > 1),
     "remainder": Property("a remainder", lambda layer: any(axis.remainder for axis in layer.axes)),
     "padding": Property("padding", lambda layer: any(map(any, layer.padding))),
+    "no-padding": Property("no padding", lambda layer: not any(map(any, layer.padding))),
     "unpadded": Property(
         "padding of 0 with a kernel above 1",
         lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,
@@ -132,7 +133,8 @@ def in_common(some: Sequence[Layer], others: Sequence[Layer], called: tuple[str,
         # Of several pairs the one whose halves alone were seen to do no harm most often.
         first, second = max(pairs, key=lambda pair: min(sum(map(one.of, others)) for one in pair))
         words, contrast = f"both {first.words} and {second.words}", "have at most one of these"
-    subject = f"all {len(some):,} {called[0]} layers have" if len(some) > 1 else f"the only {called[0]} layer has"
+    number = "both" if len(some) == 2 else f"all {len(some):,}"
+    subject = f"{number} {called[0]} layers have" if len(some) > 1 else f"the only {called[0]} layer has"
     if len(others) == 1:
         contrast = contrast.replace("have", "has").replace("do not", "does not")
     rest = f"the {len(others):,} {called[1]} ones" if len(others) > 1 else f"the only {called[1]} one"

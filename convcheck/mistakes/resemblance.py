@@ -21,6 +21,9 @@ from convcheck.wording import compact
 #: Shifts of up to so many samples along each axis are tried.
 _FARTHEST_SHIFT = 3
 
+#: An array may be larger or smaller than the right one by so much along an axis.
+_WIDEST_MARGIN = 8
+
 #: A part that is right by chance is small; less than this share says nothing.
 _TELLING_SHARE = 0.25
 
@@ -44,6 +47,8 @@ RESEMBLANCES = {
          "Look for an index, a crop or a padding that is off by that much."),
         ("CC908", "partly-right", "the gradient is right elsewhere and wrong {in some places}",
          "Look at how the loop or slice treats that part."),
+        ("CC909", "right-when-cropped", "the gradient is right, and {larger or smaller than it must be}",
+         "Crop or pad to {the right shape}, each axis by its own amount in front and behind."),
     )
 }  # fmt: skip
 
@@ -52,7 +57,7 @@ def resemblances(scene: Scene, gradient: str, observed: Array) -> Iterator[Diagn
     """Yield how a wrong gradient resembles the right one: the first kind of resemblance that holds, if any."""
     right = scene.answer(gradient)
     names = axis_names(gradient, scene.x.ndim)
-    found = _transposed(right, observed, names)
+    found = _transposed(right, observed, names) or _cropped(right, observed, names)
     if observed.shape == right.shape:
         for kind in (_flipped, _factor_per_slice, _offset, _operand_added, _shifted, _partly_right):
             found = found or kind(scene, gradient, right, observed)
@@ -75,6 +80,29 @@ def _transposed(right: Array, observed: Array, names: tuple[str, ...]) -> Diagno
         return RESEMBLANCES["right-when-reshaped"].diagnosis(
             {"another shape": f"shape {observed.shape}", "the right shape": f"{right.shape}"}
         )
+    return None
+
+
+def _cropped(right: Array, observed: Array, names: tuple[str, ...]) -> Diagnosis | None:
+    """One of the two arrays stands in the other, from some place on."""
+    if observed.ndim != right.ndim or observed.shape == right.shape:
+        return None
+    larger = all(n >= m for n, m in zip(observed.shape, right.shape, strict=True))
+    whole, part = (observed, right) if larger else (right, observed)
+    room = [n - m for n, m in zip(whole.shape, part.shape, strict=True)]
+    if min(room) < 0 or max(room) > _WIDEST_MARGIN or part.size < _TELLING_SHARE * whole.size or not part.any():
+        return None
+    for start in np.ndindex(*(free + 1 for free in room)):
+        if np.array_equal(whole[tuple(slice(s, s + n) for s, n in zip(start, part.shape, strict=True))], part):
+            sides = ", ".join(
+                f"{s} in front of and {free - s} behind the {name}s"
+                for name, s, free in zip(names, start, room, strict=True)
+                if free
+            )
+            too = f"too {'large' if larger else 'small'}: by {sides}"
+            return RESEMBLANCES["right-when-cropped"].diagnosis(
+                {"larger or smaller than it must be": too, "the right shape": f"shape {right.shape}"}
+            )
     return None
 
 

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convcheck.errors import LayerError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
+from convcheck.mistakes.catalogue.axes_swapped import numbered_by_height, turned
 from convcheck.mistakes.catalogue.forward_is_convolution import ForwardIsConvolution
-from convcheck.mistakes.mistake import OtherName
+from convcheck.mistakes.mistake import OtherName, unless_it_raises
 from convcheck.mistakes.parts import mixed, parts
 from convcheck.reports.results import Diagnosis
 
@@ -72,11 +72,11 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
         What it gave, of whatever shape.
     """
     forward = formulation(FASTEST).forward
-    for variant, options, arrays in _candidates(layer, operands):
+    for variant, options, arrays in unless_it_raises(_candidates, layer, operands):
         try:
             changed, given = replace(layer, **options), replace(operands, **arrays)
             candidate = forward(changed, given.x, given.weight, given.bias)
-        except (LayerError, ValueError):
+        except Exception:
             # No such layer: the altered kernel does not fit, say.
             continue
         if np.array_equal(candidate, output):
@@ -121,8 +121,18 @@ def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
     yield from _other_options(layer)
     # Axes of the weight exchanged; where the shapes tell, the forward pass of the layer refuses them.
     if rank > 1 and layer.kernel == layer.kernel[::-1]:
-        turned = np.transpose(weight, (0, 1, *reversed(range(2, weight.ndim))))
-        yield _variant("forward-axes-swapped", "exchanges the axes of the kernel"), {}, {"weight": turned}
+        turned_over = np.transpose(weight, (0, 1, *reversed(range(2, weight.ndim))))
+        yield _variant("forward-axes-swapped", "exchanges the axes of the kernel"), {}, {"weight": turned_over}
+    elif rank > 1:
+        does = "reads the taps of the kernel column by column"
+        yield _variant("forward-axes-swapped", does), {}, {"weight": turned(weight)}
+    rows = numbered_by_height(layer) if rank > 1 else None
+    if rows is not None:
+        met = np.zeros_like(weight).reshape(layer.filters, -1)
+        for number, row in {number: row for row, number in enumerate(rows)}.items():
+            met[:, row] = weight.reshape(layer.filters, -1)[:, number]
+        does = "numbers the rows of the unfolded input by the kernel's height, not its width"
+        yield _variant("forward-axes-swapped", does), {}, {"weight": met.reshape(weight.shape)}
     if weight.shape[0] == weight.shape[1]:
         yield _variant("forward-weight-axes-swapped"), {}, {"weight": np.swapaxes(weight, 0, 1)}
     if layer.groups > 1:

@@ -94,10 +94,11 @@ def told(layer: LayerReport) -> list[GradientResult]:
 
 def _kind(result: GradientResult) -> tuple[str, ...]:
     """Return what results share that are told together: the mistake, or else the reason but for its numbers."""
+    names = [diagnosis.name for diagnosis in result.diagnosis]
     if result.status != "failed":
-        return result.status, _NUMBERS.sub("#", result.message or NO_REASON)
-    if result.diagnosis:
-        return "failed", result.implementation, *(diagnosis.name for diagnosis in result.diagnosis)
+        return result.status, _NUMBERS.sub("#", result.message or NO_REASON), *names
+    if names:
+        return "failed", result.implementation, *names
     reason = "" if _compared(result) else _NUMBERS.sub("#", result.message or "")
     return "failed", result.implementation, "", result.gradient, reason
 
@@ -105,8 +106,7 @@ def _kind(result: GradientResult) -> tuple[str, ...]:
 def _order(block: Block) -> tuple[int, bool, tuple[str, ...]]:
     """The gravest first; what has a name before what has none, in the order of the catalogue."""
     codes = tuple(diagnosis.code for diagnosis in block.telling[1].diagnosis) if block.telling else ()
-    status = block.finding.status
-    return GRAVEST_FIRST.index(status), status == "failed" and not codes, codes
+    return GRAVEST_FIRST.index(block.finding.status), not codes, codes
 
 
 def _compared(result: GradientResult) -> bool:
@@ -130,8 +130,7 @@ def _block(report: ReportData, places: list[Place]) -> Block:
     details = [*what(result)]
     if shown.status != "skipped":
         details += _extent(places, layers, listed)
-        if shown.status == "failed":
-            details += _in_common(report, places, layers)
+        details += _in_common(report, places, layers)
         if shown.status == "failed" or len(layers) > 1:
             details.append(("shown on", ", ".join((layer.name, GRADIENT_NAMES[result.gradient], result.kind))))
         details += [*place(layer, result), *smallest(places), *_others(places, telling)]

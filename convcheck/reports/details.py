@@ -23,7 +23,7 @@ NO_REASON = "no reason was given"
 _DIGITS = 3
 
 #: Options of a report that ``explain`` and ``visualize`` have too; each takes a value.
-_SHARED_OPTIONS = ("--target", "--device")
+_SHARED_OPTIONS = ("--target", "--device", "--dtype")
 
 
 @dataclass(frozen=True)

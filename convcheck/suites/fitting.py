@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from convcheck.layer.layer import Layer
@@ -17,6 +18,7 @@ from convcheck.targets import resolve, spec_of
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe, probed
 from convcheck.targets.spec import KEYS, TargetSpec
+from convcheck.targets.target import Target
 
 #: Seconds that a suite for slow code may take, about; a layer's checks make some 60 calls. Fast code does not feel it.
 _SECONDS = 180.0
@@ -54,8 +56,13 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, t
         If the target cannot be found, imported or used.
     """
     start = folder or Path.cwd()
+    files: dict[Path, ModuleType] = {}
+
+    def make(spec: TargetSpec) -> Target:
+        return resolve(spec, start, device=device, timeout=timeout, files=files)
+
     with kept_state():
-        spec, probe = probed(spec_of(target), lambda spec: resolve(spec, start, device=device, timeout=timeout))
+        spec, probe = probed(spec_of(target), make)
         return Fit(spec, probe, _fitted(spec, probe))
 
 

@@ -111,6 +111,7 @@ def choose(
     several: bool,
     target: str | None = None,
     device: str | None = None,
+    dtype: str | None = None,
 ) -> tuple[Suite, tuple[Layer, ...]]:
     """Find layers of a config.
 
@@ -126,6 +127,8 @@ def choose(
         Whether more than one layer is allowed.
     target, device : str, optional
         Code to which a suite is fitted where no config is named and the current folder has none.
+    dtype : str, optional
+        In place of each layer's own.
 
     Raises
     ------
@@ -150,4 +153,5 @@ def choose(
     layers = tuple(there[name] for name in dict.fromkeys(names)) or suite.layers
     if len(layers) > 1 and not several:
         raise UsageError(f"{suite.name} has {len(layers)} layers; choose one with ", Parameter("layer"), f": {listed}")
-    return suite, layers if seed is None else tuple(replace(layer, seed=seed) for layer in layers)
+    given = {name: value for name, value in (("seed", seed), ("dtype", dtype)) if value is not None}
+    return suite, tuple(Layer(**{**layer.spec(), **given}) for layer in layers)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from convcheck.errors import TargetError
@@ -34,7 +35,14 @@ def builtin(name: str) -> Target:
     return BuiltIn(name)
 
 
-def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: float | None = None) -> Target:
+def resolve(
+    target: Any,
+    folder: Path,
+    *,
+    device: str | None = None,
+    timeout: float | None = None,
+    files: dict[Path, ModuleType] | None = None,
+) -> Target:
     """Find what a target names.
 
     Parameters
@@ -48,6 +56,8 @@ def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: fl
         Takes the place of the mapping's.
     timeout : float, optional
         Seconds that the target may take for each layer.
+    files : dict, optional
+        Files that were already imported, which are not imported again; added to.
 
     Raises
     ------
@@ -63,7 +73,7 @@ def resolve(target: Any, folder: Path, *, device: str | None = None, timeout: fl
     if device is not None:
         spec = replace(spec, device=device)
     with kept_settings():
-        found = choose(spec, folder)
+        found = choose(spec, folder, files)
     return Guarded(found, timeout)
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.targets.binding import makes_layers
 from convcheck.targets.form import Form
 from convcheck.targets.forms.cache_functions import CacheForm
 from convcheck.targets.forms.jax_code import JaxForm, is_jax
-from convcheck.targets.forms.layer_object import LayerForm
+from convcheck.targets.forms.layer_object import LayerForm, method_of
 from convcheck.targets.forms.object_protocol import ObjectForm
+from convcheck.targets.forms.tape import tape_form
 from convcheck.targets.forms.torch_code import TorchForm, is_torch
 from convcheck.targets.loading import load
 from convcheck.targets.spec import TargetSpec
@@ -28,29 +31,34 @@ FORMS: dict[str, type[ObjectForm | LayerForm | TorchForm | JaxForm]] = {
 }
 
 
-def choose(spec: TargetSpec, folder: Path) -> Target:
+def choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType] | None = None) -> Target:
     """Load what a target names and return it in its form.
+
+    Parameters
+    ----------
+    files : dict, optional
+        Files that were already imported, which are not imported again; added to.
 
     Raises
     ------
     TargetError
         If it cannot be found, imported or used.
     """
-    target = _choose(spec, folder)
+    target = _choose(spec, folder, {} if files is None else files)
     if spec.device is not None and not isinstance(target, (TorchForm, JaxForm)):
         raise TargetError(f"target {target.name}: device {spec.device} is for PyTorch and JAX; leave it out")
     return target
 
 
-def _choose(spec: TargetSpec, folder: Path) -> Form:
-    files: dict[Path, ModuleType] = {}
-
+def _choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType]) -> Form:
     def loaded(place: Any) -> Any:
         return load(place, folder, files) if isinstance(place, str) else place
 
     if spec.call is None:
         return CacheForm(spec.named, loaded(spec.forward), loaded(spec.backward), spec)
     found = loaded(spec.call)
+    if spec.style == "tape" or (spec.style is None and spec.tensor is not None):
+        return tape_form(spec.named, found, loaded(spec.tensor), spec)
     style = spec.style or _style_of(found)
     if style == "function":
         backward = _sibling(spec.call, loaded)
@@ -58,23 +66,28 @@ def _choose(spec: TargetSpec, folder: Path) -> Form:
             return CacheForm(spec.named, found, backward, spec)
         raise TargetError(
             f"target {spec.named} is a function, and it is not clear of what kind; expected a function with the same "
-            'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the pair '
-            "forward and backward"
+            'name but "backward" for "forward" beside it, or a mapping that gives the style (torch or jax) or the '
+            f"pair, as in {{forward: {spec.named}, backward: {spec.named.rpartition(':')[0]}:NAME}}"
         )
     return FORMS[style](spec.named, found, spec)
 
 
 def _style_of(found: Any) -> str:
-    if is_torch(found):
+    inner = found
+    while isinstance(inner, partial):
+        inner = inner.func
+    if is_torch(inner):
         return "torch"
-    if is_jax(found):
+    if is_jax(inner):
         return "jax"
-    if isinstance(found, type):
-        return "layer" if _looks_like_layer(found) else "object"
     required = _required(found)
+    if isinstance(inner, type):
+        return "layer" if _looks_like_layer(inner, required) else "object"
+    if makes_layers(inner):
+        return _framework_of(inner, ["sizes"]) or "layer"
     if not required:
         return "object"
-    return _framework_of(found, required) or "function"
+    return _framework_of(inner, required) or "function"
 
 
 def _framework_of(function: Any, required: list[str]) -> str | None:
@@ -90,12 +103,14 @@ def _framework_of(function: Any, required: list[str]) -> str | None:
     return used[0] if len(used) == 1 and not forward_of_pair else None
 
 
-def _looks_like_layer(found: type) -> bool:
-    """Whether a class is constructed with sizes, or its forward takes nothing but the input."""
-    if _required(found):
+def _looks_like_layer(found: type, required: list[str]) -> bool:
+    """Whether a class is constructed with sizes, calls its passes otherwise, or its forward takes only the input."""
+    if required:
         return True
-    forward = getattr(found, "forward", None)
-    return callable(forward) and len(_required(forward)) == 2 and hasattr(found, "backward")
+    forward, backward = method_of(found, "forward"), method_of(found, "backward")
+    if forward is None or backward is None:
+        return False
+    return (forward, backward) != ("forward", "backward") or len(_required(getattr(found, forward))) == 2
 
 
 def _required(function: Any) -> list[str]:
@@ -108,15 +123,28 @@ def _required(function: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
 
 
+#: What stands for the backward pass in the name of a function, where this stands for the forward pass.
+_SIBLINGS = (
+    ("forward", "backward"), ("forward", "backprop"), ("Forward", "Backward"), ("fwd", "bwd"), ("fprop", "bprop"),
+    ("", "_backward"), ("", "_grad"), ("", "_bwd"),
+)  # fmt: skip
+
+
 def _sibling(place: Any, loaded: Callable[[str], Any]) -> Any:
     """Return the function named alike but for "backward" in place of "forward"; None if there is none."""
     if not isinstance(place, str):
         module, name = inspect.getmodule(place), str(getattr(place, "__name__", ""))
-        return getattr(module, name.replace("forward", "backward"), None) if "forward" in name else None
+        found = (getattr(module, other, None) for other in _named_alike(name))
+        return next((sibling for sibling in found if callable(sibling)), None)
     start, colon, name = place.rpartition(":")
-    if "forward" not in name:
-        return None
-    try:
-        return loaded(f"{start}{colon}{name.replace('forward', 'backward')}")
-    except TargetError:
-        return None
+    for other in _named_alike(name):
+        try:
+            return loaded(f"{start}{colon}{other}")
+        except TargetError:
+            continue
+    return None
+
+
+def _named_alike(name: str) -> list[str]:
+    names = [name.replace(part, other) if part else name + other for part, other in _SIBLINGS if part in name]
+    return names if name else []

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.layouts import images, weights
+from convcheck.targets.layouts import images, one_sample, weights
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Run, Target, TargetContractError
+from convcheck.targets.target import Misfit, Run, Target, TargetContractError
+
+#: What a backward pass gives, in convcheck's order.
+GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +72,21 @@ class Form(Target):
         As reports call it.
     takes : frozenset of str
         Features that this form takes as far as one can see.
+
+    Attributes
+    ----------
+    bias_per_position : bool
+        Whether there is one bias per output position.
     """
 
     def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str]) -> None:
         self.name = name
         self.spec = spec
         self.exact = spec.exact
+        self.found: list[str] = []
+        self.averages = spec.mean_over_batch
+        self.bias_per_position = spec.bias == "per-position"
+        self.unsaid |= frozenset(spec.supports) - takes
         self._takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = images(spec.layout), weights(spec.weight_layout)
         self.absent = {
@@ -94,6 +109,14 @@ class Form(Target):
     def session(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass."""
 
+    def _open(self, layer: Layer, given: Given) -> Session:
+        return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
+
+    def note(self, text: str) -> None:
+        """Keep what was found out by trying."""
+        if text not in self.found:
+            self.found.append(text)
+
     def own(self, array: Array) -> Any:
         """Return a fresh array as the target's own kind of array."""
         return array
@@ -108,13 +131,13 @@ class Form(Target):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         with self.world(layer):
-            output: Array = self.image(self.session(layer, self._given(x, weight, bias, differentiate=False)).forward())
+            output: Array = self.image(self._open(layer, self._given(x, weight, bias, differentiate=False)).forward())
         return output
 
     def run(self, layer: Layer, operands: Operands) -> Run:
         with self.world(layer):
             given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
-            return _FormRun(self, layer, operands, self.session(layer, given), given)
+            return _FormRun(self, layer, operands, self._open(layer, given), given)
 
     def refill(self, array: Any, values: Array) -> Any:
         """Put other values into an array of the target's own kind; return it, or a new one where that cannot be."""
@@ -164,9 +187,81 @@ class Form(Target):
         """Return a weight of the target's in convcheck's order of axes."""
         return None if value is None else self._weights.from_target(np.asarray(self.numpy(value)))
 
-    def vector(self, value: Any) -> Any:
-        """Return a bias of the target's as an array."""
-        return None if value is None else np.asarray(self.numpy(value))
+    def vector(self, value: Any, layer: Layer, operands: Operands) -> Any:
+        """Return the gradient of a bias as a vector, whatever shape with one entry per filter it has."""
+        if value is None:
+            return None
+        array = np.asarray(self.numpy(value))
+        if self.bias_per_position:
+            return self._summed_over_positions(array, layer, operands)
+        if array.size == layer.filters == max(array.shape, default=1):
+            return array.reshape(layer.filters)
+        return array
+
+    def _summed_over_positions(self, array: Array, layer: Layer, operands: Operands) -> Any:
+        """Return the gradient that one bias per filter would have; nothing may be hidden by the sum.
+
+        At every position the right one is the sum of grad_output over the batch.
+        """
+        array = self._images.from_target(array[None])[0] if array.ndim == len(layer.output) + 1 else array
+        shape = layer.output_shape[1:]
+        if array.shape != shape:
+            return Misfit(f"grad_bias has shape {array.shape}; expected {shape}, one entry per output position")
+        samples = operands.grad_output.astype(np.float64)
+        right = samples.sum(axis=0)
+        # Both sums, and a mean's division and its undoing.
+        bound = 2 * rounding.gamma(layer.batch + 2, layer.dtype) * np.abs(samples).sum(axis=0)
+        given = array.astype(np.float64) * (layer.batch if "bias" in self.averages else 1)
+
+        def agrees(values: Array) -> bool:
+            return bool((np.abs(given - values) <= bound).all())
+
+        if agrees(right):
+            return array.sum(axis=tuple(range(1, array.ndim)))
+        known = {
+            "zero-gradient": 0 * right, "batch-averaged": right / layer.batch, "last-sample-only": samples[-1],
+            "sign-flipped": -right,
+        }  # fmt: skip
+        place = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(given - right)), shape))
+        return Misfit(
+            f"grad_bias is {given[place]:g} at {list(place)}; expected the sum of grad_output over the batch at each "
+            f"position, which is {right[place]:g} there",
+            next((slug for slug, values in known.items() if agrees(values)), None),
+        )
+
+    def summed_over_batch(self, name: str, value: Any, layer: Layer, operands: Operands) -> Any:
+        """Return the gradient whose mean over the batch was given.
+
+        Of integers the mean is rounded, however it is made, and so is what it gives times the number of samples: where
+        that is as near to an integer as rounding explains, it is taken for that integer.
+        """
+        array = np.asarray(value)
+        if name not in self.averages or array.dtype.kind != "f" or isinstance(value, Misfit):
+            return value
+        total = (array * array.dtype.type(layer.batch)).astype(np.float64)
+        if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):
+            bounds = rounding.backward_errors(layer, operands, formulation(FASTEST).backward)
+            near = getattr(bounds, name)
+            if near is not None and near.shape == total.shape:
+                nearest = np.rint(total)
+                total = np.where(np.abs(total - nearest) <= near, nearest, total)
+        return total.astype(array.dtype)
+
+    def orders(self, layer: Layer, given: Given, returned: Sequence[Any]) -> Iterator[tuple[str, ...]]:
+        """Give the orders in which the shapes of gradients are what they should be."""
+        shapes = {
+            "grad_input": {np.shape(given.x)}, "grad_weight": {np.shape(given.weight)},
+            "grad_bias": {tuple(self._images.in_order(layer.output_shape)[1:]), (layer.filters,)},
+        }  # fmt: skip
+
+        def fits(name: str, value: Any) -> bool:
+            shape = getattr(value, "shape", None)
+            entries = np.size(value) == layer.filters == max(shape or (1,))
+            return value is None or shape in shapes[name] or (name == "grad_bias" and entries)
+
+        for order in permutations(GRADIENTS[: len(returned)]):
+            if all(fits(name, value) for name, value in zip(order, returned, strict=True)):
+                yield order
 
 
 class _FormRun(Run):
@@ -187,7 +282,16 @@ class _FormRun(Run):
             gradients = self._session.backward(grad_output)
             if not np.array_equal(target.numpy(grad_output), pristine):
                 self._changed.add("grad_output")
-            return target.image(gradients[0]), target.kernel(gradients[1]), target.vector(gradients[2])
+            layer, operands = self._layer, self._operands
+            found = {
+                "input": target.image(gradients[0]),
+                "weight": target.kernel(gradients[1]),
+                "bias": target.vector(gradients[2], layer, operands),
+            }
+            grad_input, grad_weight, grad_bias = (
+                target.summed_over_batch(name, value, layer, operands) for name, value in found.items()
+            )
+            return grad_input, grad_weight, grad_bias
 
     def again(self, operands: Operands) -> Run:
         with self._target.world(self._layer):
@@ -200,6 +304,52 @@ class _FormRun(Run):
         with self._target.world(self._layer):
             changed = self._changed | self._target.changed(now, self._operands)
         return tuple(name for name in ("x", "weight", "bias", "grad_output") if name in changed)
+
+
+class SampleBySample(Session):
+    """Code that takes one sample without an axis for the batch: one session each, whose gradients add up."""
+
+    def __init__(self, target: Form, layer: Layer, given: Given) -> None:
+        self._target = target
+        one = replace(layer, batch=1)
+        self._sessions = [target.session(one, sample) for sample in self._samples(given)]
+
+    @staticmethod
+    def _samples(given: Given) -> list[Given]:
+        return [replace(given, x=sample) for sample in given.x]
+
+    def forward(self) -> Any:
+        return self._stacked(session.forward() for session in self._sessions)
+
+    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
+        pairs = zip(self._sessions, grad_output, strict=True)
+        inputs, weights, biases = zip(*(session.backward(one) for session, one in pairs), strict=True)
+        return self._stacked(inputs), self._summed(weights), self._summed(biases)
+
+    def arguments(self) -> Mapping[str, Any]:
+        each = [session.arguments() for session in self._sessions]
+        now = {"x": self._stacked(one["x"] for one in each)}
+        for name in (name for name in ("weight", "bias") if each[0].get(name) is not None):
+            arrays = [self._target.numpy(one[name]) for one in each]
+            now[name] = next((array for array in arrays if not np.array_equal(array, arrays[0])), arrays[0])
+        return now
+
+    def renew(self, given: Given) -> None:
+        for session, sample in zip(self._sessions, self._samples(given), strict=True):
+            session.renew(sample)
+
+    def _stacked(self, arrays: Iterable[Any]) -> Any:
+        every = [None if array is None else np.asarray(self._target.numpy(array)) for array in arrays]
+        if any(array is None for array in every):
+            return None
+        shapes = {array.shape for array in every if array is not None}
+        if len(shapes) > 1:
+            raise TargetContractError(f"samples of one shape give arrays of several: {', '.join(map(str, shapes))}")
+        return np.stack([array for array in every if array is not None])
+
+    def _summed(self, arrays: Iterable[Any]) -> Any:
+        stacked = self._stacked(arrays)
+        return None if stacked is None else stacked.sum(axis=0)
 
 
 def triple(gradients: Any, *, bias: bool) -> tuple[Any, Any, Any]:

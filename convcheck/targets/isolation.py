@@ -60,7 +60,8 @@ class Guarded(Target):
 
     def __init__(self, target: Target, timeout: float | None = None) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
-        self.options_in_one = target.options_in_one
+        self.averages = target.averages
+        self.unsaid = target.unsaid
         self._target = target
         self._timeout = timeout
         self._left = timeout

@@ -68,14 +68,20 @@ class Layout:
 
 
 def images(letters: str | None) -> Layout:
-    """Return the order of the axes of input and output.
+    """Return the order of the axes of input and output; where there is no N, of one sample, with N in front.
 
     Raises
     ------
     TargetError
         If the letters are no such order.
     """
-    return _parse("layout", letters or "NCHW", "N", "C", "NHWC or NCHW")
+    batch = "N" if one_sample(letters) else ""
+    return _parse("layout", batch + (letters or "NCHW"), "N", "C", "NHWC or, for one sample, HWC", shown=letters)
+
+
+def one_sample(letters: str | None) -> bool:
+    """Whether an order of the axes of input and output has none for the batch."""
+    return letters is not None and "N" not in letters.upper()
 
 
 def weights(letters: str | None) -> Layout:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from itertools import product
-from typing import Literal, NamedTuple
+from itertools import islice, product
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,11 @@ _SECONDS = 25.0
 #: Letters that a message of an exception may have.
 _LONGEST = 160
 
-#: Orders of axes that are tried where convcheck's own does not fit.
-_LAYOUTS = tuple(product(("NCHW", "NHWC"), ("OIHW", "HWIO", "OHWI", "IOHW", "HWOI", "IHWO")))[1:]
+#: So many refused layers are told of one by one.
+_LISTED = 3
+
+#: So many of the plainest layers are tried for every order of axes.
+_FEW = 6
 
 #: Relative errors above this are no rounding of float64, whatever the algorithm.
 _COARSE = 2.0**-30
@@ -99,11 +102,13 @@ class Probe:
         self.combinations: dict[str, str] = {}
         self._attempts: dict[Layer, Attempt] = {}
         self.seconds_per_call = 0.0
+        self._untried: set[str] = set()
         self._slowest = 0.0
         self._ends = time.monotonic() + _SECONDS
         base = self._first_taken()
         self.usable = base is not None
-        self.base = base or next(_plain_layers())
+        there = [layer for layer in _plain_layers() if not target.unsupported(layer)]
+        self.base = base or next(iter(there), next(_plain_layers()))
         if self.usable:
             self._find_dtype()
             self._climb()
@@ -140,11 +145,13 @@ class Probe:
         if "multiples-of-16" in self.refused:
             told.pop(FEATURES["multiples-of-8"].words, None)
         texts = [f"{words}{reason and f' ({reason})'}" for words, reason in told.items()]
-        return texts + [f"{layer} ({reason})" for layer, reason in self.combinations.items()]
+        together = [f"{layer} ({reason})" for layer, reason in self.combinations.items()]
+        more = len(together) - _LISTED
+        return texts + together[:_LISTED] + ([f"{more} more layers of that kind"] if more > 0 else [])
 
     def within(self, layer: Layer) -> Layer | None:
         """Return a layer as much like this one as the target takes; None if there is none."""
-        return without(layer, self.refused)
+        return without(layer, self.refused.keys() | self._untried)
 
     def takes(self, layer: Layer) -> bool:
         """Whether the target's forward pass runs on a layer; where there is no time to try, as far as is known."""
@@ -154,14 +161,14 @@ class Probe:
             attempt = self.attempt(layer)
         except _TimeUpError:
             return True
-        if attempt.outcome == "refused":
+        if attempt.outcome == "refused" and attempt.reason:
             self.combinations[as_yaml(layer)] = attempt.reason
         return attempt.outcome != "refused"
 
     def attempt(self, layer: Layer) -> Attempt:
         """Run the forward pass on a layer."""
-        if not self.target.takes_bias():
-            layer = replace(layer, bias=False)
+        if layer.bias and not self.target.takes_bias():
+            return Attempt("refused")
         if layer not in self._attempts:
             began = time.monotonic()
             if began + self._slowest > self._ends:
@@ -208,6 +215,8 @@ class Probe:
             open_ = [name for name in FEATURES if name not in self.taken and name not in self.refused]
             self.left_out = [FEATURES[name].words for name in open_]
             self.refused |= dict.fromkeys(open_, "not tried: a call takes too long")
+        # What needs a refused thing as well on every layer that was thought of.
+        self._untried = FEATURES.keys() - self.taken - self.refused.keys()
 
     def _try(self, name: str, layers: list[Layer | None]) -> None:
         reasons = []
@@ -216,8 +225,8 @@ class Probe:
             if layer is None or any(other in self.refused for other in others):
                 continue
             attempt = self.attempt(layer)
-            given = "" if attempt.output is None else attempt.output.dtype.name
-            if name in DTYPES and given not in ("", name):
+            given = self._given(layer, attempt) if name in DTYPES else name
+            if given != name:
                 self.refused[name] = f"it gives {given} whatever comes in"
                 return
             if attempt.outcome != "refused":
@@ -228,6 +237,18 @@ class Probe:
                 reasons.append(attempt.reason)
         if reasons:
             self.refused[name] = reasons[0]
+
+    def _given(self, layer: Layer, attempt: Attempt) -> str:
+        """Return the type of what comes back, of the gradients too: arrays that are made anew are of the usual one."""
+        operands = integer_operands(layer)
+        if attempt.output is None or operands is None:
+            return layer.dtype
+        try:
+            gradients = self.target.run(layer, operands).backward()
+        except Exception:
+            return attempt.output.dtype.name
+        types = [np.asarray(array).dtype.name for array in gradients if array is not None]
+        return next((name for name in [attempt.output.dtype.name, *types] if name != layer.dtype), layer.dtype)
 
     def _find_ranks(self) -> None:
         for rank in (2, 1, 3):
@@ -262,23 +283,39 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
         The mapping, with the order of axes, and what the target takes.
     """
     probe = Probe(make(spec))
-    if probe.right or spec.layout is not None or spec.weight_layout is not None:
+    if probe.right:
         return spec, probe
-    plain = list(_plain_layers())[:2]
     fitting: list[tuple[TargetSpec, Target]] = []
-    for layout, weight_layout in _LAYOUTS:
-        other = replace(spec, layout=layout, weight_layout=weight_layout)
+    for words, changes in _variants(spec, probe.target):
+        other = replace(spec, **changes)
         candidate = make(other)
-        attempts = [_attempted(candidate, layer) for layer in plain]
+        attempts = [_attempted(candidate, layer) for layer in islice(_plain_layers(), _FEW)]
         if any(attempt.outcome == "right" for attempt in attempts):
-            return other, Probe(candidate, f"layout {layout}, weight_layout {weight_layout}")
+            return other, Probe(candidate, words)
         if any(attempt.outcome == "wrong" and not attempt.reason for attempt in attempts):
             fitting.append((other, candidate))
-    # Wrong in any order, and the shape fits in one alone.
+    # Wrong in any way, and the shape fits in one alone.
     if len(fitting) == 1 and (not probe.usable or probe.attempt(probe.base).reason):
         other, candidate = fitting[0]
         return other, Probe(candidate, f"layout {other.layout}, weight_layout {other.weight_layout}")
     return spec, probe
+
+
+def _variants(spec: TargetSpec, target: Target) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield other ways to call a target, in words and as keys: another order of axes, code that pads by itself."""
+    layouts: list[tuple[str, dict[str, Any]]] = [("", {})]
+    if spec.layout is None and spec.weight_layout is None:
+        pairs = product(("NCHW", "NHWC", "CHW", "HWC"), ("OIHW", "HWIO", "OHWI", "IOHW", "HWOI", "IHWO"))
+        layouts += [
+            (f"layout {one}, weight_layout {other}", {"layout": one, "weight_layout": other}) for one, other in pairs
+        ]
+    pads = {"supports": (*spec.supports, "padding")}
+    for words, changes in layouts[1:]:
+        yield words, changes
+    # Code without a word for padding may pad all the same.
+    if any(target.unsupported(layer) for layer in islice(_plain_layers(), 1)):
+        for words, changes in layouts:
+            yield ", ".join(filter(None, ["padding same by itself", words])), {**changes, **pads}
 
 
 def _plain_layers() -> Iterator[Layer]:
@@ -305,6 +342,7 @@ def _plain_layers() -> Iterator[Layer]:
 
 
 def _attempted(target: Target, layer: Layer) -> Attempt:
+    layer = replace(layer, bias=layer.bias and target.takes_bias())
     if target.unsupported(layer):
         return Attempt("refused")
     operands = integer_operands(layer) or real_operands(layer)
@@ -319,7 +357,7 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
         close = np.abs(output.astype(np.float64) - definition) <= allowed if output.dtype.kind in "fiu" else np.zeros(1)
         if bool(np.all(close)):
             return Attempt("right", "", output)
-    ignored = _ignored(layer, operands, output) if target.options_in_one else None
+    ignored = _ignored(layer, operands, output, target.unsaid) if target.unsaid else None
     if ignored is not None:
         return Attempt("refused", f"it takes no notice of the {ignored}")
     if output.shape == layer.output_shape:
@@ -327,8 +365,8 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
     return Attempt("wrong", f"it gives an output of shape {output.shape} in place of {layer.output_shape}", output)
 
 
-def _ignored(layer: Layer, operands: Operands, output: Array) -> str | None:
-    """Return the options of which an output that is not the definition's knows nothing; None if there are none."""
+def _ignored(layer: Layer, operands: Operands, output: Array, unsaid: Collection[str]) -> str | None:
+    """Return the options, of some, of which an output that is not the definition's knows nothing; None if none."""
     first = {name: [getattr(layer, name)[0]] * len(layer.input) for name in ("stride", "padding", "dilation")}
     before = [pair[0] for pair in layer.padding]
     own: tuple[str, Changes] = ("", {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,13 @@ from convcheck.targets.features import FEATURES
 from convcheck.wording import did_you_mean, shown
 
 #: The forms of a target; see `convcheck.targets`.
-STYLES = ("object", "cache", "layer", "torch", "jax")
+STYLES = ("object", "cache", "layer", "torch", "jax", "tape")
+
+#: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
+LEARNING_RATE = 0.5
+
+#: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
+LEARNING_RATE = 0.5
 
 
 @dataclass(frozen=True)
@@ -23,21 +29,24 @@ class Key:
     ----------
     kind : str
         What it takes: a "place" of code or the code itself; a "word"; a "truth"; one "choice" of several, or "choices";
-        "names", a mapping with keys of its own.
+        "names", a mapping with keys of its own; "lists", the same with a list of names for each; "values", a mapping
+        with any names for keys.
     meaning : str
         In one sentence, as the documentation has it.
     default : optional
     expected : str
         What a word is.
     inner : mapping of str to str
-        The keys of "names", with what each names.
+        The keys of "names" and "lists", with what each names.
     defaults : mapping of str to str
         Of the keys of "names".
     nameless : bool
         Whether a name may be null: there is none.
+    per_axis : bool
+        Whether a list of names, one per axis, may stand for a name.
     """
 
-    kind: Literal["place", "word", "truth", "choice", "choices", "names"]
+    kind: Literal["place", "word", "truth", "choice", "choices", "names", "lists", "values"]
     meaning: str
     default: Any = None
     expected: str = "a name"
@@ -45,14 +54,19 @@ class Key:
     inner: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     nameless: bool = False
+    per_axis: bool = False
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what a config file may give."""
-        name = {"type": ["string", "null"] if self.nameless else "string"}
+        words = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        name: dict[str, Any] = {"type": ["string", "null"] if self.nameless else "string"}
+        if self.per_axis:
+            name = {"anyOf": [name, words]}
         names = {
             key: {"description": meaning, **name} | ({"default": self.defaults[key]} if key in self.defaults else {})
             for key, meaning in self.inner.items()
         }
+        lists = {key: {"description": meaning, **words} for key, meaning in self.inner.items()}
         kinds: dict[str, dict[str, Any]] = {
             "place": TEXT,
             "word": TEXT,
@@ -60,6 +74,8 @@ class Key:
             "choice": {"enum": list(self.choices)},
             "choices": {"type": "array", "items": {"enum": list(self.choices)}},
             "names": {"type": "object", "properties": names, "additionalProperties": False},
+            "lists": {"type": "object", "properties": lists, "additionalProperties": False},
+            "values": {"type": "object"},
         }
         default = {} if self.default is None else {"default": self.default}
         return {"description": self.meaning, **default, **kinds[self.kind]}
@@ -81,13 +97,20 @@ class Key:
                     return [_not_allowed(path, value, f"a list of {', '.join(self.choices)}")]
                 entries = enumerate(value)
                 return [_unknown((*path, i), entry, self.choices) for i, entry in entries if entry not in self.choices]
-            case "names":
+            case "values":
+                fine = isinstance(value, Mapping) and all(map(_is_word, value))
+                expected = f"the values by the parameters' names, such as {path[-1]}: {{lr: 0.5}}"
+                return [] if fine else [_not_allowed(path, value, expected)]
+            case "names" | "lists":
                 if not isinstance(value, Mapping):
                     return [_not_allowed(path, value, f"a mapping with the keys {', '.join(self.inner)}")]
                 problems = []
                 for key, name in value.items():
                     if key not in self.inner:
                         problems.append(_unknown((*path, str(key)), str(key), self.inner))
+                    elif self.kind == "lists" or (self.per_axis and isinstance(name, (list, tuple))):
+                        if not isinstance(name, (list, tuple)) or not name or not all(map(_is_word, name)):
+                            problems.append(_not_allowed((*path, key), name, "a list of names in their order"))
                     elif not _is_word(name) and not (self.nameless and name is None):
                         problems.append(_not_allowed((*path, key), name, "the name that the target's code uses"))
                 return problems
@@ -98,8 +121,10 @@ _LETTERS = "letters such as NHWC or HWIO"
 #: Every key of the mapping, in the order of the documentation. `TargetSpec` has a field for each.
 KEYS: Mapping[str, Key] = {
     "style": Key("choice", "Form of the target: object, cache (a pair of functions), layer (an object that holds its "
-        "parameters), torch or jax. Left out: found out by looking.", choices=STYLES),
+        "parameters), torch, jax or tape (tensors of an autograd of one's own). Left out: found out by looking.",
+        choices=STYLES),
     "call": Key("place", "The class or function, as module:name or path/to/file.py:name."),
+    "tensor": Key("place", "The class of the tensors, for style tape."),
     "forward": Key("place", "The forward function of style cache: (x, w, b, conv_param) -> (out, cache)."),
     "backward": Key("place", "The backward function of style cache: (dout, cache) -> (dx, dw, db)."),
     "layout": Key("word", "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, "
@@ -112,8 +137,23 @@ KEYS: Mapping[str, Key] = {
         choices=tuple(FEATURES)),
     "gradients": Key("choices", "What the target gives gradients for; the rest is not checked.",
         choices=("input", "weight", "bias")),
-    "keywords": Key("names", "The target's own names for the options of a layer; null for one that it does not take.",
-        inner={option: f"Its name for {option}." for option in CONVOLUTION}, nameless=True),
+    "keywords": Key("names", "The target's own names for the options of a layer; a list such as [kh, kw] for one name "
+        "per axis; null for an option that it does not take.",
+        inner={option: f"Its name for {option}." for option in (*CONVOLUTION, "input", "batch")}, nameless=True,
+        per_axis=True),
+    "constants": Key("values", "What further parameters of constructors, functions and methods are given, by their "
+        "names, such as {lr: 0.5, training: true}."),
+    "arguments": Key("lists", "What a pair of functions takes, in the order of its parameters: x, weight, bias, "
+        "grad_output, output, cache, conv_param (a dictionary of options), the options of a layer, what forward "
+        "returns by its name in results, and constants.",
+        inner={"forward": "What the forward function takes.", "backward": "What the backward function takes."}),
+    "results": Key("lists", "What a pair of functions returns, in its order: output, cache, or any name that a "
+        "parameter of backward has; grad_input, grad_weight, grad_bias. Other names are not looked at.",
+        inner={"forward": "What the forward function returns.", "backward": "What the backward function returns."}),
+    "bias": Key("choice", "Whether there is one bias per filter, in whatever shape, or one per output position, (F, "
+        "*output).", default="per-filter", choices=("per-filter", "per-position")),
+    "mean_over_batch": Key("choices", "Gradients that are the mean over the batch by design; they are multiplied by "
+        "the number of samples before they are compared.", choices=("input", "weight", "bias")),
     "attributes": Key("names", "Where a layer object keeps its parameters and their gradients, and what its methods "
         "are called; a dotted name leads into an attribute or a dictionary.",
         inner={
@@ -125,6 +165,8 @@ KEYS: Mapping[str, Key] = {
             "forward": "The forward method.",
             "backward": "The backward method.",
             "zero_grad": "The method that sets the gradients back where they add up by design.",
+            "data": "The array of a tensor, in style tape.",
+            "grad": "The gradient of a tensor, in style tape.",
         },
         defaults={name: name for name in ("forward", "backward", "zero_grad")}),
     "tuples": Key("truth", "Whether sizes are always given as one number per axis, even where all are equal.",
@@ -149,6 +191,7 @@ class TargetSpec:
 
     style: str | None = None
     call: Any = None
+    tensor: Any = None
     forward: Any = None
     backward: Any = None
     layout: str | None = None
@@ -156,7 +199,12 @@ class TargetSpec:
     supports: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = ()
     gradients: tuple[str, ...] = ("input", "weight", "bias")
-    keywords: Mapping[str, str | None] = field(default_factory=dict)
+    keywords: Mapping[str, str | Sequence[str] | None] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    results: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bias: str = "per-filter"
+    mean_over_batch: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
     tuples: bool = False
     device: str | None = None

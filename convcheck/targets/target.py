@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from convcheck.errors import ConvcheckError
@@ -15,6 +16,21 @@ from convcheck.layer.layer import Layer
 
 class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """What stands for a gradient that is wrong in a way that its own form can tell, and cannot be compared.
+
+    Attributes
+    ----------
+    reason : str
+    slug : str or None
+        The known mistake that it is.
+    """
+
+    reason: str
+    slug: str | None = None
 
 
 class Run(ABC):
@@ -55,8 +71,10 @@ class Target(ABC):
         False for an algorithm that rounds even on small integers.
     absent : mapping of str to str
         Gradients that it does not give, with the reason.
-    options_in_one : bool
-        Whether the options of a layer reach it inside one argument, so that it may never look at some of them.
+    averages : tuple of str
+        Gradients that are means over the batch by design, of which the sums are given back; a mean rounds.
+    unsaid : frozenset of str
+        Options that it is told of inside another argument, or not at all, so that it may take no notice of them.
     found : sequence of str
         How it is called, as far as that was found out by trying, in sentences.
     """
@@ -65,7 +83,8 @@ class Target(ABC):
     builtin: bool = False
     exact: bool = True
     absent: Mapping[str, str] = {}
-    options_in_one: bool = False
+    averages: tuple[str, ...] = ()
+    unsaid: frozenset[str] = frozenset()
     found: Sequence[str] = ()
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare

@@ -84,7 +84,7 @@ def test_every_option_reaches_the_verification(run, called):
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
-        "--require-target", "--no-shrink", "--shrink-seconds", "2",
+        "--require-target", "--dtype", "float32", "--no-shrink", "--shrink-seconds", "2",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -99,6 +99,7 @@ def test_every_option_reaches_the_verification(run, called):
         "timeout": 2.5,
         "jobs": 2,
         "seed": 3,
+        "dtype": "float32",
         "complete": True,
         "blind_spots": True,
         "shrink": False,
@@ -195,6 +196,7 @@ def test_an_interruption_is_no_error(run, monkeypatch):
         (["--seed", "-1"], "--seed -1 is not allowed; expected an integer of at least 0"),
         (["--seed", "1.5"], "'--seed'"),
         (["--check", "exakt"], 'unknown check "exakt"; expected one of forward, central, exact, projected'),
+        (["--dtype", "float31"], 'unknown dtype "float31"; expected one of float64, float32'),
         (["--formulation", "fft"], 'unknown formulation "fft"; expected one of '),
         (["--output-format", "xml"], "'xml' is not one of " + ", ".join(FORMATS)),
         (["-k", "nothing"], '-k "nothing" selects no layer of textbook'),

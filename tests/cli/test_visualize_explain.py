@@ -213,3 +213,20 @@ def test_without_a_config_the_suite_is_fitted_to_the_target(target):
     )
     assert done.returncode == 0, done.stderr
     assert "wrong.py:Unflipped" in done.stdout
+
+
+def test_another_data_type_is_that_of_the_report(target):
+    words = (
+        "explain",
+        "textbook",
+        "--layer",
+        "T3-stride-2",
+        "--entry",
+        "input[0,0,0,0]",
+        "--target",
+        "wrong.py:Unflipped",
+    )
+    double, single = (run(*words, *more, cwd=target) for more in ((), ("--dtype", "float32", "--data", "real")))
+    assert (double.returncode, single.returncode) == (0, 0), single.stderr
+    assert double.stdout != single.stdout
+    assert run(*words, "--dtype", "float8", cwd=target).returncode == 2

@@ -66,6 +66,8 @@ RIGHT = [
     pytest.param("torch_function.py:Conv.apply", marks=needs("torch")),
     pytest.param("torch_function.py:Module", marks=needs("torch")),
     pytest.param("torch_function.py:conv_with_unused_options", marks=needs("torch")),
+    pytest.param("torch_function.py:ChannelsLast", marks=needs("torch")),
+    pytest.param("torch_function.py:make_module", marks=needs("torch")),
     pytest.param("torch.nn:Conv2d", marks=needs("torch")),
     pytest.param("torch.nn.functional:conv2d", marks=needs("torch")),
 ]
@@ -97,6 +99,12 @@ def named(*gradients, **names):
         pytest.param("torch_function.py:NotFlipped", named("input", by="kernel-not-flipped"), marks=needs("torch")),
         pytest.param("torch_function.py:WrongModule", named("input", by="kernel-not-flipped"), marks=needs("torch")),
         pytest.param(
+            "torch_function.py:WrongChannelsLast", named("input", by="kernel-not-flipped"), marks=needs("torch")
+        ),
+        pytest.param(
+            "torch_function.py:make_wrong_module", named("input", by="kernel-not-flipped"), marks=needs("torch")
+        ),
+        pytest.param(
             "torch_function.py:NoBiasGradient",
             {("bias", "central"): [], ("bias", "exact"): ["zero-gradient"]},
             marks=needs("torch"),
@@ -123,7 +131,7 @@ def test_wrong_code_is_caught_where_it_is_wrong(target, expected):
 def test_a_gradient_of_the_wrong_shape_says_both_shapes():
     done = run("course.yaml", "--target", course("conv_forward_naive", "backward_forgets_to_crop"))
     assert done.returncode == 1
-    assert "grad_input has shape (2, 2, 6, 8); expected (2, 2, 4, 6)" in done.stdout
+    assert "grad_input has shape (2, 2, 9, 8); expected (2, 2, 7, 6)" in done.stdout
 
 
 class TestForward:
@@ -225,6 +233,39 @@ class TestTorch:
     def test_other_numbers_of_axes(self, target, layer):
         assert run("hostile", "-k", layer, "--target", f"torch.nn:{target}").returncode == 0
 
+    @pytest.mark.parametrize(
+        ("mode", "expected"), [("plain", {}), ("flipped", named("input", by="kernel-not-flipped"))]
+    )
+    def test_a_further_parameter_is_a_constant(self, mode, expected):
+        target = f"{{call: torch_function.py:conv_by_mode, constants: {{mode: {mode}}}}}"
+        status, results = verify(target, "-k", "plain")
+        assert (status, wrong(results)) == (1 if expected else 0, expected)
+
+    @pytest.mark.parametrize(
+        ("mapping", "words"),
+        [
+            ("", ['"mode" takes', "constants: {mode: VALUE}"]),
+            (", constants: {mood: plain}", ['"mode" takes']),
+            (", constants: {mode: plain, mood: plain}", ['no parameter "mood"', 'did you mean "mode"?']),
+        ],
+    )
+    def test_a_constant_that_is_missing_or_of_no_parameter_is_named(self, mapping, words):
+        done = run("course.yaml", "--target", f"{{call: torch_function.py:conv_by_mode{mapping}}}")
+        assert done.returncode == 2
+        assert all(word in done.stderr for word in words), done.stderr
+
+    def test_what_pytorch_does_not_implement_is_not_taken(self):
+        status, results = verify("torch_function.py:LacksADerivative", "-k", "plain")
+        assert status == 1
+        assert {r["status"] for r in results.values()} == {"skipped"}
+        assert all("igamma" in r["message"] and "not implemented" in r["message"] for r in results.values())
+
+    def test_what_the_code_itself_does_not_implement_in_backward_is_an_error(self):
+        status, results = verify("torch_function.py:NotYet", "-k", "plain")
+        assert status == 1
+        assert results["plain", "input", "exact"]["status"] == "error"
+        assert "not yet" in results["plain", "input", "exact"]["message"]
+
     def test_a_device_that_is_not_there(self):
         done = run("course.yaml", "--target", "torch.nn:Conv2d", "--device", "nowhere")
         assert done.returncode == 2
@@ -252,6 +293,15 @@ class TestJax:
 
     def test_a_wrong_gradient_is_caught(self):
         target = "{call: jax_conv.py:wrong, layout: NHWC, weight_layout: HWIO}"
+        status, results = verify(target, "-k", "simple", suite="jax.yaml")
+        del results["simple", "bias", "exact"]
+        assert (status, wrong(results)) == (1, named("weight", by="weight-gradient-flipped"))
+
+    def test_static_arguments_of_compiled_code(self):
+        target = "{call: jax_conv.py:compiled, layout: NHWC, weight_layout: HWIO}"
+        status, results = verify(target, "-k", "simple", suite="jax.yaml")
+        assert (status, [r for r in results.values() if r["status"] not in ("passed", "skipped")]) == (0, [])
+        target = "{call: jax_conv.py:compiled_wrong, layout: NHWC, weight_layout: HWIO}"
         status, results = verify(target, "-k", "simple", suite="jax.yaml")
         del results["simple", "bias", "exact"]
         assert (status, wrong(results)) == (1, named("weight", by="weight-gradient-flipped"))

@@ -71,3 +71,58 @@ class WrongModule(Module):
 
 def conv_with_unused_options(x, w, b=None, *, stride=1, pad=0):
     return functional.conv2d(x, w, b, stride, pad)
+
+
+class ChannelsLast(Module):
+    """Takes its memory as it is with the channels last, of whole images and of the weight."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x):
+        pixels = x.permute(0, 2, 3, 1).view(-1, x.shape[1])
+        kernels = self.weight.permute(0, 2, 3, 1).view(len(self.weight), -1, x.shape[1])
+        n, _, h, w = x.shape
+        images = pixels.view(n, h, w, -1).permute(0, 3, 1, 2)
+        weight = kernels.view(len(kernels), *self.weight.shape[2:], -1).permute(0, 3, 1, 2)
+        return InChannelsLast.apply(self.function.apply(images, weight, self.bias, *self.options))
+
+
+class WrongChannelsLast(ChannelsLast):
+    function = NotFlipped
+
+
+class InChannelsLast(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        return grad_output.permute(0, 2, 3, 1).view(-1).view(grad_output.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+
+
+def make_module(in_channels, out_channels, kernel_size, stride=1, padding=0):
+    return Module(in_channels, out_channels, kernel_size, stride, padding)
+
+
+def make_wrong_module(in_channels, out_channels, kernel_size, stride=1, padding=0):
+    return WrongModule(in_channels, out_channels, kernel_size, stride, padding)
+
+
+class LacksADerivative(Module):
+    """Calls what PyTorch implements in the forward pass only."""
+
+    def forward(self, x):
+        return super().forward(x) + 0 * torch.igamma(self.weight.abs().sum(), torch.ones((), dtype=x.dtype))
+
+
+class NotYet(Conv):
+    @staticmethod
+    def backward(ctx, grad_output):
+        raise NotImplementedError("not yet")
+
+
+def conv_by_mode(x, w, b, mode, stride=1, padding=0):
+    return {"plain": Conv, "flipped": NotFlipped}[mode].apply(x, w, b, stride, padding)

@@ -34,7 +34,13 @@ def said(some, others):
 )
 def test_one_property(changes, words):
     assert said([layer(**changes), layer(**changes, filters=5)], [PLAIN, layer(filters=5, kernel=5)]) == (
-        f"all 2 failing layers have {words}; the 2 passing ones do not"
+        f"both failing layers have {words}; the 2 passing ones do not"
+    )
+
+
+def test_no_padding_is_said_once():
+    assert said([PLAIN, layer(filters=5)], [layer(padding=1), layer(padding=1, kernel=5, filters=5)]) == (
+        "both failing layers have no padding; the 2 passing ones do not"
     )
 
 
@@ -50,14 +56,14 @@ def test_a_property_that_one_failing_layer_lacks_is_not_said():
 def test_two_properties_together():
     both = layer(stride=2, dilation=2)
     assert said([both, both], [STRIDED, layer(dilation=2), PLAIN]) == (
-        "all 2 failing layers have both a stride above 1 and dilation; the 3 passing ones have at most one of these"
+        "both failing layers have both a stride above 1 and dilation; the 3 passing ones have at most one of these"
     )
 
 
 def test_two_properties_each_of_which_is_enough():
     both = layer(stride=2, dilation=2)
     assert said([both, both], [PLAIN]) == (
-        "all 2 failing layers have a stride above 1, and dilation; the only passing one has neither"
+        "both failing layers have a stride above 1, and dilation; the only passing one has neither"
     )
 
 

@@ -182,6 +182,25 @@ class TestStructure:
         name, text = explained("weight", lambda scene, right: right + 0.01 * scene.weight)
         assert (name, text) == ("operand-added", "The weight itself, times 0.01, is added.")
 
+    def test_a_margin_too_much(self):
+        def wide(scene, right):
+            return np.pad(right, ((0, 0), (0, 0), (2, 0), (1, 3)), constant_values=9)
+
+        name, text = explained("input", wide)
+        assert name == "right-when-cropped"
+        assert "too large: by 2 in front of and 0 behind the rows, 1 in front of and 3 behind the columns" in text
+
+    def test_a_margin_too_little(self):
+        (diagnosis,) = diagnose(LAYER, "weight", spoiled("weight", lambda scene, right: right[:, :, 1:])).diagnoses
+        assert diagnosis.name == "right-when-cropped"
+        assert "too small: by 1 in front of and 0 behind the kernel rows" in diagnosis.explanation
+        assert "shape (3, 2, 3, 2)" in diagnosis.fix
+
+    def test_the_numbers_that_are_told_are_those_that_matter(self):
+        factors = np.array([1, 1 / 3, -2.5]).reshape(3, 1, 1, 1)
+        _, text = explained("weight", lambda scene, right: right * factors[: len(right)])
+        assert text == "Every filter is right up to a factor of its own: 1, 0.333, -2.5."
+
     def test_a_part_that_is_right(self):
         def spoil(scene, right):
             right[:, 1, -1] = 0

@@ -1,5 +1,7 @@
 """Code as people write it, each with one slip that was met: on every layer on which it is wrong, it gets its name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,12 @@ class SumsTheChannels(Loops):
 class CropsOne(Loops):
     def cut(self, padded):
         return padded[:, :, 1:-1, 1:-1]
+
+
+class CropsOneRow(Loops):
+    def cut(self, padded):
+        (_, _), (left, _) = self.layer.padding
+        return padded[:, :, 1:-1, left : left + self.layer.input[1]]
 
 
 class CropsOneInFront(Loops):
@@ -189,6 +197,7 @@ SLIPS = [
     (SumsTheChannels, {"input"}, "summed-too-far", "over the channels"),
     (CropsOne, {"input"}, "fixed-crop", "1:-1"),
     (CropsOneInFront, {"input"}, "fixed-crop", "1 in front"),
+    (CropsOneRow, {"input"}, "fixed-crop", "1:-1, along rows only"),
     (CropsTwice, {"input"}, "padding-offset", "taken off twice behind"),
     (CropsToMinusZero, {"input"}, "empty-crop", "pad:-pad"),
     (ForgetsTheStrideOfRows, {"input", "weight"}, "stride-ignored", "along rows only"),
@@ -265,6 +274,35 @@ class TestAWrongForwardPass:
         by_column = with_forward(lambda output, weight, bias: output.swapaxes(2, 3).reshape(output.shape))
         assert names(layer, turned)["output"] == {"forward-axes-swapped"}
         assert names(layer, by_column)["output"] == {"forward-axes-swapped"}
+
+    @pytest.mark.parametrize("by_column", [True, False])
+    def test_rows_of_the_unfolded_input_numbered_wrongly(self, by_column):
+        class Numbers(Right):
+            def forward(self, x, weight, bias, layer):
+                right = super().forward(x, weight, bias, layer)
+                high, wide = layer.kernel
+                columns = np.zeros_like(rows := unfold.unfold(layer, x)[:, 0])
+                for c, a, b in np.ndindex(layer.channels, high, wide):
+                    tap = b * high + a if by_column else a * high + b
+                    columns[:, c * high * wide + tap] = rows[:, (c * high + a) * wide + b]
+                product = weight.reshape(layer.filters, -1) @ columns + bias.reshape(-1, 1)
+                return product.reshape(right.shape)
+
+        report = verify(self.LAYER, target=Numbers, checks=["forward"])
+        (result,) = report.layers[0].results
+        assert [diagnosis.name for diagnosis in result.diagnosis] == ["forward-axes-swapped"]
+        assert ("column by column" if by_column else "the kernel's height") in result.diagnosis[0].explanation
+
+    @pytest.mark.parametrize(("axis", "word"), [(0, "rows"), (1, "columns")])
+    def test_a_stride_ignored_along_one_axis(self, axis, word):
+        class Ignores(Right):
+            def forward(self, x, weight, bias, layer):
+                steps = [1 if number == axis else step for number, step in enumerate(layer.stride)]
+                return unfold.forward(replace(layer, stride=steps), x, weight, bias)
+
+        result = verify(self.LAYER, target=Ignores, checks=["forward"]).layers[0].results[0]
+        assert [diagnosis.name for diagnosis in result.diagnosis] == ["forward-stride-ignored"]
+        assert f"along {word} only" in result.message
 
     @pytest.mark.parametrize("kept", [np.s_[:, -1:], np.s_[..., -1:, -1:], np.s_[:, -1:, -1:, -1:]])
     def test_the_last_term_of_a_sum(self, kept):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convcheck import Layer, verify
-from convcheck.mistakes import MISTAKES, blind_spots, diagnose, found_in
+from convcheck.mistakes import MISTAKES, blind_spots, diagnose, found_in, resemblance, wrong_forward
 from convcheck.mistakes.mistake import Scene, WrongResult, unless_it_raises
 from tests.mistaken import mistaken, scene_of
 from tests.targets_for_tests import Right
@@ -94,8 +94,9 @@ class Raises(WrongResult):
 @pytest.fixture
 def with_one_that_raises(monkeypatch):
     """Search as it is done for a user, with an entry of the catalogue that raises."""
-    for module in (blind_spots, diagnose):
+    for module in (blind_spots, diagnose, wrong_forward):
         monkeypatch.setattr(module, "unless_it_raises", unless_it_raises)
+    for module in (blind_spots, diagnose):
         monkeypatch.setattr(module, "MISTAKES", (Raises(), *MISTAKES))
     blind_spots.shown_by.cache_clear()
     yield
@@ -133,6 +134,17 @@ class TestAnEntryThatRaises:
         report = verify(self.LAYER, target=mistaken(named, "input", ""), checks=["exact"])
         (failed,) = [result for result in report.layers[0].results if result.status == "failed"]
         assert [diagnosis.name for diagnosis in failed.diagnosis] == ["stride-ignored"]
+
+    @pytest.mark.parametrize(("module", "search"), [(resemblance, "_transposed"), (wrong_forward, "_candidates")])
+    def test_nor_does_what_a_result_is_compared_with(self, module, search, monkeypatch):
+        class Noisy(Right):
+            def forward(self, x, weight, bias, layer):
+                return super().forward(x, weight, bias, layer) ** 2
+
+        (before,) = verify(self.LAYER, target=Noisy, checks=["forward"]).layers[0].results
+        monkeypatch.setattr(module, search, lambda *given: 1 // 0)
+        (result,) = verify(self.LAYER, target=Noisy, checks=["forward"]).layers[0].results
+        assert (result.status, result.diagnosis) == (before.status, before.diagnosis) == ("failed", ())
 
     def test_ends_no_search_for_blind_spots(self):
         assert all(name != "raises" for name, _, _ in blind_spots.shown_by(self.LAYER))

@@ -153,6 +153,21 @@ def test_one_traceback_for_all_layers_on_which_the_same_line_raised():
     assert details(block, "others") == ["two: ValueError: cannot reshape array of size 11 into shape (3,)"]
 
 
+def test_a_crash_with_a_name_comes_before_one_without_and_has_something_in_common_too():
+    cause = Diagnosis("CC921", "crash-empty-slice", "The slice is empty.", "Slice to the end.")
+
+    def raised(one, message, *diagnosis):
+        return checked(one, GradientResult(TARGET, "input", "exact", "error", 8, message=message, diagnosis=diagnosis))
+
+    strided = [raised(layer(name, 2), "IndexError: 0", cause) for name in "ab"]
+    others = [raised(layer("c", size=7), "KeyError: 1"), raised(layer("d", size=8), "KeyError: 2")]
+    named, unnamed = blocks_of(report_on(*others, *strided, checked(layer("e"))))
+    assert details(named, "diagnosis") == ["crash-empty-slice: The slice is empty."]
+    assert details(named, "in common") == ["both wrong layers have a stride above 1; the only right one does not"]
+    assert details(unnamed, "reason") == ["KeyError: 1"]
+    assert details(unnamed, "diagnosis") == []
+
+
 def test_what_layers_have_in_common():
     assert six().common == "all 6 failing layers have a stride above 1; the 2 passing ones do not"
     assert six(stride=1).common is None

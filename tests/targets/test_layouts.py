@@ -5,6 +5,7 @@ import pytest
 
 from convcheck import Layer, TargetError, verify
 from convcheck import gradients as formulations
+from convcheck.suites.fitting import fit
 from convcheck.targets.layouts import images, weights
 
 OWN = formulations.formulation("unfold")
@@ -85,3 +86,50 @@ def test_right_passes_and_wrong_is_caught_in_convchecks_own_order(layer):
     assert set(failed) == {"weight"}
     assert all(i < n for i, n in zip(failed["weight"].worst.index, layer.weight_shape, strict=True))
     assert not verify(layer, target=ChannelsLast).passed
+
+
+class OneSample:
+    """Right; takes and gives one image at a time, without an axis for the batch."""
+
+    mistaken = False
+
+    def forward(self, x, weight, bias, layer):
+        assert (x.ndim, layer.batch) == (weight.ndim - 1, 1)
+        self.layer, self.x, self.weight = layer, np.moveaxis(x, -1, 0)[None], weight
+        return np.moveaxis(OWN.forward(layer, self.x, weight, bias)[0], 0, -1)
+
+    def backward(self, grad_output):
+        dx, dw, db = OWN.backward(self.layer, self.x, self.weight, np.moveaxis(grad_output, -1, 0)[None])
+        if self.mistaken:
+            dw = dw[..., ::-1]
+        return np.moveaxis(dx[0], 0, -1), dw, db
+
+
+class MistakenOnOne(OneSample):
+    mistaken = True
+
+
+class WritesIntoItsWeight(OneSample):
+    def backward(self, grad_output):
+        gradients = super().backward(grad_output)
+        self.weight *= 2
+        return gradients
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Layer(2, 3, 3, input=7, batch=3), Layer(2, 3, (3, 2), stride=2), Layer(4, 6, (2, 3, 2), groups=2, batch=1)],
+)
+def test_one_sample_at_a_time(layer):
+    assert verify(layer, target={"call": OneSample, "layout": "HWC"}).passed
+    report = verify(layer, target={"call": MistakenOnOne, "layout": "HWC"})
+    assert {r.gradient for r in report.layers[0].results if r.status == "failed"} == {"weight"}
+    report = verify(layer, target={"call": WritesIntoItsWeight, "layout": "HWC"})
+    assert "inputs-modified" in {d.name for r in report.layers[0].results for d in r.diagnosis}
+    assert not verify(layer, target={"call": OneSample, "layout": "CHW"}).passed
+
+
+def test_one_sample_at_a_time_is_found_by_trying():
+    probe = fit(OneSample).probe
+    assert probe.usable
+    assert "layout HWC, weight_layout OIHW" in probe.found

@@ -100,3 +100,76 @@ def test_two_configs_with_targets_of_the_same_name_are_checked_with_their_own_co
     for order in (["right", "wrong"], ["wrong", "right"]):
         report = verify([tmp_path / name / "c.yaml" for name in order])
         assert [layer.passed for layer in report.layers] == [name == "right" for name in order]
+
+
+class TestFilesOfAPackage:
+    """A file that imports from its neighbours is loaded as what it is: a module of a package, or under a root."""
+
+    def files(self, folder, **files):
+        for name, text in files.items():
+            path = folder / (name.replace("__", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    @pytest.mark.parametrize("package", ["with", "without"])
+    def test_imports_with_dots(self, tmp_path, package):
+        self.files(
+            tmp_path,
+            nets__layers__conv="from .parts import Conv as P\nfrom ..common import Base\nclass Conv(P, Base): pass",
+            nets__layers__parts="from tests.targets_for_tests import Right as Conv",
+            nets__common="class Base: pass",
+        )
+        if package == "with":
+            for folder in ("nets", "nets/layers"):
+                (tmp_path / folder / "__init__.py").write_text("")
+        assert verify(Layer(2, 3, 2), target=f"{tmp_path}/nets/layers/conv.py:Conv").passed
+
+    def test_a_package_that_imports_the_file_itself(self, tmp_path):
+        self.files(tmp_path, mine__conv="from .parts import Conv", mine__parts="from tests.targets_for_tests import *")
+        (tmp_path / "mine" / "parts.py").write_text("from tests.targets_for_tests import Unflipped as Conv")
+        (tmp_path / "mine" / "__init__.py").write_text("from .conv import Conv")
+        assert not verify(Layer(2, 3, 2), target=f"{tmp_path}/mine/conv.py:Conv").passed
+
+    def test_a_folder_that_is_called_like_a_module_of_pythons(self, tmp_path):
+        self.files(
+            tmp_path,
+            code__conv="from .parts import Conv",
+            code__parts="from tests.targets_for_tests import Right as Conv",
+        )
+        assert verify(Layer(2, 3, 2), target=f"{tmp_path}/code/conv.py:Conv").passed
+        import code
+
+        assert hasattr(code, "InteractiveConsole")
+
+    def test_imports_from_a_root_above_the_file(self, tmp_path, monkeypatch):
+        self.files(
+            tmp_path,
+            chapters__five__conv="from shared_of_book.im2col import Conv\nfrom helpers_of_book import number",
+            shared_of_book__im2col="from tests.targets_for_tests import Right as Conv",
+            chapters__helpers_of_book="number = 3",
+        )
+        monkeypatch.chdir(tmp_path)
+        assert verify(Layer(2, 3, 2), target="chapters/five/conv.py:Conv").passed
+
+    def test_nothing_above_the_current_folder_is_imported(self, tmp_path, monkeypatch):
+        self.files(
+            tmp_path, above_the_folder="number = 3", here__there__deep__conv="from above_the_folder import number"
+        )
+        monkeypatch.chdir(tmp_path / "here")
+        with pytest.raises(TargetError, match="No module named 'above_the_folder'"):
+            resolve("there/deep/conv.py:Conv", Path.cwd())
+
+    def test_two_packages_of_the_same_name_are_kept_apart(self, tmp_path):
+        for name, target in (("right", "Right"), ("wrong", "Unflipped")):
+            self.files(
+                tmp_path / name,
+                nets__conv="from .parts import Conv",
+                nets__parts=f"from tests.targets_for_tests import {target} as Conv",
+            )
+            passed = verify(Layer(2, 3, 2), target=f"{tmp_path}/{name}/nets/conv.py:Conv").passed
+            assert passed == (name == "right")
+
+    def test_what_is_missing_in_the_neighbour_is_said(self, tmp_path):
+        self.files(tmp_path, nets__conv="from .parts import Conv", nets__parts="import no_such_module_of_all")
+        with pytest.raises(TargetError, match="No module named 'no_such_module_of_all'"):
+            resolve("nets/conv.py:Conv", tmp_path)

@@ -3,9 +3,11 @@
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convcheck.gradients import unfold
 from convcheck.layer.arrays import Array
+from convcheck.layer.layer import Layer
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
 from convcheck.mistakes.walks import walked
 
@@ -25,17 +27,17 @@ class AxesSwapped(Mistake):
         layer = scene.layer
         right = scene.answer(gradient)
         yield "result transposed", _transposed(right)
-        yield "grad_output transposed", scene.with_arrays(grad_output=_turned(scene.grad_output)).answer(gradient)
+        yield "grad_output transposed", scene.with_arrays(grad_output=turned(scene.grad_output)).answer(gradient)
         if layer.output[-1] != layer.output[-2]:
             by_column = _transposed(scene.grad_output).reshape(scene.grad_output.shape)
             yield "grad_output read column by column", scene.with_arrays(grad_output=by_column).answer(gradient)
         if right.shape[-1] != right.shape[-2]:
             yield "result written column by column", _transposed(right).reshape(right.shape)
-            yield "result with the sizes exchanged", _turned(right)
+            yield "result with the sizes exchanged", turned(right)
         if gradient == "input":
-            yield "kernel transposed", scene.with_arrays(weight=_turned(scene.weight)).answer(gradient)
+            yield "kernel transposed", scene.with_arrays(weight=turned(scene.weight)).answer(gradient)
         else:
-            yield "input transposed", scene.with_arrays(x=_turned(scene.x)).answer(gradient)
+            yield "input transposed", scene.with_arrays(x=turned(scene.x)).answer(gradient)
         yield "rows of the unfolded input numbered by the kernel's height", _misnumbered(scene, gradient)
         yield "strides exchanged", walked(scene, gradient, stride=_swapped(layer.stride))
         yield "dilations exchanged", walked(scene, gradient, dilation=_swapped(layer.dilation))
@@ -44,28 +46,31 @@ class AxesSwapped(Mistake):
 
 
 def _misnumbered(scene: Scene, gradient: str) -> Array | None:
-    """Number the tap (a, b) of a channel a*k_h + b for a*k_w + b; None where that leaves the rows that there are."""
-    layer = scene.layer
-    *outer, high, wide = layer.kernel
-    if high == wide:
-        return None
-    taps = prod(layer.kernel)
-    first = np.arange(layer.channels_per_group * prod(outer))[:, None, None] * (high * wide)
-    rows = (first + np.arange(high)[:, None] * high + np.arange(wide)).ravel()
-    if rows.max() >= layer.channels_per_group * taps:
+    layer, rows = scene.layer, numbered_by_height(scene.layer)
+    if rows is None:
         return None
     if gradient == "input":
         folded: Array = unfold.fold(layer, scene.grad_columns[:, :, rows])
         return folded
     columns = np.zeros_like(scene.columns)
-    # Where two rows have one number, the later one stands.
     for row, number in enumerate(rows):
         columns[:, :, number] = scene.columns[:, :, row]
     made: Array = (scene.rows @ columns.swapaxes(2, 3)).sum(axis=0).reshape(layer.weight_shape)
     return made
 
 
-def _turned(array: Array) -> Array:
+def numbered_by_height(layer: Layer) -> NDArray[np.intp] | None:
+    """Number the rows of the unfolded input, the tap (a, b) of a channel a*k_h + b for a*k_w + b.
+
+    None where that is right, or leaves the rows that there are. Of two rows with one number, the later one stands.
+    """
+    *outer, high, wide = layer.kernel
+    first = np.arange(layer.channels_per_group * prod(outer))[:, np.newaxis, np.newaxis] * (high * wide)
+    rows = (first + np.arange(high)[:, np.newaxis] * high + np.arange(wide)).ravel()
+    return None if high == wide or rows.max() >= len(rows) else rows
+
+
+def turned(array: Array) -> Array:
     """Read an array as if its last two axes had each other's size, and exchange them."""
     *others, high, wide = array.shape
     return _transposed(array.reshape(*others, wide, high))

@@ -19,7 +19,12 @@ class BiasAxesConfused(Mistake):
     gradients = ("bias",)
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        yield "not summed over the batch", scene.grad_output.sum(axis=scene.sites)
-        yield "not summed over the positions", scene.grad_output.sum(axis=0)
-        yield "summed over the filters, not the batch", scene.grad_output.sum(axis=(1, *scene.sites))
-        yield "summed to a single number", np.asarray(scene.grad_output.sum())
+        filters = scene.layer.filters
+        for variant, made in (
+            ("not summed over the batch", scene.grad_output.sum(axis=scene.sites)),
+            ("not summed over the positions", scene.grad_output.sum(axis=0)),
+            ("summed over the filters, not the batch", scene.grad_output.sum(axis=(1, *scene.sites))),
+            ("summed to a single number", np.asarray(scene.grad_output.sum())),
+        ):
+            # One entry per filter is taken in any shape.
+            yield variant, made if made.size != filters or made.shape == (filters,) else None

@@ -1,6 +1,7 @@
 """the padding is cropped by a number that stands in the code"""
 
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
+from convcheck.mistakes.parts import mixed, parts, together
 from convcheck.mistakes.walks import scattered_padded, windowed
 
 
@@ -17,11 +18,14 @@ class FixedCrop(Mistake):
         axes = scene.layer.axes
         padded = scattered_padded(scene)
         assert padded is not None
-        for variant, ends in (
-            ("1:-1", [(1, 1) for _ in axes]),
-            ("1 in front", [(1, axis.after) for axis in axes]),
-            ("1 behind", [(axis.before, 1) for axis in axes]),
-        ):
+        right, both = [(axis.before, axis.after) for axis in axes], [(1, 1)] * len(axes)
+        forms = [
+            (together("1:-1", words), mixed(both, right, some))
+            for words, some in parts(scene.layer, lambda axis: (axis.before, axis.after) != (1, 1))
+        ]
+        forms.append(("1 in front", [(1, after) for _, after in right]))
+        forms.append(("1 behind", [(before, 1) for before, _ in right]))
+        for variant, ends in forms:
             size = [axis.padded_size - sum(pair) for axis, pair in zip(axes, ends, strict=True)]
             if min(size) > 0:
                 yield variant, windowed(padded, [front for front, _ in ends], size)

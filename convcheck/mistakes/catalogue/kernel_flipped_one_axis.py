@@ -1,4 +1,4 @@
-"""the kernel is rotated along one axis only"""
+"""the kernel is reversed along some axes and not along the others"""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""grad_input uses the kernel unrotated"""
+"""grad_input uses the kernel the wrong way round"""
 
 import numpy as np
 

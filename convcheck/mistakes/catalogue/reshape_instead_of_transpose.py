@@ -1,4 +1,4 @@
-"""batch and filter axes are merged in the wrong order when flattening"""
+"""an array is reshaped where its axes must be transposed"""
 
 from math import prod
 

@@ -18,7 +18,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.binding import bind, per_axis
+from convcheck.targets.binding import bind, per_axis, refuse_unused
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.spec import TargetSpec
 
@@ -41,7 +41,8 @@ class JaxForm(Form):
             raise TargetError(f"target {name}: expected a function of (x, weight, bias, ...)")
         self._function = function
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
-        self._binding = bind(name, function, arrays, spec.keywords)
+        self._binding = bind(name, function, arrays, spec.keywords, spec.constants)
+        refuse_unused(name, spec.constants, self._binding)
         taken = self._binding.takes
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
@@ -74,7 +75,8 @@ class JaxForm(Form):
             if what in arrays:
                 return arrays[what]
             if what == "padding":
-                return [tuple(pair) for pair in layer.padding]
+                # Tuples, also of tuples, can be static arguments of what is compiled; lists cannot.
+                return layer.padding
             option = layer if what == "layer" else getattr(layer, what)
             return per_axis(option, name, tuples=self.spec.tuples) if isinstance(option, tuple) else option
 

@@ -20,7 +20,7 @@ from convcheck.targets.target import TargetContractError
 class ObjectForm(Form):
     """A user's object with ``forward`` and ``backward``."""
 
-    options_in_one = True
+    unsaid = frozenset({"stride", "padding", "dilation"})
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
         super().__init__(name, spec, features.ALL)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from convcheck.errors import TargetError
@@ -18,9 +19,9 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
-from convcheck.targets.binding import Binding, bind
+from convcheck.targets.binding import Binding, bind, makes_layers, refuse_unused
+from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
-from convcheck.targets.forms.layer_object import constructor_value
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 
@@ -44,28 +45,36 @@ class TorchForm(Form):
     def __init__(self, name: str, found: Any, spec: TargetSpec) -> None:
         self._torch = _import_torch(name)
         self._device = _device(self._torch, name, spec.device)
-        self._is_module: bool = isinstance(found, type) and issubclass(found, self._torch.nn.Module)
+        inner = found
+        while isinstance(inner, partial):
+            inner = inner.func
+        # A factory is told by the sizes that it takes.
+        is_class = isinstance(inner, type) and issubclass(inner, self._torch.nn.Module)
+        self._makes_modules: bool = is_class or (not isinstance(inner, type) and makes_layers(inner))
         self._callable, self._binding = self._bind(name, found, spec)
+        refuse_unused(name, spec.constants, self._binding)
         taken = self._binding.takes
-        if not {"x", "weight"} <= taken and not self._is_module:
+        if not {"x", "weight"} <= taken and not self._makes_modules:
             raise TargetError(f"target {name}: expected a function of (input, weight, bias, ...) or a module class")
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
-        bias = {"bias"} if "bias" in taken or self._is_module else set()
+        bias = {"bias"} if "bias" in taken or self._makes_modules else set()
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
         super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
-        if self._is_module:
-            return found, bind(name, found, (), spec.keywords)
+        if self._makes_modules:
+            return found, bind(name, found, (), spec.keywords, spec.constants)
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
         owner: Any = getattr(found, "__self__", found)
         is_function = isinstance(owner, type) and issubclass(owner, self._torch.autograd.Function)
         if is_function:
             # apply takes positions only; the names are those of forward.
-            return owner.apply, bind(name, _without_context(owner), arrays, spec.keywords, by_position=True)
+            return owner.apply, bind(
+                name, _without_context(owner), arrays, spec.keywords, spec.constants, by_position=True
+            )
         if not callable(found):
             raise TargetError(f"target {name}: {type(found).__name__} cannot be called; expected a class or function")
-        return found, bind(name, found, arrays, spec.keywords)
+        return found, bind(name, found, arrays, spec.keywords, spec.constants)
 
     def own(self, array: Array) -> Any:
         return self._torch.from_numpy(array).to(self._device)
@@ -83,7 +92,7 @@ class TorchForm(Form):
 
     def session(self, layer: Layer, given: Given) -> Session:
         inner, outside = self._split_padding(layer)
-        bound = self._module(inner, given) if self._is_module else self._function(inner, given)
+        bound = self._module(inner, given) if self._makes_modules else self._function(inner, given)
         return _TorchSession(self._torch, bound, outside, given)
 
     def _split_padding(self, layer: Layer) -> tuple[Layer, list[int]]:
@@ -121,7 +130,11 @@ class TorchForm(Form):
             # A lazy module learns its sizes from the first input.
             with self._torch.no_grad():
                 module(given.x)
-        leaves = {"x": given.x, "weight": _parameter(module, "weight", names.get("weight", "weight"), given.weight)}
+        path = names.get("weight", "weight")
+        memory = _memory_format(self._torch, attributes.get(module, path)) if attributes.has(module, path) else None
+        for tensor in (given.x, given.weight):
+            _bring_into(self._torch, tensor, memory)
+        leaves = {"x": given.x, "weight": _parameter(module, "weight", path, given.weight)}
         path = names.get("bias", "bias")
         if given.bias is not None:
             leaves["bias"] = _parameter(module, "bias", path, given.bias)
@@ -129,14 +142,14 @@ class TorchForm(Form):
             # A module that has a bias whether it is wanted or not gets zeros.
             with self._torch.no_grad():
                 attributes.get(module, path).zero_()
-        return _Bound(module, leaves)
+        return _Bound(module, leaves, memory)
 
 
 class _Bound:
     """A function of the input alone, and the tensors with respect to which it is differentiated."""
 
-    def __init__(self, call: Callable[[Any], Any], leaves: Mapping[str, Any]) -> None:
-        self.call, self.leaves = call, leaves
+    def __init__(self, call: Callable[[Any], Any], leaves: Mapping[str, Any], memory: Any = None) -> None:
+        self.call, self.leaves, self.memory = call, leaves, memory
 
 
 class _TorchSession(Session):
@@ -158,6 +171,7 @@ class _TorchSession(Session):
                 "the output does not depend on the input as far as autograd can see; expected it to be made with "
                 "PyTorch's operations or an autograd.Function"
             )
+        _bring_into(self._torch, grad_output, self._bound.memory)
         names = list(self._bound.leaves)
         # Returned, not added to .grad; the graph is kept for a second backward pass.
         gradients = self._torch.autograd.grad(
@@ -172,6 +186,25 @@ class _TorchSession(Session):
     def renew(self, given: Given) -> None:
         # The leaves are the tensors themselves, or parameters that share their memory.
         self._given = given
+
+
+def _memory_format(torch: Any, weight: Any) -> Any:
+    """Return the format of a weight's memory where that is channels last; None for the usual one."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    last = formats.get(weight.dim())
+    if last is None:
+        return None
+    usual, strides = (
+        torch.empty(weight.shape, device="meta", memory_format=memory).stride()
+        for memory in (torch.contiguous_format, last)
+    )
+    return last if weight.stride() == strides != usual else None
+
+
+def _bring_into(torch: Any, tensor: Any, memory: Any) -> None:
+    """Put a tensor's values into memory of another format; it stays the same object."""
+    if memory is not None:
+        tensor.data = torch.empty_like(tensor, memory_format=memory).copy_(tensor)
 
 
 def _import_torch(name: str) -> Any:
