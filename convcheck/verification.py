@@ -24,6 +24,7 @@ from convcheck.checks.running import (
     run_in_turn,
     run_side_by_side,
 )
+from convcheck.checks.smallest import with_smallest
 from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import DTYPES
@@ -83,6 +84,8 @@ def verify(
     complete: bool = False,
     max_error: float | None = None,
     blind_spots: bool = False,
+    shrink: bool = True,
+    shrink_seconds: float = 5.0,
     strict: bool = False,
     require_target: bool = False,
     # How it runs.
@@ -121,6 +124,10 @@ def verify(
     blind_spots : bool, default False
         Say of a passing run of a target, or of a config of the user's own, what it has ruled out and which known
         mistakes it could not have shown. Not done where only some checks were asked for.
+    shrink : bool, default True
+        Look for the smallest case on which a target that failed still fails; the first few distinct failures.
+    shrink_seconds : float, default 5
+        How long that may take in all; a call of the target that has begun is waited for.
     strict : bool, default False
         Look for blind spots in any case, and fail if there is one; requires a target too.
     require_target : bool, default False
@@ -156,6 +163,10 @@ def verify(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
     _check_numbers(max_error, seed, timeout, jobs)
+    if not (isfinite(shrink_seconds) and shrink_seconds > 0):
+        raise UsageError(
+            Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
+        )
     if subject is None:
         if target is None:
             raise UsageError("there is nothing to verify; expected layers, a config, or ", Parameter("target"))
@@ -181,12 +192,15 @@ def verify(
         asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, timeout, names)
         work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, changes)], select, suites)
         memory.require([(job.place, job.layer) for job in work], at_once=jobs)
+        progress = progress or _Silent()
         try:
-            with closing(_results(work, progress or _Silent(), jobs, executor)) as results:
+            with closing(_results(work, progress, jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
                     reports.append(LayerReport(job.layer, found, None if fitted else job.config, job.line))
                     if exit_first and not reports[-1].passed:
                         break
+            if shrink:
+                reports = with_smallest(reports, work, shrink_seconds, progress.layer)
         except KeyboardInterrupt:
             interrupted = True
     report = Report(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.crashes import crash
 from convcheck.mistakes.diagnose import Finding, diagnose
-from convcheck.reports.results import GradientResult, Worst
+from convcheck.reports.results import Diagnosis, GradientResult, Worst
 from convcheck.reports.where import where
 from convcheck.targets.target import Target
 
@@ -37,9 +37,9 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     if "output" in failed:
         untouched = ("input", "weight") if expected.right_but_for_bias else ()
         failed = [gradient for gradient in failed if gradient == "output" or gradient in untouched]
-    findings = {gradient: _find(expected.layer, gradient, implementation) for gradient in failed}
+    findings = {gradient: diagnosed(expected.layer, gradient, implementation) for gradient in failed}
     crashes = {result.message for result in results if result.status == "error" and result.message}
-    causes = {message: crash(expected.layer, message, _runs(implementation)) for message in crashes}
+    causes = {message: crashed(expected.layer, message, implementation) for message in crashes}
     marked = []
     for result in results:
         if result.status == "failed" and result.gradient in findings:
@@ -51,21 +51,22 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     return marked
 
 
-def _runs(implementation: Target) -> Callable[[Layer], bool]:
-    """Return whether an implementation runs on a layer, forward and backward."""
+def crashed(layer: Layer, message: str, implementation: Target) -> Diagnosis | None:
+    """Find the mistake behind an exception that an implementation raised on a layer."""
 
-    def runs(layer: Layer) -> bool:
-        operands = integer_operands(layer)
-        return operands is not None and "input" in _run(implementation, layer, operands)
+    def runs(other: Layer) -> bool:
+        operands = integer_operands(other)
+        return operands is not None and "input" in arrays_of(implementation, other, operands)
 
-    return runs
-
-
-def _find(layer: Layer, gradient: str, implementation: Target) -> Finding:
-    return diagnose(layer, gradient, lambda other, operands: _run(implementation, other, operands))
+    return crash(layer, message, runs)
 
 
-def _run(implementation: Target, layer: Layer, operands: Operands) -> dict[str, Array]:
+def diagnosed(layer: Layer, gradient: str, implementation: Target) -> Finding:
+    """Find the mistake behind a wrong gradient of an implementation."""
+    return diagnose(layer, gradient, lambda other, operands: arrays_of(implementation, other, operands))
+
+
+def arrays_of(implementation: Target, layer: Layer, operands: Operands) -> dict[str, Array]:
     """Return the arrays that an implementation gives; what it cannot do is missing."""
     arrays: dict[str, Array] = {}
     if implementation.unsupported(layer):
@@ -96,7 +97,7 @@ def _with_place(result: GradientResult, expected: Expected, implementation: Targ
     if result.check != "projected" or expected.integers is None:
         return result
     at = expected.integers
-    observed = _run(implementation, expected.layer, at).get(result.gradient)
+    observed = arrays_of(implementation, expected.layer, at).get(result.gradient)
     right = getattr(formulation(FASTEST).backward(expected.layer, at.x, at.weight, at.grad_output), result.gradient)
     if observed is None or observed.shape != right.shape:
         return result

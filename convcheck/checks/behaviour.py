@@ -66,14 +66,15 @@ def with_behaviour(results: Sequence[GradientResult], expected: Expected, observ
         With a second backward pass.
     """
     marked = list(results)
-    for finding in _findings(expected, observed):
+    for finding in findings_of(expected, observed):
         place = _place(marked, finding.gradient)
         if place is not None:
             marked[place] = _marked(marked[place], finding, observed)
     return marked
 
 
-def _findings(expected: Expected, observed: Observed) -> list[Finding]:
+def findings_of(expected: Expected, observed: Observed) -> list[Finding]:
+    """Return what a run with a second backward pass says about a target's behaviour."""
     findings = _written(observed) + _not_finite(observed)
     findings += [
         Finding(_known(fault.slug), gradient, "")

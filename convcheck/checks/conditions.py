@@ -137,7 +137,8 @@ def check(expected: Expected, target: Target, budget: float) -> list[GradientRes
         found = []
         if not isinstance(runs, str):
             for place, (at, observed) in enumerate(runs):
-                found.append(_under(condition, expected, at, observed, sharp=not place))
+                bounded = condition == "real" or not expected.exact_data
+                found.append(against_built_in(expected, at, observed, bounded=bounded, sharp=not place))
         for gradient in ("output", *gradients_of(expected.layer)):
             if gradient in target.absent or (isinstance(runs, str) and gradient == "output"):
                 continue
@@ -154,15 +155,20 @@ def _gravity(result: GradientResult) -> tuple[int, float]:
     return ("passed", "inconclusive", "failed", "error").index(result.status), result.max_rel_error
 
 
-def _under(
-    condition: str, expected: Expected, at: Operands, observed: Observed, *, sharp: bool
+def against_built_in(
+    expected: Expected, at: Operands, observed: Observed, *, bounded: bool, sharp: bool = False
 ) -> dict[str, GradientResult]:
     """Compare everything that one run gave with the built-in passes in float64.
 
-    The first run of a condition must be compared sharply; others may add what a wide bound still shows.
+    Parameters
+    ----------
+    bounded : bool
+        Whether what rounding implies is allowed; nothing is, otherwise.
+    sharp : bool, default False
+        Whether a wide bound is no pass. The first run of a condition must be compared sharply; others may add what a
+        wide bound still shows.
     """
     name, layer, built_in = observed.implementation.name, expected.layer, formulation(FASTEST)
-    bounded = condition == "real" or not expected.exact_data
     wide = at.map(lambda array: array.astype(np.float64))
     right = built_in.backward(layer, wide.x, wide.weight, wide.grad_output)._asdict()
     right["output"] = built_in.forward(layer, wide.x, wide.weight, wide.bias)

@@ -79,6 +79,12 @@ def verify(
         ),
     ] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Compare every entry, however long it takes.")] = False,
+    no_shrink: Annotated[
+        bool, typer.Option("--no-shrink", help="Do not look for the smallest case on which failed code still fails.")
+    ] = False,
+    shrink_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long the search for the smallest cases may take in all.")
+    ] = 5.0,
     strict: Annotated[
         bool,
         typer.Option(
@@ -173,8 +179,8 @@ def verify(
             report = run(
                 subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
-                strict=strict, require_target=require_target, device=device, timeout=timeout, jobs=jobs,
-                progress=progress,
+                shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target,
+                device=device, timeout=timeout, jobs=jobs, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

@@ -6,6 +6,7 @@ axis        all index arithmetic of one spatial axis
 data        the arrays on which a layer is checked
 arrays      the types of arrays
 similar     small layers that stand for a large one, and layers that differ from one in a single respect
+plainer     layers that are one step plainer than a layer
 words       the geometry of a layer in words
 properties  what one layer has and another has not, in words
 """

@@ -21,6 +21,9 @@ SMALL = 100_000
 
 _LARGEST_KERNEL = 11
 
+#: Fields of a layer that change.
+Changes = dict[str, Any]
+
 
 def shrunk(layer: Layer) -> Layer:
     """Return a small layer of the same kind.
@@ -137,18 +140,23 @@ def _as_yaml_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def changed(layer: Layer, changes: Changes) -> Layer | None:
+    """Return a layer with other fields; None where there is no such layer."""
+    try:
+        return Layer(**{**layer.spec(), **changes})
+    except LayerError:
+        return None
+
+
 def neighbours(layer: Layer) -> Iterator[tuple[str, Layer]]:
     """Yield layers that differ from one in a single respect, each with that respect in words.
 
     The changes are those in which wrong backward passes come to light, the plainest first.
     """
     for words, changes in _changes(layer):
-        try:
-            changed = Layer(**{**layer.spec(), **changes})
-        except LayerError:
-            continue
-        if changed != layer:
-            yield words, changed
+        other = changed(layer, changes)
+        if other is not None and other != layer:
+            yield words, other
 
 
 def _changes(layer: Layer) -> Iterator[tuple[str, dict[str, Any]]]:

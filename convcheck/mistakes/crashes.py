@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
-from convcheck.errors import LayerError
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml
+from convcheck.layer.similar import as_yaml, changed
 from convcheck.mistakes.mistake import OtherName
 from convcheck.reports.results import Diagnosis
 
@@ -42,7 +40,7 @@ def crash(layer: Layer, traceback: str, runs: Callable[[Layer], bool]) -> Diagno
     """
     sliced = _TO_MINUS_ITSELF.search(traceback)
     if sliced and any(0 in pair for pair in layer.padding):
-        padded = _changed(layer, padding=1)
+        padded = changed(layer, {"padding": 1})
         if padded and runs(padded):
             return CRASHES["crash-empty-slice"].diagnosis(
                 {"a slice up to minus its start": f"the slice {sliced.group()}", "a padded layer": as_yaml(padded)}
@@ -51,14 +49,7 @@ def crash(layer: Layer, traceback: str, runs: Callable[[Layer], bool]) -> Diagno
         for number in range(len(layer.axes)):
             options = ("input", "kernel", "stride", "dilation", "padding")
             alike = {option: [getattr(layer, option)[number]] * len(layer.axes) for option in options}
-            equal = _changed(layer, **alike)
+            equal = changed(layer, alike)
             if equal and runs(equal):
                 return CRASHES["crash-axes-differ"].diagnosis({"a layer with axes alike": as_yaml(equal)})
     return None
-
-
-def _changed(layer: Layer, **options: Any) -> Layer | None:
-    try:
-        return Layer(**{**layer.spec(), **options})
-    except LayerError:
-        return None

@@ -113,6 +113,17 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     return _told(left, layers, place)
 
 
+def explains(name: str, layer: Layer, operands: Operands, gradient: str, observed: Array) -> bool:
+    """Whether the known mistake of a name, in some form, makes the observed gradient; no other name explains one."""
+    known = next((mistake for mistake in MISTAKES if mistake.name == name and mistake.behaviour is None), None)
+    if known is None:
+        return False
+    scene = Scene(layer, operands)
+    made = (wrong.array for wrong in unless_it_raises(known.wrong, scene, gradient))
+    recognized = unless_it_raises(known.recognized, scene, gradient, observed)
+    return any(_same(observed, array, scene) for array in made) or bool(recognized)
+
+
 def _observe(rerun: Rerun, scene: Scene, gradient: str) -> Array | None:
     # Numbers that the code under test was given must not change what it is compared with.
     observed = rerun(scene.layer, scene.operands.map(lambda array: array.copy())).get(gradient)

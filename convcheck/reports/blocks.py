@@ -15,6 +15,7 @@ from convcheck.reports.details import (
     finding,
     headline,
     place,
+    smallest,
     what,
 )
 from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, ReportData
@@ -132,7 +133,7 @@ def _block(report: ReportData, places: list[Place]) -> Block:
         details += _in_common(report, places, layers)
         if shown.status == "failed" or len(layers) > 1:
             details.append(("shown on", ", ".join((layer.name, GRADIENT_NAMES[result.gradient], result.kind))))
-        details += [*place(layer, result), *_others(places, telling)]
+        details += [*place(layer, result), *smallest(places), *_others(places, telling)]
     return Block(replace(shown, names=names, details=tuple(details)), layers, tuple(places), telling)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from convcheck.gradients import FORMULATIONS
+from convcheck.layer.layer import Layer
+from convcheck.layer.similar import as_yaml
 from convcheck.reports.results import GradientResult, LayerReport, ReportData
 from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted, readable, told_apart
 
@@ -58,7 +60,7 @@ class Finding:
 def finding(report: ReportData, layer: LayerReport, result: GradientResult) -> Finding:
     """Return all that is known about one check."""
     names = (layer.name, GRADIENT_NAMES[result.gradient], result.kind, result.implementation)
-    details = (*what(result), *place(layer, result))
+    details = (*what(result), *place(layer, result), *smallest([(layer, result)]))
     return Finding(result.status, names, details, traceback(result), commands(report, layer, result))
 
 
@@ -95,6 +97,17 @@ def place(layer: LayerReport, result: GradientResult) -> Details:
         # What has a wrong shape or type is not compared, so there is no place.
         lines.append(("where" if compared else "reason", result.message))
     return tuple(lines)
+
+
+def smallest(places: Iterable[tuple[LayerReport, GradientResult]]) -> Details:
+    """Return the smallest case that was found for one of some places."""
+    for layer, result in places:
+        case = layer.smallest
+        if case is not None and (case.gradient, case.condition) == (result.gradient, result.condition):
+            where = f"under the condition {case.condition}" if case.condition else None
+            lines = [as_yaml(Layer(**case.layer)), case.what, where, case.note]
+            return (("smallest", "\n".join(line for line in lines if line)),)
+    return ()
 
 
 def headline(result: GradientResult) -> str:

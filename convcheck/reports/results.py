@@ -115,6 +115,37 @@ def _layer_schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+def _operands_schema() -> dict[str, Any]:
+    """Return the JSON Schema of arrays as nested lists, the bias null where there is none."""
+    shapes = {
+        "x": "The input, [N, C, *input].",
+        "weight": "The weight, [F, C/groups, *kernel].",
+        "bias": "The bias, [F]; null where the layer has none.",
+        "grad_output": "The gradient of the output, [N, F, *output].",
+    }
+    properties = {
+        name: {"description": shape, "type": ["array", "null"] if name == "bias" else "array"}
+        for name, shape in shapes.items()
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """The smallest case found on which a failed target still fails in the same way."""
+
+    layer: Annotated[dict[str, Any], "The layer, every value resolved.", _layer_schema()]
+    gradient: Annotated[str, "What is wrong on it; output is the forward pass.", {"enum": list(GRADIENTS)}]
+    index: Annotated[tuple[int, ...], "A wrong entry; empty where there is no array to compare."]
+    analytic: Annotated[float, "What the code gave there."]
+    numeric: Annotated[float, "What the forward pass implies there, or of the output the definition."]
+    operands: Annotated[dict[str, Any], "The data, as nested lists.", _operands_schema()]
+    condition: Annotated[str | None, "Under which condition it fails; null for none."]
+    runs: Annotated[int, "Forward and backward passes that finding it took."]
+    what: Annotated[str, "What is wrong there, in a sentence."]
+    note: Annotated[str | None, "What else is to be said: a size that matters, a search that ended early."] = None
+
+
 @dataclass(frozen=True)
 class LayerReport:
     """Everything that was found for one layer.
@@ -130,6 +161,9 @@ class LayerReport:
     results: Annotated[tuple[GradientResult, ...], "One per array, check and implementation."]
     config: Annotated[str | None, "Its config file or suite; null for a layer from no file."] = None
     line: Annotated[int | None, "The line of the config file on which it starts.", {"minimum": 1}] = None
+    smallest: Annotated[Smallest | None, "The smallest case on which the target still fails.", OnlyWith("smallest")] = (
+        None
+    )
 
     @property
     def name(self) -> Annotated[str, "The layer's name."]:

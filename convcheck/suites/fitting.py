@@ -10,12 +10,11 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml, neighbours, revealing
+from convcheck.layer.similar import as_yaml, changed, neighbours, revealing
 from convcheck.mistakes.blind_spots import Form, shown_by
 from convcheck.mistakes.conditions import UNTRIED
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve, spec_of
-from convcheck.targets.features import changed
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe, probed
 from convcheck.targets.spec import KEYS, TargetSpec

@@ -10,13 +10,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from math import lcm
 from typing import Any, NamedTuple
 
-from convcheck.errors import LayerError
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.layer.properties import PROPERTIES
-
-#: Fields of a layer that change.
-Changes = dict[str, Any]
+from convcheck.layer.similar import Changes, changed
 
 
 class Way(NamedTuple):
@@ -55,14 +52,6 @@ class Feature(NamedTuple):
     added: Callable[[Layer], Iterator[Changes]]
     removed: Callable[[Layer], Changes | None]
     usual: bool
-
-
-def changed(layer: Layer, changes: Changes) -> Layer | None:
-    """Return a layer with other fields; None where there is no such layer."""
-    try:
-        return Layer(**{**layer.spec(), **changes})
-    except LayerError:
-        return None
 
 
 def _sized(layer: Layer, *, outputs: int = 3, remainder: int = 0, **changes: Any) -> Changes:

@@ -21,8 +21,8 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_operands, real_operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml
-from convcheck.targets.features import FEATURES, Changes, changed, needed, without
+from convcheck.layer.similar import Changes, as_yaml, changed
+from convcheck.targets.features import FEATURES, needed, without
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Target, TargetContractError
 

@@ -84,7 +84,7 @@ def test_every_option_reaches_the_verification(run, called):
         "verify", "a.yaml", "textbook", "--target", "m:f", "--check", "exact", "--check", "central", "--formulation",
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
-        "--require-target", "--dtype", "float32",
+        "--require-target", "--dtype", "float32", "--no-shrink", "--shrink-seconds", "2",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -102,6 +102,8 @@ def test_every_option_reaches_the_verification(run, called):
         "dtype": "float32",
         "complete": True,
         "blind_spots": True,
+        "shrink": False,
+        "shrink_seconds": 2.0,
         "strict": True,
         "require_target": True,
     }
@@ -112,6 +114,7 @@ def test_without_options(run, called, tmp_path):
     called.pop("progress")
     assert called.pop("subject") == ["textbook"]
     assert (called.pop("blind_spots"), called.pop("jobs")) == (True, 1)
+    assert (called.pop("shrink"), called.pop("shrink_seconds")) == (True, 5.0)
     assert not any(called.values())
     (tmp_path / "convcheck.yaml").write_text(SMALL)
     run("verify")

@@ -39,6 +39,7 @@ from tests.reports import (
     powerful_report,
 )
 from tests.strategies import layers
+from tests.targets_for_tests import Unflipped
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -64,7 +65,7 @@ def test_the_contract():
     ]  # fmt: skip
     assert whole["required"] == [*keys(whole)[:8], "common"]
     layer = whole["properties"]["layers"]["items"]
-    assert keys(layer) == ["name", "config", "line", "passed", "spec", "results"]
+    assert keys(layer) == ["name", "config", "line", "passed", "spec", "results", "smallest"]
     result = layer["properties"]["results"]["items"]
     assert keys(result) == [
         "implementation", "gradient", "check", "status", "entries", "entries_checked", "evaluations", "max_abs_error",
@@ -79,6 +80,11 @@ def test_the_contract():
     assert keys(result["properties"]["worst"]["anyOf"][0]) == ["index", "analytic", "numeric"]
     assert keys(result["properties"]["diagnosis"]["items"]) == ["code", "name", "explanation", "fix"]
     assert sorted(keys(layer["properties"]["spec"])) == sorted(FIELDS)
+    smallest = layer["properties"]["smallest"]["anyOf"][0]
+    assert keys(smallest) == [
+        "layer", "gradient", "index", "analytic", "numeric", "operands", "condition", "runs", "what", "note",
+    ]  # fmt: skip
+    assert keys(smallest["properties"]["operands"]) == ["x", "weight", "bias", "grad_output"]
 
 
 NAN = replace(failing(CONV, TARGET, "input"), max_abs_error=nan, worst=Worst((0, 0, 0, 0), nan, 1.0))
@@ -103,6 +109,7 @@ STRICT = jsonschema.Draft202012Validator(closed(report_schema()))
         powerful_report(),
         interrupted_report(),
         verify("textbook", blind_spots=True),
+        verify(CONV, target=Unflipped),
     ],
 )
 def test_reports_have_every_key_of_the_schema_and_no_other(report):

@@ -1,0 +1,103 @@
+"""What one entry of a gradient, or of the output, is made of, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+from convcheck.wording import counted, readable
+
+_SYMBOLS = {"output": "O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
+
+#: So many terms are written out.
+_WRITTEN = 4
+
+
+class _Term(NamedTuple):
+    """One product: what reaches the entry, with what, and both numbers."""
+
+    source: str
+    through: str
+    amount: float
+    factor: float
+
+
+def entry_name(gradient: str, index: tuple[int, ...]) -> str:
+    """Return an entry as formulas write it: ``dL/dX[0,0,0,2]``."""
+    return f"{_SYMBOLS[gradient]}{_place(index)}"
+
+
+def contributions(layer: Layer, operands: Operands, gradient: str, index: tuple[int, ...]) -> str:
+    """Return which terms that are not zero make an entry what it should be, the first few of them written out."""
+    written, total = [], 0
+    only = None
+    for term in _terms(layer, operands, gradient, index):
+        if term.amount * term.factor:
+            total += 1
+            only = term
+            if total <= _WRITTEN:
+                written.append(f"{readable(term.amount, 6)}·{readable(term.factor, 6)}")
+    if only is None:
+        return "nothing but zeros reaches it"
+    if total > 1:
+        return f"it is the sum of {counted(total, 'term')}, {' + '.join(written)}{' + ...' if total > _WRITTEN else ''}"
+    verb = f"{only.source} = {readable(only.amount, 6)} reaches it"
+    return f"{verb} through {only.through}" if only.through else f"{verb} and nothing else does"
+
+
+def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) -> Iterator[_Term]:
+    first = index[0]
+    filters = layer.filters_per_group
+    if gradient == "input":
+        channel, position = index[1], index[2:]
+        group, own = divmod(channel, layer.channels_per_group)
+        readers = [axis.readers(p + axis.before) for axis, p in zip(layer.axes, position, strict=True)]
+        for number, pairs in product(range(group * filters, (group + 1) * filters), product(*readers)):
+            output, tap = (tuple(pair[side] for pair in pairs) for side in (0, 1))
+            yield _through_tap(at, "dL/dO", (first, number, *output), at.grad_output, (number, own, *tap))
+    elif gradient == "weight":
+        own, tap = index[1], index[2:]
+        channel = first // filters * layer.channels_per_group + own
+        for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
+            place = _read(layer, output, tap)
+            if place is not None:
+                amount = float(at.grad_output[(sample, first, *output)])
+                value = float(at.x[(sample, channel, *place)])
+                through = f"X{_place((sample, channel, *place))} = {readable(value, 6)}"
+                yield _Term(f"dL/dO{_place((sample, first, *output))}", through, amount, value)
+    elif gradient == "bias":
+        for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
+            place = (sample, first, *output)
+            yield _Term(f"dL/dO{_place(place)}", "", float(at.grad_output[place]), 1.0)
+    else:
+        number = index[1]
+        group = number // filters
+        for own, tap in product(range(layer.channels_per_group), product(*map(range, layer.kernel))):
+            place = _read(layer, index[2:], tap)
+            if place is not None:
+                channel = group * layer.channels_per_group + own
+                yield _through_tap(at, "X", (first, channel, *place), at.x, (number, own, *tap))
+        if at.bias is not None:
+            yield _Term(f"b[{number}]", "", float(at.bias[number]), 1.0)
+
+
+def _through_tap(at: Operands, source: str, place: tuple[int, ...], array: object, kernel: tuple[int, ...]) -> _Term:
+    amount, weight = float(array[place]), float(at.weight[kernel])  # type: ignore[index]
+    where = f", where W is {readable(weight, 6)}" if weight != 1 else ""
+    return _Term(f"{source}{_place(place)}", f"tap {_place(kernel[2:])}{where}", amount, weight)
+
+
+def _read(layer: Layer, output: tuple[int, ...], tap: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the position of the input that an output reads through a tap; None where that is padding."""
+    place = tuple(
+        o * axis.stride + a * axis.dilation - axis.before for axis, o, a in zip(layer.axes, output, tap, strict=True)
+    )
+    inside = all(0 <= p < axis.size for axis, p in zip(layer.axes, place, strict=True))
+    return place if inside else None
+
+
+def _place(index: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, index))}]"
