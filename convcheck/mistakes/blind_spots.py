@@ -63,7 +63,8 @@ def assessed(report: Report) -> Report:
     """
     if not report.passed:
         return report
-    shown = {form for layer in report.layers for form in _shown_and_checked(layer, report.max_error or 0.0)}
+    claims = [(layer.layer, set(_shown_and_checked(layer, report.max_error or 0.0))) for layer in report.layers]
+    shown = set[Form]().union(*(forms for _, forms in claims))
     ranks = sorted({len(layer.layer.input) for layer in report.layers})
     known = shown | {form for rank in ranks for _, layer in revealing(rank) for form in shown_by(layer)}
     missing = known - shown
@@ -76,7 +77,7 @@ def assessed(report: Report) -> Report:
         false_pass_probability=max((r.false_pass_probability or 0.0 for r in checks), default=0.0),
         mistakes_shown=len(names - {name for name, _, _ in missing}),
         mistakes=len(names),
-        judged_on_smaller=sum(shrunk(layer.layer) is not layer.layer for layer in report.layers),
+        judged_on_smaller=sum(bool(forms) and shrunk(layer) is not layer for layer, forms in claims),
     )
     spots = _blind_spots(missing, known, report.layers) + _untried(report.layers)
     return replace(report, power=power, blind_spots=spots)
