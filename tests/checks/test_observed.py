@@ -8,9 +8,9 @@ import pytest
 from convcheck.checks.observed import Fault, Observed, explained, shape_of
 from convcheck.errors import TargetError
 from convcheck.layer.data import integer_operands
-from convcheck.targets.target import Run, Target
-from tests.parts import LAYER, target
-from tests.targets_for_tests import UNFOLD, Right
+from tests.parts import LAYER, Scripted, ScriptedRun, changing, raising, target
+from tests.parts import right_arrays as right
+from tests.targets_for_tests import Right
 
 AT, OTHER, THIRD = (integer_operands(LAYER, draw) for draw in range(3))
 ALL = ("output", "input", "weight", "bias")
@@ -18,58 +18,8 @@ GRADIENTS = ALL[1:]
 EACH = pytest.mark.parametrize("gradient", GRADIENTS)
 
 
-def right(at=AT, layer=LAYER):
-    output = UNFOLD.forward(layer, at.x, at.weight, at.bias)
-    return {"output": output, **UNFOLD.backward(layer, at.x, at.weight, at.grad_output)._asdict()}
-
-
 def same(arrays, wanted):
     return set(arrays) == set(wanted) and all(np.array_equal(arrays[name], wanted[name]) for name in wanted)
-
-
-class Scripted(Target):
-    """Gives what it is told: ``change(name, array)`` for the output and for every gradient, in every call."""
-
-    name = "scripted"
-
-    def __init__(self, change=lambda name, array: array, written=()):
-        self.change, self.written, self.runs = change, written, 0
-
-    def forward(self, layer, x, weight, bias):
-        raise AssertionError
-
-    def run(self, layer, operands):
-        self.runs += 1
-        return ScriptedRun(self, layer, operands)
-
-
-class ScriptedRun(Run):
-    def __init__(self, of, layer, operands):
-        self.of, self.layer, self.passes = of, layer, 0
-        self.arrays = right(operands, layer)
-        self.output = of.change("output", self.arrays["output"])
-
-    def backward(self):
-        self.passes += 1
-        return tuple(self.of.change(name, self.arrays[name]) for name in GRADIENTS)
-
-    def again(self, operands):
-        return ScriptedRun(self.of, self.layer, operands)
-
-    def modified(self):
-        return tuple(self.of.written[: 1 + self.passes])
-
-
-def change(which, to):
-    """What changes one array alone."""
-    return lambda name, array: to(array) if name == which else array
-
-
-def raising(error):
-    def to(array):
-        raise error
-
-    return to
 
 
 def of(*script, layer=LAYER, **options):
@@ -79,8 +29,8 @@ def of(*script, layer=LAYER, **options):
 class TestOneRun:
     def test_right_code_gives_every_array_and_no_fault(self):
         seen = of()
-        assert same(seen.arrays, right())
-        assert np.array_equal(seen.output, right()["output"])
+        assert same(seen.arrays, right(AT))
+        assert np.array_equal(seen.output, right(AT)["output"])
         assert (seen.faults, seen.refusal, seen.again, seen.anew) == ({}, None, None, None)
         assert seen.implementation.name == "scripted"
         assert seen.modified == {"forward": (), "backward": ()}
@@ -94,7 +44,7 @@ class TestOneRun:
 
     @EACH
     def test_a_gradient_that_a_target_does_not_give_is_not_looked_at(self, gradient):
-        code = Scripted(change(gradient, lambda array: None))
+        code = Scripted(changing(gradient, lambda array: None))
         code.absent = {gradient: "it has none"}
         seen = Observed.of(code, LAYER, AT)
         assert set(seen.arrays) == set(ALL) - {gradient}
@@ -110,8 +60,8 @@ class TestOneRun:
         seen = of(keep)
         for array in given.values():
             array += 1
-        assert same(seen.arrays, right())
-        assert np.array_equal(seen.output, right()["output"])
+        assert same(seen.arrays, right(AT))
+        assert np.array_equal(seen.output, right(AT)["output"])
 
     def test_a_backward_pass_that_writes_into_the_output_does_not_change_it(self):
         class Spoils(ScriptedRun):
@@ -122,7 +72,7 @@ class TestOneRun:
         code = Scripted()
         code.run = lambda layer, operands: Spoils(code, layer, operands)
         seen = Observed.of(code, LAYER, AT)
-        assert same(seen.arrays, right())
+        assert same(seen.arrays, right(AT))
 
     def test_what_is_written_into_is_told_by_the_pass_that_wrote(self):
         seen = of(lambda name, array: array, ("x", "grad_output"))
@@ -132,7 +82,7 @@ class TestOneRun:
 class TestFaults:
     @pytest.mark.parametrize("name", ALL)
     def test_nothing(self, name):
-        seen = of(change(name, lambda array: None))
+        seen = of(changing(name, lambda array: None))
         fault = seen.faults[name]
         assert fault.status == "failed"
         assert fault.slug == (None if name == "output" else "zero-gradient")
@@ -142,7 +92,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("name", ALL)
     def test_a_wrong_shape(self, name):
-        seen = of(change(name, lambda array: array[..., :-1]))
+        seen = of(changing(name, lambda array: array[..., :-1]))
         shape = shape_of(name, LAYER)
         assert seen.faults[name].status == "failed"
         assert seen.faults[name].slug is None
@@ -152,13 +102,13 @@ class TestFaults:
 
     def test_without_a_usable_output_no_gradient_is_asked_for(self):
         for to in (lambda array: None, lambda array: array[..., :-1]):
-            seen = of(change("output", to))
+            seen = of(changing("output", to))
             assert set(seen.faults) == {"output"}
             assert seen.arrays == {}
 
     @pytest.mark.parametrize("name", ALL)
     def test_a_wrong_dtype_and_the_others_are_still_compared(self, name):
-        seen = of(change(name, lambda array: array.astype(np.float32)))
+        seen = of(changing(name, lambda array: array.astype(np.float32)))
         assert seen.faults[name].status == "failed"
         assert "dtype float32" in seen.faults[name].message
         assert "expected float64" in seen.faults[name].message
@@ -168,13 +118,13 @@ class TestFaults:
     def test_a_float64_where_there_should_be_none_comes_with_a_hint(self):
         layer = replace(LAYER, dtype="float32")
         at = integer_operands(layer)
-        seen = Observed.of(Scripted(change("weight", lambda array: array.astype(np.float64))), layer, at)
+        seen = Observed.of(Scripted(changing("weight", lambda array: array.astype(np.float64))), layer, at)
         assert "NumPy's zeros" in seen.faults["weight"].message
         assert "dtype=x.dtype" in seen.faults["weight"].message
 
     @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3)])
     def test_what_the_forward_pass_raises_is_blamed_on_every_array(self, error):
-        seen = of(change("output", raising(error)))
+        seen = of(changing("output", raising(error)))
         assert set(seen.faults) == set(ALL)
         for fault in seen.faults.values():
             assert (fault.status, fault.slug) == ("error", None)
@@ -183,10 +133,10 @@ class TestFaults:
 
     @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3)])
     def test_what_the_backward_pass_raises_is_blamed_on_the_gradients(self, error):
-        seen = of(change("weight", raising(error)))
+        seen = of(changing("weight", raising(error)))
         assert set(seen.faults) == set(GRADIENTS)
         assert {fault.status for fault in seen.faults.values()} == {"error"}
-        assert same(seen.arrays, {"output": right()["output"]})
+        assert same(seen.arrays, {"output": right(AT)["output"]})
 
     def test_two_gradients_for_three_are_an_error(self):
         class Two(ScriptedRun):
@@ -199,7 +149,7 @@ class TestFaults:
 
     @pytest.mark.parametrize(("text", "said"), [("no stride", "no stride"), ("", "NotImplementedError")])
     def test_a_refusal_is_no_fault(self, text, said):
-        seen = of(change("output", raising(NotImplementedError(text))))
+        seen = of(changing("output", raising(NotImplementedError(text))))
         assert said in seen.refusal.split(" raised ")[-1] if not text else seen.refusal == said
         assert (seen.faults, seen.arrays) == ({}, {})
 
@@ -208,12 +158,12 @@ class TestASecondBackwardPass:
     def test_that_gives_the_same_needs_no_new_object(self):
         code = Scripted()
         seen = Observed.of(code, LAYER, AT, twice=True)
-        assert same(seen.again, {name: right()[name] for name in GRADIENTS})
+        assert same(seen.again, {name: right(AT)[name] for name in GRADIENTS})
         assert seen.anew is None
         assert code.runs == 1
 
     def test_not_a_number_twice_is_the_same(self):
-        assert of(change("weight", lambda array: np.where(array > 0, np.nan, array)), twice=True).anew is None
+        assert of(changing("weight", lambda array: np.where(array > 0, np.nan, array)), twice=True).anew is None
 
     def test_is_not_run_unless_asked_for(self):
         assert of().again is None
@@ -227,9 +177,9 @@ class TestASecondBackwardPass:
             return array + (name == gradient and calls.count(name) == 2)
 
         seen = of(once_right, twice=True)
-        assert same(seen.arrays, right())
-        assert same(seen.again, {n: right()[n] + (n == gradient) for n in GRADIENTS})
-        assert same(seen.anew, {n: right()[n] for n in GRADIENTS})
+        assert same(seen.arrays, right(AT))
+        assert same(seen.again, {n: right(AT)[n] + (n == gradient) for n in GRADIENTS})
+        assert same(seen.anew, {n: right(AT)[n] for n in GRADIENTS})
 
     def test_that_writes_into_the_first_ones_arrays_does_not_change_what_it_gave(self):
         class Adds(ScriptedRun):
@@ -243,8 +193,8 @@ class TestASecondBackwardPass:
         code = Scripted()
         code.run = lambda layer, operands: Adds(code, layer, operands)
         seen = Observed.of(code, LAYER, AT, twice=True)
-        assert same(seen.arrays, right())
-        assert same(seen.again, {n: 2 * right()[n] for n in GRADIENTS})
+        assert same(seen.arrays, right(AT))
+        assert same(seen.again, {n: 2 * right(AT)[n] for n in GRADIENTS})
 
     @pytest.mark.parametrize("error", [ValueError("used up"), SystemExit(3)])
     def test_that_raises_is_followed_by_a_new_object_which_may_raise_too(self, error):
@@ -259,7 +209,7 @@ class TestASecondBackwardPass:
         seen = Observed.of(code, LAYER, AT, twice=True)
         assert seen.again.status == "error"
         assert type(error).__name__ in seen.again.message
-        assert same(seen.anew, {n: right()[n] for n in GRADIENTS})
+        assert same(seen.anew, {n: right(AT)[n] for n in GRADIENTS})
         given = []
 
         def once(layer, operands):
@@ -298,8 +248,8 @@ class TestASecondBackwardPass:
 
     @pytest.mark.parametrize("name", ALL)
     def test_is_not_run_where_the_first_was_faulty(self, name):
-        assert of(change(name, lambda array: None), twice=True).again is None
-        assert of(change(name, raising(ValueError())), twice=True).again is None
+        assert of(changing(name, lambda array: None), twice=True).again is None
+        assert of(changing(name, raising(ValueError())), twice=True).again is None
 
     def test_is_not_run_where_no_gradient_is_given(self):
         code = Scripted()
@@ -346,7 +296,7 @@ class TestInterleaved:
             buffer[...] = array
             return buffer
 
-        seen = self.run(Scripted(change(name, into)))
+        seen = self.run(Scripted(changing(name, into)))
         kept = [np.array_equal(seen[number].arrays[name], right(at)[name]) for number, at in enumerate(self.DATA)]
         assert kept == [False, False, True]
 
@@ -364,12 +314,12 @@ class TestInterleaved:
         assert same(third.arrays, right(THIRD))
 
     def test_a_wrong_output_or_gradient_is_a_fault_there_too(self):
-        for seen in self.run(Scripted(change("output", lambda array: array[:1]))):
+        for seen in self.run(Scripted(changing("output", lambda array: array[:1]))):
             assert (set(seen.faults), seen.arrays) == ({"output"}, {})
-        for seen in self.run(Scripted(change("weight", lambda array: None))):
+        for seen in self.run(Scripted(changing("weight", lambda array: None))):
             assert set(seen.faults) == {"weight"}
             assert set(seen.arrays) == {"output", "input", "bias"}
-        for seen in self.run(Scripted(change("weight", raising(ValueError())))):
+        for seen in self.run(Scripted(changing("weight", raising(ValueError())))):
             assert set(seen.faults) == set(GRADIENTS)
             assert set(seen.arrays) == {"output"}
 
@@ -404,8 +354,8 @@ class TestAgain:
         assert self.run(Scripted(once)) is None
 
     def test_what_the_first_forward_pass_raises_is_told(self):
-        assert set(self.run(Scripted(change("output", raising(ValueError())))).faults) == set(ALL)
-        assert self.run(Scripted(change("output", raising(NotImplementedError("no"))))).refusal == "no"
+        assert set(self.run(Scripted(changing("output", raising(ValueError())))).faults) == set(ALL)
+        assert self.run(Scripted(changing("output", raising(NotImplementedError("no"))))).refusal == "no"
 
     def test_what_the_second_backward_pass_gives_is_judged(self):
         calls = []
