@@ -48,6 +48,11 @@ def outputs(at, layer=LAYER, name=ORACLE):
     return formulation(name).forward(layer, at.x, at.weight, at.bias)
 
 
+def test_the_gate_is_kept():
+    assert expected(max_error=0.5).max_error == 0.5
+    assert expected().max_error is None
+
+
 class TestData:
     def test_is_integers_where_they_are_exact_and_the_code_is(self):
         asked = expected()
@@ -170,6 +175,9 @@ class TestLinear:
             return UNFOLD.forward(layer, x, weight, bias)
 
         of(forward, SINGLE).linear_in("x")
+        first, seen[:] = list(seen), []
+        of(forward, SINGLE).linear_in("x")
+        assert all(np.array_equal(one, other) for one, other in zip(first, seen, strict=True))
         start = integer_operands(SINGLE).x
         once, twice = sorted((x for x in seen if not np.array_equal(x, start)), key=lambda x: np.abs(x - start).max())
         assert set(np.unique(once - start)) == {-1, 0, 1}

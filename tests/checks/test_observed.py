@@ -111,8 +111,7 @@ class TestFaults:
         seen = of(changing(name, lambda array: array.astype(np.float32)))
         assert seen.faults[name].status == "failed"
         assert "dtype float32" in seen.faults[name].message
-        assert "expected float64" in seen.faults[name].message
-        assert "zeros" not in seen.faults[name].message
+        assert seen.faults[name].message.endswith("expected float64")
         assert set(seen.arrays) == set(ALL) - {name}
 
     def test_a_float64_where_there_should_be_none_comes_with_a_hint(self):
@@ -120,7 +119,7 @@ class TestFaults:
         at = integer_operands(layer)
         seen = Observed.of(Scripted(changing("weight", lambda array: array.astype(np.float64))), layer, at)
         assert "NumPy's zeros" in seen.faults["weight"].message
-        assert "dtype=x.dtype" in seen.faults["weight"].message
+        assert seen.faults["weight"].message.endswith("dtype=x.dtype")
 
     @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3)])
     def test_what_the_forward_pass_raises_is_blamed_on_every_array(self, error):
@@ -147,10 +146,19 @@ class TestFaults:
         code.run = lambda layer, operands: Two(code, layer, operands)
         assert Observed.of(code, LAYER, AT).faults["bias"].status == "error"
 
-    @pytest.mark.parametrize(("text", "said"), [("no stride", "no stride"), ("", "NotImplementedError")])
-    def test_a_refusal_is_no_fault(self, text, said):
+    def test_a_backward_pass_that_raises_leaves_what_is_wrong_with_the_output(self):
+        def both(name, array):
+            return array.astype(np.float32) if name == "output" else raising(ValueError("broken"))(array)
+
+        faults = of(both).faults
+        assert set(faults) == set(ALL)
+        assert faults["output"].status == "failed"
+
+    @pytest.mark.parametrize("text", ["no stride", ""])
+    def test_a_refusal_is_no_fault(self, text):
         seen = of(changing("output", raising(NotImplementedError(text))))
-        assert said in seen.refusal.split(" raised ")[-1] if not text else seen.refusal == said
+        assert seen.refusal.split()[0] == (text.split() or ["the"])[0]
+        assert seen.refusal.endswith(text or "raised NotImplementedError")
         assert (seen.faults, seen.arrays) == ({}, {})
 
 
@@ -236,6 +244,15 @@ class TestASecondBackwardPass:
         assert "kind" in seen.again.message
         assert "grad_weight" in seen.again.message
         assert words in seen.again.message
+
+    def test_that_gives_two_gradients_for_three_is_an_error(self):
+        class ThenTwo(ScriptedRun):
+            def backward(self):
+                return super().backward()[: 4 - self.passes]
+
+        code = Scripted()
+        code.run = lambda layer, operands: ThenTwo(code, layer, operands)
+        assert Observed.of(code, LAYER, AT, twice=True).again.status == "error"
 
     def test_that_gives_nothing_has_nothing_to_compare(self):
         calls = []

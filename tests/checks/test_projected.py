@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from convcheck import Layer
 from convcheck.checks import projected
 from convcheck.checks.observed import Fault
 from convcheck.gradients.numeric.projection import draw_size
@@ -112,6 +113,7 @@ class TestGate:
             assert found.max_abs_error == 1
             assert found.evaluations == 0
             assert found.gradient == gradient
+            assert found.on_integers
 
     def test_it_decides_about_another_forward_pass_by_the_directions(self):
         code = target(TrueConvolution)
@@ -141,7 +143,17 @@ class TestAnotherForwardPass:
         found = run(self.gradients()[gradient] + 1, gradient, source=self.CODE)
         assert (found.status, found.check, found.gradient) == ("inconclusive", "projected", gradient)
         assert found.implementation == "mine.py:Conv"
-        assert "forward pass" in found.message
+        assert found.message.startswith("the forward pass")
+        assert found.message.endswith("one entry at a time")
+
+
+def test_a_gradient_that_is_zero_everywhere_is_right_where_all_of_it_is():
+    nothing_read = Layer(2, 3, 2, stride=5, padding=((4, 4), (4, 4)), input=(1, 1), batch=2)
+    zeros = expected(nothing_read).reference.weight
+    assert not zeros.any()
+    found = run(zeros, "weight", layer=nothing_read)
+    assert (found.status, found.max_rel_error) == ("passed", 0)
+    assert run(zeros + 1, "weight", layer=nothing_read).max_rel_error == 1
 
 
 def test_an_array_that_was_not_given_is_a_failure():
