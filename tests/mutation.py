@@ -35,7 +35,7 @@ source_paths = ["convcheck"]
 process_isolation = "forkserver"
 only_mutate = ["{module}"]
 also_copy = ["configs"]
-pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--hypothesis-profile=mutation"]
 pytest_add_cli_args_test_selection = ["{tests}"]
 """
 

@@ -53,6 +53,29 @@ class Unflipped(Right):
         return flipped.input, right.weight, right.bias
 
 
+def rounded(array, bits):
+    """Numbers with so many bits behind the leading one, as TF32 (10) and bfloat16 (7) have."""
+    drop = 23 - bits
+    words = array.astype(np.float32).view(np.uint32).astype(np.uint64)
+    words = (words + (1 << (drop - 1))) >> drop << drop
+    return words.astype(np.uint32).view(np.float32).astype(array.dtype)
+
+
+class Backward(Right):
+    """Right but for what ``changed`` makes of the operands of its backward pass."""
+
+    def changed(self, x, weight, grad_output):
+        return x, weight, grad_output
+
+    def backward(self, grad_output):
+        x, weight, grad_output = self.changed(self.x, self.weight, grad_output)
+        return UNFOLD.backward(self.layer, x, weight, grad_output)
+
+
+def with_operands(change):
+    return type("Changed", (Backward,), {"changed": lambda self, x, w, g: change(x, w, g)})
+
+
 class TrueConvolution(Right):
     """A forward pass that flips the kernel, with gradients that are consistent with it."""
 

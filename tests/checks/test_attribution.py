@@ -7,7 +7,7 @@ from convcheck import Layer
 from convcheck.checks.attribution import attributed
 from convcheck.layer.fields import Dtype
 from convcheck.reports.results import GradientResult, Worst
-from tests.parts import ENTRIES, LAYER, Scripted, changing, expected, raising, right_arrays, target
+from tests.parts import ENTRIES, LAYER, Scripted, ScriptedRun, changing, expected, raising, right_arrays, target
 from tests.targets_for_tests import Right, TrueConvolution
 
 NEGATED = Scripted(changing("weight", np.negative))
@@ -91,13 +91,13 @@ class TestPlace:
 
         def off(array):
             changed = array.copy()
-            changed.flat[-1] += 2
+            changed.flat[-1] += 1
             return changed
 
         given = result(gradient, "projected", worst=Worst((), 1.0, 2.0))
         (found,) = attributed([given], asked, Scripted(changing(gradient, off)))
         last = tuple(size - 1 for size in right.shape)
-        assert found.worst == Worst(last, right[last] + 2, right[last])
+        assert found.worst == Worst(last, right[last] + 1, right[last])
         assert f"1 of {ENTRIES[gradient]:,} entries differ" in found.message
         assert found.message.startswith("there; 1 of")
         assert f"; only {'filter' if gradient != 'input' else 'sample'} {last[0]} of" in found.message
@@ -139,6 +139,16 @@ class TestPlace:
     ],
 )
 def test_code_that_gives_nothing_to_compare_is_not_diagnosed(code):
+    assert attributed([result("weight")], expected(), code) == [result("weight")]
+
+
+def test_nor_is_code_that_gives_two_gradients_for_three():
+    class Two(ScriptedRun):
+        def backward(self):
+            return super().backward()[:2]
+
+    code = Scripted(changing("weight", np.negative))
+    code.run = lambda layer, operands: Two(code, layer, operands)
     assert attributed([result("weight")], expected(), code) == [result("weight")]
 
 

@@ -11,7 +11,7 @@ from convcheck.checks import conditions
 from convcheck.layer.data import integer_operands, real_operands, short_sums, with_zeros
 from convcheck.layer.fields import Dtype
 from convcheck.mistakes.conditions import CONDITIONS
-from tests.targets_for_tests import UNFOLD, Right, wrong
+from tests.targets_for_tests import UNFOLD, Backward, Right, rounded, with_operands, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
 
@@ -29,29 +29,6 @@ def failing(target, layer=LAYER, **options):
     bad = [r for r in results(report) if not r.acceptable]
     assert all(r.diagnosis for r in bad if r.status == "failed")
     return {r.condition for r in bad}
-
-
-def rounded(array, bits):
-    """Numbers with so many bits behind the leading one, as TF32 (10) and bfloat16 (7) have."""
-    drop = 23 - bits
-    words = array.astype(np.float32).view(np.uint32).astype(np.uint64)
-    words = (words + (1 << (drop - 1))) >> drop << drop
-    return words.astype(np.uint32).view(np.float32).astype(array.dtype)
-
-
-class Backward(Right):
-    """Right but for what ``changed`` makes of the operands of its backward pass."""
-
-    def changed(self, x, weight, grad_output):
-        return x, weight, grad_output
-
-    def backward(self, grad_output):
-        x, weight, grad_output = self.changed(self.x, self.weight, grad_output)
-        return UNFOLD.backward(self.layer, x, weight, grad_output)
-
-
-def with_operands(change):
-    return type("Changed", (Backward,), {"changed": lambda self, x, w, g: change(x, w, g)})
 
 
 class StopsAtZero(Backward):
@@ -169,41 +146,6 @@ def test_right_code_passes_under_all_of_them(layer):
         (condition, gradient) for condition in CONDITIONS for gradient in gradients
     }
     assert all(r.entries_checked == r.entries and r.status == "passed" for r in found)
-
-
-def test_two_wrong_rounding_steps_show_in_one_gradient_alone():
-    class OnlyWeights(Backward):
-        def backward(self, grad_output):
-            right, coarse = super().backward(grad_output), [rounded(a, 10) for a in (self.x, grad_output)]
-            return right.input, UNFOLD.backward(self.layer, coarse[0], self.weight, coarse[1]).weight, right.bias
-
-    layer = Layer(16, 16, 3, input=(24, 26), dtype="float32")
-    bad = [r for r in results(verify(layer, target=OnlyWeights)) if not r.acceptable]
-    assert {(r.gradient, r.check, r.condition) for r in bad} == {("weight", "conditions", "real")}
-
-
-@pytest.mark.parametrize("factor", [1.05, 2])
-def test_code_that_rounds_by_design_is_not_let_off_with_a_wrong_scale(factor):
-    layer = Layer(24, 24, 3, input=(24, 26), dtype="float32")
-    target = {"call": wrong("weight", lambda a: (factor * a).astype(a.dtype)), "exact": False}
-    report = verify(layer, target=target)
-    assert not report.passed
-    assert {r.gradient for r in results(report, status="failed")} == {"weight"}
-    assert verify(layer, target={"call": Right, "exact": False}).passed
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_code_that_rounds_by_design_is_looked_at_everywhere(dtype):
-    """A border that is left out shows although sharp bounds need a grad_output of few entries."""
-    layer = Layer(64, 5, 3, padding=1, input=(28, 28), batch=4, bias=False, dtype=dtype)
-
-    def without_border(x, weight, grad_output):
-        inner = grad_output.copy()
-        inner[..., -1, :] = inner[..., -1] = 0
-        return x, weight, inner
-
-    assert not verify(layer, target={"call": with_operands(without_border), "exact": False}).passed
-    assert verify(layer, target={"call": Right, "exact": False}).passed
 
 
 class TestNeverSkipped:

@@ -3,16 +3,24 @@
 import random
 
 import pytest
+from hypothesis import given, settings
 
 from convcheck import Layer, verify
 from convcheck.layer.fields import DTYPES
 from tests.false_alarms import false_alarm, main, random_layer
+from tests.strategies import layers
 from tests.targets_for_tests import Fourier, Right
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_no_right_target_is_accused(seed):
     assert false_alarm(random_layer(random.Random(seed))) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(layers(dtypes=tuple(DTYPES)))
+def test_no_right_target_is_accused_whatever_the_layer(layer):
+    assert false_alarm(layer) is None
 
 
 @pytest.mark.long

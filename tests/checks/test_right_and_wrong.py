@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convcheck import Layer, verify
-from tests.targets_for_tests import UNFOLD, Right, Unflipped, wrong
+from tests.targets_for_tests import UNFOLD, Backward, Right, Unflipped, rounded, with_operands, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
 
@@ -114,6 +114,41 @@ class TestRoundsByDesign:
         monkeypatch.setattr("convcheck.verification.WORK_BUDGET", 1.0)
         assert verify(LAYER, target={"call": Right, "exact": False}).passed
         assert not verify(LAYER, target={"call": Unflipped, "exact": False}).passed
+
+
+def test_two_wrong_rounding_steps_show_in_one_gradient_alone():
+    class OnlyWeights(Backward):
+        def backward(self, grad_output):
+            right, coarse = super().backward(grad_output), [rounded(a, 10) for a in (self.x, grad_output)]
+            return right.input, UNFOLD.backward(self.layer, coarse[0], self.weight, coarse[1]).weight, right.bias
+
+    layer = Layer(16, 16, 3, input=(24, 26), dtype="float32")
+    bad = [r for r in results(verify(layer, target=OnlyWeights)) if not r.acceptable]
+    assert {(r.gradient, r.check, r.condition) for r in bad} == {("weight", "conditions", "real")}
+
+
+@pytest.mark.parametrize("factor", [1.05, 2])
+def test_code_that_rounds_by_design_is_not_let_off_with_a_wrong_scale(factor):
+    layer = Layer(24, 24, 3, input=(24, 26), dtype="float32")
+    target = {"call": wrong("weight", lambda a: (factor * a).astype(a.dtype)), "exact": False}
+    report = verify(layer, target=target)
+    assert not report.passed
+    assert {r.gradient for r in results(report, status="failed")} == {"weight"}
+    assert verify(layer, target={"call": Right, "exact": False}).passed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_code_that_rounds_by_design_is_looked_at_everywhere(dtype):
+    """A border that is left out shows although sharp bounds need a grad_output of few entries."""
+    layer = Layer(64, 5, 3, padding=1, input=(28, 28), batch=4, bias=False, dtype=dtype)
+
+    def without_border(x, weight, grad_output):
+        inner = grad_output.copy()
+        inner[..., -1, :] = inner[..., -1] = 0
+        return x, weight, inner
+
+    assert not verify(layer, target={"call": with_operands(without_border), "exact": False}).passed
+    assert verify(layer, target={"call": Right, "exact": False}).passed
 
 
 class Relu(Right):

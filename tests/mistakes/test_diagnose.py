@@ -285,13 +285,3 @@ class TestInReports:
         report = verify(LAYER, target=Flaky, checks=["exact"])
         assert not report.passed
         assert all(result.diagnosis == () for result in report.layers[0].results)
-
-    @settings(max_examples=60, deadline=None)
-    @given(layers(dtypes=("float64", "float32")))
-    def test_a_right_target_is_never_accused(self, layer):
-        report = verify(layer, target=Right)
-        assert report.passed
-        assert all(result.diagnosis == () for result in report.layers[0].results)
-        for gradient in ("output", "input", "weight"):
-            finding = diagnose(layer, gradient, spoiled(gradient, lambda scene, right: right))
-            assert finding.diagnoses == ()
