@@ -78,6 +78,13 @@ class TestBuiltIn:
     def test_no_conditions_are_tried_on_them(self):
         assert not [r for r in run(self.PAIR[0]) if r.check == "conditions"]
 
+    def test_the_gate_is_theirs_too(self):
+        code = builtin("unfold")
+        backward = code.backward
+        code.backward = lambda layer, at: backward(layer, at)._replace(bias=backward(layer, at).bias * (1 + 1e-6))
+        assert all(r.acceptable for r in run(code, "exact", max_error=1e-3))
+        assert not all(r.acceptable for r in run(code, "exact", max_error=1e-9))
+
     def test_a_wrong_one_is_named(self):
         code = builtin("unfold")
         backward = code.backward
@@ -98,6 +105,12 @@ class TestTarget:
         assert {r.condition for r in results} == {None, *CONDITIONS}
         assert {r.implementation for r in results} == {"scripted"}
         assert sum(told) == foreseen_evaluations(SMALL, demand(), [RIGHT])
+
+    def test_several_are_checked_one_after_the_other(self):
+        other = Scripted()
+        other.name = "other"
+        results = check_layer(SMALL, [RIGHT, other], demand("forward"))
+        assert [r.implementation for r in results] == ["scripted", "other"]
 
     @pytest.mark.parametrize("check", ["central", "exact", "projected"])
     def test_nothing_else_is_checked(self, check):
@@ -188,7 +201,8 @@ class TestWithoutABias:
         assert set(seen) == {(False, None)}
         assert sum(told) > 0
         assert (results[-1].implementation, results[-1].waived, results[-1].entries) == ("scripted", True, 2)
-        assert "no bias" in results[-1].message
+        assert results[-1].message.startswith("the target takes no bias")
+        assert results[-1].message.endswith("without one")
 
     def test_the_kind_is_that_of_a_check_and_not_of_a_condition(self):
         *_, last = run(_unbiased(Scripted()))
@@ -220,6 +234,22 @@ class TestFailures:
         bad = [r for r in run(Scripted(written=("x",)), "forward", "exact") if not r.acceptable]
         assert [[d.name for d in r.diagnosis] for r in bad] == [["inputs-modified"]]
 
+    def test_a_second_backward_pass_counts(self):
+        given = {}
+
+        def adds(name, array):
+            given[name] = given.get(name, 0) + (name == "weight")
+            return array * max(given[name], 1)
+
+        bad = [r for r in run(Scripted(adds), "forward", "exact") if not r.acceptable]
+        assert [(r.gradient, [d.name for d in r.diagnosis]) for r in bad] == [("weight", ["stale-accumulation"])]
+
+    def test_another_forward_pass_is_differenced_entry_by_entry_where_that_is_affordable(self):
+        entries = 2 * 2 * 2 * 2
+        for affordable, check in ((entries, "exact"), (entries - 1, "projected")):
+            results = run(target(TrueConvolution), "exact", budget=float(affordable * SMALL.multiply_adds))
+            assert [r.check for r in results if r.gradient == "weight"] == [check]
+
     def test_what_is_wrong_under_a_condition_alone_is_named_by_it(self):
         def negated_if_large(array):
             return array if np.abs(array).max() < 2**20 else array + 1
@@ -233,7 +263,8 @@ class TestFailures:
         assert {(r.check, r.status) for r in results if r.gradient != "output"} == {
             (check, "inconclusive") for check in ("exact", "central", "projected")
         }
-        assert all("forward pass" in r.message for r in results if r.gradient != "output")
+        messages = {r.message for r in results if r.gradient != "output"}
+        assert all(text.startswith("the forward pass") and text.endswith("difference") for text in messages)
         assert {r.implementation for r in results} == {"scripted"}
 
     def test_what_raises_everywhere_is_an_error_of_every_array(self):
@@ -272,7 +303,7 @@ class TestSkipped:
         assert [(r.gradient, r.check, r.waived) for r in skipped] == [
             (g, "central", False) for g in ("input", "weight", "bias")
         ]
-        assert all("budget" in r.message for r in skipped)
+        assert all("budget" in r.message and r.implementation == "scripted" for r in skipped)
         instead = [r for r in run(RIGHT, "central", budget=1.0) if r.status != "skipped"]
         assert {(r.check, r.status) for r in instead} == {("projected", "passed")}
         assert all("budget" in r.message for r in instead)
@@ -296,6 +327,7 @@ class TestSkipped:
             ("forward", "passed"), ("central", "passed"), ("exact", "skipped"), ("projected", "skipped"),
         }  # fmt: skip
         assert all("exact: false" in r.message for r in results if r.status == "skipped")
+        assert {r.implementation for r in results} == {"scripted"}
         assert not any(r.waived for r in results)
 
     def test_another_forward_pass_within_the_gate_has_no_conditions(self):
