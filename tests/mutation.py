@@ -33,6 +33,8 @@ CONFIGURATION = """
 source_paths = ["convcheck"]
 # In one process hypothesis would object to methods that several runs call, each on another object.
 process_isolation = "forkserver"
+# Tests that come from far away take long, and what they notice a near one should.
+max_stack_depth = 8
 only_mutate = ["{module}"]
 also_copy = ["configs"]
 pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--hypothesis-profile=mutation"]
