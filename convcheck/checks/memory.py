@@ -21,7 +21,7 @@ def estimate(layer: Layer) -> int:
     spread = layer.batch * layer.filters * strides
     # Operands, integer and real, and those of interleaved calls of a target with what they gave; numeric gradient,
     # allowance, and their temporaries. How many arrays that is was measured.
-    return _FLOAT64 * (20 * padded + 22 * weight + 26 * output + 3 * full + 3 * unfolded + 2 * spread)
+    return _FLOAT64 * (22 * padded + 22 * weight + 28 * output + 3 * full + 3 * unfolded + 2 * spread)
 
 
 def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
