@@ -17,7 +17,7 @@ CHECKS = ["forward", "projected", "conditions"]
         (Right, Layer(2, 64, 1, input=(16, 16), batch=4, name="mostly output")),
         (Right, Layer(128, 96, 2, input=(3, 3), batch=1, name="mostly weight")),
         (None, Layer(1, 64, 2, dilation=14, input=(16, 16), batch=4, name="mostly full windows")),
-        (None, Layer(2, 40, 1, stride=20, input=(21, 21), batch=2, name="mostly zeros between outputs")),
+        (None, Layer(2, 40, 1, stride=10, input=(41, 41), batch=2, name="mostly zeros between outputs")),
     ],
     ids=lambda value: getattr(value, "name", None),
 )
