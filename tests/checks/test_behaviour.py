@@ -107,9 +107,12 @@ class TestNotTheSameAgain:
             output.flat[-1] += 1
             return output
 
-        (output, *_) = found(changing("forward", change))
-        assert output[:3] == ("output", "failed", ["nondeterministic"])
-        assert "two forward passes on the same data" in output[3]
+        (output, *_) = behaviour(changing("forward", change))
+        assert (output.gradient, output.status) == ("output", "failed")
+        assert [d.name for d in output.diagnosis] == ["nondeterministic"]
+        assert output.message.startswith("two forward passes on the same data")
+        assert (output.mismatches, output.max_abs_error) == (1, 1.0)
+        assert output.worst.index == tuple(n - 1 for n in LAYER.output_shape)
 
     def test_a_second_output_of_another_shape_is_another_output(self):
         (output, *_) = found(changing("forward", lambda output: output[:, :, :-1]))
@@ -194,6 +197,23 @@ class TestNotTheSameAgain:
         if not passes:
             assert all("nondeterministic" in names for array, _, names, _ in bad if which == "backward")
             assert ("output" in [array for array, *_ in bad]) is (which == "forward")
+
+
+    def test_on_integers_no_difference_is_rounding(self):
+        def change(right):
+            return tuple(array * (1 + 2.0**-50) for array in right)
+
+        names = [names for _, _, names, _ in found(changing("backward", change))]
+        assert names == [["nondeterministic"]] * 3
+
+    def test_what_is_shown_then_is_how_far_the_calls_are_apart_and_nothing_is_allowed(self):
+        def change(right):
+            return tuple(array * 1.5 for array in right)
+
+        for each in behaviour(changing("backward", change), exact=False)[1:]:
+            assert each.status == "failed"
+            assert each.allowed_error == 0
+            assert each.max_rel_error == pytest.approx(1 / 3)
 
 
 class TestWritten:
