@@ -198,7 +198,6 @@ class TestNotTheSameAgain:
             assert all("nondeterministic" in names for array, _, names, _ in bad if which == "backward")
             assert ("output" in [array for array, *_ in bad]) is (which == "forward")
 
-
     def test_on_integers_no_difference_is_rounding(self):
         def change(right):
             return tuple(array * (1 + 2.0**-50) for array in right)

@@ -391,7 +391,7 @@ class TestWhatIsRun:
                 raise RuntimeError("once")
 
         code.run = lambda layer, at: Once(code, layer, at)
-        assert "one forward pass per object" in ran("same-memory", code)
+        assert ran("same-memory", code) == "the target takes one forward pass per object"
 
 
 #: With more work for each entry than most.

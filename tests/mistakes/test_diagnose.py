@@ -109,8 +109,21 @@ class TestTies:
         names, finding = found(layer, "weight", form("spatially-averaged", "weight"), only=layer)
         assert set(names) == {"batch-averaged", "spatially-averaged", "scaled"}
         assert finding.note.startswith("tied: consistent with ")
-        assert "batch-averaged, and with spatially-averaged" in finding.note
+        assert "batch-averaged, and with spatially-averaged, and with scaled" in finding.note
         assert finding.note.endswith("no layer tried tells them apart")
+
+    def test_are_separated_on_a_later_layer_where_the_target_does_not_take_the_first(self):
+        layer = Layer(2, 2, 2, input=(3, 2), batch=2)
+        tried, spoil = [], form("spatially-averaged", "weight")
+
+        def rerun(other, operands):
+            tried.append(other)
+            scene = Scene(other, operands)
+            return {"weight": spoil(scene, scene.answer("weight"))} if len(tried) != 2 else {}
+
+        finding = diagnose(layer, "weight", rerun)
+        assert [diagnosis.name for diagnosis in finding.diagnoses] == ["spatially-averaged"]
+        assert len(tried) > 2
 
 
 class TestTwoMistakes:
@@ -213,6 +226,16 @@ class TestBounds:
             "found on a smaller layer of the same kind: {channels: 6, filters: 8, kernel: 3, stride: 2, padding: 1, "
             "groups: 2, input: [6, 8], batch: 2}"
         )
+
+    def test_two_mistakes_there_are_told_with_the_layer(self):
+        def both(scene, right):
+            _, changed = next(mistake("kernel-not-flipped").scenes(scene, "input"))
+            return -changed.answer("input")
+
+        names, finding = found(self.BIG, "input", both)
+        assert set(names) == {"kernel-not-flipped", "sign-flipped"}
+        assert finding.note.startswith("found on a smaller layer")
+        assert finding.note.endswith("batch: 2}; 2 mistakes at once")
 
     def test_what_is_wrong_on_the_large_layer_only_is_told_so(self):
         def spoil(scene, right):
