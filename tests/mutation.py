@@ -35,6 +35,8 @@ source_paths = ["convcheck"]
 process_isolation = "forkserver"
 # Tests that come from far away take long, and what they notice a near one should.
 max_stack_depth = 8
+# Of what the tests take undisturbed, and a second: a mutant that never ends is not waited for much longer.
+timeout_multiplier = 5.0
 only_mutate = ["{module}"]
 also_copy = ["configs"]
 pytest_add_cli_args = ["-n", "0", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--hypothesis-profile=mutation"]
