@@ -93,6 +93,7 @@ class TestNotTheSameAgain:
         ((array, status, names, message),) = found(changing("backward", one_more(gradient)))
         assert (array, status, names) == (gradient, "failed", ["nondeterministic"])
         assert f"another grad_{gradient}" in message
+        assert message.endswith("are the second one's against the first one's")
 
     def test_the_numbers_are_those_of_the_second_against_the_first(self):
         report = verify(LAYER, target=changing("backward", one_more("weight")), checks=CHECKS)
@@ -151,6 +152,9 @@ class TestNotTheSameAgain:
         ((array, status, names, message),) = found(Adds)
         assert (array, status, names) == (gradient, "failed", ["stale-accumulation"])
         assert message.startswith(f"a second backward pass adds to the grad_{gradient} of the first")
+        (numbers,) = [r for r in behaviour(Adds) if not r.acceptable]
+        assert numbers.mismatches > 0
+        assert numbers.worst.analytic == 2 * numbers.worst.numeric
 
     def test_memory_used_up_by_the_backward_pass_is_a_note(self):
         class UsedUp(Right):
@@ -280,6 +284,7 @@ class TestOtherFindings:
     def test_another_forward_pass_is_named_on_integers_and_not_where_the_data_are_real(self):
         (output, *_) = found(TrueConvolution)
         assert output[:3] == ("output", "failed", ["forward-is-convolution"])
+        assert output[3].startswith("the forward pass flips the kernel")
         (output, *_) = found(TrueConvolution, exact=False)
         assert output[:3] == ("output", "failed", [])
 
@@ -414,7 +419,8 @@ class TestMarks:
 
     def test_a_second_pass_that_fails_is_an_error_unless_a_new_object_repeats_the_first(self):
         given, broken = [result("input")], Fault("error", "it broke")
-        (note,) = marked(given, again=broken, anew=self.again())
+        other, note = marked([result("weight"), *given], again=broken, anew=self.again())
+        assert other == result("weight")
         assert note.status == "passed"
         assert "once per forward pass" in note.message
         (other,) = marked(given, again=broken, anew=self.again(more=1))

@@ -85,6 +85,10 @@ class TestSideBySide:
             assert str(caught.value).startswith(f"{at_once} layers at once would need ")
             assert str(caught.value).endswith("free; expected fewer jobs")
 
+    def test_unless_it_is_said_they_are_checked_one_after_the_other(self, monkeypatch):
+        monkeypatch.setattr("psutil.virtual_memory", lambda: type("M", (), {"available": self.LARGEST[0]}))
+        require([("layer", layer) for layer in self.LAYERS])
+
     def test_one_that_does_not_fit_by_itself_is_all_that_is_said(self, monkeypatch):
         with pytest.raises(UsageError) as caught:
             self.require(self.LARGEST[1], 4, monkeypatch)
