@@ -8,3 +8,8 @@ import os
 # Before anything imports NumPy; the commands that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+from hypothesis import Phase, settings  # noqa: E402 - after the threads are settled
+
+#: For mutation testing, where it is enough that an example fails: the simplest one need not be found.
+settings.register_profile("mutation", phases=(Phase.explicit, Phase.generate))

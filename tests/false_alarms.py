@@ -1,8 +1,10 @@
 """Look for a right target that is accused: ``python -m tests.false_alarms --count 10000``.
 
-Each round draws a random layer and seed, runs all checks of the built-in formulations and of a right target on it, and
-runs the diagnosis on its right gradients. Anything but a pass is a false alarm; its layer is printed, so that it can be
-run again. Exit status 1 if there is one.
+Each round draws a random layer of any dtype, and its seed. All checks under all conditions are run of the built-in
+formulations, of a right target, said to be exact and not, and of one that rounds because it works by Fourier
+transforms; then the diagnosis on the right gradients. Anything but a pass is a false alarm; its layer is printed, so
+that it can be run again. Exit status 1 if there is one. ``--skip 5000`` leaves out the first rounds, so that a long
+search can be made in pieces.
 """
 
 from __future__ import annotations
@@ -14,14 +16,15 @@ import time
 
 from convcheck import Layer, verify
 from convcheck.errors import LayerError
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.similar import as_yaml
 from convcheck.mistakes.diagnose import diagnose
 from convcheck.mistakes.mistake import Scene
-from tests.targets_for_tests import Right
+from tests.targets_for_tests import Fourier, Right
 
 
 def random_layer(generator):
-    """Draw a layer of any kind: 1-D to 3-D, groups, strides, dilations, uneven padding, remainders, both dtypes."""
+    """Draw a layer of any kind: 1-D to 3-D, groups, strides, dilations, uneven padding, remainders, all dtypes."""
     while True:
         axes = generator.choice((1, 1, 2, 2, 2, 3))
         groups = generator.choice((1, 1, 2, 3))
@@ -41,7 +44,7 @@ def random_layer(generator):
                 bias=generator.random() < 0.7,
                 input=per_axis(1, 11 if axes < 3 else 6),
                 batch=generator.randint(1, 4),
-                dtype=generator.choice(("float64", "float64", "float32")),
+                dtype=generator.choice(tuple(DTYPES)),
                 seed=generator.randrange(2**31),
             )
         except LayerError:
@@ -50,11 +53,16 @@ def random_layer(generator):
 
 def false_alarm(layer):
     """Return what is wrong with the verdict on right code, or None."""
-    reports = [verify(layer), verify(layer, target=Right), verify(layer, target=Right, checks=["projected"])]
+    rounding = [{"call": code, "exact": False} for code in (Right, Fourier)]
+    reports = [verify(layer, target=target) for target in (None, Right, *rounding)]
+    reports.append(verify(layer, target=Right, checks=["projected"]))
     for report in reports:
-        for result in report.layers[0].results:
-            if not result.passed or result.diagnosis:
-                return f"{result.implementation} {result.gradient} {result.check}: {result.status}, {result.message}"
+        (checked,) = report.layers
+        for result in checked.results:
+            if not result.acceptable or result.diagnosis:
+                return f"{result.implementation} {result.gradient} {result.kind}: {result.status}, {result.message}"
+        if not checked.passed:
+            return f"{report.target or 'built-in'}: a gradient of which no check was made"
 
     def rerun(other, operands):
         return {"output": Scene(other, operands).output, **Scene(other, operands).right._asdict()}
@@ -69,16 +77,19 @@ def false_alarm(layer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     generator = random.Random(options.seed)
     began, alarms = time.perf_counter(), 0
+    for _ in range(options.skip):
+        random_layer(generator)
     for number in range(1, options.count + 1):
         layer = random_layer(generator)
         alarm = false_alarm(layer)
         if alarm is not None:
             alarms += 1
-            sys.stdout.write(f"round {number}: {as_yaml(layer)} seed {layer.seed}: {alarm}\n")
+            sys.stdout.write(f"round {options.skip + number}: {as_yaml(layer)} seed {layer.seed}: {alarm}\n")
         if number % 1000 == 0 or number == options.count:
             seconds = time.perf_counter() - began
             sys.stdout.write(f"{number:,} layers, {alarms} false alarms, {seconds:.0f} s\n")

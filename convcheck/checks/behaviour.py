@@ -175,8 +175,6 @@ def _equal(expected: Expected, name: str, first: Array, second: Array) -> bool:
 
 
 def _agree(first: Array, second: Array, allowed: float) -> bool:
-    if allowed == 0:
-        return np.array_equal(first, second, equal_nan=True)
     with np.errstate(invalid="ignore"):
         far = np.abs(first.astype(np.float64) - second) > allowed
     return not far.any() and np.array_equal(np.isnan(first), np.isnan(second))

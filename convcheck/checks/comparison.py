@@ -59,7 +59,7 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
         place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
         wrong = ~finite | ~(error <= allowed)
         return Comparison(np.inf, np.inf, _at(allowed, place), Worst(place, left[place], right[place]), wrong)
-    scale = max(float(np.abs(left).max(initial=0)), float(np.abs(right).max(initial=0)))
+    scale = max(float(np.abs(left).max()), float(np.abs(right).max()))
     if max_error is not None:
         allowed = max_error * scale
     # Not `error > allowed`: that NaN allows nothing must not let everything pass.
@@ -69,7 +69,7 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
         with np.errstate(over="ignore"):
             badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
     place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
-    largest = float(error.max(initial=0))
+    largest = float(error.max())
     worst = Worst(place, float(left[place]), float(right[place])) if largest else None
     return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), worst, wrong)
 

@@ -43,7 +43,8 @@ class Expected:
         self.source = source
         self.max_error = max_error
         self._advance = advance
-        self._numeric: dict[tuple[str, str, int], NumericGradient] = {}
+        self._exact: dict[tuple[str, int], NumericGradient] = {}
+        self._central: dict[str, NumericGradient] = {}
 
     @cached_property
     def integers(self) -> Operands | None:
@@ -197,19 +198,18 @@ class Expected:
         if self.follows_definition:
             directions = directions_of(gradient, self.layer, self.integers)
             packing = packing_for(self.layer, gradient) if packed else packing
-        key = ("exact", gradient, packing.digits)
-        if key not in self._numeric:
-            self._numeric[key] = exact_gradient(
+        key = gradient, packing.digits
+        if key not in self._exact:
+            self._exact[key] = exact_gradient(
                 self.source.forward, directions, self.start, packing, merge=self.source.builtin, advance=self._advance
             )
-        return self._numeric[key]
+        return self._exact[key]
 
     def central(self, gradient: str) -> NumericGradient:
         """Numeric gradient on real data."""
-        key = ("central", gradient, 1)
-        if key not in self._numeric:
+        if gradient not in self._central:
             directions = directions_of(gradient, self.layer, self.reals)
-            self._numeric[key] = central_gradient(
+            self._central[gradient] = central_gradient(
                 self.source.forward, directions, merge=self.source.builtin, advance=self._advance
             )
-        return self._numeric[key]
+        return self._central[gradient]

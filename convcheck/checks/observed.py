@@ -93,7 +93,7 @@ class Observed:
         for trial, operands in zip(trials, data, strict=True):
             trial.forward(lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
         for number in order:
-            trials[number].backward(look=False)
+            trials[number].backward()
         for trial in trials:
             trial.look()
         return [trial.observed() for trial in trials]
@@ -149,12 +149,11 @@ class _Trial:
             self._output = _copy(self.done.output)
             self._modified["forward"] = self.done.modified()
 
-    def backward(self, *, look: bool = True) -> None:
+    def backward(self) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
         if self.done is None:
             return
-        if look:
-            self._accept("output", self._output)
+        self._accept("output", self._output)
         if np.shape(self._output) != self._layer.output_shape:
             return
         try:
@@ -167,12 +166,11 @@ class _Trial:
             self._refusal = framework_refusal(error)
             self._blame(error)
             return
-        if look:
-            self._look_at_gradients()
+        self._look_at_gradients()
 
     def look(self) -> None:
         """Take what was given as it is now."""
-        if self.done is not None and "output" not in self._faults:
+        if self.done is not None:
             self._accept("output", self._given["output"])
             if "input" in self._given:
                 self._look_at_gradients()

@@ -60,6 +60,11 @@ PROPERTIES: dict[str, Property] = {
         lambda layer: not any(map(any, layer.padding)) and max(layer.kernel) > 1,
         telling=False,
     ),
+    "padding-neither": Property(
+        "padding that is neither same nor 0",
+        lambda layer: any(map(any, layer.padding)) and layer.padding != _same(layer),
+        telling=False,
+    ),
     "padding-not-same": Property("padding other than same", lambda layer: layer.padding != _same(layer), telling=False),
     "asymmetric-padding": Property(
         "padding that differs in front and behind",
@@ -81,6 +86,9 @@ PROPERTIES: dict[str, Property] = {
     "wide-stride": Property(
         "a stride larger than the kernel",
         lambda layer: any(axis.stride > axis.effective_kernel for axis in layer.axes),
+    ),
+    "several-per-filter": Property(
+        "filters that read several channels", lambda layer: layer.channels_per_group > 1, telling=False
     ),
     "several-channels": Property("several channels", lambda layer: layer.channels > 1),
     "one-channel": Property("a single channel", lambda layer: layer.channels == 1),

@@ -66,7 +66,8 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
     """
     if not report.passed:
         return report
-    shown = {form for layer in report.layers for form in _shown_and_checked(layer, report.max_error or 0.0)}
+    claims = [(layer.layer, set(_shown_and_checked(layer, report.max_error or 0.0))) for layer in report.layers]
+    shown = set[Form]().union(*(forms for _, forms in claims))
     ranks = sorted({len(layer.layer.input) for layer in report.layers})
     anywhere = shown | {form for rank in ranks for _, layer in revealing(rank) for form in shown_by(layer)}
     telling = [candidate for rank in ranks for candidate in revealing(rank)]
@@ -82,7 +83,7 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
         mistakes_shown=len(names - {name for name, _, _ in missing}),
         mistakes=len(names),
         beyond_limits=tuple(sorted({name for name, _, _ in anywhere - known})),
-        judged_on_smaller=sum(shrunk(layer.layer) is not layer.layer for layer in report.layers),
+        judged_on_smaller=sum(bool(forms) and shrunk(layer) is not layer for layer, forms in claims),
     )
     spots = _blind_spots(missing, known, report.layers, probes) + _untried(report.layers, probes)
     return replace(report, power=power, blind_spots=spots)

@@ -195,6 +195,11 @@ _WAYS: dict[str, Way] = {
         _depthwise,
         lambda layer: {"channels": 2 * layer.channels, "filters": 2 * layer.filters},
     ),
+    "several-per-filter": Way(
+        lambda layer: iter([{"groups": 1}, {"channels": 2 * layer.channels}]),
+        lambda layer: {"groups": layer.channels, "filters": layer.channels},
+        usual=True,
+    ),
     "unequal-channels": Way(
         lambda layer: iter([{"filters": layer.channels + layer.groups}, {"filters": 2 * layer.channels}]),
         lambda layer: {"filters": layer.channels},
@@ -262,6 +267,11 @@ _WAYS: dict[str, Way] = {
     "unpadded": Way(
         lambda layer: iter([_square(layer, padding=0)]),
         lambda layer: {"padding": 1},
+        usual=True,
+    ),
+    "padding-neither": Way(
+        lambda layer: iter([_square(layer, padding=2, kernel=3), _square(layer, padding=1, kernel=1)]),
+        lambda layer: {"padding": "same"},
         usual=True,
     ),
     "padding-not-same": Way(

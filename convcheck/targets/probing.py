@@ -32,7 +32,7 @@ _SECONDS = 25.0
 #: Letters that a message of an exception may have.
 _LONGEST = 160
 
-#: So many refused layers are told of one by one.
+#: So many reasons are told for which layers are refused whose options are taken each.
 _LISTED = 3
 
 #: Seconds that a call on a layer may take for the layer to be worth its checks.
@@ -150,12 +150,14 @@ class Probe:
             one, other = (words.split()[0] for words in ranks)
             told = {f"{one} or {other} spatial axes": "", **told}
             told = {words: reason for words, reason in told.items() if words not in ranks}
-        if "multiples-of-16" in self.refused:
-            told.pop(FEATURES["multiples-of-8"].words, None)
+        for wider, name in (("multiples-of-16", "multiples-of-8"), ("padding-not-same", "padding-neither")):
+            if wider in self.refused:
+                told.pop(FEATURES[name].words, None)
         texts = [f"{words}{reason and f' ({reason})'}" for words, reason in told.items()]
-        together = [f"{layer} ({reason})" for layer, reason in self.combinations.items()]
-        more = len(together) - _LISTED
-        return texts + together[:_LISTED] + ([f"{more} more layers of that kind"] if more > 0 else [])
+        # One layer for each reason that is not told of yet.
+        by_reason = {reason: layer for layer, reason in reversed(self.combinations.items())}
+        others = [(layer, reason) for reason, layer in reversed(by_reason.items()) if reason not in told.values()]
+        return texts + [f"{layer} ({reason})" for layer, reason in others[:_LISTED]]
 
     def within(self, layer: Layer) -> Layer | None:
         """Return a layer as much like this one as the target takes; None if there is none."""
@@ -220,15 +222,17 @@ class Probe:
         try:
             self.taken |= set(needed(self.base))
             self._find_ranks()
+            # Where the padding is a word, some options go with one of the words only.
+            bare = changed(self.base, {"padding": 0})
+            bases = [self.base] if bare is None or bare == self.base else [self.base, bare]
             # A layer that is refused is told against a feature only where all else that it needs is taken for sure.
             for _ in range(2):
                 for name, feature in FEATURES.items():
                     if name not in self.taken and name not in self.refused:
-                        self._try(name, [changed(self.base, changes) for changes in feature.added(self.base)])
+                        self._try(name, [changed(base, changes) for base in bases for changes in feature.added(base)])
         except _TimeUpError:
             open_ = [name for name in FEATURES if name not in self.taken and name not in self.refused]
             self.left_out = [FEATURES[name].words for name in open_]
-            self.refused |= dict.fromkeys(open_, "not tried: a call takes too long")
         # What needs a refused thing as well on every layer that was thought of.
         self._untried = FEATURES.keys() - self.taken - self.refused.keys()
 
@@ -279,7 +283,7 @@ class Probe:
         began = time.monotonic()
         again = _attempted(self.target, self.base).output
         self.seconds_per_call = time.monotonic() - began
-        if first is not None and again is not None and not np.array_equal(first, again, equal_nan=True):
+        if first is not None and again is not None and first.tobytes() != again.tobytes():
             self._found.append("two equal calls of forward give different outputs")
 
 
@@ -298,8 +302,14 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     """
     ends = time.monotonic() + _SECONDS
     probe = Probe(make(spec), ends)
-    if probe.right:
+    if probe.right and probe.base.weight_shape[:2] == (3, 2):
         return spec, probe
+    if probe.right and "several-channels" not in probe.taken:
+        # Code that knows one channel only may know as many as there are filters, each for itself.
+        depthwise = replace(spec, supports=(*spec.supports, "groups"))
+        candidate = make(depthwise)
+        if any(_attempted(candidate, layer).outcome == "right" for layer in _grouped(candidate)):
+            return depthwise, Probe(candidate, ends, "every channel has its own filter")
     fitting: list[tuple[TargetSpec, Target]] = []
     for words, changes in _variants(spec, probe.target):
         if time.monotonic() > ends - _SECONDS / 3:
@@ -317,6 +327,11 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
         other, candidate = fitting[0]
         return other, Probe(candidate, ends, f"layout {other.layout}, weight_layout {other.weight_layout}")
     return spec, probe
+
+
+def _grouped(target: Target) -> list[Layer]:
+    layers = (layer for layer in _plain_layers() if layer.groups > 1 and layer.batch == 2)
+    return [layer for layer in layers if not target.unsupported(layer)]
 
 
 def _plainest(target: Target) -> list[Layer]:
@@ -348,11 +363,11 @@ def _plain_layers() -> Iterator[Layer]:
     kinds: list[Changes] = [
         {},
         {"filters": 2},
+        {"channels": 3, "filters": 3, "groups": 3},
         {"channels": 1, "filters": 2},
         {"channels": 1, "filters": 1},
         {"channels": 8, "filters": 8},
         {"channels": 16, "filters": 16},
-        {"channels": 3, "filters": 3, "groups": 3},
         {"kernel": 1},
         {"kernel": 2},
     ]
@@ -375,11 +390,12 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
         output = np.array(target.forward(layer, operands.x, operands.weight, operands.bias))
     except (Exception, SystemExit) as error:
         return Attempt("refused", _last_line(error))
+    if output.dtype.kind not in "fiu":
+        return Attempt("wrong", "what it gives is no array of numbers")
     if output.shape == layer.output_shape:
         definition = formulation(ORACLE).forward(layer, operands.x, operands.weight, operands.bias)
         allowed = rounding.output_errors(layer, operands, formulation(FASTEST).forward, exact=target.exact)
-        close = np.abs(output.astype(np.float64) - definition) <= allowed if output.dtype.kind in "fiu" else np.zeros(1)
-        if bool(np.all(close)):
+        if bool((np.abs(output.astype(np.float64) - definition) <= allowed).all()):
             return Attempt("right", "", output)
     ignored = _ignored(layer, operands, output, target.unsaid) if target.unsaid else None
     if ignored is not None:

@@ -2,12 +2,13 @@
 
 import platform
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from convcheck import Layer, verify
-from tests.targets_for_tests import UNFOLD, Right, Unflipped, wrong
+from tests.targets_for_tests import UNFOLD, Backward, Right, Unflipped, rounded, with_operands, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
 
@@ -115,6 +116,41 @@ class TestRoundsByDesign:
         assert not verify(LAYER, target={"call": Unflipped, "exact": False}).passed
 
 
+def test_two_wrong_rounding_steps_show_in_one_gradient_alone():
+    class OnlyWeights(Backward):
+        def backward(self, grad_output):
+            right, coarse = super().backward(grad_output), [rounded(a, 10) for a in (self.x, grad_output)]
+            return right.input, UNFOLD.backward(self.layer, coarse[0], self.weight, coarse[1]).weight, right.bias
+
+    layer = Layer(16, 16, 3, input=(24, 26), dtype="float32")
+    bad = [r for r in results(verify(layer, target=OnlyWeights)) if not r.acceptable]
+    assert {(r.gradient, r.check, r.condition) for r in bad} == {("weight", "conditions", "real")}
+
+
+@pytest.mark.parametrize("factor", [1.05, 2])
+def test_code_that_rounds_by_design_is_not_let_off_with_a_wrong_scale(factor):
+    layer = Layer(24, 24, 3, input=(24, 26), dtype="float32")
+    target = {"call": wrong("weight", lambda a: (factor * a).astype(a.dtype)), "exact": False}
+    report = verify(layer, target=target)
+    assert not report.passed
+    assert {r.gradient for r in results(report, status="failed")} == {"weight"}
+    assert verify(layer, target={"call": Right, "exact": False}).passed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_code_that_rounds_by_design_is_looked_at_everywhere(dtype):
+    """A border that is left out shows although sharp bounds need a grad_output of few entries."""
+    layer = Layer(64, 5, 3, padding=1, input=(28, 28), batch=4, bias=False, dtype=dtype)
+
+    def without_border(x, weight, grad_output):
+        inner = grad_output.copy()
+        inner[..., -1, :] = inner[..., -1] = 0
+        return x, weight, inner
+
+    assert not verify(layer, target={"call": with_operands(without_border), "exact": False}).passed
+    assert verify(layer, target={"call": Right, "exact": False}).passed
+
+
 class Relu(Right):
     """A convolution with a ReLU inside, and the gradient of just that."""
 
@@ -209,18 +245,27 @@ def test_memory_that_is_never_written_does_not_look_like_zeros():
     assert verify(layer, target=Right, checks=["forward", "exact"]).passed
 
 
-def test_the_verdict_does_not_depend_on_how_slow_the_code_is():
+@pytest.mark.parametrize("seconds", [0.005, pytest.param(0.25, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "target", [Right, Unflipped, wrong("weight", np.negative), wrong("input", lambda a: a * (1 + 1e-9)), Relu]
+)
+def test_the_verdict_does_not_depend_on_how_slow_the_code_is(target, seconds):
     """The same checks are made of fast and slow code, with the same outcome."""
-    layer = Layer(2, 3, 2, input=(4, 5))
-    for target in (Right, Unflipped, wrong("weight", np.negative), wrong("input", lambda a: a * (1 + 1e-9))):
+    layer = Layer(1, 2, [2], input=[4])
 
-        class Slow(target):
-            def forward(self, x, weight, bias, layer):
-                time.sleep(0.02)
-                return super().forward(x, weight, bias, layer)
+    class Slow(target):
+        calls = 0
 
-        fast, slow = (
-            [(r.gradient, r.check, r.condition, r.status, r.evaluations) for r in results(verify(layer, target=each))]
-            for each in (target, Slow)
-        )
-        assert fast == slow
+        def forward(self, x, weight, bias, layer):
+            type(self).calls += 1
+            time.sleep(seconds)
+            return super().forward(x, weight, bias, layer)
+
+    began = time.perf_counter()
+    slow = verify(layer, target=Slow)
+    assert time.perf_counter() - began >= Slow.calls * seconds
+    assert slow.passed is (target is Right)
+    fast = verify(layer, target=target)
+    assert [replace(r, implementation="") for r in results(slow)] == [
+        replace(r, implementation="") for r in results(fast)
+    ]

@@ -105,6 +105,11 @@ class TestStandIns:
         assert "1 layer judged on" in " ".join(str(report).split())
         assert verify(LAYER, target=Right, strict=True).power.judged_on_smaller == 0
 
+    def test_a_layer_of_which_nothing_is_claimed_was_not_judged(self):
+        report = verify(self.LARGE, target=Right, strict=True, max_error=0.1)
+        assert all(layer.passed for layer in report.layers)
+        assert (report.power.judged_on_smaller, report.power.mistakes_shown) == (0, 0)
+
 
 class TestUntried:
     def test_circumstances_that_never_occurred_are_blind_spots(self):

@@ -4,42 +4,12 @@ import numpy as np
 import pytest
 
 from convcheck import Layer, verify
-
-
-class Fourier:
-    """Correlates by a Fourier transform; stride 1, no groups."""
-
-    flipped = True
-
-    def forward(self, x, weight, bias, layer):
-        self.x, self.weight, self.layer = x, weight, layer
-        self.axes = tuple(range(2, x.ndim))
-        padded = np.pad(x, ((0, 0), (0, 0), *layer.padding))
-        self.size = padded.shape[2:]
-        out = self._correlate(padded, weight, "nchw,fchw->nfhw")[(..., *(slice(n) for n in layer.output))]
-        return (out + bias[:, None, None]).astype(x.dtype)
-
-    def backward(self, g):
-        crop = tuple(slice(b, b + n) for n, (b, _) in zip(self.layer.input, self.layer.padding, strict=True))
-        full = self._fft(g), self._fft(self.weight)
-        kernel = full[1] if self.flipped else full[1].conj()
-        dx = self._back(np.einsum("nfhw,fchw->nchw", full[0], kernel))[(..., *crop)]
-        padded = np.pad(self.x, ((0, 0), (0, 0), *self.layer.padding))
-        dw = self._correlate(padded, g, "nchw,nfhw->fchw")[(..., *(slice(k) for k in self.layer.kernel))]
-        return dx.astype(g.dtype), dw.astype(g.dtype), g.sum(axis=(0, 2, 3))
-
-    def _fft(self, array):
-        return np.fft.fftn(array, self.size, self.axes)
-
-    def _back(self, array):
-        return np.fft.ifftn(array, axes=self.axes).real
-
-    def _correlate(self, image, kernel, how):
-        return self._back(np.einsum(how, self._fft(image), self._fft(kernel).conj()))
+from tests.targets_for_tests import Fourier
 
 
 class NotFlipped(Fourier):
-    flipped = False
+    def flipped(self, kernels):
+        return kernels.conj()
 
 
 LAYERS = [

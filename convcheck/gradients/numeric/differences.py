@@ -139,15 +139,14 @@ def central_gradient(
     operands = directions.operands
     grad_output = operands.grad_output.astype(np.float64)
     gradient = directions.empty_gradient()
-    pairs = [[[(direction, STEP)], [(direction, -STEP)]] for direction in range(directions.count)]
-    for merged in _chunks(pairs, 2 * directions.entries if merge else None):
-        steps = [step for pair in merged for step in pair]
+    for merged in _chunks(list(range(directions.count)), 2 * directions.entries if merge else None):
+        steps = [[(direction, step)] for direction in merged for step in (STEP, -STEP)]
         outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
-        for index, ((forth, _), *_) in enumerate(pair[0] for pair in merged):
+        for index, direction in enumerate(merged):
             change = outputs[2 * index].astype(np.float64) - outputs[2 * index + 1]
-            directions.book(gradient, forth, change * grad_output / (2 * STEP))
+            directions.book(gradient, direction, change * grad_output / (2 * STEP))
         advance(2 * len(merged))
-    return NumericGradient(directions.finish(gradient), 2 * len(pairs))
+    return NumericGradient(directions.finish(gradient), 2 * directions.count)
 
 
 def _one_by_one(forward: Forward, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:

@@ -1,0 +1,105 @@
+"""The parts of a check made by hand, so that one function of the core can be tried by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from convcheck import Layer
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed
+from convcheck.gradients import FASTEST
+from convcheck.gradients.numeric.differences import NumericGradient
+from convcheck.layer.arrays import Gradients
+from convcheck.targets import builtin, resolve
+from convcheck.targets.target import Run, Target
+from tests.targets_for_tests import UNFOLD, Right
+
+#: Of uneven sizes, so that no two arrays have as many entries.
+LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
+ENTRIES = {"output": 3 * 6 * 4 * 8, "input": 3 * 4 * 7 * 8, "weight": 6 * 2 * 2 * 3, "bias": 6}
+
+GRADIENTS = ("input", "weight", "bias")
+
+#: A stand-in for a target, where only its name is needed.
+NAMED = SimpleNamespace(name="mine.py:Conv", builtin=False, exact=True, absent={})
+
+
+def target(code=Right, **mapping):
+    return resolve({"call": code, **mapping}, Path())
+
+
+def expected(layer=LAYER, source=None, max_error=None):
+    """What a layer's checks share; by default, the built-in formulation is what is differenced."""
+    return Expected(layer, source or builtin(FASTEST), max_error, lambda evaluations: None)
+
+
+def observed(arrays=None, faults=None, **others):
+    return Observed(NAMED, arrays or {}, faults or {}, **others)
+
+
+def said(layer=LAYER, max_error=None, **facts):
+    """What a check asks of `Expected`, with answers of the test's own."""
+    return SimpleNamespace(layer=layer, max_error=max_error, **facts)
+
+
+def gradients(**values):
+    """Each array a number everywhere, in the shape that the layer gives it; 0 without one."""
+    shapes = {"input": LAYER.input_shape, "weight": LAYER.weight_shape, "bias": LAYER.bias_shape}
+    return Gradients(**{name: np.full(shape, float(values.get(name, 0))) for name, shape in shapes.items()})
+
+
+def numeric(values, evaluations=7):
+    return NumericGradient(values, evaluations)
+
+
+def right_arrays(at, layer=LAYER):
+    output = UNFOLD.forward(layer, at.x, at.weight, at.bias)
+    return {"output": output, **UNFOLD.backward(layer, at.x, at.weight, at.grad_output)._asdict()}
+
+
+class Scripted(Target):
+    """Gives what it is told: ``change(name, array)`` for the output and for every gradient, in every call."""
+
+    name = "scripted"
+
+    def __init__(self, change=lambda name, array: array, written=()):
+        self.change, self.written, self.runs = change, written, 0
+
+    def forward(self, layer, x, weight, bias):
+        return self.change("output", UNFOLD.forward(layer, x, weight, bias))
+
+    def run(self, layer, operands):
+        self.runs += 1
+        return ScriptedRun(self, layer, operands)
+
+
+class ScriptedRun(Run):
+    def __init__(self, of, layer, operands):
+        self.of, self.layer, self.passes = of, layer, 0
+        self.arrays = right_arrays(operands, layer)
+        self.output = of.change("output", self.arrays["output"])
+
+    def backward(self):
+        self.passes += 1
+        return tuple(self.of.change(name, self.arrays[name]) for name in GRADIENTS)
+
+    def again(self, operands):
+        return ScriptedRun(self.of, self.layer, operands)
+
+    def modified(self):
+        return tuple(self.of.written[: 1 + self.passes])
+
+
+def changing(which, to):
+    """What changes one array alone."""
+    return lambda name, array: to(array) if name == which else array
+
+
+def raising(error):
+    def to(array):
+        raise error
+
+    return to
