@@ -59,9 +59,6 @@ def explain(
 
     Exit status: 0, or 2 for a wrong option, config or target.
     """
-    import contextlib
-    import sys
-
     from convcheck.checks import memory
     from convcheck.cli.output import write_out
     from convcheck.errors import Parameter, TargetError, UsageError
@@ -73,11 +70,14 @@ def explain(
     from convcheck.explain.sums.writers import render
     from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
+    from convcheck.targets.isolation import output_to_stderr
 
     writing = find_notation(notation)
-    suite, (one,) = choose(
-        config, [layer] if layer is not None else [], seed, several=False, target=target, device=device, dtype=dtype
-    )
+    # What the code prints must not end up among the formulas.
+    with output_to_stderr():
+        suite, (one,) = choose(
+            config, [layer] if layer is not None else [], seed, several=False, target=target, device=device, dtype=dtype
+        )
     if entry is None:
         if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):
             raise UsageError(Parameter(given), " is about the numbers of an entry; say which with ", Parameter("entry"))
@@ -85,8 +85,7 @@ def explain(
     else:
         array, index = parse_entry(entry, one)
         memory.require([(f"layer {one.name}", one)])
-        # What the code prints must not end up among the formulas.
-        with contextlib.redirect_stdout(sys.stderr):
+        with output_to_stderr():
             tried = trial(one, target_of(suite, target, device, data), data)
             if tried.refusal is not None:
                 raise TargetError(tried.refusal)

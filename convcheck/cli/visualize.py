@@ -67,8 +67,6 @@ def visualize(
 
     Prints the paths of the files. Exit status: 0 if they were written, 2 for a wrong option, config or target.
     """
-    import contextlib
-    import sys
     import warnings
 
     from convcheck.checks import memory
@@ -80,10 +78,12 @@ def visualize(
     from convcheck.explain.pictures.window import Selection
     from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
+    from convcheck.targets.isolation import output_to_stderr
 
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
-    suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
+    with output_to_stderr():
+        suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
     chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
     memory.require((f"layer {one.name}", one) for one in layers)
     if not terminal:
@@ -96,11 +96,11 @@ def visualize(
         require_writable_folder(output_dir)
     # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
     warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-    with contextlib.redirect_stdout(sys.stderr):
+    with output_to_stderr():
         code = target_of(suite, target, device, data)
     for one, selection in chosen:
         # What the code prints must not end up among the paths.
-        with contextlib.redirect_stdout(sys.stderr):
+        with output_to_stderr():
             tried = trial(one, code, data)
             wrong, notes = find(tried)
         at = tried.operands

@@ -264,6 +264,11 @@ _WAYS: dict[str, Way] = {
         _padding,
         lambda layer: _sized(layer, padding=0, remainder=max(axis.remainder for axis in layer.axes)),
     ),
+    "padding-not-same": Way(
+        _padding_not_same,
+        lambda layer: {"padding": "same"},
+        usual=True,
+    ),
     "unpadded": Way(
         lambda layer: iter([_square(layer, padding=0)]),
         lambda layer: {"padding": 1},
@@ -271,11 +276,6 @@ _WAYS: dict[str, Way] = {
     ),
     "padding-neither": Way(
         lambda layer: iter([_square(layer, padding=2, kernel=3), _square(layer, padding=1, kernel=1)]),
-        lambda layer: {"padding": "same"},
-        usual=True,
-    ),
-    "padding-not-same": Way(
-        _padding_not_same,
         lambda layer: {"padding": "same"},
         usual=True,
     ),

@@ -225,18 +225,20 @@ class Probe:
             # Where the padding is a word, some options go with one of the words only.
             bare = changed(self.base, {"padding": 0})
             bases = [self.base] if bare is None or bare == self.base else [self.base, bare]
-            # A layer that is refused is told against a feature only where all else that it needs is taken for sure.
-            for _ in range(2):
+            # A layer that is refused is told against a feature only where all else that it needs is taken for sure; in
+            # the end, of those that go together on every layer, against the first.
+            for sure in (True, True, False):
                 for name, feature in FEATURES.items():
                     if name not in self.taken and name not in self.refused:
-                        self._try(name, [changed(base, changes) for base in bases for changes in feature.added(base)])
+                        layers = [changed(base, changes) for base in bases for changes in feature.added(base)]
+                        self._try(name, layers, sure=sure)
         except _TimeUpError:
             open_ = [name for name in FEATURES if name not in self.taken and name not in self.refused]
             self.left_out = [FEATURES[name].words for name in open_]
         # What needs a refused thing as well on every layer that was thought of.
         self._untried = FEATURES.keys() - self.taken - self.refused.keys()
 
-    def _try(self, name: str, layers: list[Layer | None]) -> None:
+    def _try(self, name: str, layers: list[Layer | None], *, sure: bool = True) -> None:
         reasons = []
         for layer in layers:
             others = [] if layer is None else [other for other in needed(layer) if other != name]
@@ -251,7 +253,7 @@ class Probe:
                 self.taken |= {name, *others}
                 self.ladder[name] = layer
                 return
-            if all(other in self.taken for other in others):
+            if not sure or all(other in self.taken for other in others):
                 reasons.append(attempt.reason)
         if reasons:
             self.refused[name] = reasons[0]

@@ -131,7 +131,7 @@ def test_an_unknown_form(run, tmp_path):
 
 
 def test_every_form_of_target_has_a_skeleton_and_is_in_the_help(run):
-    assert set(FORMS) == set(STYLES) == {*choice.FORMS, "cache"}
+    assert set(FORMS) == set(STYLES) == {*choice.FORMS, "cache", "tape"}
     status, out, _ = run("init", "--help")
     assert status == 0
     assert all(f"{name} ({form.words})" in " ".join(out.split()) for name, form in FORMS.items())
@@ -195,7 +195,21 @@ def call_jax(module, layer, x, w, b, grad):
         return output, pull(jax.numpy.asarray(grad))
 
 
-CALLS = {"object": call_object, "cache": call_cache, "layer": call_layer, "torch": call_torch, "jax": call_jax}
+def call_tape(module, layer, x, w, b, grad):
+    tensors = [None if array is None else module.Tensor(array) for array in (x, w, b)]
+    output = module.my_conv(*tensors, stride=layer.stride[0], padding=layer.padding[0][0])
+    output.backward(grad)
+    return output.data, [None if tensor is None else tensor.grad for tensor in tensors]
+
+
+CALLS = {
+    "tape": call_tape,
+    "object": call_object,
+    "cache": call_cache,
+    "layer": call_layer,
+    "torch": call_torch,
+    "jax": call_jax,
+}
 
 
 #: Where windows overlap, = for +=, in the words of each skeleton.

@@ -58,6 +58,12 @@ FORMS = {
         "a JAX function", "{style: jax, call: my_conv.py:my_conv, tuples: true}", "forward and backward", "jax",
         any_padding=False,
     ),
+    "tape": Form(
+        "tensors of an autograd of one's own",
+        "{style: tape, call: my_conv.py:my_conv, tensor: my_conv.py:Tensor}",
+        "Tensor and my_conv",
+        any_padding=False,
+    ),
 }  # fmt: skip
 
 #: Where each CI system looks for its jobs, by the names of the option ``--ci``.
