@@ -150,7 +150,7 @@ class TestTwoMistakes:
 
         names, finding = found(LAYER, gradient, both)
         assert set(names) == {first, second}
-        assert finding.note.endswith("2 mistakes at once")
+        assert finding.note == "2 mistakes at once"
 
 
 class TestStructure:
@@ -226,6 +226,11 @@ class TestBounds:
             "found on a smaller layer of the same kind: {channels: 6, filters: 8, kernel: 3, stride: 2, padding: 1, "
             "groups: 2, input: [6, 8], batch: 2}"
         )
+
+    def test_what_is_only_alike_is_told_with_the_layer_too(self):
+        names, finding = found(self.BIG, "bias", lambda scene, right: right + 7)
+        assert names == ["constant-added"]
+        assert finding.note.startswith("found on a smaller layer of the same kind: {channels: ")
 
     def test_two_mistakes_there_are_told_with_the_layer(self):
         def both(scene, right):
