@@ -152,6 +152,26 @@ class TestTwoMistakes:
         assert set(names) == {first, second}
         assert finding.note == "2 mistakes at once"
 
+    def test_a_factor_is_no_second_mistake_since_it_would_explain_too_much(self):
+        assert (
+            "scaled"
+            not in found(LAYER, "input", lambda scene, right: 2 * form("kernel-not-flipped", "input")(scene, right))[0]
+        )
+
+    def test_pairs_that_look_the_same_are_all_told_each_once(self):
+        layer = Layer(2, 2, 2, input=(3, 2), batch=2)
+
+        def both(scene, right):
+            return -form("spatially-averaged", "weight")(scene, right)
+
+        names, finding = found(layer, "weight", both, only=layer)
+        listed = finding.note.removeprefix("tied: consistent with ").split(";")[0].split(", and with ")
+        pairs = [frozenset(words.split(" and ")) for words in listed]
+        assert frozenset({"spatially-averaged", "sign-flipped"}) in pairs
+        assert frozenset({"batch-averaged", "sign-flipped"}) in pairs
+        assert len(set(pairs)) == len(pairs) <= 3
+        assert set(names) == set().union(*pairs)
+
 
 class TestStructure:
     def test_a_flip(self):
