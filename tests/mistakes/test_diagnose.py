@@ -153,10 +153,10 @@ class TestTwoMistakes:
         assert finding.note == "2 mistakes at once"
 
     def test_a_factor_is_no_second_mistake_since_it_would_explain_too_much(self):
-        assert (
-            "scaled"
-            not in found(LAYER, "input", lambda scene, right: 2 * form("kernel-not-flipped", "input")(scene, right))[0]
-        )
+        def both(scene, right):
+            return 2 * form("kernel-not-flipped", "input")(scene, right)
+
+        assert "scaled" not in found(LAYER, "input", both)[0]
 
     def test_pairs_that_look_the_same_are_all_told_each_once(self):
         layer = Layer(2, 2, 2, input=(3, 2), batch=2)
