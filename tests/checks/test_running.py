@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 from threadpoolctl import threadpool_info
 
-from convcheck import ConvcheckError, TargetError
+from convcheck import ConvcheckError, TargetError, UsageError
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.running import Job, Subjects, foreseen_work, process_pool, run_in_turn, run_side_by_side
 from convcheck.gradients import FORMULATIONS
@@ -183,6 +183,16 @@ class TestSideBySide:
         assert "ended abruptly" in str(caught.value)
         assert "layer first" in str(caught.value)
         assert str(caught.value).endswith("run with jobs=1 to see which")
+
+    def test_a_target_that_cannot_be_sent_is_refused_with_what_can(self):
+        class Local(Right):
+            pass
+
+        with pytest.raises(UsageError) as caught:
+            self.run(jobs(Local), Recorder())
+        assert "Local" in str(caught.value)
+        assert "cannot be sent to other processes; give it as module:name" in str(caught.value)
+        assert str(caught.value).endswith("or path/to/file.py:name, or leave out jobs")
 
     def test_what_a_job_gets_is_what_it_asked_for(self):
         sent = []
