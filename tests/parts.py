@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from convcheck import Layer
+from convcheck import Layer, Suite
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
 from convcheck.gradients import FASTEST
@@ -22,6 +22,17 @@ LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, i
 ENTRIES = {"output": 3 * 6 * 4 * 8, "input": 3 * 4 * 7 * 8, "weight": 6 * 2 * 2 * 3, "bias": 6}
 
 GRADIENTS = ("input", "weight", "bias")
+
+#: Layers of several kinds.
+SUITE = Suite(
+    name="several",
+    layers=(
+        Layer(2, 3, 2, input=(5, 6), name="first"),
+        Layer(2, 4, (2, 3), stride=2, groups=2, name="second"),
+        Layer(1, 2, 3, input=(9,), name="third"),
+    ),
+    lines=(1, 2, 3),
+)
 
 #: A stand-in for a target, where only its name is needed.
 NAMED = SimpleNamespace(name="mine.py:Conv", builtin=False, exact=True, absent={})

@@ -188,7 +188,7 @@ def _same(observed: Array, made: Array, scene: Scene) -> bool:
         return False
     # A mean may be taken before or after the sum; each term and each addition rounds once.
     terms = scene.grad_output.size + scene.weight.size
-    allowed = 2 * terms * DTYPES[scene.layer.dtype].roundoff * float(np.abs(made).max(initial=0))
+    allowed = 2 * terms * DTYPES[scene.layer.dtype].roundoff * float(np.abs(made).max())
     return bool((np.abs(observed - made) <= allowed).all())
 
 

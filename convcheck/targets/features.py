@@ -246,20 +246,6 @@ _WAYS: dict[str, Way] = {
         _input_not_square,
         lambda layer: {"input": [max(layer.input)] * len(layer.input)},
     ),
-    "stride": Way(
-        _stride,
-        lambda layer: {"stride": 1},
-    ),
-    "remainder": Way(
-        _remainder,
-        _no_remainder,
-    ),
-    "wide-stride": Way(
-        lambda layer: iter([_square(layer, stride=max(layer.kernel) + 1)]),
-        lambda layer: _sized(
-            layer, stride=[min(axis.stride, axis.effective_kernel) for axis in layer.axes], remainder=1
-        ),
-    ),
     "padding": Way(
         _padding,
         lambda layer: _sized(layer, padding=0, remainder=max(axis.remainder for axis in layer.axes)),
@@ -282,6 +268,20 @@ _WAYS: dict[str, Way] = {
     "asymmetric-padding": Way(
         _one_sided,
         lambda layer: {"padding": [max(pair) for pair in layer.padding]},
+    ),
+    "stride": Way(
+        _stride,
+        lambda layer: {"stride": 1},
+    ),
+    "remainder": Way(
+        _remainder,
+        _no_remainder,
+    ),
+    "wide-stride": Way(
+        lambda layer: iter([_square(layer, stride=max(layer.kernel) + 1)]),
+        lambda layer: _sized(
+            layer, stride=[min(axis.stride, axis.effective_kernel) for axis in layer.axes], remainder=1
+        ),
     ),
     "dilation": Way(
         lambda layer: iter([_square(layer, dilation=2), {**_square(layer, dilation=2), "padding": "same"}]),

@@ -152,7 +152,27 @@ class TestTwoMistakes:
 
         names, finding = found(LAYER, gradient, both)
         assert set(names) == {first, second}
-        assert finding.note.endswith("2 mistakes at once")
+        assert finding.note == "2 mistakes at once"
+
+    def test_a_factor_is_no_second_mistake_since_it_would_explain_too_much(self):
+        def both(scene, right):
+            return 2 * form("kernel-not-flipped", "input")(scene, right)
+
+        assert "scaled" not in found(LAYER, "input", both)[0]
+
+    def test_pairs_that_look_the_same_are_all_told_each_once(self):
+        layer = Layer(2, 2, 2, input=(3, 2), batch=2)
+
+        def both(scene, right):
+            return -form("spatially-averaged", "weight")(scene, right)
+
+        names, finding = found(layer, "weight", both, only=layer)
+        listed = finding.note.removeprefix("tied: consistent with ").split(";")[0].split(", and with ")
+        pairs = [frozenset(words.split(" and ")) for words in listed]
+        assert frozenset({"spatially-averaged", "sign-flipped"}) in pairs
+        assert frozenset({"batch-averaged", "sign-flipped"}) in pairs
+        assert len(set(pairs)) == len(pairs) <= 3
+        assert set(names) == set().union(*pairs)
 
 
 class TestStructure:
@@ -247,6 +267,11 @@ class TestBounds:
             "found on a smaller layer of the same kind: {channels: 6, filters: 8, kernel: 3, stride: 2, padding: 1, "
             "groups: 2, input: [6, 8], batch: 2}"
         )
+
+    def test_what_is_only_alike_is_told_with_the_layer_too(self):
+        names, finding = found(self.BIG, "bias", lambda scene, right: right + 7)
+        assert names == ["constant-added"]
+        assert finding.note.startswith("found on a smaller layer of the same kind: {channels: ")
 
     def test_two_mistakes_there_are_told_with_the_layer(self):
         def both(scene, right):

@@ -1,0 +1,129 @@
+"""Whole runs side by side, in processes of their own, or in turn: the same results in the same order; what was found
+before an interruption is kept."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from convcheck import TargetError, UsageError, load, verify
+from convcheck.verification import Interrupted
+from tests.parts import SUITE
+from tests.targets_for_tests import Right
+
+
+def without_time(report):
+    return replace(report, elapsed_seconds=0.0)
+
+
+@pytest.mark.parametrize("target", [None, "tests.targets_for_tests:Right", "tests.targets_for_tests:Unflipped"])
+def test_results_and_their_order_do_not_depend_on_the_number_of_jobs(target):
+    one, two = (verify(SUITE, target=target, jobs=jobs) for jobs in (1, 2))
+    assert without_time(one) == without_time(two)
+    assert [layer.layer.name for layer in two.layers] == ["first", "second", "third"]
+    assert two.passed is (target != "tests.targets_for_tests:Unflipped")
+
+
+def test_any_executor_will_do():
+    with ThreadPoolExecutor(1) as executor:
+        report = verify(SUITE, executor=executor)
+    assert without_time(report) == without_time(verify(SUITE))
+
+
+def test_a_target_of_a_config_is_found_by_other_processes_too(tmp_path):
+    (tmp_path / "mine.py").write_text("from tests.targets_for_tests import Unflipped as MyConv\n")
+    (tmp_path / "suite.yaml").write_text(
+        "target: mine.py:MyConv\ndefaults: {filters: 3, kernel: 2}\nlayers:\n- {channels: 2}\n- {channels: 3}\n"
+    )
+    report = verify(tmp_path / "suite.yaml", jobs=2)
+    assert [layer.passed for layer in report.layers] == [False, False]
+
+
+def test_stops_at_the_first_failure_and_names_the_rest():
+    for jobs in (1, 2):
+        report = verify(SUITE, target="tests.targets_for_tests:Unflipped", exit_first=True, jobs=jobs)
+        assert len(report.layers) == 1
+        assert report.unchecked == ("second", "third")
+        assert report.to_dict()["unchecked"] == ["second", "third"]
+
+
+def test_a_target_that_cannot_be_sent_is_refused():
+    class Local(Right):
+        pass
+
+    with pytest.raises(UsageError, match=r"cannot be sent to other processes; .* module:name .* leave out jobs$"):
+        verify(SUITE, target=Local, jobs=2)
+    assert verify(SUITE, target=Local).passed
+
+
+def test_a_process_that_ends_abruptly_is_an_error(tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        "import os, signal\nfrom tests.targets_for_tests import Right\n"
+        "class MyConv(Right):\n    def forward(self, *args):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with pytest.raises(TargetError, match="ended abruptly while it checked layer first or one beside it"):
+        verify(SUITE, target=f"{tmp_path}/deadly.py:MyConv", jobs=2)
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_bad_numbers_of_jobs(jobs):
+    with pytest.raises(UsageError) as caught:
+        verify(SUITE, jobs=jobs)
+    assert str(caught.value) == f"jobs={jobs} is not allowed; expected an integer of at least 1"
+
+
+class InterruptedAtTheSecond:
+    """Progress that stands in for a user who presses Ctrl-C when the second layer begins."""
+
+    def start(self, total_work):
+        pass
+
+    def layer(self, name):
+        if name.startswith("second"):
+            raise KeyboardInterrupt
+
+    def advance(self, work):
+        pass
+
+
+def test_an_interruption_carries_what_was_found():
+    with pytest.raises(Interrupted) as caught:
+        verify(SUITE, progress=InterruptedAtTheSecond())
+    report = caught.value.report
+    assert [layer.layer.name for layer in report.layers] == ["first"]
+    assert report.layers[0].passed
+    assert report.unchecked == ("second", "third")
+    assert not report.passed
+    assert "FAILED  1 layer of several passed; the run was interrupted" in str(report)
+    assert "not checked  2 layers: second, third" in str(report)
+
+
+def test_an_interruption_is_a_keyboard_interrupt():
+    with pytest.raises(KeyboardInterrupt):
+        verify(SUITE, progress=InterruptedAtTheSecond())
+
+
+def test_the_work_foreseen_counts_every_layer():
+    class Recorder(InterruptedAtTheSecond):
+        names = ()
+        total = done = 0.0
+
+        def start(self, total_work):
+            self.total = total_work
+
+        def layer(self, name):
+            self.names += (name,)
+
+        def advance(self, work):
+            self.done += work
+
+    for jobs in (1, 2):
+        recorder = Recorder()
+        verify(SUITE, jobs=jobs, progress=recorder)
+        assert recorder.done == recorder.total > 0
+        assert [name.split(" · ")[0] for name in recorder.names] == ["first", "second", "third"]
+
+
+def test_a_shipped_suite_passes_side_by_side():
+    assert verify("textbook", jobs=2).passed
+    assert len(load("textbook").layers) > 2
