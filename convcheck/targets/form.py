@@ -86,7 +86,7 @@ class Form(Target):
         self.found: list[str] = []
         self.averages = spec.mean_over_batch
         self.bias_per_position = spec.bias == "per-position"
-        self.unsaid |= frozenset(spec.supports) - takes
+        self.untold = frozenset(spec.supports) & {"stride", "padding", "dilation"} - takes
         self._takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = images(spec.layout), weights(spec.weight_layout)
         self.absent = {

@@ -61,7 +61,7 @@ class Guarded(Target):
     def __init__(self, target: Target, timeout: float | None = None) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
         self.averages = target.averages
-        self.unsaid = target.unsaid
+        self.unsaid, self.untold = target.unsaid, target.untold
         self._target = target
         self._timeout = timeout
         self._left = timeout

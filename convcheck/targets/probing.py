@@ -36,7 +36,7 @@ _LONGEST = 160
 _LISTED = 3
 
 #: Seconds that a call on a layer may take for the layer to be worth its checks.
-_PATIENCE = 1.0
+_PATIENCE = 0.2
 
 #: Relative errors above this are no rounding of float64, whatever the algorithm.
 _COARSE = 2.0**-30
@@ -304,7 +304,7 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     """
     ends = time.monotonic() + _SECONDS
     probe = Probe(make(spec), ends)
-    if probe.right and probe.base.weight_shape[:2] == (3, 2):
+    if probe.right and probe.base.weight_shape[:3] == (3, 2, 3):
         return spec, probe
     if probe.right and "several-channels" not in probe.taken:
         # Code that knows one channel only may know as many as there are filters, each for itself.
@@ -399,12 +399,14 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
         allowed = rounding.output_errors(layer, operands, formulation(FASTEST).forward, exact=target.exact)
         if bool((np.abs(output.astype(np.float64) - definition) <= allowed).all()):
             return Attempt("right", "", output)
-    ignored = _ignored(layer, operands, output, target.unsaid) if target.unsaid else None
+    options = target.unsaid | target.untold
+    ignored = _ignored(layer, operands, output, options) if options else None
     if ignored is not None:
         return Attempt("refused", f"it takes no notice of the {ignored}")
     if output.shape == layer.output_shape:
         return Attempt("wrong", "", output)
-    return Attempt("wrong", f"it gives an output of shape {output.shape} in place of {layer.output_shape}", output)
+    reason = f"it gives an output of shape {output.shape} in place of {layer.output_shape}"
+    return Attempt("refused", reason) if target.untold else Attempt("wrong", reason, output)
 
 
 def _ignored(layer: Layer, operands: Operands, output: Array, unsaid: Collection[str]) -> str | None:

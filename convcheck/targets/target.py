@@ -74,7 +74,9 @@ class Target(ABC):
     averages : tuple of str
         Gradients that are means over the batch by design, of which the sums are given back; a mean rounds.
     unsaid : frozenset of str
-        Options that it is told of inside another argument, or not at all, so that it may take no notice of them.
+        Options that it is told of inside another argument, so that it may take no notice of them.
+    untold : frozenset of str
+        Options that it is not told of at all, and has all the same.
     found : sequence of str
         How it is called, as far as that was found out by trying, in sentences.
     """
@@ -85,6 +87,7 @@ class Target(ABC):
     absent: Mapping[str, str] = {}
     averages: tuple[str, ...] = ()
     unsaid: frozenset[str] = frozenset()
+    untold: frozenset[str] = frozenset()
     found: Sequence[str] = ()
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
