@@ -55,8 +55,10 @@ def mutated(module, folder):
     for part in ("convcheck", "configs", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     path = f"convcheck/{module.replace('.', '/')}.py"
-    settings = (ROOT / "pyproject.toml").read_text() + CONFIGURATION.format(module=path, tests=tests_of(module))
-    (folder / "pyproject.toml").write_text(settings)
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + CONFIGURATION.format(
+        module=path, tests=tests_of(module)
+    )
+    (folder / "pyproject.toml").write_text(settings, encoding="utf-8")
     mutmut(folder, "run", "--max-children", "1")
     lines = mutmut(folder, "results", "--all", "true").splitlines()
     return dict(line.strip().split(": ") for line in lines if "__mutmut_" in line)
