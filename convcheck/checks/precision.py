@@ -45,7 +45,8 @@ def with_precision(
         hint = None
         compared = result.check in ("forward", "central") or result.condition == "real"
         # What has a name of its own is no rounding.
-        near = result.status == "failed" and result.max_rel_error <= _COARSEST and not result.diagnosis
+        unnamed = all(diagnosis.name == result.condition for diagnosis in result.diagnosis)
+        near = result.status == "failed" and result.max_rel_error <= _COARSEST and unnamed
         if compared and near and result.gradient not in faulty and expected.max_error is None:
             hint = _hint(expected, observed, on_reals, result, exact=result.gradient in exact)
         marked.append(replace(result, message=f"{result.message}; {hint}") if hint else result)

@@ -54,7 +54,7 @@ def test_the_code_is_run_once_for_all_results_of_a_gradient():
 
 def test_where_the_output_is_wrong_only_that_is_diagnosed():
     given = [result("output", "forward"), result("input"), result("input", "projected")]
-    output, *gradients = attributed(given, expected(), target(TrueConvolution))
+    output, *gradients = attributed(given, expected(source=target(TrueConvolution)), target(TrueConvolution))
     assert names(output) == ["forward-is-convolution"]
     assert gradients == given[1:]
 

@@ -111,7 +111,7 @@ class TestFaults:
         seen = of(changing(name, lambda array: array.astype(np.float32)))
         assert seen.faults[name].status == "failed"
         assert "dtype float32" in seen.faults[name].message
-        assert seen.faults[name].message.endswith("expected float64")
+        assert "expected float64" in seen.faults[name].message
         assert set(seen.arrays) == set(ALL) - {name}
 
     def test_a_float64_where_there_should_be_none_comes_with_a_hint(self):
@@ -119,7 +119,7 @@ class TestFaults:
         at = integer_operands(layer)
         seen = Observed.of(Scripted(changing("weight", lambda array: array.astype(np.float64))), layer, at)
         assert "NumPy's zeros" in seen.faults["weight"].message
-        assert seen.faults["weight"].message.endswith("dtype=x.dtype")
+        assert "dtype=x.dtype" in seen.faults["weight"].message
 
     @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3)])
     def test_what_the_forward_pass_raises_is_blamed_on_every_array(self, error):
