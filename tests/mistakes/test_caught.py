@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from convcheck import Layer, load, verify
 from convcheck.errors import LayerError
-from convcheck.gradients import FORMULATIONS
+from convcheck.gradients import FASTEST, FORMULATIONS
 from convcheck.layer.similar import as_yaml, shrunk
 from convcheck.mistakes.diagnose import diagnose
 from convcheck.mistakes.mistake import Scene
@@ -54,19 +54,21 @@ def of_some_axes(form):
 def test_on_every_layer_of_hostile_on_which_it_shows(form):
     mistake, gradient, _ = form
     suite = Suite("seen", tuple(SEEN[form]), (None,) * len(SEEN[form]))
-    report = verify(suite, target=mistaken(*form), checks=["forward", "exact"])
+    report = verify(suite, target=mistaken(*form), checks=["forward", "exact"], shrink=False)
     assert not report.passed
     assert_caught(report, mistake, gradient)
 
 
 @pytest.mark.parametrize("mistake", VISIBLE, ids=lambda mistake: mistake.name)
-@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize(
+    "formulation", [name if name == FASTEST else pytest.param(name, marks=pytest.mark.long) for name in FORMULATIONS]
+)
 @pytest.mark.parametrize("size", ["smallest", pytest.param("first", marks=pytest.mark.long)])
 def test_in_every_formulation(mistake, formulation, size):
     for form, seen in SEEN.items():
         if form[0] is mistake:
             layer = seen[0] if size == "first" else min(seen, key=lambda layer: layer.multiply_adds)
-            assert_caught(verify(layer, target=mistaken(*form, formulation)), mistake, form[1])
+            assert_caught(verify(layer, target=mistaken(*form, formulation), shrink=False), mistake, form[1])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

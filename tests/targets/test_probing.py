@@ -59,7 +59,19 @@ def test_every_limit_is_told_once_with_the_last_line_of_its_exception(target, wo
     assert all(limit.startswith("{") or any(word in limit for word in words) for limit in limits), limits
 
 
-@pytest.mark.parametrize("target", [row[0] for row in LIMITED] + [limited.Depthwise, Right], ids=lambda t: t.__name__)
+#: The others take as long and say little more.
+BRIEF = (limited.OneStrideAndPadding, limited.SameOnly, limited.MultiplesOfEight, limited.SingleInside)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(row[0] if row[0] in BRIEF else pytest.param(row[0], marks=pytest.mark.long) for row in LIMITED),
+        limited.Depthwise,
+        Right,
+    ],
+    ids=lambda t: t.__name__,
+)
 def test_right_code_passes_strictly_within_its_limits(target, fits):
     report = verify(fits(target), target=target, strict=True)
     assert report.passed, str(report)
