@@ -43,14 +43,8 @@ def assert_caught(report, mistake, gradient):
         assert all(result.acceptable for result in others)
 
 
-def of_some_axes(form):
-    """Whether it is a form of a mistake along some axes only, of which there are many alike."""
-    return form[2].endswith(" only") and "along" in form[2]
-
-
-@pytest.mark.parametrize(
-    "form", [pytest.param(form, marks=pytest.mark.long) if of_some_axes(form) else form for form in SEEN], ids=name_of
-)
+@pytest.mark.long
+@pytest.mark.parametrize("form", SEEN, ids=name_of)
 def test_on_every_layer_of_hostile_on_which_it_shows(form):
     mistake, gradient, _ = form
     suite = Suite("seen", tuple(SEEN[form]), (None,) * len(SEEN[form]))
