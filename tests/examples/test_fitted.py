@@ -27,7 +27,11 @@ PAIRS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PAIRS)
+#: One sample after the other takes long.
+SLOW = ("three-by-three",)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if n in SLOW else n for n in PAIRS])
 def test_right_code_passes_strictly_and_wrong_code_is_named(name):
     right, wrong, mistake, found = PAIRS[name]
     done = run("--target", right, "--strict", "--output-format", "json")
@@ -46,10 +50,15 @@ def test_right_code_passes_strictly_and_wrong_code_is_named(name):
 @pytest.mark.parametrize(
     "target",
     [
-        "course_loops.py:conv_forward_naive",
-        "im2col_layer.py:Conv2d",
         "plain_functions.py:conv_forward",
-        "channels_last_functions.py:conv_forward",
+        *(
+            pytest.param(target, marks=pytest.mark.long)
+            for target in (
+                "course_loops.py:conv_forward_naive",
+                "im2col_layer.py:Conv2d",
+                "channels_last_functions.py:conv_forward",
+            )
+        ),
         pytest.param("torch.nn.functional:conv2d", marks=needs("torch")),
         pytest.param("torch.nn:Conv1d", marks=needs("torch")),
         pytest.param("jax_conv.py:simple", marks=[needs("jax"), pytest.mark.long]),

@@ -26,7 +26,7 @@ def claims_and_truth(layer, comparison, options, exact=True):
         yield (entry.name, gradient, variant), (entry.name, gradient, variant) in claimed, not report.passed
 
 
-@pytest.mark.parametrize("gate", [0.05, 0.6])
+@pytest.mark.parametrize("gate", [pytest.param(0.05, marks=pytest.mark.long), 0.6])
 def test_under_a_gate(gate):
     found = list(claims_and_truth(LAYER, Comparison(gate=gate), {"max_error": gate, "checks": ["forward", "exact"]}))
     assert [form for form, claimed, caught in found if claimed != caught] == []
@@ -34,7 +34,7 @@ def test_under_a_gate(gate):
     assert any(claimed for _, claimed, _ in found)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.long)])
 def test_of_code_that_rounds_by_design(dtype):
     layer = replace(LAYER, dtype=dtype)
     found = list(claims_and_truth(layer, Comparison("reals", exact=False), {}, exact=False))
