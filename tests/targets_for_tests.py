@@ -132,3 +132,13 @@ class Fourier:
 
     def back(self, how, left, right):
         return np.fft.ifftn(np.einsum(how, left, right), axes=self.axes).real
+
+
+class SavedOnTheClass(Right):
+    def forward(self, x, weight, bias, layer):
+        type(self).saved = x, weight, layer
+        return UNFOLD.forward(layer, x, weight, bias)
+
+    def backward(self, grad_output):
+        x, weight, layer = self.saved
+        return UNFOLD.backward(layer, x, weight, grad_output)

@@ -154,15 +154,16 @@ def verify(
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.fitting import as_config, fit
-    from convcheck.suites.shipped import DEFAULT_FILE, DEFAULT_SUITE, default_source
+    from convcheck.suites.shipped import DEFAULT_FILE, default_source, is_fitted
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
 
     earlier = None if baseline is None else load(baseline)
     places = choose_destinations(output_format, output or [], quiet=quiet)
+    fits = is_fitted(configs, target)
     if save is not None:
-        if configs or target is None or default_source() != DEFAULT_SUITE:
+        if not fits:
             given = (
                 f"leave out {', '.join(configs)}" if configs else "give a target, in a folder without " + DEFAULT_FILE
             )
@@ -172,7 +173,8 @@ def verify(
     try:
         with output_to_stderr(), Progress(quiet=quiet) as progress:
             subject: Any = configs or [default_source()]
-            if target is not None and not formulation and not configs and subject == [DEFAULT_SUITE]:
+            # What contradicts itself is refused before the code is run.
+            if fits and not formulation:
                 subject = fitted = fit(target, device=device, timeout=timeout)
                 if save is not None:
                     write_whole(save, as_config(fitted, save.parent))

@@ -14,7 +14,7 @@ from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite, load
 from convcheck.suites.fitting import fit
-from convcheck.suites.shipped import DEFAULT_SUITE, default_source
+from convcheck.suites.shipped import DEFAULT_SUITE, default_source, is_fitted
 from convcheck.wording import did_you_mean
 
 #: The layer that is shown where nothing is named: the second worked example of T3.
@@ -138,7 +138,7 @@ def choose(
     if seed is not None and seed < 0:
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     named = source or default_source()
-    fitted = source is None and named == DEFAULT_SUITE and target is not None
+    fitted = is_fitted(None if source is None else [source], target)
     suite = fit(target, device=device).suite if fitted else load(named)
     if not names and source is None and named == DEFAULT_SUITE:
         names = [suite.layers[0].name] if fitted else [EXAMPLE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from convcheck.errors import UsageError
@@ -40,6 +41,11 @@ def default_source() -> str:
     """Return what is checked where nothing is named: the current folder's ``convcheck.yaml``, or else ``textbook``."""
     # A folder or a broken link of that name is taken too: an error about it is better than checking something else.
     return DEFAULT_FILE if os.path.lexists(DEFAULT_FILE) else DEFAULT_SUITE
+
+
+def is_fitted(sources: Sequence[str] | None, target: object) -> bool:
+    """Whether a suite is fitted to a target: one is given, no config is named, and the current folder has none."""
+    return target is not None and not sources and default_source() == DEFAULT_SUITE
 
 
 def locate(source: str) -> Path:

@@ -1,7 +1,8 @@
 """What a target takes, found out by trying its forward pass on a ladder of tiny layers.
 
 A layer that the forward pass refuses while the layers beside it run is a limit of the code, not a mistake in it. What
-it computes wrongly is none of that: it stays, and the checks find it. The backward pass is not tried here.
+it computes wrongly is none of that: it stays, and the checks find it. The backward pass is run for the type of what it
+gives alone: what only it cannot do is an error, and no limit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -115,8 +117,8 @@ class Probe:
         self._search_ends = began + (self._ends - began) / 3
         base = self._first_taken()
         self.usable = base is not None
-        there = [layer for layer in _plain_layers() if not target.unsupported(layer)]
-        self.base = base or next(iter(there), next(_plain_layers()))
+        plain = _plain_layers()
+        self.base = base or next((layer for layer in plain if not target.unsupported(layer)), plain[0])
         if self.usable:
             self._find_dtype()
             self._climb()
@@ -359,8 +361,9 @@ def _variants(spec: TargetSpec, target: Target) -> Iterator[tuple[str, dict[str,
             yield ", ".join(filter(None, ["padding same by itself", words])), {**changes, **pads}
 
 
-def _plain_layers() -> Iterator[Layer]:
-    """Yield tiny layers, from what nearly all code takes to what particular code wants."""
+@cache
+def _plain_layers() -> tuple[Layer, ...]:
+    """Return tiny layers, from what nearly all code takes to what particular code wants."""
     plain: Changes = {"channels": 2, "filters": 3, "kernel": 3}
     kinds: list[Changes] = [
         {},
@@ -373,13 +376,14 @@ def _plain_layers() -> Iterator[Layer]:
         {"kernel": 1},
         {"kernel": 2},
     ]
+    layers = []
     for batch, bias, kind, rank in product((2, 1), (True, False), kinds, (2, 1, 3)):
         kernel = kind.get("kernel", 3)
         for padding in ("same", 0) if kernel % 2 else (0,):
-            yield Layer(**{
-                **plain, **kind, "batch": batch, "bias": bias, "padding": padding,
-                "input": [5 if padding == "same" else 4 + kernel // 2] * rank,
-            })  # fmt: skip
+            size = 5 if padding == "same" else 4 + kernel // 2
+            own = {"batch": batch, "bias": bias, "padding": padding, "input": [size] * rank}
+            layers.append(Layer(**{**plain, **kind, **own}))
+    return tuple(layers)
 
 
 def _attempted(target: Target, layer: Layer) -> Attempt:
@@ -413,6 +417,7 @@ def _ignored(layer: Layer, operands: Operands, output: Array, unsaid: Collection
     """Return the options, of some, of which an output that is not the definition's knows nothing; None if none."""
     first = {name: [getattr(layer, name)[0]] * len(layer.input) for name in ("stride", "padding", "dilation")}
     before = [pair[0] for pair in layer.padding]
+    # What the target is told by a parameter of its own, it must take notice of.
     own: tuple[str, Changes] = ("", {})
     strides = [own, ("stride", {"stride": 1}), ("stride of the other axes", {"stride": first["stride"]})]
     dilations = [own, ("dilation", {"dilation": 1}), ("dilation of the other axes", {"dilation": first["dilation"]})]
@@ -424,9 +429,9 @@ def _ignored(layer: Layer, operands: Operands, output: Array, unsaid: Collection
         ("padding of the other axes", {"padding": before[0]}),
     ]
     # Those that forget least come first.
-    for trial in sorted(
-        product(strides, dilations, paddings), key=lambda trial: sum(bool(words) for words, _ in trial)
-    ):
+    options = {"stride": strides, "dilation": dilations, "padding": paddings}
+    choices = [ways if name in unsaid else [own] for name, ways in options.items()]
+    for trial in sorted(product(*choices), key=lambda trial: sum(bool(words) for words, _ in trial)):
         other = changed(layer, {name: value for _, changes in trial for name, value in changes.items()})
         if other is not None and other != layer and other.output_shape == output.shape:
             definition = formulation(ORACLE).forward(other, operands.x, operands.weight, operands.bias)

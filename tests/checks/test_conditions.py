@@ -14,7 +14,7 @@ from convcheck.layer.fields import Dtype
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.results import GradientResult
 from tests.parts import GRADIENTS, Scripted, ScriptedRun, changing, expected, raising, right_arrays
-from tests.targets_for_tests import UNFOLD, Backward, Right, rounded, with_operands, wrong
+from tests.targets_for_tests import UNFOLD, Backward, Right, SavedOnTheClass, rounded, with_operands, wrong
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
 
@@ -52,16 +52,6 @@ class DirtyWhereEmpty(Backward):
     def backward(self, grad_output):
         right = super().backward(grad_output)
         return right if grad_output.any() else (np.full_like(right.input, 7), *right[1:])
-
-
-class SavedOnTheClass(Right):
-    def forward(self, x, weight, bias, layer):
-        type(self).saved = x, weight, layer
-        return UNFOLD.forward(layer, x, weight, bias)
-
-    def backward(self, grad_output):
-        x, weight, layer = self.saved
-        return UNFOLD.backward(layer, x, weight, grad_output)
 
 
 class OneBufferForAllCalls(Right):

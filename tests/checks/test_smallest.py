@@ -20,7 +20,16 @@ from convcheck.targets import resolve
 from tests.mistaken import forms_visible_on, mistaken
 from tests.reports import CONV, TARGET, failing
 from tests.strategies import layers
-from tests.targets_for_tests import UNFOLD, Right, TrueConvolution, Unflipped, one_entry_nan, one_entry_off, wrong
+from tests.targets_for_tests import (
+    UNFOLD,
+    Right,
+    SavedOnTheClass,
+    TrueConvolution,
+    Unflipped,
+    one_entry_nan,
+    one_entry_off,
+    wrong,
+)
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
 STRIDED = Layer(3, 4, 3, stride=2, padding=1, input=(10, 11))
@@ -74,16 +83,6 @@ class Adds(Right):
         right = super().backward(grad_output)
         self.total = self.total + right.weight
         return right.input, self.total, right.bias
-
-
-class SavedOnTheClass(Right):
-    def forward(self, x, weight, bias, layer):
-        type(self).saved = x, weight, layer
-        return UNFOLD.forward(layer, x, weight, bias)
-
-    def backward(self, grad_output):
-        x, weight, layer = self.saved
-        return UNFOLD.backward(layer, x, weight, grad_output)
 
 
 def formed(name, gradient):
