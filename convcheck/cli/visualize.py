@@ -38,7 +38,7 @@ def visualize(
         str,
         typer.Option(metavar="FORMAT", help=f"Pictures: {', '.join(FORMATS)}. The animation: {', '.join(ANIMATIONS)}."),
     ] = "png",
-    sample: Annotated[int, typer.Option(metavar="N", help="Show this sample of the batch.")] = 0,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Show this sample of the batch.")] = None,
     channel: Annotated[int | None, typer.Option(metavar="N", help="Show this input channel.")] = None,
     filter: Annotated[int | None, typer.Option(metavar="N", help="Show this filter.")] = None,  # noqa: A002
     terminal: Annotated[bool, typer.Option("--terminal", help="Print the maps here instead of writing files.")] = False,
@@ -75,7 +75,7 @@ def visualize(
     from convcheck.explain.pictures.errors import find
     from convcheck.explain.pictures.stories import stories_of
     from convcheck.explain.pictures.terminal import render
-    from convcheck.explain.pictures.window import Selection
+    from convcheck.explain.pictures.selection import Selection
     from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convcheck import load
 from convcheck.explain.pictures import input_gradient
-from convcheck.explain.pictures.window import Selection
+from convcheck.explain.pictures.selection import Selection
 from convcheck.layer.data import example_operands
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -21,7 +21,7 @@ from convcheck.explain.pictures import stories
 from convcheck.explain.pictures.drawing import animation, style
 from convcheck.explain.pictures.drawing.page import draw
 from convcheck.explain.pictures.stories import stories_of
-from convcheck.explain.pictures.window import Selection
+from convcheck.explain.pictures.selection import Selection
 
 
 def layer_of(suite, name):

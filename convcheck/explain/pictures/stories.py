@@ -15,12 +15,14 @@ from importlib import import_module
 from inspect import Parameter, signature
 
 from convcheck.explain.pictures.panel import Story
-from convcheck.explain.pictures.window import Selection
+from convcheck.explain.pictures.selection import Selection
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 
 #: How a reader goes through them; those that are not named here come last.
-_ORDER = ("input_gradient", "weight_gradient", "channels", "overlap", "unfold_view")
+_ORDER = (
+    "forward_pass", "wires", "input_gradient", "weight_gradient", "bias_gradient", "channels", "overlap", "unfold_view",
+)  # fmt: skip
 
 
 @cache
