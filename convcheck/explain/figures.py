@@ -8,9 +8,9 @@
 >>> picture.title
 'The input gradient dL/dX: dilate and pad dL/dO, flip the kernel, slide'
 
-There is one function for every picture in `convcheck.explain.pictures`, by its name: each takes a layer and arrays, and
-chooses a slice with ``sample``, ``channel`` and ``filter``, and what is worked out with ``entry``. None of them needs a display or touches pyplot. What a
-picture shows is decided there; `convcheck.explain.pictures.drawing` draws it.
+There is one function for every picture in `convcheck.explain.pictures`, by its name: each takes a layer and arrays,
+chooses a slice with ``sample``, ``channel`` and ``filter``, and what is worked out with ``entry``. None of them needs a
+display or touches pyplot. What a picture shows is decided there; `convcheck.explain.pictures.drawing` draws it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from convcheck.explain.pictures.drawing.page import Picture as Picture
 from convcheck.explain.pictures.drawing.page import draw
 from convcheck.explain.pictures.drawing.saving import encode as encode
 from convcheck.explain.pictures.panel import Story
-from convcheck.explain.pictures.stories import tellers
 from convcheck.explain.pictures.selection import Selection
+from convcheck.explain.pictures.stories import tellers
 from convcheck.layer.data import example_operands as example_operands
 
 _SLICE = ("sample", "channel", "filter", "entry")

@@ -15,8 +15,8 @@ from convcheck import Layer, UsageError, backward, forward, load
 from convcheck.explain.pictures import channels, errors, input_gradient, overlap, unfold_view, weight_gradient, wires
 from convcheck.explain.pictures.drawing import style
 from convcheck.explain.pictures.panel import Kind
-from convcheck.explain.pictures.stories import stories_of
 from convcheck.explain.pictures.selection import Selection
+from convcheck.explain.pictures.stories import stories_of
 from convcheck.explain.pictures.window import full_kinds, input_kinds, padded_kinds, window_of
 from convcheck.gradients.dilate_flip import dilated_gradient, full_gradient, padded_input, rotated_kernel
 from convcheck.gradients.unfold import unfold
@@ -295,9 +295,10 @@ def test_the_same_entry_is_worked_out_in_every_picture(layer):
     chosen = Selection.of(layer, entry=f"input[{n},{c},{','.join(map(str, place))}]")
     assert (chosen.sample, chosen.channel, chosen.place) == (n, c, tuple(place))
     told = {story.name: story for story in stories_of(layer, example_operands(layer), chosen)}
-    assert chosen.place in [*told["input-gradient"].panels, *told["overlap"].panels][-3].outlined | told[
-        "overlap"
-    ].panels[0].outlined
+    assert (
+        chosen.place
+        in [*told["input-gradient"].panels, *told["overlap"].panels][-3].outlined | told["overlap"].panels[0].outlined
+    )
     if overlap.window_counts(layer)[chosen.place]:
         pairs = zip(layer.axes, chosen.output, chosen.tap, strict=True)
         assert chosen.place == tuple(a.window(i)[t] - a.before for a, i, t in pairs)
@@ -312,7 +313,7 @@ def test_entries_of_other_arrays_choose_the_slice():
     chosen = Selection.of(layer, entry="output[1,2,2,3]")
     assert (chosen.sample, chosen.filter, chosen.channel, chosen.output) == (1, 2, 3, (2, 3))
     assert Selection.of(layer, entry="bias[3]").filter == 3
-    with pytest.raises(UsageError, match="sample=0 is another sample than that of entry='input.*, which is 1; leave"):
+    with pytest.raises(UsageError, match=r"sample=0 is another sample than that of entry='input.*, which is 1; leave"):
         Selection.of(layer, sample=0, entry="input[1,0,0,0]")
 
 

@@ -25,7 +25,7 @@ def story(layer: Layer, grad_output: Array, chosen: Selection) -> Story:
     parts = grad_output.reshape(layer.batch, layer.filters, -1).sum(axis=2)
     values = grad_output[n, f]
     around = near(parts.shape, (n, f), (_SAMPLES, _FILTERS))
-    labels = tuple(tuple(f"{word}{i}" for i in shown) for word, shown in zip(("sample ", "f"), around, strict=True))
+    labels = tuple(f"sample {i}" for i in around[0]), tuple(f"f{i}" for i in around[1])
     line = f"{sizes.times(parts.shape)}: samples × filters"
     by_sample = Panel.of("2", "dL/dO added up over its places", [line], parts, around, outlined=[(n, f)])
     total = Panel.of(
@@ -40,7 +40,7 @@ def story(layer: Layer, grad_output: Array, chosen: Selection) -> Story:
     return Story(
         name="bias-gradient",
         title="The bias gradient dL/db: dL/dO added up",
-        intro=("The bias of a filter is added to each of its outputs once, so its gradient is the sum of all of them.",),
+        intro=("The bias of a filter is added to each of its outputs once, so its gradient is the sum over them.",),
         panels=(
             Panel.of(
                 "1", "dL/dO: what the next layer hands back", [f"{sizes.times(layer.output)}, sample {n}, filter {f}"],

@@ -114,6 +114,7 @@ def story(
         intro=(f"{summary}: {where(wrong, gradient)}." if wrong.any() else f"{summary}.", *why),
         panels=tuple(panels),
         example=_written(symbol, worst, analytic, numeric, wrong),
+        entry=f"{gradient}{sizes.at(worst)}",
     )
 
 
@@ -165,7 +166,10 @@ def find(trial: Trial) -> tuple[list[Story], list[str]]:
         if trial.operands is not expected.operands:
             right, allowed = expected.real_output, expected.real_output_allowance
         if _differs(output, right, allowed):
-            why = ["The forward pass itself is wrong: it is not the layer that the config describes.", *_why(trial, "output")]
+            why = [
+                "The forward pass itself is wrong: it is not the layer that the config describes.",
+                *_why(trial, "output"),
+            ]
             stories.append(story(layer, "output", output, right, "by the definition", allowed, why))
         forward_is_wrong = bool(stories)
         for gradient in (name for name in gradients_of(layer) if name in observed.arrays):

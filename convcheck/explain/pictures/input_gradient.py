@@ -83,7 +83,9 @@ class InputGradient:
         full, rotated = full_gradient(layer, outputs), rotated_kernel(layer, weight)[chosen.channel]
         # Every filter for itself: each is a group with one channel of dL/dX.
         ones = [1] * len(layer.axes)
-        parts: Array = correlate(full[:, :, np.newaxis], rotated[:, np.newaxis, np.newaxis], ones, layer.dilation)[0, :, 0]
+        parts: Array = correlate(full[:, :, np.newaxis], rotated[:, np.newaxis, np.newaxis], ones, layer.dilation)[
+            0, :, 0
+        ]
         return cls(
             layer, chosen, outputs[0, inside], dilated_gradient(layer, outputs)[0, inside], full[0, inside],
             weight[chosen.filter, chosen.channel % layer.channels_per_group], rotated[inside], parts[inside],
@@ -182,7 +184,9 @@ def panels_of(arrays: InputGradient, window: Window) -> Panels:
     )  # fmt: skip
     slides = "4b"
     if max(layer.dilation) > 1 and not single:
-        places = {tap: tuple(a * d for a, d in zip(tap, layer.dilation, strict=True)) for tap in np.ndindex(*layer.kernel)}
+        places = {
+            tap: tuple(a * d for a, d in zip(tap, layer.dilation, strict=True)) for tap in np.ndindex(*layer.kernel)
+        }
         holes = np.full([more + 1 for more in reach], Kind.HOLE, np.int8)
         values = np.zeros(holes.shape)
         for tap, place in places.items():

@@ -238,6 +238,8 @@ class Story:
         The worked example: how the outlined entry comes about.
     trivial : bool
         Whether there is nothing to see on this layer: it is then not drawn unless asked for.
+    entry : str
+        Of a wrong array, the worst entry, such as ``input[0,1,2,2]``.
     """
 
     name: str
@@ -246,6 +248,7 @@ class Story:
     panels: tuple[Panel, ...]
     example: tuple[str, ...] = ()
     trivial: bool = False
+    entry: str = ""
 
     @property
     def description(self) -> str:
@@ -268,7 +271,7 @@ def near(shape: Index, place: Index | None = None, limits: Sequence[int] | None 
 
 
 def overview(panel: Panel, values: Array, number: str, title: str, marks: Mapping[Index, bool] | None = None) -> Panel:
-    """Show all of a large map as blocks, each by its entry of the largest magnitude, with a frame on what a panel shows.
+    """Show all of a large map as blocks, each by its largest magnitude, with a frame on what a panel shows.
 
     Parameters
     ----------

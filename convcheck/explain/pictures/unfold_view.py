@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
@@ -43,10 +44,12 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     # Where the copies of the entry stand, and the rows and columns that are shown of the matrices.
     entry, copies = chosen.place, readers(layer, chosen.place)
     read_by, through = [output for output, _ in copies], [tap for _, tap in copies]
-    taps, outputs = _choose(layer.kernel, [chosen.tap, *through], _TAPS), _choose(
-        layer.output, [chosen.output, *read_by], _WINDOWS
+    taps, outputs = (
+        _choose(layer.kernel, [chosen.tap, *through], _TAPS),
+        _choose(layer.output, [chosen.output, *read_by], _WINDOWS),
     )
     (shown,) = near((layer.filters_per_group,), (chosen.filter - filters.start,), (_FILTERS,))
+    numbers: dict[str, list[Index]] = {"tap": taps, "window": outputs, "filter": [(f + filters.start,) for f in shown]}
     sides = {
         "tap": (_places(taps, layer.kernel), tuple(sizes.at(tap)[1:-1] for tap in taps)),
         "window": (_places(outputs, layer.output), tuple(sizes.at(output)[1:-1] for output in outputs)),
@@ -54,7 +57,7 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     }
 
     def panel(
-        number: str, title: str, down: str, across: str, matrix: Array, outlined: list[tuple[Index | int, Index | int]],
+        number: str, title: str, down: str, across: str, matrix: Array, outlined: Sequence[tuple[Index, Index]],
         note: str = "", kinds: Kinds | None = None,
     ) -> Panel:  # fmt: skip
         order = np.ix_(sides[down][0], sides[across][0])
@@ -62,9 +65,8 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
         lines = [f"{matrix.shape[0]} {down}s × {matrix.shape[1]} {across}s", *([note] if note else [])]
         if values.shape != matrix.shape:
             lines.append(f"shown: {values.shape[0]} × {values.shape[1]}; the labels say which")
-        numbers = {"tap": taps, "window": outputs, "filter": [f + filters.start for f in shown]}
         cells = [
-            (numbers[down].index(a), numbers[across].index(b))  # type: ignore[arg-type]
+            (numbers[down].index(a), numbers[across].index(b))
             for a, b in outlined
             if a in numbers[down] and b in numbers[across]
         ]
@@ -76,7 +78,7 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     name, under = sizes.at(entry), input_panel(layer, padded, chosen)
     moved = [f"X{name} is at {sizes.at(place)} here"] if any(before for before, _ in layer.padding) else []
     at_copies = [(tap, output) for output, tap in copies]
-    f, tap, output = chosen.filter, chosen.tap, chosen.output
+    f, tap = chosen.filter, chosen.tap
     total = "" if layer.batch == 1 else f"sample {n}'s part; the samples' parts add up"
     terms = [float(copies_of[_places([t], layer.kernel)[0], _places([o], layer.output)[0]]) for o, t in copies]
     tap_name, w_row = sizes.at(tap), outputs_of[f - filters.start]
@@ -96,14 +98,14 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
                 "2", "X~: the unfolded input", "tap", "window", columns, at_copies,
                 kinds=np.where(holds, Kind.VALUE, Kind.BORDER).astype(np.int8),
             ),
-            panel("3", "W~: the kernels as rows", "filter", "tap", kernel, [(f, tap)]),
-            panel("4", "dL/dO as a matrix", "filter", "window", outputs_of, [(f, o) for o in outputs]),
+            panel("3", "W~: the kernels as rows", "filter", "tap", kernel, [((f,), tap)]),
+            panel("4", "dL/dO as a matrix", "filter", "window", outputs_of, [((f,), o) for o in outputs]),
             panel("5", "dL/dX~ = W~ᵀ dL/dO", "tap", "window", copies_of, at_copies, "a gradient per copy"),
             Panel.of(
                 "6", "dL/dX = fold(dL/dX~)", [sizes.times(layer.input), "copies added up, padding dropped"], folded,
                 window_of(layer, chosen).input, kinds=input_kinds(layer), outlined=[entry],
             ),
-            panel("7", "dL/dW~ = dL/dO X~ᵀ", "filter", "tap", products, [(f, tap)], total),
+            panel("7", "dL/dW~ = dL/dO X~ᵀ", "filter", "tap", products, [((f,), tap)], total),
         ),
         example=(
             f"Outlined: {'the' if len(copies) != 1 else 'the only'} {_copies(len(copies))} of X{name}. Folding: "

@@ -50,8 +50,8 @@ def story(layer: Layer, chosen: Selection) -> Story:
                    (_ROWS - 1, position), [_above(axis, i) for i, _ in pairs]),
         ),
         example=(
-            f"From O[{output}], left to right: {'taps' if len(read) > 1 else 'tap'} {', '.join(str(a) for a, _ in read)}. "
-            f"From X[{place}], left to right: {'taps' if len(taps) > 1 else 'tap'} {', '.join(taps) or 'none'}. "
+            f"Taps from O[{output}], left to right: {', '.join(str(a) for a, _ in read)}. "
+            f"Taps from X[{place}], left to right: {', '.join(taps) or 'none'}. "
             f"X[{place}] is read by {counted(len(pairs), 'output')}: dL/dX[{place}] = {equation}, so what slides over "
             "dL/dO is the kernel flipped.",
         ),
@@ -80,7 +80,14 @@ def _panel(
     start = max(0, min(position - _SHOWN // 2, axis.padded_size - _SHOWN))
     shown = range(start, min(axis.padded_size, start + _SHOWN))
     kept = tuple(wire for wire in wires if wire.start[1] in shown and wire.end[1] in shown)
-    made = Panel.of(number, title, [along] if along else [], np.zeros(kinds.shape), (range(_ROWS), shown), kinds=kinds,
-                    outlined=[one, *ends])
+    made = Panel.of(
+        number,
+        title,
+        [along] if along else [],
+        np.zeros(kinds.shape),
+        (range(_ROWS), shown),
+        kinds=kinds,
+        outlined=[one, *ends],
+    )
     blank = ("",) * len(shown)
     return replace(made, texts=texts, wires=kept, labels=(("O", *("",) * (_ROWS - 2), "X"), blank))

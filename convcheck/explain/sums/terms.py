@@ -12,15 +12,16 @@ import numpy as np
 
 from convcheck.checks.observed import Observed
 from convcheck.errors import TargetError
-from convcheck.explain.pictures.sizes import AXIS_NAMES, at
 from convcheck.explain.pictures.panel import Index
 from convcheck.explain.pictures.selection import readers
+from convcheck.explain.pictures.sizes import AXIS_NAMES, at
 from convcheck.gradients import FASTEST
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import builtin
 from convcheck.targets.target import Target
+
 
 @dataclass(frozen=True)
 class Factor:

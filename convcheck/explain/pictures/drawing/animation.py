@@ -26,6 +26,7 @@ from convcheck.explain.pictures.sizes import number
 from convcheck.explain.pictures.weight_gradient import WeightGradient
 from convcheck.explain.pictures.window import window_of
 from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.wording import told_apart
 
@@ -138,21 +139,7 @@ def input_gradient_animation(
         If the slice does not exist.
     """
     chosen = Selection.of(layer, sample, channel, filter, entry)
-    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, chosen)
-    panels = input_panels(arrays, window)
-    kernel, result = panels.spread or panels.rotated, panels.total or panels.part
-    spacing = layer.dilation if panels.spread else (1,) * len(layer.axes)
-    code = given and (given[0], given[1][chosen.sample, chosen.channel])
-    steps = []
-    for entry_ in product(*window.input):
-        under = {cell: f"×{number(float(arrays.rotated[tap]))}" for cell, tap in arrays.window_of_entry(entry_)}
-        taps = [tuple(a * d for a, d in zip(tap, spacing, strict=True)) for _, tap in arrays.meeting(entry_)]
-        steps.append(_step(entry_, float(arrays.total[entry_]), arrays.sums(entry_), under, taps, code))
-    return _animated(
-        layer, "input-gradient", "The flipped kernel slides over the padded dL/dO and fills dL/dX",
-        "Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",
-        (panels.full, kernel, result), steps,
-    )  # fmt: skip
+    return _input_gradient(layer, weight, grad_output, given, chosen)
 
 
 def weight_gradient_animation(
@@ -185,6 +172,43 @@ def weight_gradient_animation(
         If the slice does not exist.
     """
     chosen = Selection.of(layer, sample, channel, filter, entry)
+    return _weight_gradient(layer, x, grad_output, given, chosen)
+
+
+def of_layer(
+    name: str, layer: Layer, operands: Operands, chosen: Selection, given: tuple[str, Mapping[str, Array]] | None
+) -> Animation:
+    """Return an animation of `MOVING`; ``given`` is code that is checked, by its name, and the arrays that it gave."""
+    array = "input" if name == "input-gradient" else "weight"
+    code = (given[0], given[1][array]) if given is not None and array in given[1] else None
+    if array == "input":
+        return _input_gradient(layer, operands.weight, operands.grad_output, code, chosen)
+    return _weight_gradient(layer, operands.x, operands.grad_output, code, chosen)
+
+
+def _input_gradient(
+    layer: Layer, weight: Array, grad_output: Array, given: tuple[str, Array] | None, chosen: Selection
+) -> Animation:
+    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, chosen)
+    panels = input_panels(arrays, window)
+    kernel, result = panels.spread or panels.rotated, panels.total or panels.part
+    spacing = layer.dilation if panels.spread else (1,) * len(layer.axes)
+    code = given and (given[0], given[1][chosen.sample, chosen.channel])
+    steps = []
+    for entry in product(*window.input):
+        under = {cell: f"×{number(float(arrays.rotated[tap]))}" for cell, tap in arrays.window_of_entry(entry)}
+        taps = [tuple(a * d for a, d in zip(tap, spacing, strict=True)) for _, tap in arrays.meeting(entry)]
+        steps.append(_step(entry, float(arrays.total[entry]), arrays.sums(entry), under, taps, code))
+    return _animated(
+        layer, "input-gradient", "The flipped kernel slides over the padded dL/dO and fills dL/dX",
+        "Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",
+        (panels.full, kernel, result), steps,
+    )  # fmt: skip
+
+
+def _weight_gradient(
+    layer: Layer, x: Array, grad_output: Array, given: tuple[str, Array] | None, chosen: Selection
+) -> Animation:
     arrays = WeightGradient.of(layer, x, grad_output, chosen)
     under, gradient, *others = arrays.panels()
     result = next(panel for panel in reversed(others) if not panel.coarse)
@@ -226,7 +250,9 @@ def _animated(
         replace(panel, number=str(count), outlined=frozenset(), framed=(), corners={})
         for count, panel in enumerate(panels, start=1)
     )
-    result = replace(result, texts=dict.fromkeys((step.entry for step in steps), ""), values=np.zeros_like(result.values))
+    result = replace(
+        result, texts=dict.fromkeys((step.entry for step in steps), ""), values=np.zeros_like(result.values)
+    )
     # The longest sum holds the room for all of them.
     longest = max((step.text for step in steps), key=lambda text: style.text_width(text, style.FOOT))
     story = Story(name, title, (intro,), (first, second, result), (longest,))

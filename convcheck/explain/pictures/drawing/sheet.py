@@ -146,7 +146,12 @@ class Sheet:
                 corner = left + self._x(plane, 0), top
                 axes.add_patch(
                     Rectangle(
-                        corner, self.columns * self.cell, self.grid_height, fill=False, edgecolor=style.INK, linewidth=0.8
+                        corner,
+                        self.columns * self.cell,
+                        self.grid_height,
+                        fill=False,
+                        edgecolor=style.INK,
+                        linewidth=0.8,
                     )
                 )
         # What marks a cell lies above its neighbours.
@@ -250,8 +255,9 @@ class Sheet:
         """Draw a frame around an area, as far as it is shown, in each of its planes."""
         (p0, r0, c0), (p1, r1, c1) = (((0,) * (3 - len(end)) + end) for end in (first, last))
         plane, row, column = self.panel.origin if not self.panel.coarse else (0, 0, 0)
-        rows, columns = range(max(r0 - row, 0), min(r1 - row + 1, self.rows)), range(
-            max(c0 - column, 0), min(c1 - column + 1, self.columns)
+        rows, columns = (
+            range(max(r0 - row, 0), min(r1 - row + 1, self.rows)),
+            range(max(c0 - column, 0), min(c1 - column + 1, self.columns)),
         )
         for shown in range(max(p0 - plane, 0), min(p1 - plane + 1, len(self.values))):
             if rows and columns:
