@@ -61,14 +61,13 @@ def test_by_default_the_worked_example_is_drawn(tmp_path):
 
 
 def test_layers_by_name_in_svg(tmp_path):
-    args = ("visualize", "textbook", "--layer", "T3-crop", "--layer", "T1-groups", "--channel", "1", "--format", "svg")
-    done = run(*args, cwd=tmp_path)
+    kinds = ("--kind", "channels", "--kind", "overlap", "--channel", "1", "--format", "svg")
+    done = run("visualize", "textbook", "--layer", "T3-crop", "--layer", "T1-groups", *kinds, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     names = [Path(path).name for path in done.stdout.splitlines()]
-    assert len(names) == 16
-    assert "T3-crop-channels.svg" in names
+    assert names == [f"{layer}-{kind}.svg" for layer in ("T3-crop", "T1-groups") for kind in ("channels", "overlap")]
     before = {path: (tmp_path / path).read_bytes() for path in done.stdout.splitlines() if "T1-groups" in path}
-    run("visualize", "textbook", *args[4:], cwd=tmp_path)
+    run("visualize", "textbook", "--layer", "T1-groups", *kinds, cwd=tmp_path)
     assert before == {path: (tmp_path / path).read_bytes() for path in before}
 
 

@@ -22,7 +22,7 @@ from convcheck.explain.pictures.input_gradient import InputGradient
 from convcheck.explain.pictures.input_gradient import panels_of as input_panels
 from convcheck.explain.pictures.panel import Index, Kind, Panel, Story
 from convcheck.explain.pictures.selection import Selection
-from convcheck.explain.pictures.sizes import number
+from convcheck.explain.pictures.sizes import number, turned
 from convcheck.explain.pictures.weight_gradient import WeightGradient
 from convcheck.explain.pictures.window import window_of
 from convcheck.layer.arrays import Array
@@ -191,7 +191,8 @@ def _input_gradient(
 ) -> Animation:
     arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, chosen)
     panels = input_panels(arrays, window)
-    kernel, result = panels.spread or panels.rotated, panels.total or panels.part
+    kernel = replace(panels.spread or panels.rotated, lines=(turned(layer),))
+    result = panels.total or replace(panels.part, lines=panels.part.lines[1:])
     spacing = layer.dilation if panels.spread else (1,) * len(layer.axes)
     code = given and (given[0], given[1][chosen.sample, chosen.channel])
     steps = []
