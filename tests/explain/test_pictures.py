@@ -75,7 +75,7 @@ def test_padding_and_remainder_are_in_the_formulas():
 
 #: Those whose pictures are large are drawn only by long runs.
 DRAWN = [
-    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in ("all-different-3d", "conv1")))
+    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in ("all-different", "all-different-3d", "conv1")))
     for layer in LAYERS
 ]
 
