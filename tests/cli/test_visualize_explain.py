@@ -94,7 +94,7 @@ def test_what_is_wrong_is_worked_out(target):
     told = " ".join(run(*words, "--kind", "error", "--kind", "input-gradient", cwd=target).stdout.split())
     assert "kernel-not-flipped: " in told
     assert "Fix: " in told
-    worst = re.search(r"the worst entry dL/dX\[0,0,(\d,\d)\]: given (\S+), expected (\S+?)\.", told)
+    worst = re.search(r"the worst entry dL/dX\[0,0,(\d,\d)\], given (\S+), expected (\S+?)\.", told)
     assert f"In brackets: dL/dX[{worst[1]}] = " in told
     assert f"= {worst[3]}." in told
 

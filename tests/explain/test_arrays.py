@@ -222,8 +222,8 @@ def test_digits_tell_what_differs_apart():
     wrong[1, 0, 1, 2] += 0.0001
     wrong[0, 0, 1, 0] -= 1e-9
     story = errors.story(Layer(1, 1, 2, input=[2, 3]), "input", wrong, right)
-    assert story.example[0] == "Outlined: the worst entry dL/dX[1,0,1,2]: given 11.0001, expected 11."
-    assert "dL/dX[0,0,1,0]: given 2.999999999, expected 3" in story.example[1]
+    assert story.example[0] == "Outlined: the worst entry dL/dX[1,0,1,2], given 11.0001, expected 11."
+    assert "dL/dX[0,0,1,0], given 2.999999999, expected 3" in story.example[1]
     assert story.panels[0].texts == {(1, 2): "11.0001"}
     # The other sample is not shown, and is not forgotten.
     assert story.panels[-1].values.tolist() == [[1], [1]]

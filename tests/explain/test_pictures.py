@@ -74,10 +74,10 @@ def test_padding_and_remainder_are_in_the_formulas():
 
 
 #: Those whose pictures are large are drawn only by long runs.
+LARGE = ("all-different", "all-different-3d", "conv1")
 DRAWN = [
-    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in ("all-different", "all-different-3d", "conv1")))
-    for layer in LAYERS
-]
+    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in LARGE)) for layer in LAYERS
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("layer", DRAWN)

@@ -124,7 +124,7 @@ def _written(symbol: str, worst: Index, analytic: Array, numeric: Array, wrong: 
     lines = []
     for index in [worst, *others[: _WRITTEN - 1]]:
         left, right = map(_minus, told_apart(float(analytic[index]), float(numeric[index])))
-        lines.append(f"{symbol}{sizes.at(index)}: given {left}, expected {right}")
+        lines.append(f"{symbol}{sizes.at(index)}, given {left}, expected {right}")
     rest = len(others) - len(lines) + 1
     also = [f"Also wrong: {'; '.join(lines[1:])}{f'; and {rest:,} more' if rest > 0 else ''}."] if lines[1:] else []
     return f"Outlined: the worst entry {lines[0]}.", *also
