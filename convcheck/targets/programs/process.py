@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -99,12 +99,17 @@ class Program:
                 self._cases.look(request, found)
         return found
 
-    def finish(self, limit: float) -> tuple[str | None, bytes]:
-        """End the program's input; return what is wrong with how it then ends, and what it wrote meanwhile."""
-        if self._process is None:
-            return None, b""
-        process, self._process = self._process, None
-        return process.finish(limit)
+    def finish(self, begun: bytes, limit: float) -> Ending:
+        """Send the beginning of a request, end the program's input there, and see how the program ends.
+
+        Parameters
+        ----------
+        limit : float
+            Seconds after which it is stopped.
+        """
+        process = self._process or _Process(self.command, self._folder)
+        self._process = None
+        return process.finish(begun, limit)
 
     def stop(self) -> None:
         """End the program at once; another request starts it again."""
@@ -116,6 +121,21 @@ class Program:
         if self._process is None:
             self._process = _Process(self.command, self._folder)
         return self._process.exchange(request, limit)
+
+
+class Ending(NamedTuple):
+    """How a program ended when its input did.
+
+    Attributes
+    ----------
+    status : int or None
+        Its exit status; None if it had to be stopped.
+    written : bytes
+        The beginning of what it still wrote.
+    """
+
+    status: int | None
+    written: bytes
 
 
 class _Process:
@@ -154,10 +174,12 @@ class _Process:
             if timer is not None:
                 timer.cancel()
 
-    def finish(self, limit: float) -> tuple[str | None, bytes]:
+    def finish(self, begun: bytes, limit: float) -> Ending:
+        """See `Program.finish`."""
         timer = self._limited(limit)
         written = bytearray()
         try:
+            _write(self._input, [memoryview(begun)])
             with suppress(OSError):
                 self._input.close()
             while chunk := self._output.read(_FITS_IN_A_PIPE):
@@ -166,9 +188,7 @@ class _Process:
         finally:
             timer.cancel()
         self._close()
-        if self._timed_out:
-            return f"it does not end when its input ends; it {self._timed_out}", bytes(written)
-        return (None if status == 0 else f"when its input ends, it {how_it_ended(status)}"), bytes(written)
+        return Ending(None if self._timed_out else status, bytes(written))
 
     def _limited(self, limit: float) -> threading.Timer:
         def stop() -> None:
