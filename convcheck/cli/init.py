@@ -90,6 +90,7 @@ def init(
 
 def _next_steps(folder: Path, edit: str, code: Language) -> str:
     enter = [] if folder.resolve() == Path.cwd() else [f"  cd {shlex.quote(str(folder))}"]
+    again = "build and run it again" if code.build else "run it again"
     steps = [
         "",
         "next:",
@@ -98,6 +99,6 @@ def _next_steps(folder: Path, edit: str, code: Language) -> str:
         "  convcheck verify",
         "",
         f"The skeleton passes. Replace {edit} in {code.file}",
-        f"by your own code, describe your layers in convcheck.yaml, and {'build and ' if code.build else ''}run it again.",
+        f"by your own code, describe your layers in convcheck.yaml, and {again}.",
     ]
     return "\n".join(steps)

@@ -12,7 +12,8 @@ def protocol_check(
     command: Annotated[
         list[str],
         typer.Argument(
-            metavar="COMMAND...", help="The program and its arguments, as in the mapping {command: [./my_conv, --fast]}."
+            metavar="COMMAND...",
+            help="The program and its arguments, as in the mapping {command: [./my_conv, --fast]}.",
         ),
     ],
     limit: Annotated[

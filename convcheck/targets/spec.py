@@ -129,8 +129,8 @@ KEYS: Mapping[str, Key] = {
     "tensor": Key("place", "The class of the tensors, for style tape."),
     "forward": Key("place", "The forward function of style cache: (x, w, b, conv_param) -> (out, cache)."),
     "backward": Key("place", "The backward function of style cache: (dout, cache) -> (dx, dw, db)."),
-    "command": Key("words", "A program in any language and its arguments, as a list; started in the config's folder, it "
-        "answers requests over its standard input and output.",
+    "command": Key("words", "A program in any language and its arguments, as a list; started in the config's folder, "
+        "it answers requests over its standard input and output.",
         expected='a list of words, the program first, such as ["./my_conv", "--fast"]'),
     "files": Key("choice", "For a program that is started for every pass, with files in a folder, which is its last "
         "argument or stands for {folder} in another: raw arrays, or .npy.", choices=("raw", "npy")),
@@ -195,10 +195,12 @@ WAYS = (("call",), ("forward", "backward"), ("command",), ("library",))
 #: The same in words.
 _CODE = tuple(" and ".join(keys) for keys in WAYS)
 
-#: Keys that mean nothing to a program or a library.
 _OF_PYTHON = frozenset({
     "style", "tensor", "keywords", "constants", "arguments", "results", "bias", "attributes", "tuples", "device",
 })  # fmt: skip
+
+#: Keys that mean nothing to what is no code in Python.
+_MEANINGLESS = {"command": _OF_PYTHON | {"threads"}, "library": _OF_PYTHON}
 
 #: JSON Schema of each key.
 TARGET_KEYS: Mapping[str, dict[str, Any]] = {name: key.schema() for name, key in KEYS.items()}
@@ -209,8 +211,8 @@ class TargetSpec:
     """What a mapping says about a target; every field is one of `KEYS`.
 
     Code is ``module:name``, ``path/to/file.py:name`` or the thing itself: ``call`` a class or function, ``forward`` and
-    ``backward`` a pair of functions, or the names of a ``library``'s. None is what the mapping does not say: the style is then found out by looking, and
-    the layouts are convcheck's own, NCHW and OIHW.
+    ``backward`` a pair of functions, or the names of a ``library``'s. None is what the mapping does not say: the style
+    is then found out by looking, and the layouts are convcheck's own, NCHW and OIHW.
     """
 
     style: str | None = None
@@ -287,10 +289,11 @@ def _problems_of_code(mapping: Mapping[str, Any]) -> list[Problem]:
         return [
             Problem((pair[0] if pair else "call",), f"missing {missing}; expected module:name or path/to/file.py:name")
         ]
-    if code in (["command"], ["library"]):
-        theirs = [key for key in mapping if key in _OF_PYTHON]
-        return [Problem((key,), f"not allowed beside {code[0]}; it is for code in Python") for key in theirs]
-    alone = [key for key in ("files", "keep_case") if key in mapping]
+    if code and code[0] in _MEANINGLESS:
+        theirs = [key for key in mapping if key in _MEANINGLESS[code[0]]]
+        if theirs:
+            return [Problem((key,), f"not allowed beside {code[0]}; it is for code in Python") for key in theirs]
+    alone = [key for key in ("files", "keep_case") if key in mapping and code != ["command"]]
     if alone:
         return [Problem((alone[0],), "is for a program; expected command beside it, a program and its arguments")]
     style = mapping.get("style")

@@ -10,6 +10,7 @@ from convcheck.version import ORIGIN, REQUIREMENT
 
 _TEMPLATES = Path(__file__).resolve().parent / "files"
 
+
 @dataclass(frozen=True)
 class Language:
     """A language in which a program or library can be started.
@@ -62,7 +63,8 @@ class Form:
         return languages[name or next(iter(languages))]
 
 
-#: The forms, by the names of the option ``--form``: one for every style of `convcheck.targets.spec`, and for what has none.
+#: The forms, by the names of the option ``--form``: one for every style of `convcheck.targets.spec`, a program and a
+#: library.
 FORMS = {
     "object": Form("an object with forward and backward", "my_conv.py:MyConv", "MyConv.forward and MyConv.backward"),
     "cache": Form(

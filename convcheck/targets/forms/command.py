@@ -20,6 +20,18 @@ from convcheck.targets.spec import TargetSpec
 class CommandForm(Form):
     """A program; it is told of everything, and says itself what it does not take."""
 
+    inapplicable: Mapping[str, str] = {
+        **Form.inapplicable,
+        **dict.fromkeys(
+            (
+                "not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "read-only",
+                "out-of-bounds",
+            ),
+            "a program has arrays in memory of its own",
+        ),
+        "threads": "a program is asked for one pass after the other, and has threads of its own",
+    }  # fmt: skip
+
     def __init__(self, spec: TargetSpec, folder: Path) -> None:
         super().__init__(spec.named, spec, features.ALL)
         assert spec.command is not None
@@ -66,3 +78,6 @@ class _CommandSession(Session):
 
     def renew(self, given: Given) -> None:
         self._given = given
+
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer

@@ -15,9 +15,10 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.placement import placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
-from convcheck.wording import counted, one_line
+from convcheck.wording import one_line
 
 #: The interface, for authors of libraries.
 HEADER = Path(__file__).with_name("convcheck.h")
@@ -31,8 +32,8 @@ OK, UNSUPPORTED = 0, 1
 #: Bytes of a message.
 MESSAGE_SIZE = 256
 
-#: Entries in front of and behind what a function writes: a row or more of the layers that are checked.
-_GUARD = 256
+#: Arguments are addresses of arrays in C order.
+_C_ORDER = "a library is given addresses of arrays in C order"
 
 
 class CLayer(ctypes.Structure):
@@ -55,6 +56,12 @@ class CLayer(ctypes.Structure):
 class LibraryForm(Form):
     """Functions of a shared library."""
 
+    inapplicable: Mapping[str, str] = {
+        **Form.inapplicable,
+        **dict.fromkeys(("not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output"), _C_ORDER),
+        "read-only": "an address can be written; that it was is found in any pass",
+    }
+
     def __init__(self, spec: TargetSpec, folder: Path) -> None:
         assert spec.library is not None
         self._functions = _functions(spec, _loaded(spec.library, folder))
@@ -67,7 +74,9 @@ class LibraryForm(Form):
         """Return the shape of the output in the library's order; a sample by itself has no axis for the batch."""
         return tuple(self._images.in_order(layer.output_shape))[-given.x.ndim :]
 
-    def call(self, direction: str, layer: Layer, inputs: Sequence[Array | None], outputs: Mapping[str, Any]) -> list[Any]:
+    def call(
+        self, direction: str, layer: Layer, inputs: Sequence[Array | None], outputs: Mapping[str, Any]
+    ) -> list[Any]:
         """Call a function of the library.
 
         Parameters
@@ -85,48 +94,25 @@ class LibraryForm(Form):
         """
         function = self._functions[layer.dtype][direction]
         dtype = next(array.dtype for array in inputs if array is not None)
-        guarded = {name: None if shape is None else Guarded(shape, dtype) for name, shape in outputs.items()}
+        guarded = {
+            name: None if shape is None else placed(np.full(shape, np.nan, dtype), guarded=True)
+            for name, shape in outputs.items()
+        }
+        results = [None if place is None else place.view() for place in guarded.values()]
         held = [None if array is None else np.ascontiguousarray(array) for array in inputs]
+        addresses = [None if array is None else array.ctypes.data for array in (*held, *results)]
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
-        arguments = [None if array is None else array.ctypes.data for array in held]
-        arguments += [None if array is None else array.inside.ctypes.data for array in guarded.values()]
-        status = function(ctypes.byref(CLayer.of(layer)), *arguments, message)
+        status = function(ctypes.byref(CLayer.of(layer)), *addresses, message)
         name = f"{function.__name__} of {self.name}"
         if status != OK:
             reason = one_line(message.raw.partition(b"\0")[0].decode("utf-8", "replace")) or "without a message"
             if status == UNSUPPORTED and direction == "forward":
                 raise NotImplementedError(reason)
             raise TargetContractError(f"{name} returned {status}: {reason}")
-        for what, array in guarded.items():
-            if array is not None and (outside := array.outside()):
-                raise TargetContractError(f"{name} wrote {outside} of {what}")
-        return [None if array is None else array.inside for array in guarded.values()]
-
-
-class Guarded:
-    """An array full of NaN, between guards that show what was written beyond it.
-
-    Attributes
-    ----------
-    inside : array
-        What code is given.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        size = int(np.prod(shape))
-        self._whole = np.full(size + 2 * _GUARD, np.nan, dtype)
-        self._pristine = self._whole[:1].tobytes()
-        self.inside = self._whole[_GUARD : _GUARD + size].reshape(shape)
-
-    def outside(self) -> str:
-        """Return what was written beyond the array, in words; nothing if that is nothing."""
-        guard = np.frombuffer(self._pristine * _GUARD, np.uint8)
-        places = []
-        for part, where in ((self._whole[:_GUARD], "in front"), (self._whole[-_GUARD:], "behind the end")):
-            changed = (part.view(np.uint8) != guard).reshape(_GUARD, -1).any(axis=1)
-            if changed.any():
-                places.append(f"{counted(int(changed.sum()), 'entry', 'entries')} {where}")
-        return " and ".join(places)
+        spilled = [what for what, place in guarded.items() if place is not None and place.spilled()]
+        if spilled:
+            raise TargetContractError(f"{name} wrote beyond the memory of {', '.join(spilled)}, in front or behind")
+        return results
 
 
 class _LibrarySession(Session):
@@ -154,12 +140,17 @@ class _LibrarySession(Session):
     def renew(self, given: Given) -> None:
         self._given = given
 
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer
+
 
 def _loaded(place: str, folder: Path) -> ctypes.CDLL:
     path = folder / place
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise TargetError(f"target {place}: {path} {what}; expected a shared library: build it first, or correct the path")
+        raise TargetError(
+            f"target {place}: {path} {what}; expected a shared library: build it first, or correct the path"
+        )
     try:
         return ctypes.CDLL(str(path.absolute()))
     except OSError as error:
@@ -175,17 +166,19 @@ def _functions(spec: TargetSpec, library: ctypes.CDLL) -> dict[str, dict[str, An
     found: dict[str, dict[str, Any]] = {}
     for dtype in DTYPES:
         pair = {direction: getattr(library, f"{name}_{dtype}", None) for direction, name in names.items()}
-        if all(pair.values()):
-            found[dtype] = pair
-            for direction, function in pair.items():
-                # The layer, three or seven arrays and one or none more, the message: all addresses.
-                function.argtypes = [ctypes.c_void_p] * {"forward": 6, "backward": 9}[direction]
-                function.restype = ctypes.c_int
+        if None in pair.values():
+            continue
+        found[dtype] = pair
+        for direction, function in pair.items():
+            assert function is not None
+            # The layer, the arrays and the message: all are addresses.
+            function.argtypes = [ctypes.c_void_p] * {"forward": 6, "backward": 9}[direction]
+            function.restype = ctypes.c_int
     if not found:
         wanted = " and ".join(f"{name}_float64" for name in names.values())
         keys = ", ".join(f"{direction}: NAME" for direction in names)
         raise TargetError(
             f"target {spec.named}: it has no functions {wanted}, nor such for another data type; build it with them "
-            f"(in C++, extern \"C\"), or give the names in front of the data type: {{library: ..., {keys}}}"
+            f'(in C++, extern "C"), or give the names in front of the data type: {{library: ..., {keys}}}'
         )
     return found

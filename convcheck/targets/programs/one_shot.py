@@ -56,7 +56,9 @@ class OneShot:
             status, last_words = self._run(place)
             answer = {path.name: path for path in folder.iterdir() if path.name not in given and path.is_file()}
             if "answer.txt" in answer:
-                raise_refusal(answer["answer.txt"].read_text(encoding="utf-8", errors="replace").split(), request.direction)
+                raise_refusal(
+                    answer["answer.txt"].read_text(encoding="utf-8", errors="replace").split(), request.direction
+                )
             try:
                 if status != 0:
                     raise AnswerError(f"the program {how_it_ended(status)}; expected 0{last_words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -47,6 +48,8 @@ class Program:
         Where it is started.
     cases : Cases, optional
         Where requests that go wrong are kept.
+    echo : bool, default True
+        Whether what it writes to standard error is passed on to convcheck's.
 
     Raises
     ------
@@ -54,9 +57,9 @@ class Program:
         If there is no such program, or it may not be run.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, cases: Cases | None = None) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, cases: Cases | None = None, *, echo: bool = True) -> None:
         self.command = [find_program(command, folder), *command[1:]]
-        self._folder, self._cases = folder, cases
+        self._folder, self._cases, self._echo = folder, cases, echo
         self._process: _Process | None = None
         self._may_have_ended = False
 
@@ -107,7 +110,7 @@ class Program:
         limit : float
             Seconds after which it is stopped.
         """
-        process = self._process or _Process(self.command, self._folder)
+        process = self._process or self._start()
         self._process = None
         return process.finish(begun, limit)
 
@@ -117,9 +120,12 @@ class Program:
             self._process.stop()
             self._process = None
 
+    def _start(self) -> _Process:
+        return _Process(self.command, self._folder, echo=self._echo)
+
     def _exchange(self, request: Request, limit: float | None) -> dict[str, Array]:
         if self._process is None:
-            self._process = _Process(self.command, self._folder)
+            self._process = self._start()
         return self._process.exchange(request, limit)
 
 
@@ -141,7 +147,7 @@ class Ending(NamedTuple):
 class _Process:
     """A running program."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, *, echo: bool) -> None:
         pipe = subprocess.PIPE
         try:
             # In convcheck's own session: what ends that ends the program as well.
@@ -149,10 +155,10 @@ class _Process:
         except OSError as error:
             raise cannot_run(command[0], error) from error
         assert self._popen.stdin is not None
-        assert self._popen.stdout is not None
+        assert isinstance(self._popen.stdout, io.FileIO)
         assert self._popen.stderr is not None
         self._input, self._output = self._popen.stdin, self._popen.stdout
-        self._last_words = LastWords(self._popen.stderr)
+        self._last_words = LastWords(self._popen.stderr, echo=echo)
         self._close = weakref.finalize(self, _end, self._popen, self._last_words)
         self._timed_out = ""
 
@@ -216,7 +222,7 @@ class _Process:
         found = {}
         for name, count in announced(line, request, begun).items():
             array = found[name] = np.empty(count, request.dtype)
-            view = memoryview(array.view(np.uint8))
+            view = array.view(np.uint8).data
             done = min(len(rest), len(view))
             view[:done], rest = rest[:done], rest[done:]
             while done < len(view):
@@ -259,8 +265,8 @@ class _Process:
 class LastWords:
     """What a program writes to standard error: passed on as it comes, and the end of it kept."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._kept = stream, bytearray()
+    def __init__(self, stream: IO[bytes], *, echo: bool = True) -> None:
+        self._stream, self._echo, self._kept = stream, echo, bytearray()
         self._thread = threading.Thread(target=self._drain, daemon=True)
         self._thread.start()
 
@@ -269,6 +275,8 @@ class LastWords:
             while chunk := self._stream.read(_FITS_IN_A_PIPE):
                 self._kept += chunk
                 del self._kept[:-_LAST_WORDS]
+                if not self._echo:
+                    continue
                 with suppress(OSError, ValueError, AttributeError):
                     sys.stderr.write(chunk.decode("utf-8", "replace"))
                     sys.stderr.flush()

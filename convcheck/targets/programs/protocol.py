@@ -66,7 +66,7 @@ class Request:
     @property
     def chunks(self) -> list[memoryview]:
         """The bytes of the request: the line, then every array in C order."""
-        arrays = [memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8)) for array in self.arrays.values()]
+        arrays = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in self.arrays.values()]
         return [memoryview(self.line), *arrays]
 
     @property

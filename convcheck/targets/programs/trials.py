@@ -71,7 +71,7 @@ def tried(command: Sequence[str], folder: Path, limit: float, cases: Cases | Non
     TargetError
         If the program cannot be started.
     """
-    program = Program(command, folder, cases)
+    program = Program(command, folder, cases, echo=False)
     try:
         for name, changes in _LAYERS.items():
             layer = Layer(**changes)
