@@ -193,7 +193,7 @@ KEYS: Mapping[str, Key] = {
 WAYS = (("call",), ("forward", "backward"), ("command",), ("library",))
 
 #: The same in words.
-_CODE = tuple(" and ".join(keys) for keys in WAYS)
+_CODE = "call, forward and backward, command or library"
 
 _OF_PYTHON = frozenset({
     "style", "tensor", "keywords", "constants", "arguments", "results", "bias", "attributes", "tuples", "device",
@@ -283,9 +283,9 @@ def _problems_of_code(mapping: Mapping[str, Any]) -> list[Problem]:
     code = [key for key in ("call", "command", "library") if key in mapping]
     pair = [key for key in ("forward", "backward") if key in mapping]
     if len(code) > 1 or (pair and code and code != ["library"]):
-        return [Problem(((code[1:] or pair)[0],), f"not allowed beside {code[0]}; give one of {', '.join(_CODE)}")]
+        return [Problem(((code[1:] or pair)[0],), f"not allowed beside {code[0]}; give either {_CODE}")]
     if not code and len(pair) != 2:
-        missing = ({"forward", "backward"} - set(pair)).pop() if pair else f"{', '.join(_CODE[:-1])} or {_CODE[-1]}"
+        missing = ({"forward", "backward"} - set(pair)).pop() if pair else _CODE
         return [
             Problem((pair[0] if pair else "call",), f"missing {missing}; expected module:name or path/to/file.py:name")
         ]

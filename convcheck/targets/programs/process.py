@@ -102,6 +102,12 @@ class Program:
                 self._cases.look(request, found)
         return found
 
+    def settle(self, seconds: float) -> None:
+        """Wait whether a program that has refused ends; if not, it must answer the next request."""
+        if self._process is not None and self._process.ends_within(seconds):
+            self.stop()
+        self._may_have_ended = False
+
     def finish(self, begun: bytes, limit: float) -> Ending:
         """Send the beginning of a request, end the program's input there, and see how the program ends.
 
@@ -161,20 +167,29 @@ class _Process:
         self._last_words = LastWords(self._popen.stderr, echo=echo)
         self._close = weakref.finalize(self, _end, self._popen, self._last_words)
         self._timed_out = ""
+        self._writer: threading.Thread | None = None
 
     def stop(self) -> None:
         kill_with_children(self._popen)
         self._close()
+
+    def ends_within(self, seconds: float) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+        return self._popen.returncode is not None
 
     def exchange(self, request: Request, limit: float | None) -> dict[str, Array]:
         """Send a request and read its answer, which may begin before all of the request is read."""
         timer = None if limit is None else self._limited(limit)
         try:
             chunks = request.chunks
-            if sum(map(len, chunks)) <= _FITS_IN_A_PIPE:
+            # A program may have answered the request before this one and still be reading it.
+            earlier = self._writer if self._writer is not None and self._writer.is_alive() else None
+            if earlier is None and sum(map(len, chunks)) <= _FITS_IN_A_PIPE:
                 _write(self._input, [memoryview(b"".join(chunks))])
             else:
-                threading.Thread(target=_write, args=(self._input, chunks), daemon=True).start()
+                self._writer = threading.Thread(target=_write, args=(self._input, chunks, earlier), daemon=True)
+                self._writer.start()
             return self._answer(request)
         finally:
             if timer is not None:
@@ -350,7 +365,9 @@ def kill_with_children(popen: subprocess.Popen[bytes]) -> None:
     popen.kill()
 
 
-def _write(stream: IO[bytes], chunks: Sequence[memoryview]) -> None:
+def _write(stream: IO[bytes], chunks: Sequence[memoryview], earlier: threading.Thread | None = None) -> None:
+    if earlier is not None:
+        earlier.join()
     # That a program has ended is told of where its answer is read.
     with suppress(OSError, ValueError):
         for chunk in chunks:

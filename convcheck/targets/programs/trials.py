@@ -38,6 +38,11 @@ class Trial(NamedTuple):
     reason: str = ""
 
 
+_WAYS = ("forward", "backward")
+
+#: Seconds in which a program that means to end has ended.
+_MOMENT = 0.2
+
 #: A layer whose sizes all differ, so that an array that is read in the wrong size shows at once.
 _PLAIN: dict[str, Any] = {"channels": 2, "filters": 3, "kernel": [3, 2], "input": [5, 6]}
 
@@ -75,7 +80,7 @@ def tried(command: Sequence[str], folder: Path, limit: float, cases: Cases | Non
     try:
         for name, changes in _LAYERS.items():
             layer = Layer(**changes)
-            for direction in ("forward", "backward"):
+            for direction in _WAYS:
                 trial = _asked(program, f"{direction}, {name}", [_request(direction, layer)], limit)
                 yield trial
                 if trial.status != "ok":
@@ -87,9 +92,6 @@ def tried(command: Sequence[str], folder: Path, limit: float, cases: Cases | Non
         yield _cut_short(program, plain, limit)
     finally:
         program.stop()
-
-
-_WAYS = ("forward", "backward")
 
 
 def _request(direction: str, layer: Layer, dtype: str | None = None) -> Request:
@@ -154,7 +156,7 @@ def _refused(program: Program, layer: Layer, limit: float) -> Trial:
     try:
         program.ask(_request("forward", layer, "float16"), limit)
     except NotImplementedError:
-        pass
+        program.settle(_MOMENT)
     except TargetContractError as error:
         program.stop()
         return Trial(name, "wrong", f'data type float16: {error}; expected an answer, or "unsupported REASON"')
