@@ -16,6 +16,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.placement import placed
+from convcheck.targets.programs.protocol import RefusedError
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 from convcheck.wording import one_line
@@ -87,7 +88,7 @@ class LibraryForm(Form):
 
         Raises
         ------
-        NotImplementedError
+        RefusedError
             If it says that it does not take the layer.
         TargetContractError
             If it says that it failed, or wrote beyond what it was given.
@@ -107,7 +108,7 @@ class LibraryForm(Form):
         if status != OK:
             reason = one_line(message.raw.partition(b"\0")[0].decode("utf-8", "replace")) or "without a message"
             if status == UNSUPPORTED and direction == "forward":
-                raise NotImplementedError(reason)
+                raise RefusedError(reason)
             raise TargetContractError(f"{name} returned {status}: {reason}")
         spilled = [what for what, place in guarded.items() if place is not None and place.spilled()]
         if spilled:

@@ -14,7 +14,7 @@ import numpy as np
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
-from convcheck.targets.programs.protocol import AnswerError, Request
+from convcheck.targets.programs.protocol import AnswerError, RefusedError, Request
 from convcheck.targets.target import TargetContractError
 
 #: So many cases are kept: a program that fails at all fails often.
@@ -49,7 +49,7 @@ class Cases:
         case = self._open(request, write)
         try:
             yield
-        except NotImplementedError:
+        except RefusedError:
             shutil.rmtree(case)
             raise
         except TargetContractError as error:

@@ -73,7 +73,7 @@ class Program:
 
         Raises
         ------
-        NotImplementedError
+        RefusedError
             If the program says that it does not take the layer.
         TargetContractError
             If it says that it failed; an `AnswerError` if it breaks the protocol or ends.
@@ -91,9 +91,9 @@ class Program:
                     self.stop()
                     found = self._exchange(request, limit)
             except BaseException as error:
-                refused = isinstance(error, (NotImplementedError, TargetContractError))
-                self._may_have_ended = refused and not isinstance(error, AnswerError)
-                if not self._may_have_ended:
+                kept_to_protocol = isinstance(error, TargetContractError) and not isinstance(error, AnswerError)
+                self._may_have_ended = kept_to_protocol
+                if not kept_to_protocol:
                     # Its next answer could be this one's.
                     self.stop()
                 raise

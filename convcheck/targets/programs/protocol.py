@@ -100,6 +100,10 @@ class Request:
         return "\n".join([*text, "", f"Expected: {self.expected}; after ok, {arrays}."]) + "\n"
 
 
+class RefusedError(TargetContractError, NotImplementedError):
+    """Code that is not Python says that it does not take a layer."""
+
+
 class AnswerError(TargetContractError):
     """A program broke the protocol.
 
@@ -127,7 +131,7 @@ def announced(line: bytes, request: Request, begun: bytes) -> dict[str, int]:
 
     Raises
     ------
-    NotImplementedError, TargetContractError, AnswerError
+    RefusedError, TargetContractError, AnswerError
         If the program refuses, says that it failed, or breaks the protocol.
     """
     words = line.decode("utf-8", "backslashreplace").split()
@@ -162,7 +166,7 @@ def raise_refusal(words: Sequence[str], direction: str) -> None:
         raise TargetContractError(f"the program says error: {reason}")
     if words[:1] == ["unsupported"]:
         if direction == "forward":
-            raise NotImplementedError(reason)
+            raise RefusedError(reason)
         raise TargetContractError(f"the program says unsupported: {reason}; expected it to say so in forward already")
 
 

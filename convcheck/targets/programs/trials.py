@@ -16,7 +16,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets.programs.cases import Cases
 from convcheck.targets.programs.process import Program, how_it_ended
-from convcheck.targets.programs.protocol import Request, quoted
+from convcheck.targets.programs.protocol import RefusedError, Request, quoted
 from convcheck.targets.target import TargetContractError
 from convcheck.wording import counted
 
@@ -116,7 +116,7 @@ def _asked(program: Program, name: str, requests: Sequence[Request], limit: floa
         place = f"at request {number}, {request.direction}: " if len(requests) > 1 else ""
         try:
             found = program.ask(request, limit)
-        except NotImplementedError as refusal:
+        except RefusedError as refusal:
             program.stop()
             return Trial(name, "unsupported", str(refusal))
         except TargetContractError as error:
@@ -155,14 +155,14 @@ def _refused(program: Program, layer: Layer, limit: float) -> Trial:
     name = "a layer it may refuse, then another"
     try:
         program.ask(_request("forward", layer, "float16"), limit)
-    except NotImplementedError:
+    except RefusedError:
         program.settle(_MOMENT)
     except TargetContractError as error:
         program.stop()
         return Trial(name, "wrong", f'data type float16: {error}; expected an answer, or "unsupported REASON"')
     try:
         program.ask(_request("forward", layer), limit)
-    except (NotImplementedError, TargetContractError) as error:
+    except TargetContractError as error:
         program.stop()
         return Trial(
             name,
