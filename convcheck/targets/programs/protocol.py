@@ -137,8 +137,7 @@ def announced(line: bytes, request: Request, begun: bytes) -> dict[str, int]:
     words = line.decode("utf-8", "backslashreplace").split()
     raise_refusal(words, request.direction)
     if words[:1] != ["ok"]:
-        said = f"the program answered {quoted(line)}{_guess(line, begun)}"
-        raise AnswerError(f"{said}; expected {request.expected}", begun)
+        raise AnswerError(f"the program answered {quoted(line)}{_guess(line)}; expected {request.expected}", begun)
     # Nineteen digits are more than any array has entries.
     counts = [int(word) for word in words[1:] if word.isascii() and word.isdigit() and len(word) < 19]
     if len(counts) != len(words) - 1 or len(counts) != len(request.shapes):
@@ -175,7 +174,7 @@ def quoted(data: bytes) -> str:
     return f'"{short(one_line(data[:LONGEST_LINE].decode("utf-8", "backslashreplace")))}"'
 
 
-def _guess(line: bytes, begun: bytes) -> str:
+def _guess(line: bytes) -> str:
     """Return what a line that is no answer may be."""
     text = line.strip()
     if not text:
@@ -184,8 +183,6 @@ def _guess(line: bytes, begun: bytes) -> str:
         return ", which looks like JSON"
     if text.startswith(b"convcheck "):
         return ", which is the request's own line"
-    if any(part.split(b" ")[0] in (b"ok", b"unsupported", b"error") for part in begun.split(b"\n")[1:]):
-        return " before its answer; standard output is for answers alone, other text belongs on standard error"
     if not (text.isascii() and text.decode().isprintable()):
         return ", which is no text: the line comes before the arrays"
-    return ""
+    return ", which is no answer (other text belongs on standard error)"
