@@ -16,7 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import lru_cache
-from types import FrameType
+from pathlib import Path
+from types import FrameType, ModuleType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -51,6 +52,8 @@ class Guarded(Target):
     ----------
     timeout : float, optional
         Seconds that the target may take for each layer.
+    files : dict, optional
+        Files that were imported to find it.
 
     Raises
     ------
@@ -58,10 +61,13 @@ class Guarded(Target):
         If a time limit cannot be kept here.
     """
 
-    def __init__(self, target: Target, timeout: float | None = None) -> None:
+    def __init__(
+        self, target: Target, timeout: float | None = None, files: dict[Path, ModuleType] | None = None
+    ) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
+        self.files = {} if files is None else files
         self._target = target
         self._timeout = timeout
         self._left = timeout
