@@ -12,8 +12,8 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from convcheck.checks import memory as needed_memory
 from convcheck.checks.check_layer import Demand
+from convcheck.checks.memory import require as require_memory
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.running import (
     Job,
@@ -200,8 +200,10 @@ def verify(
     probes = [fitted.probe] if fitted else []
     with kept_state():
         asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, limits, names)
-        work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites)
-        needed_memory.require([(job.place, job.layer) for job in work], at_once=jobs)
+        work = _selected(
+            [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
+        )
+        require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         progress = progress or _Silent()
         try:
             with closing(_results(work, progress, jobs, executor)) as results:
@@ -323,9 +325,7 @@ def _suite(subject: Subject) -> Suite:
     raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
 
 
-def _jobs(
-    suite: Suite, asked: Subjects, demand: Demand, changes: Mapping[str, Any], fitted: Fit | None
-) -> list[Job]:
+def _jobs(suite: Suite, asked: Subjects, demand: Demand, changes: Mapping[str, Any], fitted: Fit | None) -> list[Job]:
     subjects = _subjects(suite, asked)
     targets = subjects.find(fitted.probe.target if fitted else None)
     gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)

@@ -22,7 +22,7 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin, resolve
-from convcheck.targets.process.limits import Limits
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
 
 #: Seconds that a thread may take to end once it is not wanted any more.
@@ -65,7 +65,7 @@ class Subjects:
     target: Any
     folder: Path
     device: str | None = None
-    limits: Limits = Limits()
+    limits: Limits = IN_PROCESS
     formulations: tuple[str, ...] = ()
 
     def find(self, beside: Target | None = None) -> tuple[Target, ...]:

@@ -14,7 +14,7 @@ from convcheck.layer.data import Operands, example_operands, integer_operands, r
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve
-from convcheck.targets.process.limits import Limits
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Target
 
@@ -47,7 +47,7 @@ class Trial:
 
 
 def target_of(
-    suite: Suite, target: str | None, device: str | None, data: str | None, limits: Limits = Limits()
+    suite: Suite, target: str | None, device: str | None, data: str | None, limits: Limits = IN_PROCESS
 ) -> Target | None:
     """Find the code whose numbers are shown: the one given, or the suite's; None if there is none.
 

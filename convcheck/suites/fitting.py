@@ -15,8 +15,8 @@ from convcheck.mistakes.conditions import UNTRIED
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve, spec_of
 from convcheck.targets.isolation import kept_state
-from convcheck.targets.process.limits import Limits
 from convcheck.targets.probing import Probe, probed
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import KEYS, TargetSpec
 from convcheck.targets.target import Target
 
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     suite: Suite
 
 
-def fit(target: Any, folder: Path | None = None, *, device: str | None = None, limits: Limits = Limits()) -> Fit:
+def fit(target: Any, folder: Path | None = None, *, device: str | None = None, limits: Limits = IN_PROCESS) -> Fit:
     """Find out what a target takes and make a suite of it.
 
     Parameters are those of `convcheck.targets.resolve`; the folder is by default the current one.

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.errors import TargetError
-from convcheck.targets.process.limits import Limits
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import BuiltIn, Target
 
@@ -41,7 +41,7 @@ def resolve(
     folder: Path,
     *,
     device: str | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = IN_PROCESS,
     beside: Target | None = None,
 ) -> Target:
     """Find what a target names.

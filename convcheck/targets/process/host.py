@@ -24,7 +24,7 @@ import psutil
 
 from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
-from convcheck.targets.process.limits import Limits
+from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     LONGEST_ANSWER,
     BrokenWireError,
@@ -185,7 +185,8 @@ def _end_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: (_IDLE.clear(), _LIVE.clear()))
+    os.register_at_fork(after_in_child=_IDLE.clear)
+    os.register_at_fork(after_in_child=_LIVE.clear)
 
 
 class Worker:
@@ -203,6 +204,8 @@ class Worker:
         self._incoming = Incoming(LONGEST_ANSWER)
         self._words = bytearray()
         self._passed_on = 0
+        self._silent = False
+        self._most_memory = free_memory() if limits.memory is None else limits.memory
         self.ended: str | None = None
         self._keeper = _keeper()
         mine, its = socket.socketpair()
@@ -309,27 +312,24 @@ class Worker:
             self._fail(f"the target's process {how}{self._place()}")
 
     def _check_memory(self) -> None:
-        if self._limits.memory is None:
-            return
         with suppress(psutil.Error):
             used = psutil.Process(self.pid).memory_info().rss
-            if used > self._limits.memory:
+            if used > self._most_memory:
                 self._fail(
                     f"the target's process used {used / 2**20:,.0f} MiB of memory, more than its limit of "
-                    f"{self._limits.memory / 2**20:,.0f} MiB, and was ended{self._place(ask=True)}"
+                    f"{self._most_memory / 2**20:,.0f} MiB, and was ended{self._place(ask=True)}"
                 )
 
     def _listen(self) -> None:
         """Pass on what the worker prints, up to some amount, and keep the end of it."""
-        while True:
+        while not self._silent:
             try:
                 piece = os.read(self._heard, 2**16)
             except BlockingIOError:
                 return
             if not piece:
                 self._poll.unregister(self._heard)
-                os.close(self._heard)
-                self._heard = os.open(os.devnull, os.O_RDONLY)
+                self._silent = True
                 return
             self._words = (self._words + piece)[-_LAST_WORDS:]
             if self._passed_on < _PASSED_ON:

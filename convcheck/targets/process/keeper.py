@@ -1,8 +1,8 @@
 """The process between the one that judges and the one that runs the code under test: it forks workers and ends them.
 
 It has imported what every worker needs and never runs code of the user's, so that a fork of it is clean and quick. It
-outlives its worker, so that nothing which that one leaves behind, such as child processes, stays; and it ends with all of
-them when the process that judges does, however that ends.
+outlives its worker, so that nothing which that one leaves behind, such as child processes, stays; and it ends with all
+of them when the process that judges does, however that ends.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -35,7 +36,8 @@ _PATIENCE = 5.0
 #: At this signal a worker writes down where it is.
 WHERE = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (13 if hasattr(signal, "SIGRTMIN") else 0)
 
-#: What a worker gets: its connection, the files in which arrays come and go, where it prints, where it writes where it is.
+#: What a worker gets: its connection, the files in which arrays come and go, where it prints, and where it says where
+#: it is.
 DESCRIPTORS = 5
 
 
@@ -56,12 +58,12 @@ def main(control: int) -> None:
     worker = 0
     incoming = Incoming()
     while True:
-        readable, _, _ = select.select([connection, woken], [], [])
+        readable, _, _ = select.select([connection.fileno(), woken], [], [])
         if woken in readable:
             with suppress(BlockingIOError):
                 os.read(woken, 4096)
             worker = _reap(connection, worker)
-        if connection not in readable:
+        if connection.fileno() not in readable:
             continue
         try:
             piece, descriptors, _, _ = socket.recv_fds(connection, 2**16, DESCRIPTORS)
@@ -87,9 +89,7 @@ def main(control: int) -> None:
                 _tell(connection, pid=worker)
 
 
-def _fork(
-    connection: socket.socket, order: dict[str, Any], descriptors: Sequence[int], unneeded: Sequence[int]
-) -> int:
+def _fork(connection: socket.socket, order: dict[str, Any], descriptors: Sequence[int], unneeded: Sequence[int]) -> int:
     keeper = os.getpid()
     worker = os.fork()
     if worker:
@@ -99,14 +99,17 @@ def _fork(
         for descriptor in unneeded:
             os.close(descriptor)
         _become_worker(keeper, order, list(descriptors))
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
     finally:
         os._exit(1)
 
 
 def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -> NoReturn:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    for usual in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(usual, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -120,11 +123,11 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
         os.dup2(descriptor, number)
     os.close(null)
     os.close(printed)
-    sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding="utf-8", errors="replace", closefd=False, buffering=1)  # noqa: SIM115
-        for number, mode in enumerate("rww")
-    )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    # What the keeper's streams wrote to could be of another kind.
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = open(number, "w" if number else "r", encoding="utf-8", errors="replace", closefd=False, buffering=1)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     faulthandler.enable(where, all_threads=False)
     faulthandler.register(WHERE, where, all_threads=False)
     os.environ.clear()
@@ -132,6 +135,9 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
     sys.path[:] = order["path"]
     with suppress(OSError):
         os.chdir(order["folder"])
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        # Where the system has no memory left, this process is the first to go.
+        score.write("1000")
     if order["memory"] is not None:
         _limit_memory(order["memory"])
     from convcheck.targets.process.worker import serve

@@ -155,9 +155,7 @@ class Place:
             assert self._worker is not None
             arrays = iter(read_arrays(self._worker.back, slots) if all(fits) else [None] * len(slots))
             sizes = iter(slots)
-            return [
-                _value(one, label, layer, arrays, sizes) for one, label in zip(told, labels, strict=True)
-            ]
+            return [_value(one, label, layer, arrays, sizes) for one, label in zip(told, labels, strict=True)]
         except (BrokenWireError, OSError, MemoryError) as error:
             self.close()
             raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None

@@ -75,7 +75,7 @@ def write_arrays(file: int, arrays: Iterable[Array]) -> list[Slot]:
     whole = [np.ascontiguousarray(array) for array in arrays]
     slots = [Slot(array.dtype.name, array.shape) for array in whole]
     for array, start in zip(whole, places(slots)[0], strict=True):
-        left = memoryview(array.reshape(-1).view(np.uint8))
+        left = _bytes_of(array)
         while left:
             written = os.pwrite(file, left, start)
             left, start = left[written:], start + written
@@ -93,7 +93,7 @@ def read_arrays(file: int, slots: Sequence[Slot]) -> list[Array]:
     arrays = []
     for slot, start in zip(slots, places(slots)[0], strict=True):
         array = np.empty(slot.shape, np.dtype(slot.dtype))
-        left = memoryview(array.reshape(-1).view(np.uint8))
+        left = _bytes_of(array)
         while left:
             count = os.preadv(file, [left], start)
             if not count:
@@ -101,6 +101,12 @@ def read_arrays(file: int, slots: Sequence[Slot]) -> list[Array]:
             left, start = left[count:], start + count
         arrays.append(array)
     return arrays
+
+
+def _bytes_of(array: Array) -> memoryview:
+    # Types such as bfloat16 have no buffer of their own.
+    buffer: Any = array.reshape(-1).view(np.uint8)
+    return memoryview(buffer)
 
 
 def framed(message: bytes) -> bytes:

@@ -106,7 +106,8 @@ class _Code:
         return {"unsupported": self._targets[request["target"]].unsupported(request["layer"])}
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
-        x, weight, bias = self._arrays(request["slots"])
+        arrays: Any = self._arrays(request["slots"])
+        x, weight, bias = arrays
         return {"values": self._sent([self._targets[request["target"]].forward(request["layer"], x, weight, bias)])}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +180,8 @@ def _told(error: BaseException) -> dict[str, Any]:
         }
     except BaseException:
         # An exception that cannot even be shown.
-        return {"kind": "error", "text": type(error).__name__, "refusal": None, "last": "an exception that cannot be shown"}
+        name = type(error).__name__
+        return {"kind": "error", "text": name, "refusal": None, "last": name}
 
 
 def _flusher() -> Callable[[], object]:
