@@ -125,7 +125,8 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
     os.close(printed)
     # What the keeper's streams wrote to could be of another kind.
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = open(number, "w" if number else "r", encoding="utf-8", errors="replace", closefd=False, buffering=1)
+        mode = "w" if number else "r"
+        stream = open(number, mode, 1, "utf-8", "replace", closefd=False)  # noqa: SIM115 - as long as the process lives
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     faulthandler.enable(where, all_threads=False)

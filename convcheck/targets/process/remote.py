@@ -19,6 +19,7 @@ from convcheck.errors import ConvcheckError, TargetError, UsageError
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
+from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
 from convcheck.targets.process.limits import Limits
 from convcheck.targets.process.wire import BrokenWireError, read_arrays, slot_in, text_in, texts_in
@@ -32,8 +33,8 @@ _LARGE = 2**22
 #: Workers that may be started for one layer after its first has ended.
 _RESTARTS = 3
 
-#: Arguments that can be written into.
-_ARGUMENTS = ("x", "weight", "bias", "grad_output")
+#: What can be written into: arguments, and the memory around them.
+_WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
 
 
 class Place:
@@ -272,7 +273,10 @@ class Remote(Target):
             for gradient in ("input", "weight", "bias")
             if gradient not in spec.gradients
         }
+        self.at_once = spec.threads
         self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
+        conditions, reasons = (texts_in(answer, key) for key in ("inapplicable", "reasons"))
+        self.inapplicable = dict(zip(conditions, reasons, strict=False))
         self._note(answer)
 
     def _note(self, answer: Mapping[str, Any]) -> None:
@@ -305,7 +309,7 @@ class Remote(Target):
             raise TargetContractError(output.reason)
         return output if output is not None else np.asarray(None)
 
-    def run(self, layer: Layer, operands: Operands, *how: Any) -> Run:
+    def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, "run", {"layer": layer, "how": how}, operands)
 
     def stop(self) -> None:
@@ -330,19 +334,20 @@ class RemoteRun(Run):
 
     def _note(self, answer: Mapping[str, Any]) -> None:
         told = texts_in(answer, "modified")
-        self._modified = tuple(name for name in _ARGUMENTS if name in told)
+        self._modified = tuple(name for name in _WRITTEN if name in told)
 
-    def backward(self) -> tuple[Any, Any, Any]:
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
         self._require_same_process()
-        answer = self._of._ask("backward", {"run": self._number})
+        answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
         self._note(answer)
         labels = ["grad_input", "grad_weight", "grad_bias"]
         grad_input, grad_weight, grad_bias = self._of.place.values(answer, labels, self._layer)
         return grad_input, grad_weight, grad_bias
 
-    def again(self, operands: Operands, *how: Any) -> Run:
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
         self._require_same_process()
-        return RemoteRun(self._of, self._layer, "again", {"of": self._number, "how": how}, operands)
+        request = {"of": self._number, "layer": layer, "new_memory": new_memory}
+        return RemoteRun(self._of, layer or self._layer, "again", request, operands)
 
     def modified(self) -> tuple[str, ...]:
         return self._modified

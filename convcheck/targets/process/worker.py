@@ -100,7 +100,10 @@ class _Code:
             found = choose(_loads(request["spec"]), Path(request["folder"]), self._files)
         self._targets[request["target"]] = Guarded(found)
         loaded = [name for name in ("torch",) if name in sys.modules]
-        return {"name": found.name, "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded}
+        return {
+            "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
+            "inapplicable": list(found.inapplicable), "reasons": list(found.inapplicable.values()),
+        }  # fmt: skip
 
     def _unsupported(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"unsupported": self._targets[request["target"]].unsupported(request["layer"])}
@@ -112,10 +115,11 @@ class _Code:
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]
-        return self._done(request, target.run(request["layer"], self._operands(request), *request["how"]))
+        return self._done(request, target.run(request["layer"], self._operands(request), request["how"]))
 
     def _again(self, request: dict[str, Any]) -> dict[str, Any]:
-        return self._done(request, self._runs[request["of"]].again(self._operands(request), *request["how"]))
+        earlier, at = self._runs[request["of"]], self._operands(request)
+        return self._done(request, earlier.again(at, request["layer"], new_memory=request["new_memory"]))
 
     def _done(self, request: dict[str, Any], run: Run) -> dict[str, Any]:
         self._runs[request["run"]] = run
@@ -123,7 +127,8 @@ class _Code:
 
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
-        gradients = run.backward()
+        (grad_output,) = self._arrays(request["slots"])
+        gradients = run.backward(None if grad_output is None else grad_output.copy())
         return {"values": self._sent(gradients), "modified": run.modified()}
 
     def _arrays(self, slots: Sequence[Slot | None]) -> list[Array | None]:
