@@ -246,11 +246,11 @@ def output_to_stderr() -> Iterator[None]:
     """Send all that is written to standard output to standard error, by compiled code and child processes as well."""
     with ExitStack() as stack:
         stack.enter_context(_descriptor_to_stderr())
-        stack.enter_context(redirect_stdout(_Unclosable()))
+        stack.enter_context(redirect_stdout(Unclosable()))
         yield
 
 
-class _Unclosable:
+class Unclosable:
     """Standard error, which a target cannot close in the belief that it is its own standard output."""
 
     def close(self) -> None:

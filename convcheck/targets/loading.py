@@ -69,6 +69,8 @@ def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None)
 
 def user_traceback(error: BaseException) -> str:
     """Format an exception with its traceback from the user's first frame on."""
+    if isinstance(error, TargetRaisedError):
+        return error.traceback
     frames = _first(error.__traceback__, _is_framework) or _first(error.__traceback__, is_internal)
     return "".join(traceback.format_exception(type(error), error, frames, chain=False)).rstrip()
 

@@ -19,20 +19,26 @@ class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""
 
 
-class TargetRaisedError(ConvcheckError):
-    """The target raised in another process; its message is the traceback, from the user's first frame on.
+class TargetRaisedError(Exception):
+    """The target raised in another process.
 
     Attributes
     ----------
+    traceback : str
+        From the user's first frame on.
     refusal : str or None
         What a framework says that it does not implement.
     last_line : str
         The exception without the place where it was raised.
     """
 
-    def __init__(self, text: str, refusal: str | None, last_line: str) -> None:
-        super().__init__(text)
-        self.refusal, self.last_line = refusal, last_line
+    def __init__(self, message: str, traceback: str, refusal: str | None, last_line: str) -> None:
+        super().__init__(message)
+        self.traceback, self.refusal, self.last_line = traceback, refusal, last_line
+
+
+class TargetUnimplementedError(TargetRaisedError, NotImplementedError):
+    """What it raised is a NotImplementedError, by which code says what it does not take."""
 
 
 @dataclass(frozen=True)

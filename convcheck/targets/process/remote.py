@@ -24,7 +24,14 @@ from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
 from convcheck.targets.process.limits import Limits
 from convcheck.targets.process.wire import BrokenWireError, read_arrays, slot_in, text_in, texts_in
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Misfit, Run, Target, TargetContractError, TargetRaisedError
+from convcheck.targets.target import (
+    Misfit,
+    Run,
+    Target,
+    TargetContractError,
+    TargetRaisedError,
+    TargetUnimplementedError,
+)
 
 #: Entries that any array of a layer's has at most this many times as many of as what is given back is looked at.
 _LARGEST = 64
@@ -77,7 +84,7 @@ class Place:
             return number, self._open(number)
         except (TargetError, UsageError):
             raise
-        except ConvcheckError as error:
+        except (ConvcheckError, TargetRaisedError) as error:
             raise TargetError(f'target "{spec.named}" cannot be imported:\n{error}') from error
 
     def _open(self, number: int) -> dict[str, Any]:
@@ -218,11 +225,10 @@ def _raise(raised: Any) -> NoReturn:
         if not isinstance(raised, dict):
             raise BrokenWireError("what was raised is no object")
         kind, text = raised.get("kind"), text_in(raised, "text")
-        if kind == "unimplemented":
-            raise NotImplementedError(text)
-        if kind == "error":
+        if kind in ("unimplemented", "raised"):
             refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
-            raise TargetRaisedError(text, refusal, text_in(raised, "last"))
+            error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
+            raise error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
         if kind == "convcheck":
             raise TargetError(text)
         raise TargetContractError(text)
@@ -294,7 +300,7 @@ class Remote(Target):
     def unsupported(self, layer: Layer) -> str | None:
         try:
             answer = self._ask("unsupported", {"layer": layer})
-        except ConvcheckError:
+        except (ConvcheckError, TargetRaisedError):
             # How its process ended shows when it is run.
             return None
         return None if answer.get("unsupported") is None else text_in(answer, "unsupported")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.targets.choice import choose
-from convcheck.targets.isolation import Guarded, kept_settings
+from convcheck.targets.isolation import Guarded, Unclosable, kept_settings
 from convcheck.targets.loading import framework_refusal, last_line, user_traceback
 from convcheck.targets.process.wire import LONGEST_TEXT, PASSING, Incoming, Slot, framed, places, receive, write_arrays
 from convcheck.targets.target import Misfit, Run, TargetContractError
@@ -51,6 +51,8 @@ def serve(connection: int, there: int, back: int, where: int, threads: int | Non
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(threads)
+    # Which code that takes it for its own can close.
+    sys.stdout = cast(TextIO, Unclosable())
     np.random.seed()  # noqa: NPY002 - every fork has the same state
     code, incoming, me = _Code(there, back), Incoming(), _getpid()
     flush = _flusher()
@@ -172,13 +174,12 @@ class _Code:
 def _told(error: BaseException) -> dict[str, Any]:
     """Return what an answer tells of an exception."""
     try:
-        if isinstance(error, NotImplementedError):
-            return {"kind": "unimplemented", "text": str(error)[:LONGEST_TEXT]}
         if isinstance(error, ConvcheckError):
             kind = "contract" if isinstance(error, TargetContractError) else "convcheck"
             return {"kind": kind, "text": str(error)[: 4 * LONGEST_TEXT]}
         return {
-            "kind": "error",
+            "kind": "unimplemented" if isinstance(error, NotImplementedError) else "raised",
+            "message": str(error)[:LONGEST_TEXT],
             "text": user_traceback(error)[-2 * LONGEST_TEXT :],
             "refusal": framework_refusal(error),
             "last": last_line(error),
@@ -186,7 +187,7 @@ def _told(error: BaseException) -> dict[str, Any]:
     except BaseException:
         # An exception that cannot even be shown.
         name = type(error).__name__
-        return {"kind": "error", "text": name, "refusal": None, "last": name}
+        return {"kind": "raised", "message": name, "text": name, "refusal": None, "last": name}
 
 
 def _flusher() -> Callable[[], object]:
