@@ -26,6 +26,7 @@ from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
 from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
+    DISCONNECTED,
     LONGEST_ANSWER,
     BrokenWireError,
     Incoming,
@@ -48,7 +49,7 @@ _TICK = 0.05
 _PATIENCE = 10.0
 
 #: Bytes of what a worker prints that are passed on, and that are kept as its last words.
-_PASSED_ON = 2**18
+_PASSED_ON = 2**16
 _LAST_WORDS = 2000
 
 #: How a keeper is started: the folders of modules first, so that nothing is imported from where the user's code is.
@@ -57,7 +58,17 @@ _START += "main(int(sys.argv[1]))"
 
 
 class EndedError(ConvcheckError):
-    """The worker has ended or was ended before it answered."""
+    """The worker has ended or was ended before it answered.
+
+    Attributes
+    ----------
+    costly : bool
+        Whether a new worker would take long to end in the same way.
+    """
+
+    def __init__(self, message: str, *, costly: bool = False) -> None:
+        super().__init__(message)
+        self.costly = costly
 
 
 def supported() -> bool:
@@ -112,7 +123,7 @@ class _Keeper:
         """End the worker and all that came from it; return whether the keeper has done so."""
         with suppress(OSError):
             self.connection.sendall(framed(b'{"end": true}'))
-            while news := self._next(_PATIENCE):
+            while news := self._next(_PATIENCE / 5):
                 if "ended" in news or "lost" in news:
                     return "ended" in news
         return False
@@ -125,6 +136,9 @@ class _Keeper:
     def kill(self) -> None:
         """End the keeper, and thereby its worker."""
         self.connection.close()
+        # It may have been stopped.
+        with suppress(OSError):
+            self.process.send_signal(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_PATIENCE / 5)
             return
@@ -277,7 +291,8 @@ class Worker:
                 place = self._place(ask=True)
                 self._fail(
                     f"the target did not return within its timeout of {self._limits.timeout or seconds:g} s; it was "
-                    f"stopped{place or '.'}"
+                    f"stopped{place}",
+                    costly=True,
                 )
         self._listen()
         return message
@@ -302,12 +317,14 @@ class Worker:
     def _told(self, news: Mapping[str, Any]) -> None:
         """Act on what the keeper says."""
         if "lost" in news:
-            self._fail("the process that started the target's was ended, and the target's with it")
+            self._fail("the process that started the target's was ended, and the target's with it", costly=True)
         if "stopped" in news:
             self._fail(f"the target's process has stopped itself ({_signal(news['stopped'])}) and was ended")
         if "died" in news:
             self._listen()
             code = news["code"]
+            if code == DISCONNECTED:
+                self._fail("the target's process has lost its connection to convcheck, which it closed, and has ended")
             how = f"was ended by {_signal(-code)}" if code < 0 else f"has ended itself with exit status {code}"
             self._fail(f"the target's process {how}{self._place()}")
 
@@ -356,13 +373,13 @@ class Worker:
                 return " here:\n" + "\n".join(lines)
         return ""
 
-    def _fail(self, message: str) -> NoReturn:
+    def _fail(self, message: str, *, costly: bool = False) -> NoReturn:
         self._listen()
         words = legible(bytes(self._words).decode("utf-8", "replace")).strip()
         if words and "the target's process" in message:
             message += f"\nThe last that it printed:\n{words}"
         self.close(message)
-        raise EndedError(message)
+        raise EndedError(message, costly=costly)
 
     def close(self, why: str = "the target's process was ended") -> None:
         """End the worker, and everything that it left behind."""
@@ -404,7 +421,7 @@ def frames_of(written: str) -> list[str]:
     from convcheck.targets.loading import is_internal
 
     frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', written, re.MULTILINE)
-    while frames and is_internal(frames[-1][0]):
+    while frames and (frames[-1][0].startswith("<") or is_internal(frames[-1][0])):
         frames.pop()
     lines = []
     for file, number, name in reversed(frames):
@@ -420,7 +437,7 @@ def _signal(number: int) -> str:
     except ValueError:
         return f"signal {number}"
     said = signal.strsignal(number)
-    return f"{name} ({said.lower()})" if said else name
+    return f"{name} ({said.partition(' (')[0].lower()})" if said else name
 
 
 def _current_folder() -> str:

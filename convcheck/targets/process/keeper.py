@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 import psutil
 
-from convcheck.targets.process.wire import Incoming, framed
+from convcheck.targets.process.wire import DISCONNECTED, Incoming, framed
 
 #: prctl(2).
 _PR_SET_PDEATHSIG = 1
@@ -44,6 +44,8 @@ DESCRIPTORS = 5
 def main(control: int) -> None:
     """Fork workers, one at a time, as the judge says over a socket, until that is closed."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    # Where the code under test has stopped it, it must go on when the judge is gone.
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
     connection = socket.socket(fileno=control)
     woken, wake = os.pipe()
     for end in (woken, wake):
@@ -143,7 +145,10 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
         _limit_memory(order["memory"])
     from convcheck.targets.process.worker import serve
 
-    serve(connection, there, back, where, order["threads"])
+    try:
+        serve(connection, there, back, where, order["threads"])
+    except OSError:
+        os._exit(DISCONNECTED)
     os._exit(0)
 
 

@@ -38,7 +38,7 @@ _LARGEST = 64
 _LARGE = 2**22
 
 #: Workers that may be started for one layer after its first has ended.
-_RESTARTS = 3
+_RESTARTS = 2
 
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
@@ -122,8 +122,7 @@ class Place:
             request["released"] = released
             answer = self._worker.ask(verb, request, arrays, CALL_SECONDS if self.left is None else self.left)
         except EndedError as error:
-            if self.left is None and "timeout" in str(error):
-                # Each further call could take as long.
+            if error.costly:
                 self._unusable = str(error)
             raise TargetContractError(str(error)) from None
         finally:

@@ -23,6 +23,9 @@ from convcheck.wording import visible
 
 _LENGTH = struct.Struct("<Q")
 
+#: Status with which a worker ends that can hear or say nothing.
+DISCONNECTED = 113
+
 #: Bytes that an answer may have, arrays aside.
 LONGEST_ANSWER = 2**20
 
