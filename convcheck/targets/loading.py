@@ -50,7 +50,10 @@ def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None)
     """
     place, _, name = target.rpartition(":")
     if not place or not name:
-        raise TargetError(f'target "{target}" is not allowed; expected module:name or path/to/file.py:name')
+        library = Path(target).suffix in (".so", ".dylib", ".dll")
+        key = f"library: {target}" if library else f"command: [{target}]"
+        hint = f"; for a {'library' if library else 'program'} write {{{key}}}" if (folder / target).is_file() else ""
+        raise TargetError(f'target "{target}" is not allowed; expected module:name or path/to/file.py:name{hint}')
     if place.endswith(".py"):
         path = folder / place
         files = {} if files is None else files
