@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -138,6 +140,27 @@ def write_whole(path: Path, content: str | bytes) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_picture(folder: Path, layer: str, name: str, ending: str, data: bytes) -> Path:
+    """Write a picture of a layer into a folder, which is made if it is not there, and return its path.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be made, or the file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    # What is special in paths or shells becomes an underscore; different names stay different files.
+    stem = re.sub(r"[^\w.-]", "_", layer).lstrip(".-")[:80]
+    if stem != layer:
+        stem += "-" + hashlib.sha256(layer.encode()).hexdigest()[:6]
+    path = folder / f"{stem}-{name}.{ending}"
+    write_whole(path, data)
+    return path
 
 
 @dataclass(frozen=True)

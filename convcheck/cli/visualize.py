@@ -13,7 +13,7 @@ from convcheck.explain import DATA_HELP
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 
 if TYPE_CHECKING:
-    from convcheck.layer.layer import Layer
+    pass
 
 
 def visualize(
@@ -93,7 +93,7 @@ def visualize(
     import warnings
 
     from convcheck.checks.memory import require as require_memory
-    from convcheck.cli.output import require_writable_folder, screen, write_out
+    from convcheck.cli.output import require_writable_folder, screen, write_out, write_picture
     from convcheck.cli.progress import Progress
     from convcheck.errors import UsageError
     from convcheck.explain.pictures.errors import find
@@ -158,39 +158,15 @@ def visualize(
                         files.append((story.name, encode(draw(story, one), format)))
                         progress.advance(1 / len(stories))
                     for name, content in files:
-                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
+                        written.append(write_picture(output_dir, one.name, name, format, content))
                 else:
                     given = None if observed is None else (observed.implementation.name, observed.arrays)
                     for name in kinds or MOVING:
                         film = animation.of_layer(name, one, at, selection, given)
-                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
+                        written.append(write_picture(output_dir, one.name, name, format, film.encode(format)))
                         progress.advance(1 / len(kinds or MOVING))
     finally:
         # The bar is gone by now: on a terminal it would run into the paths.
         write_out("".join(f"{path}\n" for path in written))
     if show and written and typer.launch(str(written[0] if len(written) == 1 else output_dir)):
         typer.echo(f"note: nothing here opens {output_dir}; the files are written", err=True)
-
-
-def _save(folder: Path, name: str, data: bytes) -> Path:
-    from convcheck.cli.output import write_whole
-    from convcheck.errors import UsageError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-    write_whole(folder / name, data)
-    return folder / name
-
-
-def _file_stem(layer: Layer) -> str:
-    """Return a layer's name as a file name: what is special in paths or shells becomes an underscore."""
-    import hashlib
-    import re
-
-    stem = re.sub(r"[^\w.-]", "_", layer.name).lstrip(".-")[:80]
-    if stem == layer.name:
-        return stem
-    # Different names stay different files.
-    return f"{stem}-{hashlib.sha256(layer.name.encode()).hexdigest()[:6]}"

@@ -16,6 +16,7 @@ from convcheck.checks.plan import WORK_BUDGET, gradients_of
 from convcheck.errors import UsageError
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index, Panel, Story, near, overview, scale_of
+from convcheck.explain.pictures.window import input_kinds
 from convcheck.explain.trial import Trial
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric.differences import packing_for
@@ -86,9 +87,12 @@ def story(
         if not marks[index]
     }
 
+    # What no window reads is hatched wherever X is shown; arrays of other layers are compared too.
+    kinds = input_kinds(layer) if gradient == "input" and wrong.shape[lead:] == layer.input else None
+
     def panel(number: str, title: str, note: str, values: Array, which: int | None) -> Panel:
         lines = [line for line in (fixed, note) if line]
-        made = Panel.of(number, title, lines, values[slice_], shown, outlined=[place])
+        made = Panel.of(number, title, lines, values[slice_], shown, kinds=kinds, outlined=[place])
         texts = {} if which is None else {index: _minus(pair[which]) for index, pair in pairs.items()}
         made = replace(made, marks=marks, texts={i: text for i, text in texts.items() if len(text) <= _FITTING})
         return replace(made, names=("filters",)) if gradient == "bias" else made
