@@ -12,7 +12,12 @@ from convcheck.explain import DATA_HELP
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS
 
 if TYPE_CHECKING:
+    from convcheck.explain.pictures.window import Selection
+    from convcheck.explain.trial import Trial
     from convcheck.layer.layer import Layer
+
+#: The format of the interactive page.
+_PAGE = "html"
 
 
 def visualize(
@@ -36,7 +41,11 @@ def visualize(
     ] = Path("convcheck-figures"),
     format: Annotated[  # noqa: A002
         str,
-        typer.Option(metavar="FORMAT", help=f"Pictures: {', '.join(FORMATS)}. The animation: {', '.join(ANIMATIONS)}."),
+        typer.Option(
+            metavar="FORMAT",
+            help=f"Pictures: {', '.join(FORMATS)}. The animation: {', '.join(ANIMATIONS)}. A page in which every entry "
+            f"can be touched: {_PAGE}.",
+        ),
     ] = "png",
     sample: Annotated[int, typer.Option(metavar="N", help="Show this sample of the batch.")] = 0,
     channel: Annotated[int | None, typer.Option(metavar="N", help="Show this input channel.")] = None,
