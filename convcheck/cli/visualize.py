@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.explain import DATA_HELP
+from convcheck.explain import DATA_HELP, MEGABYTES, MOST_MEGABYTES
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS
 
 if TYPE_CHECKING:
@@ -71,6 +71,12 @@ def visualize(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
+    page_limit: Annotated[
+        int,
+        typer.Option(
+            metavar="MB", help=f"Data that a page may hold, up to {MOST_MEGABYTES} MB; what it leaves out it says."
+        ),
+    ] = MEGABYTES,
 ) -> None:
     """Draw how the backward pass of layers comes about, step by step, with their numbers.
 
@@ -81,6 +87,7 @@ def visualize(
     from convcheck.checks import memory
     from convcheck.cli.output import require_writable_folder, screen, write_out
     from convcheck.errors import UsageError
+    from convcheck.explain.page.case import limit_of
     from convcheck.explain.pictures.errors import find
     from convcheck.explain.pictures.stories import stories_of
     from convcheck.explain.pictures.terminal import render
@@ -89,8 +96,9 @@ def visualize(
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr
 
-    if format not in (*FORMATS, *ANIMATIONS):
-        raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
+    if format not in (known := (*FORMATS, *ANIMATIONS, _PAGE)):
+        raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join(known)}')
+    limit = limit_of(page_limit)
     with output_to_stderr():
         suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
     chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
@@ -111,7 +119,13 @@ def visualize(
         # What the code prints must not end up among the paths.
         with output_to_stderr():
             tried = trial(one, code, data)
-            wrong, notes = find(tried)
+            as_page = format == _PAGE and not terminal
+            given = {"--target": target, "--data": data, "--device": device, "--dtype": dtype}
+            page = _page(tried, selection, suite.name, config, given, limit) if as_page else None
+            wrong, notes = ([], []) if as_page else find(tried)
+        if page is not None:
+            _save(output_dir, f"{_file_stem(one)}.{_PAGE}", page.encode())
+            continue
         at = tried.operands
         for note in notes:
             typer.echo(note, err=True)
@@ -129,6 +143,35 @@ def visualize(
             slices = {"sample": selection.sample, "channel": selection.channel, "filter": selection.filter}
             moving = input_gradient_animation(one, at.weight, at.grad_output, **slices)
             _save(output_dir, f"{_file_stem(one)}-input-gradient.{format}", moving.encode(format))
+
+
+def _page(
+    tried: Trial, selection: Selection, suite: str, config: str | None, given: dict[str, str | None], limit: int
+) -> str:
+    """Return the interactive page of a layer."""
+    import shlex
+    from html import escape
+
+    from convcheck.explain.page.case import Shown
+    from convcheck.explain.page.html import page_of
+    from convcheck.explain.page.wrong import judge
+    from convcheck.reports.details import selection as name_of
+
+    layer = tried.layer
+    options = [word for option, value in given.items() if value is not None for word in (option, value)]
+    source, seed = [config] if config is not None else [], ["--seed", str(layer.seed)]
+    # What chooses numbers is not asked for by verify, which takes its own.
+    of_verify = [
+        word for option in ("--target", "--device", "--dtype") if (value := given[option]) for word in (option, value)
+    ]
+    name = name_of(layer.name)
+    again = None if name is None else shlex.join(["convcheck", "verify", *source, *of_verify, "-k", name, *seed])
+    explain = shlex.join(["convcheck", "explain", *source, "--layer", layer.name, *options, *seed])
+    numbers = "those on which verify checks it" if tried.observed is not None else given["--data"] or "example"
+    shown = Shown(
+        layer.name, layer, tried.operands, selection, f"{numbers}, seed {layer.seed}", judge(tried, again), explain
+    )
+    return page_of([shown], limit, title=escape(f"{layer.name} of {suite}: the backward pass"))
 
 
 def _save(folder: Path, name: str, data: bytes) -> None:

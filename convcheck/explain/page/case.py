@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from convcheck.errors import Parameter, UsageError
+from convcheck.explain import MOST_MEGABYTES
 from convcheck.explain.page.packing import packed, size_of
 from convcheck.explain.page.wrong import Judged, errors_of, mistakes_on
 from convcheck.explain.pictures.window import Selection, most_read, window_of
@@ -19,11 +20,8 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 
-#: Megabytes of data that a page has unless more are asked for, and the most that it may have.
-MEGABYTES, MOST_MEGABYTES = 1, 5
-
-#: Bytes of a megabyte.
-_MEGABYTE = 1 << 20
+#: Bytes of a megabyte, and of what every page has besides its data.
+_MEGABYTE, _PROGRAM = 1 << 20, 180_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,8 @@ class Shown:
         ``convcheck explain`` without the entry; None for a layer that no command can name.
     smallest : str or None
         What is wrong on it, where it is the smallest case that was found.
+    entry : (str, tuple of int) or None
+        The array and the entry with which it starts; by default the worst one, or one with many terms.
     """
 
     title: str
@@ -86,6 +86,7 @@ class Shown:
     judged: Judged | None = None
     command: str | None = None
     smallest: str | None = None
+    entry: tuple[str, tuple[int, ...]] | None = None
 
 
 def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
@@ -111,11 +112,11 @@ def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
         if size_of(data) <= limit:
             break
     else:
-        needed = ceil(size_of(data) / _MEGABYTE)
+        needed = ceil((size_of(data) + _PROGRAM) / _MEGABYTE)
         more = Parameter("page_limit", needed) if needed <= MOST_MEGABYTES else "a smaller input"
         raise UsageError(
-            f"layer {layer.name}: one sample, channel and filter of it take {needed} MB, and the page may hold "
-            f"{limit / _MEGABYTE:.2g} MB; give ", more, " or draw it with ", Parameter("format", "png"),
+            f"layer {layer.name}: a page of one sample, channel and filter of it has {needed} MB, more than it may; "
+            "give it ", more, ", or draw it with ", Parameter("format", "png"),
         )  # fmt: skip
     room = min(limit - size_of(data), int(limit * share))
     mistakes, left = mistakes_on(layer, shown.operands, kept, room)
@@ -130,6 +131,7 @@ def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
         "kept": {name: [part.start, len(part)] for name, part in vars(kept).items()},
         "chosen": {"sample": chosen.sample, "channel": chosen.channel, "filter": chosen.filter},
         "start": [chosen.sample, chosen.channel, *at],
+        "entry": shown.entry,
         **data,
         "mistakes": mistakes,
         "left_out": [*_left_out(layer, kept, limit), *left],
@@ -191,13 +193,13 @@ def _left_out(layer: Layer, kept: Kept, limit: int) -> list[str]:
         if len(there) < size:
             own = f"{name} {there.start}" if len(there) == 1 else f"{name}s {there.start} to {there.stop - 1}"
             parts.append(f"Of {size:,} {name}s the page has {own}; --{name} N brings another.")
-    if parts and limit < MOST_MEGABYTES * _MEGABYTE:
+    if parts and limit < limit_of(MOST_MEGABYTES):
         parts.append(f"--page-limit {MOST_MEGABYTES} makes room for more of them.")
     return parts
 
 
 def limit_of(megabytes: int) -> int:
-    """Return how many bytes of data a page may hold.
+    """Return how many bytes of data a page of so many megabytes has room for.
 
     Raises
     ------
@@ -208,4 +210,4 @@ def limit_of(megabytes: int) -> int:
         raise UsageError(
             Parameter("page_limit", megabytes), f" is not allowed; expected megabytes from 1 to {MOST_MEGABYTES}"
         )
-    return megabytes * _MEGABYTE
+    return megabytes * _MEGABYTE - _PROGRAM

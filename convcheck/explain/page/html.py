@@ -62,6 +62,7 @@ def page_of(shown: Sequence[Shown], limit: int, *, title: str, facts: str = "", 
         "catalogue": {
             mistake.name: {"title": mistake.title, "explanation": mistake.explanation, "fix": mistake.fix}
             for mistake in MISTAKES
+            if any(made["name"] == mistake.name for case in cases for made in case["mistakes"])
         },
     }
     # Nothing in the data can end the element that holds them.

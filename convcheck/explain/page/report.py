@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from convcheck.checks.observed import Observed
 from convcheck.checks.smallest import Given
 from convcheck.errors import ConvcheckError, UsageError
-from convcheck.explain.page.case import MEGABYTES, Shown, limit_of
+from convcheck.explain import MEGABYTES
+from convcheck.explain.page.case import Shown, limit_of
 from convcheck.explain.page.html import page_of
 from convcheck.explain.page.wrong import judge
 from convcheck.explain.pictures.window import Selection
@@ -44,7 +46,7 @@ def report_page(report: ReportData, target: str | None, device: str | None, fitt
         try:
             if layer.config not in targets:
                 suite = fitted or (load(layer.config) if layer.config else None)
-                targets[layer.config] = suite and target_of(suite, target, device, None)
+                targets[layer.config] = None if suite is None else target_of(suite, target, device, None)
             code = targets[layer.config]
             if code is not None:
                 shown += _cases(report, layer, code)
@@ -91,7 +93,9 @@ def _cases(report: ReportData, layer: LayerReport, code: Target) -> Iterator[Sho
 def _smallest(case: Smallest, code: Target, name: str, reproduce: str | None) -> Shown:
     """Run the code on the smallest case once more."""
     layer = Layer(**{**case.layer, "name": name})
-    arrays = {key: None if values is None else np.array(values, layer.dtype) for key, values in case.operands.items()}
+    arrays: dict[str, Any] = {
+        key: None if values is None else np.array(values, layer.dtype) for key, values in case.operands.items()
+    }
     operands = Operands(**arrays)
     code.begin()
     expected = Given(layer, code, None, operands)
@@ -107,4 +111,5 @@ def _smallest(case: Smallest, code: Target, name: str, reproduce: str | None) ->
     return Shown(
         f"{name}: the smallest case", layer, operands, chosen, "those on which it was found to fail still",
         judge(tried, reproduce), smallest=". ".join(text for text in (case.what, case.note) if text),
+        entry=(gradient, index) if index else None,
     )  # fmt: skip

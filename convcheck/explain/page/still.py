@@ -36,7 +36,7 @@ def still(shown: Shown) -> tuple[str, list[str]]:
     inside = chosen.channel % layer.channels_per_group
     outputs = {term.factors[0].index[2:]: _product(term) for term in own}
     taps = {term.factors[1].index[2:]: _product(term) for term in own}
-    maps = (
+    maps: tuple[tuple[str, Array, Mapping[tuple[int, ...], str], Mapping[tuple[int, ...], str]], ...] = (
         (f"dL/dO[{chosen.sample},{chosen.filter}]", at.grad_output[chosen.sample, chosen.filter], outputs, {}),
         (f"W[{chosen.filter},{inside}]", at.weight[chosen.filter, inside], taps, {}),
         (f"dL/dX[{chosen.sample},{chosen.channel}]", np.zeros(layer.input), {place: ""}, {place: number(found.value)}),

@@ -234,7 +234,9 @@ def terms_of(
     there = np.zeros(array.shape, bool)
     cut(layer, kept, gradient, there)[...] = True
     wanted = np.flatnonzero(there & (np.asarray(array) != scene.answer(gradient)))
-    factors = np.stack([part.ravel()[wanted] / grad_output.flat[place] for part, place in zip(parts, places, strict=True)])
+    factors = np.stack(
+        [part.ravel()[wanted] / grad_output.flat[place] for part, place in zip(parts, places, strict=True)]
+    )
     if np.count_nonzero(factors) > _MOST_TERMS:
         return None
     return {

@@ -118,7 +118,7 @@ class MapView {
       const label = element("th", { scope: "row", role: "rowheader" });
       this.rows.push(label);
       const cells = Array.from({ length: columns }, () => element("td", { role: "gridcell", tabindex: "-1" },
-        element("span", { class: "value" }), element("span", { class: "part" })));
+        element("span", { class: "value" }), element("span", { class: "part" }), element("span", { class: "letter" })));
       this.cells.push(cells);
       const line = element("tr", { role: "row" }, label, ...cells);
       this.rows[row].line = line;
@@ -198,8 +198,8 @@ class MapView {
       cell.style.color = color && !hatched ? inkOn(color) : "";
       cell.firstChild.textContent = text;
       const letter = mark?.letter || (letters && letters(flat)) || "";
-      const part = mark?.product && !blank ? `${letter} ${mark.product}` : letter;
-      cell.lastChild.textContent = part;
+      cell.children[1].textContent = mark?.product && !blank ? mark.product : "";
+      cell.children[2].textContent = letter;
       const label = this.labelOf(flat, blank ? "hidden" : short(value), mark, kind, status);
       if (cell.label !== label) cell.setAttribute("aria-label", (cell.label = label));
       if (mark?.role === "chosen") cell.setAttribute("aria-selected", "true");

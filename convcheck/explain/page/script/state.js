@@ -40,10 +40,14 @@ function openCase(number) {
   if (errors) state.wrong = "target";
   if (bad?.length) {
     // An entry that something reaches tells more than one that should be 0.
-    state.gradient = bad[0];
-    state.pin = { map: GRADIENT_MAPS[bad[0]], index: [...errors.arrays[bad[0]].worst.index] };
+    const [gradient, index] = one.entry || [bad[0], errors.arrays[bad[0]].worst.index];
+    state.gradient = errors.arrays[gradient]?.count ? gradient : bad[0];
+    const ref = { map: GRADIENT_MAPS[gradient], index: [...index] };
     buildModel();
-    followSlice(state.pin);
+    if (isThere(ref)) {
+      state.pin = ref;
+      followSlice(ref);
+    }
   }
   state.view = errors ? "errors" : one.spec.input.length === 1 ? "wires" : "handback";
   buildModel();
@@ -55,7 +59,7 @@ function buildModel() {
   const arrays = Object.fromEntries(Object.entries(one.arrays).map(([name, packed]) => [name, packed && unpacked(packed)]));
   const totals = Object.fromEntries(Object.entries(one.totals).map(([name, packed]) => [name, unpacked(packed)]));
   current.original = new Model(one.spec, arrays, one.kept, totals);
-  let { model } = { model: current.original };
+  let model = current.original;
   if (state.geometry) model = otherLayer(current.original, state.geometry);
   if (Object.keys(state.edits).length) model = edited(model, state.edits);
   current.model = model;

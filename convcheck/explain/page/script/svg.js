@@ -22,7 +22,7 @@ function asSvg() {
           `<rect x="${left + 2}" y="${high + 2}" width="${cell - 4}" height="${cell - 4}" fill="none" stroke="#000" stroke-width="2"/>`);
       }
       write(left + cell / 2, high + 22, each.firstChild.textContent, `text-anchor="middle" fill="${style.color}"`);
-      write(left + cell / 2, high + 35, each.lastChild.textContent, `text-anchor="middle" font-size="9" fill="${style.color}"`);
+      write(left + cell / 2, high + 35, `${each.children[2].textContent} ${each.children[1].textContent}`, `text-anchor="middle" font-size="9" fill="${style.color}"`);
     }));
     x += Math.max(view.heads.length * cell, 7 * view.title.textContent.length, 6 * view.note.textContent.length) + gap;
     bottom = Math.max(bottom, top + 40 + view.cells.length * cell);

@@ -51,7 +51,7 @@ function drawBars(box) {
   if (sums.size < 2) return;
   const parts = [...sums].map(([name, values]) => [name, exactSum(values)]);
   if (shownTerms.rest !== undefined) parts.push(["others", shownTerms.rest]);
-  const scale = largest(parts.map(([, value]) => value)), few = parts.slice(0, 24);
+  const scale = largest(parts.map(([, value]) => value)), few = parts.slice(0, 12);
   const text = few.map(([, value], i) => (i ? ` ${value < 0 ? "−" : "+"} ${readable(Math.abs(value))}` : readable(value))).join("");
   box.append(element("p", { class: "parts" }, `${text}${parts.length > few.length ? ` + ${parts.length - few.length} more` : ""} = ${readable(shownTerms.value)}`),
     element("ul", { class: "bars" }, ...few.map(([name, value]) => element("li", {},
