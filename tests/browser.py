@@ -51,6 +51,10 @@ class Visit:
     def text(self, selector):
         return self.page.locator(selector).inner_text()
 
+    def comes(self, selector, words):
+        """Wait until an element says something."""
+        self.page.locator(selector, has_text=words).wait_for()
+
     def close(self):
         assert self.complaints == []
         # The page itself, and nothing else.

@@ -68,7 +68,7 @@ def page_of(shown: Sequence[Shown], limit: int, *, title: str, facts: str = "", 
     # Nothing in the data can end the element that holds them.
     told = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return Template(_file("page.html")).substitute(
-        title=title, style=style + _file("page.css"), facts=facts, still=drawing,
+        title=title, style=style + _file("page.css"), facts=facts or f"<h1>{title}</h1>", still=drawing,
         equation="\n".join(map(escape, lines)), data=told, program=program(),
     )  # fmt: skip
 

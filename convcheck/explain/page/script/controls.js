@@ -176,8 +176,8 @@ function limitsOf(name, axis, own) {
 
 function drawSizes() {
   const { model } = current, own = sizesOf(shownCase().spec), names = Object.keys(SIZES), box = document.getElementById("axes");
-  // The element that is being dragged must stay.
-  if (box.contains(document.activeElement) && box.childElementCount === model.rank) {
+  // What is being dragged or typed into must stay.
+  if (box.childElementCount === model.rank) {
     [...box.children].forEach((part, i) => names.forEach((name) => fillSize(part.querySelector(`[data-size=${name}]`), name, model.axes[i], own[i][names.indexOf(name)])));
     [...box.querySelectorAll(".remainder")].forEach((part, i) => { part.textContent = remainderWords(model.axes[i]); });
     return;
@@ -192,7 +192,7 @@ function drawSizes() {
       fillSize(row, name, axis, own[i][k]);
       return row;
     });
-    return element("fieldset", {}, element("legend", {}, AXIS_WORDS[model.rank][i] + (model.rank > 1 ? "s" : "s")), ...parts,
+    return element("fieldset", {}, element("legend", {}, `${AXIS_WORDS[model.rank][i]}s`), ...parts,
       element("p", { class: "remainder" }, remainderWords(axis)));
   }));
 }

@@ -64,7 +64,7 @@ function element(name, attributes = {}, ...children) {
 class MapView {
   constructor(id, of = id) {
     Object.assign(this, { id, of, center: [0, 0], focus: 0, lastChosen: "" });
-    this.title = element("h3", { id: `title-${id}` });
+    this.title = element("h2", { id: `title-${id}` });
     this.note = element("p", { class: "note" });
     this.body = element("div", { class: "body" });
     this.foot = element("div", { class: "foot" });
@@ -115,7 +115,7 @@ class MapView {
     this.rows = [];
     this.cells = [];
     for (let row = 0; row < rows; row++) {
-      const label = element("th", { scope: "row", role: "rowheader" });
+      const label = element("th", this.shown.shape.length === 1 ? { role: "presentation" } : { scope: "row", role: "rowheader" });
       this.rows.push(label);
       const cells = Array.from({ length: columns }, () => element("td", { role: "gridcell", tabindex: "-1" },
         element("span", { class: "value" }), element("span", { class: "part" }), element("span", { class: "letter" })));
@@ -373,8 +373,11 @@ class MapView {
     if (!cell || !this.shown.editable || state.quiz) return;
     const { flat } = cell, ref = this.refAt(flat);
     const input = element("input", { type: "number", step: "any", "aria-label": `New number for ${cell.label}`, value: this.shown.values[flat] });
+    let open = true;
     const close = (keep) => {
-      if (!input.isConnected) return;
+      // To take a field away also takes the focus from it, which closes it again.
+      if (!open) return;
+      open = false;
       const value = Number(input.value);
       input.remove();
       if (keep && input.value !== "" && Number.isFinite(value)) edit(ref, value);
