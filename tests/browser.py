@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
+from convcheck.explain.judged import judge
 from convcheck.explain.page.case import Shown, limit_of
 from convcheck.explain.page.html import page_of
-from convcheck.explain.page.wrong import judge
-from convcheck.explain.pictures.window import Selection
+from convcheck.explain.pictures.selection import Selection
 from convcheck.explain.trial import trial
 
 #: What Debian, Ubuntu and others call it.

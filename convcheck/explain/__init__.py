@@ -3,6 +3,7 @@
 pictures   a layer and its arrays as panels, drawn or printed
 page       a layer as a page in which every entry can be touched
 sums       one entry term by term, or a layer's derivation
+judged     what code gave beside what it should be
 trial      on which numbers: those of a report, or small ones that are easily read
 figures    the functions that users call in a notebook
 """

@@ -12,10 +12,11 @@ import pytest
 from convcheck import Layer, UsageError, backward, load
 from convcheck.explain.page.case import case_of, limit_of
 from convcheck.explain.page.html import program
-from convcheck.explain.page.packing import packed, packed_marks
-from convcheck.explain.page.wrong import Scene, terms_of
+from convcheck.explain.page.packing import Kept, packed, packed_marks
+from convcheck.explain.page.wrong import terms_of
 from convcheck.layer.data import integer_operands
 from convcheck.mistakes import mistake
+from convcheck.mistakes.mistake import Scene
 from tests.browser import page, shown
 from tests.parts import target
 from tests.shell import convcheck
@@ -32,6 +33,9 @@ class Unflipped(Right):
         return turned.input, right.weight, right.bias
 
 
+WIDTHS = {"int16": "<i2", "int32": "<i4", "float64": "<f8"}
+
+
 def data_of(html):
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
 
@@ -44,7 +48,7 @@ def unpacked(told):
         raw = np.frombuffer(base64.b64decode(told["text"]), np.uint8)
         flat = np.unpackbits(raw, bitorder="little")[: int(np.prod(told["shape"]))]
     else:
-        flat = np.frombuffer(base64.b64decode(told["text"]), "<" + {"i": "i", "f": "f"}[told["as"][0]] + told["as"][-2:])
+        flat = np.frombuffer(base64.b64decode(told["text"]), WIDTHS[told["as"]])
     return np.reshape(np.asarray(flat, np.float64), told["shape"])
 
 
@@ -61,13 +65,8 @@ def unpacked(told):
 )
 def test_arrays_come_back_as_they_were(values, kind):
     told = json.loads(json.dumps(packed(values)))
-    assert told["as"].startswith(kind[:3])
-    if kind != "int16" and kind != "int32" and kind != "float64":
-        assert np.array_equal(unpacked(told), values)
-        return
-    width = {"int16": "<i2", "int32": "<i4", "float64": "<f8"}[kind]
-    flat = np.frombuffer(base64.b64decode(told["text"]), width)
-    assert np.array_equal(flat.reshape(told["shape"]), values, equal_nan=True)
+    assert told["as"] == kind
+    assert np.array_equal(unpacked(told), values, equal_nan=True)
 
 
 def test_marks_come_back_as_they_were():
@@ -125,17 +124,10 @@ def test_where_filters_are_missing_the_whole_sum_is_given():
     assert told["kept"]["samples"] == [1, 1]
     at = one.operands
     right = backward(layer, at.x, at.weight, at.grad_output)
-    assert np.array_equal(unpacked_wide(told["totals"]["input"]), right.input[1:, :1])
-    assert np.array_equal(unpacked_wide(told["totals"]["bias"]), right.bias[first : first + count])
+    assert np.array_equal(unpacked(told["totals"]["input"]), right.input[1:, :1])
+    assert np.array_equal(unpacked(told["totals"]["bias"]), right.bias[first : first + count])
     assert [text for text in told["left_out"] if "--filter N" in text]
     assert [text for text in told["left_out"] if "--sample N" in text]
-
-
-def unpacked_wide(told):
-    width = {"int16": "<i2", "int32": "<i4", "float64": "<f8"}.get(told["as"])
-    if width is None:
-        return unpacked(told)
-    return np.frombuffer(base64.b64decode(told["text"]), width).reshape(told["shape"])
 
 
 def test_what_can_never_fit_is_refused():
@@ -163,7 +155,7 @@ def test_what_code_got_wrong_is_there():
 def test_the_terms_of_a_mistake_make_its_result(name):
     layer = Layer(2, 2, [2, 3], stride=[1, 2], input=[4, 6], batch=1)
     scene = Scene(layer, integer_operands(layer))
-    kept = case_kept(layer)
+    kept = whole(layer)
     found = 0
     for wrong in mistake(name).wrong(scene, "input"):
         if wrong.array.shape != scene.answer("input").shape:
@@ -176,9 +168,7 @@ def test_the_terms_of_a_mistake_make_its_result(name):
     assert found
 
 
-def case_kept(layer):
-    from convcheck.explain.page.case import Kept
-
+def whole(layer):
     return Kept(range(layer.batch), range(layer.channels), range(layer.filters))
 
 

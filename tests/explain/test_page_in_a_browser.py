@@ -1,9 +1,6 @@
-"""The interactive page in a real browser: its equations are explain's, its numbers the report's; keys, clicks, sizes."""
+"""The interactive page in a real browser: its equations are explain's, its numbers the report's; keys and clicks."""
 
 from __future__ import annotations
-
-import itertools
-import json
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from convcheck.explain.sums import entry
 from convcheck.explain.sums.notation import NOTATIONS, OWN
 from convcheck.explain.sums.terms import explain
 from convcheck.verification import verify
-from tests.browser import chromium, page, shown, visit  # noqa: F401 - fixtures
+from tests.browser import page, shown
 from tests.explain.test_page import CONV1, EXAMPLE, Unflipped
 from tests.parts import target
 from tests.targets_for_tests import UNFOLD, Right
@@ -77,7 +74,7 @@ def compare_equations(visited, one, entries, writing):
 
 
 @pytest.mark.parametrize("layer", KINDS, ids=lambda layer: layer.name)
-def test_every_equation_is_that_of_explain(visit, layer):  # noqa: F811
+def test_every_equation_is_that_of_explain(visit, layer):
     one = shown(layer)
     visited = visit(page(one))
     compare_equations(visited, one, list(entries_of(layer, 3)), OWN)
@@ -87,7 +84,7 @@ def test_every_equation_is_that_of_explain(visit, layer):  # noqa: F811
 
 @pytest.mark.long
 @pytest.mark.parametrize("layer", [*TEXTBOOK.values(), *KINDS], ids=lambda layer: layer.name)
-def test_all_equations_are_those_of_explain(visit, layer):  # noqa: F811
+def test_all_equations_are_those_of_explain(visit, layer):
     one = shown(layer)
     visited = visit(page(one))
     for writing in (OWN, NOTATIONS["T3"]):
@@ -106,7 +103,7 @@ SLICES = """() => {
 
 
 @pytest.mark.parametrize("layer", KINDS, ids=lambda layer: layer.name)
-def test_every_map_is_the_array(visit, layer):  # noqa: F811
+def test_every_map_is_the_array(visit, layer):
     one = shown(layer, data="integers")
     at, visited = one.operands, visit(page(one))
     right = backward(layer, at.x, at.weight, at.grad_output)
@@ -126,7 +123,7 @@ def test_every_map_is_the_array(visit, layer):  # noqa: F811
             assert [float(text.replace("−", "-")) for text in cells] == array[0, 0].ravel().tolist()
 
 
-def test_selecting_by_click_key_and_pointer(visit):  # noqa: F811
+def test_selecting_by_click_key_and_pointer(visit):
     visited = visit(page(shown(EXAMPLE)))
     # The worked entry: its equation, its cells by letter, and why the rest falls away.
     assert "5·5" in visited.text("#equation")
@@ -175,7 +172,7 @@ def test_selecting_by_click_key_and_pointer(visit):  # noqa: F811
     visited.comes("#equation", "dL/dX[0,0,2,2]")
 
 
-def test_views_of_one_entry_and_their_steps(visit):  # noqa: F811
+def test_views_of_one_entry_and_their_steps(visit):
     visited = visit(page(shown(EXAMPLE)))
     said = {}
     for view in ("handback", "collect", "weights", "matrix", "wires", "errors"):
@@ -204,7 +201,7 @@ def test_views_of_one_entry_and_their_steps(visit):  # noqa: F811
     assert "dL/dX[0,0,2,2]" in visited.text("#equation")
 
 
-def test_sliders_edits_and_the_way_back(visit):  # noqa: F811
+def test_sliders_edits_and_the_way_back(visit):
     visited = visit(page(shown(EXAMPLE)))
     rows = visited.page.locator("#axes fieldset").first
     before = visited.page.locator('[data-map="spread"] td.inserted').count()
@@ -251,12 +248,12 @@ def page_sums_hold(visited):
     assert backward(layer, x, weight, gradient).input[0, 0].ravel().tolist() == told["dx"]
 
 
-def test_the_quiz(visit):  # noqa: F811
+def test_the_quiz(visit):
     visited = visit(page(shown(EXAMPLE)))
     visited.page.locator("#quiz").click()
     assert visited.page.locator('[data-map="dX"] td.blank').count() == 25
     quiz = visited("() => window.convcheck.state.quiz")
-    good = {output: tap for output, tap in quiz["pairs"]}
+    good = dict(quiz["pairs"])
     for wrong in set(range(4)) - set(good):
         visited.cell("dO", wrong).click()
         assert "No: " in visited.text("#told")
@@ -271,7 +268,7 @@ def test_the_quiz(visit):  # noqa: F811
     assert visited.page.locator('[data-map="dX"] td.blank').count() == 0
 
 
-def test_errors_are_those_of_the_report(visit):  # noqa: F811
+def test_errors_are_those_of_the_report(visit):
     layer, code = TEXTBOOK["T1-groups"], target(Unflipped)
     report = verify(layer, target=Unflipped, checks=["forward", "exact"])
     (result,) = [one for one in report.layers[0].results if one.gradient == "input"]
@@ -320,7 +317,7 @@ class OneEntry(Right):
         return wrong, right.weight, right.bias
 
 
-def test_a_wrong_forward_pass_is_said_first_and_no_mistake_is_made_up(visit):  # noqa: F811
+def test_a_wrong_forward_pass_is_said_first_and_no_mistake_is_made_up(visit):
     visited = visit(page(shown(EXAMPLE, target(WrongForward))))
     head = visited.text(".verdict")
     assert head.index("The forward pass is wrong") < head.index("diagnosis")
@@ -328,7 +325,7 @@ def test_a_wrong_forward_pass_is_said_first_and_no_mistake_is_made_up(visit):  #
     assert visited("() => window.convcheck.state.pin.map") == "O"
 
 
-def test_a_single_wrong_entry_of_a_large_layer_is_seen(visit):  # noqa: F811
+def test_a_single_wrong_entry_of_a_large_layer_is_seen(visit):
     layer = Layer(1, 2, 3, input=[150, 140], batch=1, bias=False)
     visited = visit(page(shown(layer, target(OneEntry))))
     assert "1 of 21,000 entries wrong" in visited.text(".verdict")
@@ -353,7 +350,7 @@ def test_a_single_wrong_entry_of_a_large_layer_is_seen(visit):  # noqa: F811
     assert "There is no" in visited.text("#told")
 
 
-def test_conv1_at_full_size(visit):  # noqa: F811
+def test_conv1_at_full_size(visit):
     one = shown(CONV1, data="integers")
     visited = visit(page(one))
     entries = [("input", (0, 0, 26, 222)), ("weight", (63, 0, 6, 0))]
@@ -364,7 +361,7 @@ def test_conv1_at_full_size(visit):  # noqa: F811
     assert visited.page.locator("#equation .fold").count() == 1
 
 
-def test_every_mistake_adds_up(visit):  # noqa: F811
+def test_every_mistake_adds_up(visit):
     visited = visit(page(shown(EXAMPLE)))
     wrong = visited("""() => {
       const bad = [];
@@ -394,7 +391,7 @@ def test_every_mistake_adds_up(visit):  # noqa: F811
     assert told > 20
 
 
-def test_a_volume_has_planes(visit):  # noqa: F811
+def test_a_volume_has_planes(visit):
     visited = visit(page(shown(TEXTBOOK["T3-volume"])))
     assert visited.page.locator(".planes").count() == 7
     words = visited.text('[data-map="dO"] .planes')
@@ -425,7 +422,7 @@ VIEWS = ("errors", "handback", "collect", "weights", "bias", "matrix", "channels
         pytest.param("dark", VIEWS, marks=pytest.mark.long),
     ],
 )
-def test_phone_width_and_accessibility(visit, scheme, views):  # noqa: F811
+def test_phone_width_and_accessibility(visit, scheme, views):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed").Axe()
     layer = TEXTBOOK["T1-groups"]
     visited = visit(page(shown(layer, target(Unflipped))), viewport={"width": 390, "height": 844}, color_scheme=scheme,
@@ -439,7 +436,7 @@ def test_phone_width_and_accessibility(visit, scheme, views):  # noqa: F811
         assert [(one["id"], one["nodes"][0]["html"][:200]) for one in wrong] == [], view
 
 
-def test_without_javascript_and_with_little_motion(visit):  # noqa: F811
+def test_without_javascript_and_with_little_motion(visit):
     html = page(shown(EXAMPLE))
     visited = visit(html, java_script_enabled=False)
     assert visited.page.locator("#still svg").is_visible()
@@ -451,7 +448,7 @@ def test_without_javascript_and_with_little_motion(visit):  # noqa: F811
     assert "step 1 of 4" in calm.text("#time-words")
 
 
-def test_copies_and_the_keys(visit):  # noqa: F811
+def test_copies_and_the_keys(visit):
     visited = visit(page(shown(EXAMPLE)), permissions=["clipboard-read", "clipboard-write"], accept_downloads=True)
     assert visited("() => window.convcheck.command()") == (
         "convcheck explain s.yaml --layer it --entry 'input[0,0,2,2]'"
@@ -470,5 +467,3 @@ def test_copies_and_the_keys(visit):  # noqa: F811
     visited.page.keyboard.press("Escape")
     visited.page.locator("#base").check()
     assert "dL/dX[1,1,3,3]" in visited.text("#equation")
-
-

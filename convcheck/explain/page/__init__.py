@@ -1,6 +1,6 @@
 """The interactive page: a layer whose every entry can be touched, in one file that needs nothing else.
 
-packing   arrays as short texts
+packing   which part of arrays it has, and how they are written
 case      a layer with its numbers -> what the page knows of it, as plain data within a limit
 wrong     what a target got wrong, and what the known mistakes would give
 report    the cases of a report: what failed

@@ -11,53 +11,17 @@ import numpy as np
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.explain import MOST_MEGABYTES
-from convcheck.explain.page.packing import packed, size_of
-from convcheck.explain.page.wrong import Judged, errors_of, mistakes_on
-from convcheck.explain.pictures.window import Selection, most_read, window_of
+from convcheck.explain.judged import Judged
+from convcheck.explain.page.packing import Kept, packed, size_of
+from convcheck.explain.page.wrong import errors_of, mistakes_on
+from convcheck.explain.pictures.selection import Selection
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
 
 #: Bytes of a megabyte, and of what every page has besides its data.
 _MEGABYTE, _PROGRAM = 1 << 20, 180_000
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Which samples, channels and filters of a layer the page has."""
-
-    samples: range
-    channels: range
-    filters: range
-
-    @property
-    def samples_slice(self) -> slice:
-        return slice(self.samples.start, self.samples.stop)
-
-    def x(self, array: Array) -> Array:
-        """Cut X, or dL/dX."""
-        return array[self.samples_slice, self.channels.start : self.channels.stop]
-
-    def output(self, array: Array) -> Array:
-        """Cut O, or dL/dO."""
-        return array[self.samples_slice, self.filters.start : self.filters.stop]
-
-    def weight(self, layer: Layer, array: Array) -> Array:
-        """Cut W, or dL/dW: the slices between these channels and filters."""
-        return array[self.filters.start : self.filters.stop, self.own_channels(layer)]
-
-    def bias(self, array: Array) -> Array:
-        """Cut b, or dL/db."""
-        return array[self.filters.start : self.filters.stop]
-
-    def own_channels(self, layer: Layer) -> slice:
-        """Return the channels as a filter counts them, within its group."""
-        if len(self.channels) == layer.channels:
-            return slice(0, layer.channels_per_group)
-        first = self.channels.start % layer.channels_per_group
-        return slice(first, first + len(self.channels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +84,6 @@ def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
         )  # fmt: skip
     room = min(limit - size_of(data), int(limit * share))
     mistakes, left = mistakes_on(layer, shown.operands, kept, room)
-    at = most_read(layer, window_of(layer))
     return {
         "title": shown.title,
         "name": layer.name,
@@ -130,7 +93,7 @@ def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
         "numbers": shown.numbers,
         "kept": {name: [part.start, len(part)] for name, part in vars(kept).items()},
         "chosen": {"sample": chosen.sample, "channel": chosen.channel, "filter": chosen.filter},
-        "start": [chosen.sample, chosen.channel, *at],
+        "start": [chosen.sample, chosen.channel, *chosen.place],
         "entry": shown.entry,
         **data,
         "mistakes": mistakes,

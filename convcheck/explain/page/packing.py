@@ -1,18 +1,69 @@
-"""Arrays as texts that are short and read fast: a character for a small integer, base64 of bytes for anything else."""
+"""Which part of arrays a page has, as texts that are short and read fast.
+
+A small integer is a character; anything else is base64 of its bytes.
+"""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from convcheck.layer.arrays import Array
+from convcheck.layer.layer import Layer
 
 Packed = dict[str, Any]
 
 #: Character of the integer 0, and the largest integer that has a character: none of them is a control character, a
 #: quote or beyond ASCII.
 _ZERO, _LARGEST = 79, 44
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which samples, channels and filters of a layer the page has."""
+
+    samples: range
+    channels: range
+    filters: range
+
+    def x(self, array: Array) -> Array:
+        """Cut X, or dL/dX."""
+        return array[self.samples.start : self.samples.stop, self.channels.start : self.channels.stop]
+
+    def output(self, array: Array) -> Array:
+        """Cut O, or dL/dO."""
+        return array[self.samples.start : self.samples.stop, self.filters.start : self.filters.stop]
+
+    def weight(self, layer: Layer, array: Array) -> Array:
+        """Cut W, or dL/dW: the slices between these channels and filters."""
+        return array[self.filters.start : self.filters.stop, self.own_channels(layer)]
+
+    def bias(self, array: Array) -> Array:
+        """Cut b, or dL/db."""
+        return array[self.filters.start : self.filters.stop]
+
+    def cut(self, layer: Layer, gradient: str, array: Any) -> Any:
+        """Cut the output or a gradient, by its name."""
+        match gradient:
+            case "input":
+                return self.x(array)
+            case "output":
+                return self.output(array)
+            case "weight":
+                return self.weight(layer, array)
+            case _:
+                return self.bias(array)
+
+    def own_channels(self, layer: Layer) -> slice:
+        """Return the channels as a filter counts them, within its group."""
+        if len(self.channels) == layer.channels:
+            return slice(0, layer.channels_per_group)
+        first = self.channels.start % layer.channels_per_group
+        return slice(first, first + len(self.channels))
 
 
 def packed(array: NDArray[Any]) -> Packed:

@@ -11,10 +11,10 @@ from convcheck.checks.observed import Observed
 from convcheck.checks.smallest import Given
 from convcheck.errors import ConvcheckError, UsageError
 from convcheck.explain import MEGABYTES
+from convcheck.explain.judged import judge
 from convcheck.explain.page.case import Shown, limit_of
 from convcheck.explain.page.html import page_of
-from convcheck.explain.page.wrong import judge
-from convcheck.explain.pictures.window import Selection
+from convcheck.explain.pictures.selection import Selection
 from convcheck.explain.trial import Trial, target_of, trial
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -101,13 +101,8 @@ def _smallest(case: Smallest, code: Target, name: str, reproduce: str | None) ->
     expected = Given(layer, code, None, operands)
     tried = Trial(layer, operands, expected, Observed.of(code, layer, operands))
     index, gradient = case.index, case.gradient
-    chosen = Selection.of(layer)
-    if index and gradient == "input":
-        chosen = Selection.of(layer, index[0], channel=index[1])
-    elif index and gradient == "output":
-        chosen = Selection.of(layer, index[0], filter=index[1])
-    elif index:
-        chosen = Selection.of(layer, filter=index[0])
+    entry = f"{gradient}[{','.join(map(str, index))}]" if index else None
+    chosen = Selection.of(layer, entry=entry)
     return Shown(
         f"{name}: the smallest case", layer, operands, chosen, "those on which it was found to fail still",
         judge(tried, reproduce), smallest=". ".join(text for text in (case.what, case.note) if text),

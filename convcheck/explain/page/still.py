@@ -9,7 +9,6 @@ import numpy as np
 
 from convcheck.explain.page.case import Shown
 from convcheck.explain.pictures.sizes import number, times
-from convcheck.explain.pictures.window import most_read, window_of
 from convcheck.explain.sums import entry
 from convcheck.explain.sums.notation import OWN
 from convcheck.explain.sums.terms import Term, explain
@@ -29,7 +28,7 @@ _TERMS = 9
 def still(shown: Shown) -> tuple[str, list[str]]:
     """Return the drawing as SVG, and the lines of the equation."""
     layer, at, chosen = shown.layer, shown.operands, shown.chosen
-    place = most_read(layer, window_of(layer))
+    place = chosen.place
     index = (chosen.sample, chosen.channel, *place)
     found = explain(layer, at, "input", index)
     own = [term for term in found.terms if term.factors[0].index[1] == chosen.filter]

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from convcheck.checks.attribution import diagnosed
 from convcheck.checks.comparison import compare
-from convcheck.checks.expected import Expected
-from convcheck.checks.plan import WORK_BUDGET, gradients_of
-from convcheck.explain.page.packing import packed, packed_marks, size_of
-from convcheck.explain.trial import Trial
-from convcheck.gradients import FASTEST, formulation
-from convcheck.gradients.numeric.differences import packing_for
-from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
+from convcheck.explain.judged import Compared, Judged
+from convcheck.explain.page.packing import Kept, packed, packed_marks, size_of
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.mistake import Mistake, Scene, differs, unless_it_raises
-from convcheck.reports.results import GRADIENTS, Diagnosis
+from convcheck.reports.results import GRADIENTS
 from convcheck.reports.where import where
 from convcheck.wording import counted
-
-if TYPE_CHECKING:
-    from convcheck.explain.page.case import Kept
 
 #: Multiply-adds of a forward pass up to which the known mistakes are made on a layer.
 _MOST_WORK = 3_000_000
@@ -40,106 +30,6 @@ _MOST_RUNS_OF_MENU = 16
 
 #: Terms of one wrong array.
 _MOST_TERMS = 20_000
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """One array of a target beside what it should be.
-
-    Attributes
-    ----------
-    source : str
-        Where the right one is from.
-    fits : bool
-        Whether it is what the definition gives, whatever the target's own forward pass does.
-    """
-
-    gradient: str
-    given: Array
-    right: Array
-    allowed: Array | float
-    source: str
-    fits: bool
-    diagnoses: tuple[Diagnosis, ...] = ()
-    note: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What a target gave on a layer.
-
-    Attributes
-    ----------
-    name : str
-        Of the target.
-    arrays : tuple of Compared
-        What could be compared, the output first.
-    notes : tuple of str
-        What could not, and why.
-    reproduce : str or None
-        The command that finds it again.
-    """
-
-    name: str
-    layer: Layer
-    operands: Operands
-    arrays: tuple[Compared, ...]
-    notes: tuple[str, ...] = ()
-    reproduce: str | None = None
-
-
-def judge(trial: Trial, reproduce: str | None = None) -> Judged | None:
-    """Compare what a target gave with what it should be; None where no code was run."""
-    expected, observed, layer = trial.expected, trial.observed, trial.layer
-    if expected is None or observed is None:
-        return None
-    name = observed.implementation.name
-    if trial.refusal is not None:
-        return Judged(name, layer, trial.operands, (), (trial.refusal,))
-    notes = tuple(f"{array}: {fault.message}" for array, fault in observed.faults.items())
-    arrays = []
-    if "output" in observed.arrays:
-        right, allowed = expected.definition, expected.forward_allowance
-        if trial.operands is not expected.operands:
-            right, allowed = expected.real_output, expected.real_output_allowance
-        output = observed.arrays["output"]
-        fits = compare(output, right, allowed).mismatches == 0
-        arrays.append(Compared("output", output, right, allowed, "the definition", fits))
-        arrays += [
-            _gradient(trial, expected, gradient, observed.arrays[gradient])
-            for gradient in gradients_of(layer)
-            if gradient in observed.arrays
-        ]
-    forward_wrong = any(one.gradient == "output" and not one.fits for one in arrays)
-    untouched = ("input", "weight") if forward_wrong and expected.right_but_for_bias else ()
-    found = []
-    for one in arrays:
-        asked = not forward_wrong or one.gradient in ("output", *untouched)
-        if asked and compare(one.given, one.right, one.allowed).mismatches:
-            finding = diagnosed(layer, one.gradient, observed.implementation)
-            one = replace(one, diagnoses=finding.diagnoses, note=finding.note)
-        found.append(one)
-    return Judged(name, layer, trial.operands, tuple(found), notes, reproduce)
-
-
-def _gradient(trial: Trial, expected: Expected, gradient: str, given: Array) -> Compared:
-    """Compare a gradient with that of the target's own forward pass, where that does not take too long."""
-    layer, on_integers = trial.layer, trial.operands is expected.integers
-    at = trial.operands.map(lambda array: array.astype(np.float64))
-    right: Array | None = getattr(formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output), gradient)
-    assert right is not None
-    allowed: Array | float = 0.0 if on_integers else getattr(expected.allowed, gradient)
-    fits = compare(given, right, allowed).mismatches == 0
-    if expected.follows_definition and fits:
-        return Compared(gradient, given, right, allowed, "the definition", fits)
-    source = "the definition"
-    if on_integers:
-        evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
-        if not expected.follows_definition:
-            evaluations = getattr(at, OPERAND_OF[gradient]).size
-        if 0 < evaluations * layer.multiply_adds <= WORK_BUDGET:
-            right, source = expected.exact(gradient).values, "differences of the forward pass"
-    return Compared(gradient, given, right, allowed, source, fits)
 
 
 def errors_of(judged: Judged, kept: Kept) -> dict[str, Any]:
@@ -157,9 +47,9 @@ def errors_of(judged: Judged, kept: Kept) -> dict[str, Any]:
             facts |= {
                 "where": where(wrong, one.gradient),
                 "worst": {"index": worst.index, "given": _number(worst.analytic), "right": _number(worst.numeric)},
-                "given": packed(cut(judged.layer, kept, one.gradient, one.given)),
-                "right": packed(cut(judged.layer, kept, one.gradient, one.right)),
-                "wrong": packed_marks(cut(judged.layer, kept, one.gradient, wrong)),
+                "given": packed(kept.cut(judged.layer, one.gradient, one.given)),
+                "right": packed(kept.cut(judged.layer, one.gradient, one.right)),
+                "wrong": packed_marks(kept.cut(judged.layer, one.gradient, wrong)),
                 # How many are wrong in every map: samples × channels, filters × channels.
                 "counts": wrong.reshape(*wrong.shape[:2], -1).sum(axis=2).tolist() if wrong.ndim > 1 else None,
                 "terms": _terms_of_diagnosed(judged, one, kept),
@@ -171,19 +61,6 @@ def errors_of(judged: Judged, kept: Kept) -> dict[str, Any]:
 def _number(value: float) -> float | str:
     """Return what JSON can hold."""
     return value if np.isfinite(value) else str(value)
-
-
-def cut(layer: Layer, kept: Kept, gradient: str, array: Any) -> Any:
-    """Return the part of an array that the page has."""
-    match gradient:
-        case "input":
-            return kept.x(array)
-        case "output":
-            return kept.output(array)
-        case "weight":
-            return kept.weight(layer, array)
-        case _:
-            return kept.bias(array)
 
 
 def _terms_of_diagnosed(judged: Judged, one: Compared, kept: Kept) -> dict[str, Any] | None:
@@ -232,7 +109,7 @@ def terms_of(
     if whole is None or not np.isfinite(whole).all() or differs(whole, np.asarray(array, np.float64)):
         return None
     there = np.zeros(array.shape, bool)
-    cut(layer, kept, gradient, there)[...] = True
+    kept.cut(layer, gradient, there)[...] = True
     wanted = np.flatnonzero(there & (np.asarray(array) != scene.answer(gradient)))
     factors = np.stack(
         [part.ravel()[wanted] / grad_output.flat[place] for part, place in zip(parts, places, strict=True)]
@@ -297,6 +174,6 @@ def _forms(mistake: Mistake, scene: Scene, kept: Kept) -> Iterator[dict[str, Any
             seen.add(key)
             yield {
                 "name": mistake.name, "variant": variant, "gradient": gradient,
-                "given": packed(cut(scene.layer, kept, gradient, array)),
+                "given": packed(kept.cut(scene.layer, gradient, array)),
                 "terms": terms_of(mistake, variant, scene, gradient, array, kept, _MOST_RUNS_OF_MENU),
             }  # fmt: skip

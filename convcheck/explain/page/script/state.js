@@ -38,6 +38,11 @@ function openCase(number) {
   const { errors } = one;
   const bad = errors && ["output", "input", "weight", "bias"].filter((name) => errors.arrays[name]?.count);
   if (errors) state.wrong = "target";
+  if (one.entry && !bad?.length) {
+    state.pin = { map: GRADIENT_MAPS[one.entry[0]], index: [...one.entry[1]] };
+    buildModel();
+    if (isThere(state.pin)) followSlice(state.pin);
+  }
   if (bad?.length) {
     // An entry that something reaches tells more than one that should be 0.
     const [gradient, index] = one.entry || [bad[0], errors.arrays[bad[0]].worst.index];
