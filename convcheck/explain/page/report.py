@@ -22,18 +22,21 @@ from convcheck.reports.details import commands
 from convcheck.reports.formats.html import STYLE, facts, title
 from convcheck.reports.results import GradientResult, LayerReport, ReportData, Smallest
 from convcheck.suites.config import Suite, load
+from convcheck.targets.process.limits import Limits
 from convcheck.targets.target import Target
 
 #: Layers that failed and are shown.
 _MOST_LAYERS = 6
 
 
-def report_page(report: ReportData, target: str | None, device: str | None, fitted: Suite | None = None) -> str | None:
+def report_page(
+    report: ReportData, target: str | None, device: str | None, limits: Limits, fitted: Suite | None = None
+) -> str | None:
     """Return the report as a page in which what failed can be touched; None where there is nothing to touch.
 
     Parameters
     ----------
-    target, device : str, optional
+    target, device, limits
         As they were given for the report.
     fitted : Suite, optional
         The suite that was fitted to the target, where there was no config.
@@ -46,7 +49,7 @@ def report_page(report: ReportData, target: str | None, device: str | None, fitt
         try:
             if layer.config not in targets:
                 suite = fitted or (load(layer.config) if layer.config else None)
-                targets[layer.config] = None if suite is None else target_of(suite, target, device, None)
+                targets[layer.config] = None if suite is None else target_of(suite, target, device, None, limits)
             code = targets[layer.config]
             if code is not None:
                 shown += _cases(report, layer, code)
