@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,8 +142,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def write_picture(folder: Path, layer: str, name: str, ending: str, data: bytes) -> Path:
-    """Write a picture of a layer into a folder, which is made if it is not there, and return its path.
+def write_picture(folder: Path, layer: str, name: str | None, ending: str, data: bytes) -> Path:
+    """Write a picture of a layer, or its page, into a folder, which is made if it is not there; return its path.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def write_picture(folder: Path, layer: str, name: str, ending: str, data: bytes)
     stem = re.sub(r"[^\w.-]", "_", layer).lstrip(".-")[:80]
     if stem != layer:
         stem += "-" + hashlib.sha256(layer.encode()).hexdigest()[:6]
-    path = folder / f"{stem}-{name}.{ending}"
+    path = folder / f"{stem}{'' if name is None else '-' + name}.{ending}"
     write_whole(path, data)
     return path
 
@@ -184,13 +184,14 @@ class Destinations:
     summary: Path | None
     quiet: bool = False
 
-    def write(self, report: Report) -> None:
-        """Write the report everywhere."""
+    def write(self, report: Report, page: Callable[[], str | None] = lambda: None) -> None:
+        """Write the report everywhere; ``page`` makes the page of what failed, which stands in HTML files."""
         from convcheck.reports.formats import render
 
         width, color = screen()
         for path, format_ in self.files:
-            write_whole(path, render(report, format_, width=width))
+            touched = page() if format_ == "html" and not report.passed else None
+            write_whole(path, touched or render(report, format_, width=width))
         if self.screen is not None:
             write_out(render(report, self.screen, width=width, color=color, quiet=self.quiet))
         if self.summary is not None:
