@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 from convcheck.explain import DATA_HELP
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 
@@ -72,6 +73,9 @@ def visualize(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     dtype: Annotated[
         str | None,
         typer.Option(
@@ -88,7 +92,7 @@ def visualize(
     """
     import warnings
 
-    from convcheck.checks import memory
+    from convcheck.checks.memory import require as require_memory
     from convcheck.cli.output import require_writable_folder, screen, write_out
     from convcheck.cli.progress import Progress
     from convcheck.errors import UsageError
@@ -101,6 +105,7 @@ def visualize(
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr
 
+    limits = limits_of(timeout, memory, in_process)
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
     kinds = kind or []
@@ -108,9 +113,11 @@ def visualize(
     if show and terminal:
         raise UsageError("--open is about files, and --terminal writes none; leave out one of them")
     with output_to_stderr():
-        suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
+        suite, layers = choose(
+            config, layer or [], seed, several=True, target=target, device=device, dtype=dtype, limits=limits
+        )
     chosen = [(one, Selection.of(one, sample, channel, filter, entry)) for one in layers]
-    memory.require((f"layer {one.name}", one) for one in layers)
+    require_memory((f"layer {one.name}", one) for one in layers)
     if not terminal:
         from convcheck.explain.pictures.drawing import animation
         from convcheck.explain.pictures.drawing.page import draw
@@ -122,7 +129,7 @@ def visualize(
     # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
     warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
     with output_to_stderr():
-        code = target_of(suite, target, device, data)
+        code = target_of(suite, target, device, data, limits)
     written: list[Path] = []
     with Progress(quiet=terminal) as progress:
         progress.start(len(chosen))

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from convcheck.layer.layer import Layer
@@ -17,6 +16,7 @@ from convcheck.suites.config import Suite
 from convcheck.targets import resolve, spec_of
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe, probed
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import KEYS, TargetSpec
 from convcheck.targets.target import Target
 
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     suite: Suite
 
 
-def fit(target: Any, folder: Path | None = None, *, device: str | None = None, timeout: float | None = None) -> Fit:
+def fit(target: Any, folder: Path | None = None, *, device: str | None = None, limits: Limits = IN_PROCESS) -> Fit:
     """Find out what a target takes and make a suite of it.
 
     Parameters are those of `convcheck.targets.resolve`; the folder is by default the current one.
@@ -56,10 +56,11 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, t
         If the target cannot be found, imported or used.
     """
     start = folder or Path.cwd()
-    files: dict[Path, ModuleType] = {}
+    made: list[Target] = []
 
     def make(spec: TargetSpec) -> Target:
-        return resolve(spec, start, device=device, timeout=timeout, files=files)
+        made.append(resolve(spec, start, device=device, limits=limits, beside=made[0] if made else None))
+        return made[-1]
 
     with kept_state():
         spec, probe = probed(spec_of(target), make)
