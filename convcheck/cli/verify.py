@@ -191,7 +191,14 @@ def verify(
         if interruption.report.layers or output:
             places.write(interruption.report)
         raise
-    places.write(report)
+
+    def page() -> str | None:
+        from convcheck.explain.page.report import report_page
+
+        with output_to_stderr():
+            return report_page(report, target, device, limits, fitted.suite if report.fitted else None)
+
+    places.write(report, page)
     if keep_case is not None and keep_case.is_dir() and any(keep_case.iterdir()):
         typer.echo(f"what the program was given when it failed is in {keep_case}", err=True)
     passed = report.passed
