@@ -7,7 +7,7 @@ import pytest
 
 from convcheck import Layer, backward, forward, load
 from convcheck.explain.sums import entry
-from convcheck.explain.sums.notation import NOTATIONS, OWN
+from convcheck.explain.sums.notation import NOTATIONS, notation
 from convcheck.explain.sums.terms import explain
 from convcheck.verification import verify
 from tests.browser import page, shown
@@ -65,7 +65,7 @@ def compare_equations(visited, one, entries, writing):
     for (array, index), said in zip(entries, told, strict=True):
         found = explain(one.layer, one.operands, array, index)
         formula = entry.expanded(found, writing)
-        assert tuple(said["text"]) == formula.text, (array, index)
+        assert (said["text"],) == formula.text, (array, index)
         assert tuple(said["latex"]) == formula.latex, (array, index)
         assert said["value"] == found.value == found.reference
         assert [tuple(each.values()) for each in said["excluded"]] == [tuple(each) for each in found.excluded]
@@ -77,7 +77,7 @@ def compare_equations(visited, one, entries, writing):
 def test_every_equation_is_that_of_explain(visit, layer):
     one = shown(layer)
     visited = visit(page(one))
-    compare_equations(visited, one, list(entries_of(layer, 3)), OWN)
+    compare_equations(visited, one, list(entries_of(layer, 3)), notation(None))
     for writing in NOTATIONS.values():
         compare_equations(visited, one, list(entries_of(layer, 1)), writing)
 
@@ -87,7 +87,7 @@ def test_every_equation_is_that_of_explain(visit, layer):
 def test_all_equations_are_those_of_explain(visit, layer):
     one = shown(layer)
     visited = visit(page(one))
-    for writing in (OWN, NOTATIONS["T3"]):
+    for writing in (notation(None), notation("T3")):
         compare_equations(visited, one, list(entries_of(layer)), writing)
 
 

@@ -144,6 +144,7 @@ function drawSelection() {
   drawMaps();
   const view = views[state.view], box = document.getElementById("view-body");
   if (box.dataset.view !== state.view) {
+    views[box.dataset.view]?.leave?.();
     box.replaceChildren();
     box.dataset.view = state.view;
   }
@@ -170,8 +171,6 @@ function render() {
   document.getElementById("numbers").textContent = `Numbers: ${shownCase().numbers}.`;
   document.getElementById("left-out").replaceChildren(...shownCase().left_out.map((words) => element("li", {}, words)));
   document.getElementById("view").setAttribute("aria-labelledby", `tab-${state.view}`);
-  const order = state.view === "weights" ? "weights" : state.view === "bias" ? "bias" : "input";
-  document.getElementById("maps").dataset.about = order;
   clearTimeout(hashTimer);
   hashTimer = setTimeout(() => {
     if (location.hash !== hashOf()) history.replaceState(null, "", hashOf());
