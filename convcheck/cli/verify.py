@@ -162,7 +162,7 @@ def verify(
     limits = limits_of(timeout, memory, in_process)
     earlier = None if baseline is None else load(baseline)
     written = [*(output or []), *([] if save is None else [save])]
-    read = [place for place in (*(configs or []), target, baseline) if place is not None]
+    read = [place for place in (*(configs or []), target) if place is not None]
     refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
     fits = is_fitted(configs, target)
