@@ -144,6 +144,14 @@ class TestCasesOfVerify:
         assert "is in cases" in err
         assert "the case is kept in" in out
 
+    def test_one_that_is_stopped_in_convchecks_own_process_is_kept_as_any_other(self, run, tmp_path):
+        command = ones(tmp_path, read="requests.read()")
+        status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "0.5", "--in-process")
+        assert status == 1
+        assert "timeout of 0.5 s; it was stopped" in " ".join(out.split())
+        assert "_TimeUpError" not in out
+        assert {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()} == {"case"}
+
     def test_what_was_stopped_is_kept_too(self, run, tmp_path):
         command = ones(tmp_path, read="requests.read()")
         status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "1")
