@@ -210,7 +210,7 @@ def _page(
     from html import escape
 
     from convcheck.explain.judged import judge
-    from convcheck.explain.page.case import Shown
+    from convcheck.explain.page.case import NUMBERS, Shown
     from convcheck.explain.page.html import page_of
     from convcheck.explain.pictures.selection import parse_entry
     from convcheck.reports.details import selection as name_of
@@ -224,9 +224,10 @@ def _page(
     again = None if name is None else shlex.join(["convcheck", "verify", *source, *of_verify, "-k", name, *seed])
     chosen = [word for pair in words.values() for word in pair]
     explain = shlex.join(["convcheck", "explain", *source, "--layer", layer.name, *chosen, *seed])
-    numbers = "those on which verify checks it" if tried.observed is not None else options["--data"] or "example"
+    data = options["--data"] or ("example" if tried.observed is None else "integers")
+    numbers = f"{NUMBERS[data]}, seed {layer.seed}"
     shown = Shown(
-        layer.name, layer, tried.operands, selection, f"{numbers}, seed {layer.seed}", judge(tried, again), explain,
+        layer.name, layer, tried.operands, selection, numbers, judge(tried, again), explain,
         entry=None if entry is None else parse_entry(entry, layer),
     )  # fmt: skip
     return page_of([shown], limit, title=escape(f"{layer.name} of {suite}: the backward pass"))
