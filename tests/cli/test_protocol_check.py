@@ -1,6 +1,9 @@
 """``convcheck protocol-check``: programs that speak the protocol, and each way not to."""
 
+import os
 import shutil
+import sys
+from unittest import mock
 
 import pytest
 
@@ -159,6 +162,20 @@ class TestCasesOfVerify:
         assert "timeout of 1 s" in out
         names = {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()}
         assert names == {"unanswered"}
+
+    def test_the_folder_of_one_that_was_stopped_goes(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
+        (tmp_path / "slow.py").write_text("import time; open('begun', 'w').close(); time.sleep(60)")
+        command = f"{sys.executable}, -I, -S, slow.py"
+        options = ["-k", "T0-stride-2", "--no-shrink", "--timeout", "1.5"]
+        environment = {"TMPDIR": str(tmp_path / "temporary")}
+        with mock.patch.dict(os.environ, environment):
+            status, out, _ = run("verify", "textbook", *options, "--target", f"{{command: [{command}], files: raw}}")
+        assert status == 1
+        assert "subprocess" not in out
+        assert (tmp_path / "begun").exists()
+        assert not list((tmp_path / "temporary").glob("convcheck-*"))
 
     @pytest.mark.parametrize(
         ("options", "words"),
