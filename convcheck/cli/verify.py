@@ -21,7 +21,8 @@ def _known_format(name: str | None) -> str | None:
     return name
 
 
-def _seed(text: str) -> int | str:
+def parsed_seed(text: str) -> int | str:
+    """Read the option ``--seed``."""
     if text == RANDOM:
         return text
     try:
@@ -83,7 +84,7 @@ def verify(
         Any,
         typer.Option(
             metavar="N",
-            parser=_seed,
+            parser=parsed_seed,
             help="Seed of the data, in place of each layer's own, or random, which draws one and says which.",
         ),
     ] = None,
