@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from convcheck.layer.layer import Layer
     from convcheck.reports.report import Report
     from convcheck.reports.results import GradientResult, LayerReport
+    from convcheck.suites import strategies
     from convcheck.suites.config import Suite, load
-    from convcheck.verification import verify
+    from convcheck.verification import hunt, verify
 
 #: Where each public name is defined. They are imported when first used, so that starting the command line stays quick.
 _PUBLIC = {
@@ -38,13 +39,16 @@ _PUBLIC = {
     "backward": "gradients.passes",
     "figures": "explain.figures",
     "forward": "gradients.passes",
+    "hunt": "verification",
     "load": "suites.config",
+    "strategies": "suites.strategies",
     "verify": "verification",
 }
 
 __all__ = [
     "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
-    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "load", "verify",
+    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "hunt", "load",
+    "strategies", "verify",
 ]  # fmt: skip
 
 
@@ -52,7 +56,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'convcheck' has no attribute {name!r}")
     module = import_module(f"convcheck.{_PUBLIC[name]}")
-    return module if name == "figures" else getattr(module, name)
+    return module if module.__name__.endswith(f".{name}") else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from convcheck.checks import memory
 from convcheck.checks.check_layer import Demand
+from convcheck.checks.hunting import Hunter
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.running import (
     Job,
@@ -227,6 +228,113 @@ def verify(
             probes = probes or [Probe(target) for target in targets.values()]
             report = assessed(report, probes)
     return _with_limits(report, probes)
+
+
+def hunt(
+    target: Any,
+    subject: Subject | Sequence[Subject] = (),
+    *,
+    seconds: float = 60.0,
+    cases: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    max_error: float | None = None,
+    shrink: bool = True,
+    shrink_seconds: float = 5.0,
+    timeout: float | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Search for a layer and a condition on which a target fails, within what it takes.
+
+    What it takes is found out by trying, and its plainest layer is verified. Then layers and conditions are drawn by
+    Hypothesis, whose database of examples that failed (the folder ``.hypothesis``) makes a second hunt begin with what
+    the first one found. The first case that differs from the built-in gradients is verified like any other layer, and
+    the search ends.
+
+    Parameters
+    ----------
+    target : str, mapping or callable
+        As for `verify`.
+    subject : Layer, Suite, str, path, or a sequence of these, optional
+        Layers, config files, or names of suites. The search begins with these layers; half of the others are near them.
+    seconds : float, default 60
+        How long to search.
+    cases : int, optional
+        How many cases to try at most.
+    seed : int, default 0
+        From which the cases and their data are drawn. The same seed gives the same cases.
+    device, max_error, shrink, shrink_seconds, timeout, progress
+        As for `verify`.
+
+    Returns
+    -------
+    Report
+        Of the plainest layer and, where one was found, of the layer on which the target fails, which comes last;
+        `Report.hunt` says what was tried. A case that differed and could not be confirmed is inconclusive, no pass.
+
+    Raises
+    ------
+    ConfigError, UsageError, TargetError
+        If a config, an argument or the target cannot be used, or Hypothesis is not installed.
+    Interrupted
+        At Ctrl-C; carries the report of what was tried until then.
+    """
+    began = time.perf_counter()
+    from convcheck.suites import strategies  # noqa: F401 - a hunt without Hypothesis ends here, before code is run
+
+    _check_numbers(max_error, seed, timeout, 1)
+    for name, value in (("seconds", seconds), ("cases", cases)):
+        if value is not None and not (isfinite(value) and value > 0):
+            raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
+    subjects = subject if isinstance(subject, (list, tuple)) else [subject]
+    near = [layer for item in subjects for layer in _suite(item).layers]
+    fitted = fit(target, device=device, timeout=timeout)
+    options: dict[str, Any] = {
+        "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
+        "timeout": timeout,
+    }  # fmt: skip
+    plainest = replace(fitted.probe.base, name="plainest", seed=seed)
+    report = verify(_hunted(fitted, plainest), **options)
+    if not report.passed:
+        return report
+    progress = progress or _Silent()
+    progress.start(seconds if cases is None else cases)
+    done = 0.0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        now = count if cases is not None else time.perf_counter() - began
+        progress.advance(now - done)
+        done = now
+
+    hunter = Hunter(
+        fitted.probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
+        tell=tell,
+    )  # fmt: skip
+    with kept_state():
+        progress.layer("searching")
+        found = hunter.search()
+    layers = report.layers
+    if found is not None:
+        verdict = verify(_hunted(fitted, replace(found[0], name="found")), **options)
+        layers += verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
+    return replace(report, layers=layers, elapsed_seconds=time.perf_counter() - began, hunt=hunter.account())
+
+
+def _hunted(fitted: Fit, layer: Layer) -> Fit:
+    return fitted._replace(suite=replace(fitted.suite, name="a hunt", layers=(layer,), lines=(None,)))
+
+
+def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:
+    """Return the report on a layer that passes, and on which the target differed before: that is no pass."""
+    under = f" under the condition {condition}" if condition else ""
+    reason = (
+        f"the search saw another gradient here{under}, and these checks do not: what the target gives depends on what "
+        "ran before, or on chance"
+    )
+    return replace(
+        report, results=tuple(replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results)
+    )
 
 
 def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
