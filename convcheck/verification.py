@@ -286,7 +286,7 @@ def hunt(
     for name, value in (("seconds", seconds), ("cases", cases)):
         if value is not None and not (isfinite(value) and value > 0):
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
-    subjects = subject if isinstance(subject, (list, tuple)) else [subject]
+    subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
     fitted = fit(target, device=device, timeout=timeout)
     options: dict[str, Any] = {
@@ -332,9 +332,8 @@ def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:
         f"the search saw another gradient here{under}, and these checks do not: what the target gives depends on what "
         "ran before, or on chance"
     )
-    return replace(
-        report, results=tuple(replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results)
-    )
+    results = [replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results]
+    return replace(report, results=tuple(results))
 
 
 def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:

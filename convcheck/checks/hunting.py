@@ -188,7 +188,8 @@ class Hunter:
         from convcheck.suites import strategies
 
         seconds = time.monotonic() - self._began
-        comparison = Comparison("integers" if self._target.exact else "reals", self._target.exact, self._max_error or 0.0)
+        exact = self._target.exact
+        comparison = Comparison("integers" if exact else "reals", exact, self._max_error or 0.0)
         shown, missing = shown_of(self._judged, self._probe, comparison, max(1.0, _SHARE * seconds))
         never = [FEATURES[name].words for name in FEATURES if name in self._probe.taken - self._properties.keys()]
         if self._refused:

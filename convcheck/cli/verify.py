@@ -12,7 +12,7 @@ from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
 
 
-def _known_format(name: str | None) -> str | None:
+def known_format(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
@@ -118,7 +118,7 @@ def verify(
         typer.Option(
             metavar="FORMAT",
             autocompletion=completion.formats,
-            callback=_known_format,
+            callback=known_format,
             help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
         ),
     ] = None,

@@ -90,7 +90,9 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
     return replace(report, power=power, blind_spots=spots)
 
 
-def shown_of(layers: Iterable[Layer], probe: Probe, comparison: Comparison, seconds: float) -> tuple[set[str], set[str]]:
+def shown_of(
+    layers: Iterable[Layer], probe: Probe, comparison: Comparison, seconds: float
+) -> tuple[set[str], set[str]]:
     """Return the names of known mistakes that layers show in every form, and of those that they do not.
 
     Judged of so many layers as there is time for; what can be made is what shows on some layer within the limits.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from convcheck.errors import UsageError
 from convcheck.layer.fields import DTYPES, MAX_AXES
@@ -31,7 +31,7 @@ except ImportError as error:
 EDGES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 
 #: Multiply-adds of the largest layers drawn: some milliseconds of a fast formulation.
-LARGEST = 2**22
+LARGEST = 2**19
 
 #: Stands for as much padding as a window spans, less one.
 _FULL = -1
@@ -39,23 +39,54 @@ _FULL = -1
 # Every strategy is made once, and what belongs together is one draw: making and drawing are what a search spends most
 # time on. The plainest comes first, since Hypothesis shrinks towards it.
 _EDGE = st.sampled_from(EDGES)
-_FEW = st.sampled_from((1, 2, 3, 4, 5, 6, 8))
-_SIZES = {
-    "channels": _FEW, "filters": _FEW, "groups": st.sampled_from((1, 1, 1, 2, 3, 4)),
-    "batch": st.sampled_from((1, 2, 2, 3, 4)),
-}  # fmt: skip
+_FEW = st.sampled_from((1, 2, 3, 4, 5, 6))
 _ANY = st.one_of(_FEW, _EDGE)
-_PADS = sorted(((before, after) for before in (0, 0, 1, 2, 3, 5) for after in (0, 0, 1, 2, 3, 5)), key=sum)
+_PADS = sorted(((before, after) for before in (0, 0, 1, 2, 4) for after in (0, 0, 1, 3)), key=sum)
 _PADDING = st.sampled_from(_PADS)
 _TRUTH = st.sampled_from((True, False))
-_EQUAL = st.sampled_from((False, False, True))
 
-#: Of an axis: kernel, stride and dilation; padding; windows, and samples left over.
-_AXIS = st.tuples(
-    st.sampled_from(sorted(product((1, 2, 3, 4, 5, 7), (1, 2, 3, 4), (1, 1, 2, 3)), key=sum)),
-    st.sampled_from([*_PADS, *[(_FULL, _FULL), (_FULL, 0)] * 2]),
-    st.sampled_from(sorted(product((1, 2, 3, 4, 5), (0, 0, 1, 2, 3)), key=sum)),
-)
+
+class _Count(NamedTuple):
+    """How many there are of everything but samples along an axis."""
+
+    groups: int
+    batch: int
+    equal: bool  # as many filters as channels
+    alike: bool  # all axes
+    bias: bool
+
+
+_COUNT = st.sampled_from([
+    _Count(*numbers)
+    for numbers in product((1, 1, 1, 2, 3, 4), (1, 2, 2, 3, 4), (False, False, True), (True, False), (True, False))
+])  # fmt: skip
+
+#: Channels and filters of a group.
+_PER_GROUP = st.sampled_from(sorted(product((1, 2, 3, 4, 5, 6), repeat=2), key=sum))
+
+
+class _Window(NamedTuple):
+    """One axis but for its padding; with ``left`` samples left over, as far as the stride leaves some."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    outputs: int
+    left: int
+
+
+#: By the number of axes: of many, each is short.
+_WINDOW = {
+    axes: st.sampled_from(sorted(
+        (
+            _Window(*numbers)
+            for numbers in product(range(1, most + 1), (1, 2, 3, 4), (1, 1, 2, 3), range(1, most + 1), (0, 0, 1, 2))
+        ),
+        key=sum,
+    ))
+    for axes, most in ((1, 6), (2, 4), (3, 3))
+}  # fmt: skip
+_AROUND = st.sampled_from([*_PADS, *[(_FULL, _FULL), (_FULL, 0)] * 2])
 
 #: What is at an edge, all else being small; nothing in many layers.
 _AT_EDGE = st.sampled_from((
@@ -93,7 +124,7 @@ def layers(
         Data types.
     near : sequence of Layer, optional
         Half of the layers are then like one of these, with a few changes; a large one is made small first.
-    largest : int, default 2**22
+    largest : int, default 2**19
         Multiply-adds of one forward pass that no layer exceeds.
     seed : int, default 0
         Of every layer's data.
@@ -125,41 +156,38 @@ def layers(
 
 @st.composite
 def _fresh(draw: st.DrawFn, ranks: SearchStrategy[int], kinds: SearchStrategy[str], largest: int, seed: int) -> Layer:
-    at_edge = draw(_AT_EDGE)
-    size = {name: draw(_EDGE if name in at_edge else usual) for name, usual in _SIZES.items()}
-    if draw(_EQUAL):
-        size["filters"] = size["channels"]
-    rank = draw(ranks)
-    choices = [draw(_AXIS)] * rank if draw(_TRUTH) else [draw(_AXIS) for _ in range(rank)]
+    long: dict[str, int] = {name: draw(_EDGE) for name in draw(_AT_EDGE)}
+    count, (channels, filters), rank = draw(_COUNT), draw(_PER_GROUP), draw(ranks)
+    channels, filters = long.get("channels", channels), long.get("filters", filters)
+    groups = long.get("groups", count.groups)
+    window = _WINDOW[rank]
+    drawn = [(draw(window), draw(_AROUND)) for _ in range(1 if count.alike else rank)] * (rank if count.alike else 1)
     # One axis is long and the others are short.
-    long: dict[str, int] = {name: draw(_EDGE) for name in ("kernel", "input", "output") if name in at_edge}
-    of_axes = [_axis(*choice, long if place == rank - 1 else {}) for place, choice in enumerate(choices)]
+    of_axes = [_axis(*one, long if place == rank - 1 else {}) for place, one in enumerate(drawn)]
     kernel, stride, dilation, padding, samples = (list(values) for values in zip(*of_axes, strict=True))
-    groups = size["groups"]
     layer = Layer(
-        channels=size["channels"] * groups, filters=size["filters"] * groups, kernel=kernel, stride=stride,
-        padding=padding, dilation=dilation, groups=groups, bias=draw(_TRUTH), input=samples, batch=size["batch"],
-        dtype=draw(kinds), seed=seed,
+        channels=channels * groups, filters=(channels if count.equal else filters) * groups, kernel=kernel,
+        stride=stride, padding=padding, dilation=dilation, groups=groups, bias=count.bias, input=samples,
+        batch=long.get("batch", count.batch), dtype=draw(kinds), seed=seed,
     )  # fmt: skip
     assume(layer.multiply_adds <= largest)
     return layer
 
 
 def _axis(
-    window: tuple[int, int, int], pads: tuple[int, int], outputs: tuple[int, int], long: Mapping[str, int]
+    window: _Window, around: tuple[int, int], long: Mapping[str, int]
 ) -> tuple[int, int, int, tuple[int, int], int]:
     """Return kernel, stride, dilation, padding and input size of an axis that has an output."""
-    kernel, stride, dilation = window
-    kernel = long.get("kernel", kernel)
-    span = dilation * (kernel - 1) + 1
-    before, after = (span - 1 if amount == _FULL else amount for amount in pads)
-    windows, left = long.get("output", outputs[0]), min(outputs[1], stride - 1)
-    size = (windows - 1) * stride + span + left - before - after
+    kernel, stride = long.get("kernel", window.kernel), window.stride
+    span = window.dilation * (kernel - 1) + 1
+    before, after = (span - 1 if amount == _FULL else amount for amount in around)
+    left = min(window.left, stride - 1)
+    size = (long.get("output", window.outputs) - 1) * stride + span + left - before - after
     if "input" in long:
         size = max(long["input"], span - before - after)
     # Where the padding alone holds the windows, the input still has some samples, and as many are left over.
     size += max(0, -(-(1 - size) // stride)) * stride
-    return kernel, stride, dilation, (before, after), size
+    return kernel, stride, window.dilation, (before, after), size
 
 
 @st.composite
