@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from convcheck.gradients import FASTEST
 from convcheck.gradients.numeric.differences import NumericGradient
 from convcheck.layer.arrays import Gradients
 from convcheck.targets import builtin, resolve
+from convcheck.targets.calling import PLAIN
 from convcheck.targets.target import Run, Target
 from tests.targets_for_tests import UNFOLD, Right
 
@@ -82,23 +84,24 @@ class Scripted(Target):
     def forward(self, layer, x, weight, bias):
         return self.change("output", UNFOLD.forward(layer, x, weight, bias))
 
-    def run(self, layer, operands):
+    def run(self, layer, operands, how=PLAIN):
         self.runs += 1
         return ScriptedRun(self, layer, operands)
 
 
 class ScriptedRun(Run):
     def __init__(self, of, layer, operands):
-        self.of, self.layer, self.passes = of, layer, 0
-        self.arrays = right_arrays(operands, layer)
-        self.output = of.change("output", self.arrays["output"])
+        self.of, self.layer, self.operands, self.passes = of, layer, operands, 0
+        self.output = of.change("output", right_arrays(operands, layer)["output"])
 
-    def backward(self):
+    def backward(self, grad_output=None):
         self.passes += 1
-        return tuple(self.of.change(name, self.arrays[name]) for name in GRADIENTS)
+        at = self.operands if grad_output is None else replace(self.operands, grad_output=grad_output)
+        arrays = right_arrays(at, self.layer)
+        return tuple(self.of.change(name, arrays[name]) for name in GRADIENTS)
 
-    def again(self, operands):
-        return ScriptedRun(self.of, self.layer, operands)
+    def again(self, operands, layer=None, *, new_memory=False):
+        return ScriptedRun(self.of, layer or self.layer, operands)
 
     def modified(self):
         return tuple(self.of.written[: 1 + self.passes])

@@ -5,6 +5,9 @@ choose from.
 
 spec             the mapping that describes a target
 target           what every target offers to the checks; the built-in formulations
+calling          how a pass is called, as data
+placement        arrays inside larger memory
+concurrency      threads while a target runs
 form             what all forms of the user's own code have in common
 forms/           the forms, one file each
 choice           which form a target has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -17,7 +17,10 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
+from convcheck.targets.calling import AROUND, PLAIN, How
+from convcheck.targets.concurrency import limited_threads, repeated_beside
 from convcheck.targets.layouts import images, one_sample, weights
+from convcheck.targets.placement import Placed, placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, Run, Target, TargetContractError
 
@@ -33,14 +36,14 @@ class Given:
     ----------
     bias
         None where the layer has none.
-    differentiate : bool
-        Whether a backward pass will follow.
+    gradients : tuple of str
+        Which of "input", "weight" and "bias" a backward pass will be asked for; none if none will follow.
     """
 
     x: Any
     weight: Any
     bias: Any
-    differentiate: bool
+    gradients: tuple[str, ...]
 
 
 class Session(ABC):
@@ -62,6 +65,18 @@ class Session(ABC):
     def renew(self, given: Given) -> None:
         """Give the same object other arguments, for another forward pass."""
 
+    def resize(self, layer: Layer) -> None:
+        """Prepare the same object for another batch or input size; the arguments are renewed then."""
+        raise NotImplementedError("an object of this form serves one layer")
+
+    def evaluate(self) -> None:
+        """Put the object into evaluation mode, if it has one."""
+        raise NotImplementedError("an object of this form has no evaluation mode")
+
+    def without_gradients(self, x: Any) -> None:
+        """Run a further forward pass on another input, without gradients and in evaluation mode."""
+        raise NotImplementedError("an object of this form makes no forward pass without gradients")
+
 
 class Form(Target):
     """Code of the user's.
@@ -79,6 +94,11 @@ class Form(Target):
         Whether there is one bias per output position.
     """
 
+    inapplicable: Mapping[str, str] = {
+        "some-gradients": "code of this form always gives all gradients",
+        "after-no-grad": "code of this form has no pass without gradients",
+    }
+
     def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str]) -> None:
         self.name = name
         self.spec = spec
@@ -94,6 +114,7 @@ class Form(Target):
             for gradient in ("input", "weight", "bias")
             if gradient not in spec.gradients
         }
+        self.at_once = spec.threads
 
     def unsupported(self, layer: Layer) -> str | None:
         rank = len(layer.kernel)
@@ -109,7 +130,8 @@ class Form(Target):
     def session(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass."""
 
-    def _open(self, layer: Layer, given: Given) -> Session:
+    def open(self, layer: Layer, given: Given) -> Session:
+        """Prepare a forward pass, sample by sample where the target takes one sample."""
         return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
 
     def note(self, text: str) -> None:
@@ -129,15 +151,68 @@ class Form(Target):
         """Return the settings under which the target runs."""
         return nullcontext()
 
+    def threads(self, number: str) -> AbstractContextManager[Any]:
+        """Return the setting under which NumPy and OpenMP use "one" or "all" threads; "" leaves them as they are."""
+        return limited_threads(number)
+
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         with self.world(layer):
-            output: Array = self.image(self._open(layer, self._given(x, weight, bias, differentiate=False)).forward())
+            output: Array = self.image(self.open(layer, self._given(x, weight, bias, gradients=())).forward())
         return output
 
-    def run(self, layer: Layer, operands: Operands) -> Run:
-        with self.world(layer):
-            given = self._given(operands.x, operands.weight, operands.bias, differentiate=True)
-            return _FormRun(self, layer, operands, self._open(layer, given), given)
+    def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+        with self.world(layer), self.threads(how.threads), self.beside(layer, operands, how):
+            return _FormRun(self, layer, operands, how)
+
+    def place(self, name: str, array: Array, how: How) -> tuple[Any, Placed | None]:
+        """Return an argument as the target's own kind of array, lying in memory as is asked for, and where that is.
+
+        Parameters
+        ----------
+        name : str
+            Of the argument: "x", "weight", "bias" or "grad_output".
+        array : array
+            Fresh, with its axes in the target's order.
+        """
+        memory = how.memory_of(name)
+        if memory == "plain" and not how.guarded:
+            fresh = self.own(array)
+            return (self.locked(fresh) if how.read_only else fresh), None
+        where = placed(array, memory, guarded=how.guarded)
+        given = self.own_placed(where)
+        return (self.locked(given) if how.read_only else given), where
+
+    def own_placed(self, where: Placed) -> Any:
+        """Return an array that lies inside a larger one as the target's own kind of array."""
+        return where.view()
+
+    def locked(self, array: Any) -> Any:
+        """Return an array of the target's own kind such that it cannot be written."""
+        array.flags.writeable = False
+        return array
+
+    def surroundings(self, given: Any, where: Placed) -> Array:
+        """Return all of the memory in which an array that was given lies, as it is now."""
+        return where.base
+
+    @contextmanager
+    def beside(self, layer: Layer, operands: Operands, how: How) -> Iterator[None]:
+        """Run another layer in a thread of its own meanwhile, over and over, where that is asked for."""
+        if not how.at_once:
+            yield
+            return
+        larger = replace(layer, batch=layer.batch + 1)
+        more = Operands(
+            -np.concatenate([operands.x, operands.x[:1]]), -operands.weight, operands.bias,
+            -np.concatenate([operands.grad_output, operands.grad_output[:1]]),
+        )  # fmt: skip
+
+        def passes() -> None:
+            with self.world(larger):
+                _FormRun(self, larger, more, PLAIN).backward()
+
+        with repeated_beside(passes):
+            yield
 
     def refill(self, array: Any, values: Array) -> Any:
         """Put other values into an array of the target's own kind; return it, or a new one where that cannot be."""
@@ -151,16 +226,28 @@ class Form(Target):
             self.refill(given.x, pristine["x"]),
             self.refill(given.weight, pristine["weight"]),
             None if given.bias is None else self.refill(given.bias, pristine["bias"]),
-            given.differentiate,
+            given.gradients,
         )
 
-    def _given(self, x: Array, weight: Array, bias: Array | None, *, differentiate: bool) -> Given:
+    def _given(self, x: Array, weight: Array, bias: Array | None, *, gradients: tuple[str, ...]) -> Given:
         # Copies: a target that writes into its arguments must not change what it is compared with.
         return Given(
             self.own(self._images.to_target(x)),
             self.own(self._weights.to_target(weight)),
             None if bias is None else self.own(bias.copy()),
-            differentiate,
+            gradients,
+        )
+
+    def placed_arguments(self, operands: Operands, how: How) -> tuple[Given, dict[str, Placed]]:
+        """Return fresh arguments of a forward pass as they are to be given, and where they lie in larger memory."""
+        pristine = self._pristine(operands)
+        if "bias" in pristine:
+            pristine["bias"] = pristine["bias"].copy()
+        found = {name: self.place(name, array, how) for name, array in pristine.items()}
+        given = {name: array for name, (array, _) in found.items()}
+        return (
+            Given(given["x"], given["weight"], given.get("bias"), how.gradients),
+            {name: where for name, (_, where) in found.items() if where is not None},
         )
 
     def _pristine(self, operands: Operands) -> dict[str, Array]:
@@ -265,24 +352,46 @@ class Form(Target):
 
 
 class _FormRun(Run):
-    """A forward pass of a session, which knows on which data it ran."""
+    """A forward pass of a session, which knows on which data it ran, and how it was called."""
 
-    def __init__(self, target: Form, layer: Layer, operands: Operands, session: Session, given: Given) -> None:
-        self._target, self._layer, self._operands = target, layer, operands
-        self._session, self._arguments = session, given
+    def __init__(
+        self, target: Form, layer: Layer, operands: Operands, how: How = PLAIN, session: Session | None = None,
+        given: Given | None = None,
+    ) -> None:  # fmt: skip
+        self._target, self._layer, self._operands, self._how = target, layer, operands, how
         self._changed: set[str] = set()
+        self._places: dict[str, Placed] = {}
+        if given is None:
+            given, self._places = target.placed_arguments(operands, how)
+        self._arguments = given
+        if session is None:
+            session = target.open(layer, given)
+        self._session = session
+        if how.evaluating:
+            session.evaluate()
+        if how.no_grad == "before":
+            self._in_between()
         self.output = target.image(session.forward())
+        if how.no_grad == "between":
+            # A copy: the pass in between may use the memory again.
+            self.output = np.array(self.output)
+            self._in_between()
 
-    def backward(self) -> tuple[Any, Any, Any]:
-        target = self._target
+    def _in_between(self) -> None:
+        self._session.without_gradients(self._target.own(-self._target.in_its_order(self._operands.x)))
+
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        target, layer, how = self._target, self._layer, self._how
+        operands = self._operands if grad_output is None else replace(self._operands, grad_output=grad_output)
         # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
-        pristine = target.in_its_order(self._operands.grad_output)
-        with target.world(self._layer):
-            grad_output = target.own(pristine.copy())
-            gradients = self._session.backward(grad_output)
-            if not np.array_equal(target.numpy(grad_output), pristine):
+        pristine = target.in_its_order(operands.grad_output)
+        with target.world(layer), target.threads(how.threads), target.beside(layer, operands, how):
+            given, where = target.place("grad_output", pristine.copy(), how)
+            gradients = self._session.backward(given)
+            if not np.array_equal(target.numpy(given), pristine):
                 self._changed.add("grad_output")
-            layer, operands = self._layer, self._operands
+            if where is not None and where.spilled(target.surroundings(given, where)):
+                self._changed.add(AROUND + "grad_output")
             found = {
                 "input": target.image(gradients[0]),
                 "weight": target.kernel(gradients[1]),
@@ -293,17 +402,27 @@ class _FormRun(Run):
             )
             return grad_input, grad_weight, grad_bias
 
-    def again(self, operands: Operands) -> Run:
-        with self._target.world(self._layer):
-            given = self._target.renewed(self._arguments, operands)
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        target, layer = self._target, layer or self._layer
+        with target.world(layer):
+            if layer is not self._layer:
+                self._session.resize(layer)
+            if new_memory or layer is not self._layer:
+                given, _ = target.placed_arguments(operands, PLAIN)
+            else:
+                given = target.renewed(self._arguments, operands)
             self._session.renew(given)
-            return _FormRun(self._target, self._layer, operands, self._session, given)
+            return _FormRun(target, layer, operands, PLAIN, self._session, given)
 
     def modified(self) -> tuple[str, ...]:
-        now = self._session.arguments()
-        with self._target.world(self._layer):
-            changed = self._changed | self._target.changed(now, self._operands)
-        return tuple(name for name in ("x", "weight", "bias", "grad_output") if name in changed)
+        target, now = self._target, self._session.arguments()
+        with target.world(self._layer):
+            changed = self._changed | target.changed(now, self._operands)
+            for name, where in self._places.items():
+                if where.spilled(target.surroundings(getattr(self._arguments, name), where)):
+                    changed.add(AROUND + name)
+        names = ("x", "weight", "bias", "grad_output")
+        return tuple(name for name in (*names, *(AROUND + name for name in names)) if name in changed)
 
 
 class SampleBySample(Session):
@@ -337,6 +456,14 @@ class SampleBySample(Session):
     def renew(self, given: Given) -> None:
         for session, sample in zip(self._sessions, self._samples(given), strict=True):
             session.renew(sample)
+
+    def evaluate(self) -> None:
+        for session in self._sessions:
+            session.evaluate()
+
+    def without_gradients(self, x: Any) -> None:
+        for session, sample in zip(self._sessions, x, strict=True):
+            session.without_gradients(sample)
 
     def _stacked(self, arrays: Iterable[Any]) -> Any:
         every = [None if array is None else np.asarray(self._target.numpy(array)) for array in arrays]

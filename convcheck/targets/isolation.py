@@ -25,6 +25,7 @@ from convcheck.errors import Parameter, UsageError
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
+from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.loading import user_traceback
 from convcheck.targets.target import Run, Target, TargetContractError
 
@@ -62,6 +63,7 @@ class Guarded(Target):
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
+        self.at_once, self.inapplicable = target.at_once, target.inapplicable
         self._target = target
         self._timeout = timeout
         self._left = timeout
@@ -84,8 +86,8 @@ class Guarded(Target):
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self.call(lambda: self._target.forward(layer, x, weight, bias))
 
-    def run(self, layer: Layer, operands: Operands) -> Run:
-        return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands)))
+    def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+        return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands, how)))
 
     def call(self, function: Callable[[], Result]) -> Result:
         try:
@@ -124,11 +126,12 @@ class _GuardedRun(Run):
     def __init__(self, guard: Guarded, done: Run) -> None:
         self._guard, self._done, self.output = guard, done, done.output
 
-    def backward(self) -> tuple[Any, Any, Any]:
-        return self._guard.call(self._done.backward)
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        return self._guard.call(lambda: self._done.backward(grad_output))
 
-    def again(self, operands: Operands) -> Run:
-        return _GuardedRun(self._guard, self._guard.call(lambda: self._done.again(operands)))
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        done = self._guard.call(lambda: self._done.again(operands, layer, new_memory=new_memory))
+        return _GuardedRun(self._guard, done)
 
     def modified(self) -> tuple[str, ...]:
         return self._done.modified()

@@ -172,6 +172,8 @@ KEYS: Mapping[str, Key] = {
     "tuples": Key("truth", "Whether sizes are always given as one number per axis, even where all are equal.",
         default=False),
     "device": Key("word", "Device of a PyTorch or JAX target, such as cuda."),
+    "threads": Key("truth", "Whether the code may be called from two threads at once, which is then tried.",
+        default=False),
     "exact": Key("truth", "False for an algorithm that rounds even on small integers, such as one by Fourier "
         "transform.", default=True),
 }  # fmt: skip
@@ -208,6 +210,7 @@ class TargetSpec:
     attributes: Mapping[str, str] = field(default_factory=dict)
     tuples: bool = False
     device: str | None = None
+    threads: bool = False
     exact: bool = True
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convcheck.errors import ConvcheckError
@@ -12,6 +12,7 @@ from convcheck.gradients import formulation
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
+from convcheck.targets.calling import PLAIN, How
 
 
 class TargetContractError(ConvcheckError):
@@ -45,15 +46,29 @@ class Run(ABC):
     output: Any
 
     @abstractmethod
-    def backward(self) -> tuple[Any, Any, Any]:
-        """Run the matching backward pass: (grad_input, grad_weight, grad_bias) as the implementation gave them."""
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        """Run the matching backward pass: (grad_input, grad_weight, grad_bias) as the implementation gave them.
+
+        Another grad_output can take the place of the operands' own.
+        """
 
     @abstractmethod
-    def again(self, operands: Operands) -> Run:
-        """Run the forward pass of the same object on other data, in the same memory where the form allows that."""
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        """Run the forward pass of the same object on other data.
+
+        Parameters
+        ----------
+        layer : Layer, optional
+            Of another batch or input size.
+        new_memory : bool, default False
+            Whether the data are given in other memory; in the same where the form allows that otherwise.
+        """
 
     def modified(self) -> tuple[str, ...]:
-        """Return those of "x", "weight", "bias" and "grad_output" that no longer hold what was given."""
+        """Return those of "x", "weight", "bias" and "grad_output" that no longer hold what was given.
+
+        Where memory around them was written, also "around x" and so on.
+        """
         return ()
 
 
@@ -79,6 +94,10 @@ class Target(ABC):
         Options that it is not told of at all, and has all the same.
     found : sequence of str
         How it is called, as far as that was found out by trying, in sentences.
+    at_once : bool
+        Whether it says that it may be called from two threads at once.
+    inapplicable : mapping of str to str
+        Conditions under which code of this form cannot be called, by their slugs, with the reason.
     """
 
     name: str
@@ -89,6 +108,8 @@ class Target(ABC):
     unsaid: frozenset[str] = frozenset()
     untold: frozenset[str] = frozenset()
     found: Sequence[str] = ()
+    at_once: bool = False
+    inapplicable: Mapping[str, str] = {}
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Prepare for another layer."""
@@ -106,8 +127,8 @@ class Target(ABC):
         """Return the output of one forward pass."""
 
     @abstractmethod
-    def run(self, layer: Layer, operands: Operands) -> Run:
-        """Run the forward pass; what comes of it can be followed by the backward pass."""
+    def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+        """Run the forward pass, called in a certain way; what comes of it can be followed by the backward pass."""
 
 
 class BuiltIn(Target):
@@ -122,7 +143,7 @@ class BuiltIn(Target):
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self._formulation.forward(layer, x, weight, bias)
 
-    def run(self, layer: Layer, operands: Operands) -> Run:
+    def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return _BuiltInRun(self, layer, operands)
 
     def backward(self, layer: Layer, operands: Operands) -> Gradients:
@@ -135,8 +156,9 @@ class _BuiltInRun(Run):
         self._of, self._layer, self._operands = implementation, layer, operands
         self.output = implementation.forward(layer, operands.x, operands.weight, operands.bias)
 
-    def backward(self) -> Gradients:
-        return self._of.backward(self._layer, self._operands)
+    def backward(self, grad_output: Array | None = None) -> Gradients:
+        at = self._operands if grad_output is None else replace(self._operands, grad_output=grad_output)
+        return self._of.backward(self._layer, at)
 
-    def again(self, operands: Operands) -> Run:
-        return _BuiltInRun(self._of, self._layer, operands)
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        return _BuiltInRun(self._of, layer or self._layer, operands)

@@ -182,7 +182,7 @@ class CacheForm(Form):
 
     def _filled(self, value: int, layer: Layer) -> Given:
         x, weight = (np.full(shape, value, layer.dtype) for shape in (layer.input_shape, layer.weight_shape))
-        return self._given(x, weight, None, differentiate=False)
+        return self._given(x, weight, None, gradients=())
 
     def shaped(self, layer: Layer, bias: Array) -> Array:
         """Return a bias in the shape that the function wants, which is found by trying."""
@@ -273,6 +273,9 @@ class _CacheSession(Session):
             at_positions = self._target.image(bias[None])[0].reshape(self._layer.filters, -1)
             bias = np.where((at_positions == at_positions[:, :1]).all(axis=1), at_positions[:, 0], np.nan)
         return {**self._arrays, "bias": bias}
+
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer
 
     def renew(self, given: Given) -> None:
         bias = np.zeros(self._layer.filters, self._layer.dtype) if given.bias is None else given.bias

@@ -20,6 +20,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, per_axis, refuse_unused
 from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 
 
@@ -33,6 +34,15 @@ def is_jax(found: Any) -> bool:
 
 class JaxForm(Form):
     """A function of arrays."""
+
+    inapplicable: Mapping[str, str] = {
+        **dict.fromkeys(
+            ("not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "out-of-bounds"),
+            "an array of JAX's has no memory layout",
+        ),
+        "read-only": "no array of JAX's can be written",
+        "after-no-grad": "a function of JAX's has no modes",
+    }
 
     def __init__(self, name: str, function: Any, spec: TargetSpec) -> None:
         self._jax = _import_jax(name)
@@ -50,6 +60,12 @@ class JaxForm(Form):
 
     def own(self, array: Array) -> Any:
         return self._jax.device_put(array, self._device)
+
+    def own_placed(self, where: Placed) -> Any:
+        return self.own(where.view().copy())
+
+    def locked(self, array: Any) -> Any:
+        return array
 
     def refill(self, array: Any, values: Array) -> Any:
         return self.own(values.copy())
@@ -92,28 +108,34 @@ class _JaxSession(Session):
     def __init__(self, target: JaxForm, layer: Layer, given: Given) -> None:
         self._target, self._layer, self._given = target, layer, given
         self._pull: Any = None
+        self._names: list[str] = []
 
     def forward(self) -> Any:
         given = self._given
-        arrays = (given.x, given.weight) if given.bias is None else (given.x, given.weight, given.bias)
+        arrays = {"input": given.x, "weight": given.weight, "bias": given.bias}
+        self._names = [name for name in given.gradients if arrays[name] is not None]
 
-        def function(x: Any, weight: Any, bias: Any = None) -> Any:
-            return self._target.call(self._layer, x, weight, bias)
+        def function(*variables: Any) -> Any:
+            return self._target.call(self._layer, *(arrays | dict(zip(self._names, variables, strict=True))).values())
 
-        if not given.differentiate:
-            return function(*arrays)
-        output, self._pull = self._target.jax.vjp(function, *arrays)
+        variables = [arrays[name] for name in self._names]
+        if not variables:
+            return function()
+        output, self._pull = self._target.jax.vjp(function, *variables)
         return output
 
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
-        grad_input, grad_weight, grad_bias = (*self._pull(grad_output), None)[:3]
-        return grad_input, grad_weight, grad_bias
+        found = dict(zip(self._names, self._pull(grad_output), strict=True))
+        return found.get("input"), found.get("weight"), found.get("bias")
 
     def arguments(self) -> Mapping[str, Any]:
         return vars(self._given)
 
     def renew(self, given: Given) -> None:
         self._given = given
+
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer
 
 
 def _import_jax(name: str) -> Any:

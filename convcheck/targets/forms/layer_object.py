@@ -172,6 +172,9 @@ class LayerSession(Session):
         self.output = self._run()
         self._is_new = True
 
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer
+
     def renew(self, given: Given) -> None:
         self._given = given
         if set(self._passed) - set(self._places):

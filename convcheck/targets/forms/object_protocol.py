@@ -79,3 +79,6 @@ class _ObjectSession(Session):
 
     def renew(self, given: Given) -> None:
         self._given = given
+
+    def resize(self, layer: Layer) -> None:
+        self._layer, self._further = layer, (layer,) if self._further else ()

@@ -179,6 +179,9 @@ class _TapeSession(Session):
         self._tensors: dict[str, Any] = {}
         self.renew(given)
 
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer
+
     def renew(self, given: Given) -> None:
         self._given = given
         bias = np.zeros(self._layer.filters, self._layer.dtype) if given.bias is None else given.bias

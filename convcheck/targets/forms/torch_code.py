@@ -7,6 +7,7 @@ applied to the input beforehand, inside what autograd differentiates.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -22,8 +23,12 @@ from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind, makes_layers, refuse_unused
 from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
+
+#: The gradient with respect to each leaf.
+GRADIENT_OF = {"x": "input", "weight": "weight", "bias": "bias"}
 
 
 def is_torch(found: Any) -> bool:
@@ -41,6 +46,11 @@ def is_torch(found: Any) -> bool:
 
 class TorchForm(Form):
     """A module class or a function of tensors."""
+
+    inapplicable: Mapping[str, str] = {
+        "negative-strides": "a tensor of PyTorch's has no negative strides",
+        "read-only": "a tensor of PyTorch's can always be written",
+    }
 
     def __init__(self, name: str, found: Any, spec: TargetSpec) -> None:
         self._torch = _import_torch(name)
@@ -79,6 +89,28 @@ class TorchForm(Form):
     def own(self, array: Array) -> Any:
         return self._torch.from_numpy(array).to(self._device)
 
+    def own_placed(self, where: Placed) -> Any:
+        return self.own(where.base).as_strided(where.shape, where.strides, where.offset)
+
+    def locked(self, array: Any) -> Any:
+        return array
+
+    def surroundings(self, given: Any, where: Placed) -> Array:
+        memory: Array = given.detach().as_strided((where.base.size,), (1,), 0).cpu().numpy()
+        return memory
+
+    @contextmanager
+    def threads(self, number: str) -> Iterator[None]:
+        before = self._torch.get_num_threads()
+        with super().threads(number):
+            if number:
+                self._torch.set_num_threads(1 if number == "one" else os.cpu_count())
+            try:
+                yield
+            finally:
+                if number:
+                    self._torch.set_num_threads(before)
+
     def refill(self, array: Any, values: Array) -> Any:
         with self._torch.no_grad():
             array.copy_(self._torch.from_numpy(values))
@@ -111,7 +143,7 @@ class TorchForm(Form):
         leaves = {name: tensor for name in ("x", "weight", "bias") if (tensor := getattr(given, name)) is not None}
 
         def call(x: Any) -> Any:
-            tensors = {"weight": given.weight, "bias": given.bias, "x": x}
+            tensors = {"bias": None, **leaves, "x": x}
             return self._binding.call(
                 self._callable,
                 lambda what, name: (
@@ -134,7 +166,7 @@ class TorchForm(Form):
         memory = _memory_format(self._torch, attributes.get(module, path)) if attributes.has(module, path) else None
         for tensor in (given.x, given.weight):
             _bring_into(self._torch, tensor, memory)
-        leaves = {"x": given.x, "weight": _parameter(module, "weight", path, given.weight)}
+        leaves: dict[str, Any] = {"x": given.x, "weight": _parameter(module, "weight", path, given.weight)}
         path = names.get("bias", "bias")
         if given.bias is not None:
             leaves["bias"] = _parameter(module, "bias", path, given.bias)
@@ -148,7 +180,7 @@ class TorchForm(Form):
 class _Bound:
     """A function of the input alone, and the tensors with respect to which it is differentiated."""
 
-    def __init__(self, call: Callable[[Any], Any], leaves: Mapping[str, Any], memory: Any = None) -> None:
+    def __init__(self, call: Callable[[Any], Any], leaves: dict[str, Any], memory: Any = None) -> None:
         self.call, self.leaves, self.memory = call, leaves, memory
 
 
@@ -156,14 +188,15 @@ class _TorchSession(Session):
     def __init__(self, torch: Any, bound: _Bound, outside: list[int], given: Given) -> None:
         self._torch, self._bound, self._outside, self._given = torch, bound, outside, given
         self._output: Any = None
-        for leaf in bound.leaves.values():
-            leaf.requires_grad_(given.differentiate)
+        for name, leaf in bound.leaves.items():
+            leaf.requires_grad_(GRADIENT_OF[name] in given.gradients)
 
     def forward(self) -> Any:
-        x = self._bound.leaves["x"]
-        padded = self._torch.nn.functional.pad(x, self._outside) if self._outside else x
-        self._output = self._bound.call(padded)
+        self._output = self._bound.call(self._padded(self._bound.leaves["x"]))
         return self._output
+
+    def _padded(self, x: Any) -> Any:
+        return self._torch.nn.functional.pad(x, self._outside) if self._outside else x
 
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
         if not isinstance(self._output, self._torch.Tensor) or not self._output.requires_grad:
@@ -172,20 +205,48 @@ class _TorchSession(Session):
                 "PyTorch's operations or an autograd.Function"
             )
         _bring_into(self._torch, grad_output, self._bound.memory)
-        names = list(self._bound.leaves)
+        names = [name for name, leaf in self._bound.leaves.items() if leaf.requires_grad]
         # Returned, not added to .grad; the graph is kept for a second backward pass.
         gradients = self._torch.autograd.grad(
-            self._output, list(self._bound.leaves.values()), grad_output, retain_graph=True, allow_unused=True
-        )
+            self._output, [self._bound.leaves[name] for name in names], grad_output, retain_graph=True,
+            allow_unused=True,
+        )  # fmt: skip
         found = dict(zip(names, gradients, strict=True))
-        return found["x"], found["weight"], found.get("bias")
+        return found.get("x"), found.get("weight"), found.get("bias")
 
     def arguments(self) -> Mapping[str, Any]:
         return self._bound.leaves
 
     def renew(self, given: Given) -> None:
-        # The leaves are the tensors themselves, or parameters that share their memory.
+        # In the same memory, the leaves are the tensors themselves, or parameters that share it.
+        for name, leaf in self._bound.leaves.items():
+            tensor = getattr(given, name)
+            if tensor is not leaf and tensor.data_ptr() != leaf.data_ptr():
+                if isinstance(leaf, self._torch.nn.Parameter):
+                    leaf.data = tensor
+                else:
+                    self._bound.leaves[name] = tensor.requires_grad_(GRADIENT_OF[name] in given.gradients)
         self._given = given
+
+    def resize(self, layer: Layer) -> None:
+        # The padding outside is the same for every input.
+        if not isinstance(self._bound.call, self._torch.nn.Module):
+            super().resize(layer)
+
+    def evaluate(self) -> None:
+        if isinstance(self._bound.call, self._torch.nn.Module):
+            self._bound.call.eval()
+
+    def without_gradients(self, x: Any) -> None:
+        call = self._bound.call
+        module = call if isinstance(call, self._torch.nn.Module) else None
+        training = module is not None and module.training
+        if module is not None:
+            module.eval()
+        with self._torch.no_grad():
+            call(self._padded(x))
+        if module is not None:
+            module.train(training)
 
 
 def _memory_format(torch: Any, weight: Any) -> Any:

@@ -1,0 +1,61 @@
+"""Threads while a target runs: how many it may use, and another one that runs beside it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from convcheck.targets.target import TargetContractError
+
+#: Seconds after which Python lets another thread go on, meanwhile: so short that threads meet within a short pass.
+_SWITCH = 1e-6
+
+
+@contextmanager
+def limited_threads(number: str) -> Iterator[None]:
+    """Let NumPy's libraries and OpenMP use "one" thread or "all" that the machine has; "" leaves them as they are."""
+    if not number:
+        yield
+        return
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1 if number == "one" else os.cpu_count()):
+        yield
+
+
+@contextmanager
+def repeated_beside(passes: Callable[[], None]) -> Iterator[None]:
+    """Call something over and over in a thread of its own, from before a block begins until it has ended.
+
+    Raises
+    ------
+    TargetContractError
+        If it raised.
+    """
+    begun, ended = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    def repeat() -> None:
+        try:
+            while not ended.is_set():
+                begun.set()
+                passes()
+        except BaseException as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    thread = threading.Thread(target=repeat, daemon=True)
+    try:
+        thread.start()
+        begun.wait()
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(before)
+    if failures:
+        raise TargetContractError(f"called from two threads at once, it raises {failures[0]!r}") from failures[0]
