@@ -34,7 +34,7 @@ from convcheck.mistakes.blind_spots import assessed
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
-from convcheck.suites.fitting import Fit, fit
+from convcheck.suites.fitting import Fit, as_option, fit
 from convcheck.suites.select import nothing_selected, selector
 from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
@@ -197,7 +197,7 @@ def verify(
         try:
             with closing(_results(work, progress, jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
-                    reports.append(LayerReport(job.layer, found, None if fitted else job.config, job.line))
+                    reports.append(LayerReport(job.layer, found, job.config if job.path else None, job.line))
                     if exit_first and not reports[-1].passed:
                         break
             if shrink:
@@ -211,7 +211,9 @@ def verify(
         max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
-        options=_options_again(target, max_error, complete, device, timeout, dtype),
+        options=_options_again(
+            as_option(fitted.spec, target) if fitted else target, max_error, complete, device, timeout, dtype
+        ),
         strict=strict,
         unchecked=tuple(job.layer.name for job in work[len(reports) :]),
         fitted=fitted is not None,
@@ -291,7 +293,7 @@ def hunt(
     fitted = fit(target, device=device, timeout=timeout)
     options: dict[str, Any] = {
         "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
-        "timeout": timeout,
+        "timeout": timeout, "target": target,
     }  # fmt: skip
     plainest = replace(fitted.probe.base, name="plainest", seed=seed)
     report = verify(_hunted(fitted, plainest), **options)

@@ -36,6 +36,14 @@ def verify(
             "'{forward: f.py:conv_forward, backward: f.py:conv_backward}'.",
         ),
     ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Check this layer, written as in a config, such as '{channels: 1, filters: 1, kernel: 2}', in place "
+            "of those of CONFIG, whose target and gate hold.",
+        ),
+    ] = None,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -154,6 +162,7 @@ def verify(
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.fitting import as_config, fit
+    from convcheck.suites.select import with_layer
     from convcheck.suites.shipped import DEFAULT_FILE, default_source, is_fitted
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
@@ -161,7 +170,10 @@ def verify(
 
     earlier = None if baseline is None else load(baseline)
     places = choose_destinations(output_format, output or [], quiet=quiet)
-    fits = is_fitted(configs, target)
+    if layer is not None and configs and len(configs) > 1:
+        raise UsageError(Parameter("layer"), f" takes one config, whose target holds; got {', '.join(configs)}")
+    alone = None if layer is None else with_layer(configs[0] if configs else None, layer)
+    fits = alone is None and is_fitted(configs, target)
     if save is not None:
         if not fits:
             given = (
@@ -172,7 +184,7 @@ def verify(
     # What the code under test prints must not end up inside the report.
     try:
         with output_to_stderr(), Progress(quiet=quiet) as progress:
-            subject: Any = configs or [default_source()]
+            subject: Any = alone or configs or [default_source()]
             # What contradicts itself is refused before the code is run.
             if fits and not formulation:
                 subject = fitted = fit(target, device=device, timeout=timeout)

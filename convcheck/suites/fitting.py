@@ -166,9 +166,8 @@ def as_config(fitted: Fit, folder: Path) -> str:
         Where the file will stand: a target's own file is given relative to it.
     """
     spec, probe, suite = fitted
-    given = {name: getattr(spec, name) for name in KEYS}
+    given = _said(spec)
     target = {name: _relative(value, folder) if KEYS[name].kind == "place" else value for name, value in given.items()}
-    target = {name: value for name, value in target.items() if value != getattr(TargetSpec(), name)}
     # What its parameters have no word for shows by itself.
     tried = [name for name, reason in probe.refused.items() if reason and name not in spec.unsupported]
     if tried:
@@ -179,6 +178,19 @@ def as_config(fitted: Fit, folder: Path) -> str:
     text += ["version: 1", "target:", *(f"  {name}: {_yaml(value)}" for name, value in target.items()), "layers:"]
     text += [f"  - {as_yaml(layer, layer.name)}" for layer in suite.layers]
     return "\n".join(text) + "\n"
+
+
+def as_option(spec: TargetSpec, target: Any) -> Any:
+    """Return a target as the command line is given it: as it was, but for what was found out of how it is called."""
+    if not isinstance(target, str) or spec == spec_of(target):
+        return target
+    return _yaml(_said(spec))
+
+
+def _said(spec: TargetSpec) -> dict[str, Any]:
+    """Return what a mapping says beyond the defaults."""
+    given = {name: getattr(spec, name) for name in KEYS}
+    return {name: value for name, value in given.items() if value != getattr(TargetSpec(), name)}
 
 
 def _relative(place: Any, folder: Path) -> Any:
