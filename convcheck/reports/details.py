@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from convcheck.gradients import FORMULATIONS
+from convcheck.layer.data import as_yaml as data_as_yaml
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml
 from convcheck.reports.results import GradientResult, LayerReport, ReportData, Smallest
@@ -21,6 +22,9 @@ NO_REASON = "no reason was given"
 
 #: Significant digits of an error that is no whole number.
 _DIGITS = 3
+
+#: Letters that the numbers of a case may take in a command.
+_LONGEST = 1000
 
 #: Options of a report that ``explain`` and ``visualize`` have too; each takes a value.
 _SHARED_OPTIONS = ("--target", "--device", "--dtype")
@@ -175,15 +179,19 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
         return ()
     config = [layer.config] if layer.config is not None else []
     case = layer.smallest if _is_of(layer.smallest, result) else None
+    if case is not None and len(data_as_yaml(case.operands)) > _LONGEST:
+        case = None
     one = layer.layer if case is None else Layer(**case.layer)
     index = result.worst.index if result.worst is not None else ()
     chosen = named = ["--layer", as_yaml(one)]
+    on_reals = result.check == "central" or (result.check == "forward" and not result.on_integers)
+    data = ["--data", "real"] if on_reals else []
     if case is None and (in_file or (report.fitted and report.hunt is None)):
         # A fitted suite is found again from the target alone.
         quoted = selection(layer.name)
         chosen, named = [] if quoted is None else ["-k", quoted], ["--layer", layer.name]
-    elif case is not None and result.worst is not None:
-        index = case.index
+    elif case is not None:
+        index, data = case.index, ["--data", data_as_yaml(case.operands)]
     # The config file need not say the seed that was used, so the commands always do.
     seed = ["--seed", str(one.seed)]
     found = []
@@ -193,9 +201,7 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     if index and result.single_pass and not (builtin or result.condition):
         entry = f"{result.gradient}[{','.join(map(str, index))}]"
         words = [*config, *named]
-        on_reals = result.check == "central" or (result.check == "forward" and not result.on_integers)
-        data = ["--data", "real"] if on_reals else []
-        shared = [*_shared_options(report.options), *data, *seed]
+        shared = [*_shared_options(report.options), *data, *(seed if case is None else [])]
         found.append(("explain", ["explain", *words, "--entry", entry, *shared]))
         found.append(("picture", ["visualize", *words, *shared]))
     return tuple((label, shlex.join(["convcheck", *words])) for label, words in found)
