@@ -295,32 +295,23 @@ def hunt(
         "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
         "timeout": timeout, "target": target,
     }  # fmt: skip
-    plainest = replace(fitted.probe.base, name="plainest", seed=seed)
-    report = verify(_hunted(fitted, plainest), **options)
-    if not report.passed:
-        return report
-    progress = progress or _Silent()
-    progress.start(seconds if cases is None else cases)
-    done = 0.0
-
-    def tell(count: int) -> None:
-        nonlocal done
-        now = count if cases is not None else time.perf_counter() - began
-        progress.advance(now - done)
-        done = now
-
+    report = verify(_hunted(fitted, replace(fitted.probe.base, name="plainest", seed=seed)), **options)
     hunter = Hunter(
         fitted.probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
-        tell=tell,
+        progress=progress or _Silent(),
     )  # fmt: skip
-    with kept_state():
-        progress.layer("searching")
-        found = hunter.search()
-    layers = report.layers
-    if found is not None:
-        verdict = verify(_hunted(fitted, replace(found[0], name="found")), **options)
-        layers += verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
-    return replace(report, layers=layers, elapsed_seconds=time.perf_counter() - began, hunt=hunter.account())
+    try:
+        with kept_state():
+            found = hunter.search() if report.passed else None
+            if found is not None:
+                verdict = verify(_hunted(fitted, replace(found[0], name="found")), **options)
+                # What is wrong is told of this layer; the plainest one passed.
+                layers = verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
+                report = replace(report, layers=(*report.layers, *layers))
+            hunted = hunter.account()
+    except KeyboardInterrupt:
+        raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
+    return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
 
 
 def _hunted(fitted: Fit, layer: Layer) -> Fit:

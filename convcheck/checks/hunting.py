@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -19,12 +19,13 @@ from convcheck.checks import conditions
 from convcheck.checks.check_layer import as_taken
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
+from convcheck.checks.running import Progress
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import SMALL, as_yaml
+from convcheck.layer.similar import SMALL, as_yaml, changed
 from convcheck.mistakes.blind_spots import Comparison, shown_of
 from convcheck.reports.results import Drawn, Hunt, Tried
-from convcheck.targets.features import FEATURES, needed
+from convcheck.targets.features import FEATURES
 from convcheck.targets.probing import Probe
 
 if TYPE_CHECKING:
@@ -62,22 +63,21 @@ class Hunter:
         Layers to start from: tried first, and half of the others are like them.
     seconds, most : float
         After which time and how many cases it ends.
-    tell : callable
-        Told of every case that runs: the number of cases.
     """
 
     def __init__(
         self, probe: Probe, near: Sequence[Layer], *, seed: int, seconds: float, most: float, max_error: float | None,
-        tell: Callable[[int], None],
+        progress: Progress,
     ) -> None:  # fmt: skip
         self._probe, self._target = probe, probe.target
         self._near, self._seed = [replace(layer, seed=seed) for layer in near], seed
-        self._seconds, self._most, self._max_error, self._tell = seconds, most, max_error, tell
+        self._seconds, self._most, self._max_error, self._progress = seconds, most, max_error, progress
         self._began = time.monotonic()
         #: Hashes of the cases that were drawn: of hundreds of thousands, no more is kept.
         self._drawn: set[int] = set()
         self._suspect: Case | None = None
         self._cases = self._refused = 0
+        self._shown = 0.0
         self._conditions: Counter[str] = Counter()
         self._properties: Counter[str] = Counter()
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -99,8 +99,17 @@ class Hunter:
             axes=[rank for rank in (1, 2, 3) if f"{rank}d" in taken], dtypes=[name for name in DTYPES if name in taken],
             near=self._near, seed=self._seed,
         )  # fmt: skip
+        self._progress.start(1.0)
+        self._progress.layer("searching")
         if not any(self._differs((layer, None)) for layer in self._near):
             self._draw(layers)
+        if self._suspect is not None:
+            # A search for the smallest case leaves them as they are, since code need not take others; this code does.
+            condition = self._suspect[1]
+            for usual in ({"bias": True}, {"dtype": next(name for name in DTYPES if name in taken)}):
+                other = changed(self._suspect[0], usual)
+                if other is not None:
+                    self._differs((other, condition))
         return self._suspect
 
     def _draw(self, layers: SearchStrategy[Layer]) -> None:
@@ -116,7 +125,7 @@ class Hunter:
         )  # fmt: skip
         key = f"convcheck hunt {self._target.name}".encode()
         batch = in_vain = 0
-        while not self._over and self._suspect is None and in_vain < _IN_VAIN:
+        while self._done < 1 and self._suspect is None and in_vain < _IN_VAIN:
             before = len(self._drawn)
             with suppress(NoSuchExample, Unsatisfiable):
                 find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}"), database_key=key)
@@ -124,8 +133,9 @@ class Hunter:
             in_vain = 0 if len(self._drawn) > before else in_vain + 1
 
     @property
-    def _over(self) -> bool:
-        return self._cases >= self._most or time.monotonic() - self._began >= self._seconds
+    def _done(self) -> float:
+        """The share of the search that is done."""
+        return max(self._cases / self._most, (time.monotonic() - self._began) / self._seconds)
 
     def _differs(self, drawn: Case) -> bool:
         """Whether the target differs on a case; one that was drawn before is not run again."""
@@ -133,7 +143,7 @@ class Hunter:
         if layer is None or self._target.unsupported(layer):
             return False
         case = as_taken(layer, self._target), drawn[1]
-        if hash(case) in self._drawn or self._over:
+        if hash(case) in self._drawn or self._done >= 1:
             return case == self._suspect
         self._drawn.add(hash(case))
         try:
@@ -172,7 +182,7 @@ class Hunter:
     def _count(self, layer: Layer, condition: str | None) -> None:
         self._cases += 1
         self._conditions[condition or PLAIN] += 1
-        self._properties.update(needed(layer))
+        self._properties.update(name for name, feature in FEATURES.items() if feature.needed_by(layer))
         for field in _SIZES:
             value = getattr(layer, field)
             numbers = [number for pair in value for number in pair] if field == "padding" else value
@@ -181,7 +191,9 @@ class Hunter:
             self._sizes[field] = min(least, *numbers), max(most, *numbers)
         if len(self._judged) < _JUDGED and layer.multiply_adds <= SMALL:
             self._judged.append(layer)
-        self._tell(self._cases)
+        done = self._done
+        self._progress.advance(done - self._shown)
+        self._shown = done
 
     def account(self) -> Hunt:
         """Return what was tried, and which known mistakes that could have shown."""
@@ -192,6 +204,7 @@ class Hunter:
         comparison = Comparison("integers" if exact else "reals", exact, self._max_error or 0.0)
         shown, missing = shown_of(self._judged, self._probe, comparison, max(1.0, _SHARE * seconds))
         never = [FEATURES[name].words for name in FEATURES if name in self._probe.taken - self._properties.keys()]
+        had = [(FEATURES[name], number) for name, number in self._properties.most_common()]
         if self._refused:
             told = list(self._refusals.items())[:_LISTED]
             never += [f"{as_yaml(layer)} ({reason})" for reason, layer in told]
@@ -203,7 +216,7 @@ class Hunter:
             refused=self._refused,
             seconds=seconds,
             sizes=tuple(Drawn(field, *self._sizes[field]) for field in _SIZES if field in self._sizes),
-            properties=tuple(Tried(FEATURES[name].words, number) for name, number in self._properties.most_common()),
+            properties=tuple(Tried(feature.words, number) for feature, number in had if not feature.usual),
             conditions=tuple(Tried(name, number) for name, number in self._conditions.most_common()),
             mistakes_shown=len(shown),
             mistakes=len(shown | missing),
