@@ -34,7 +34,7 @@ from convcheck.mistakes.blind_spots import assessed
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
-from convcheck.suites.fitting import Fit, as_option, fit
+from convcheck.suites.fitting import Fit, as_option, fit, taken
 from convcheck.suites.select import nothing_selected, selector
 from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
@@ -290,21 +290,25 @@ def hunt(
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
-    fitted = fit(target, device=device, timeout=timeout)
+    spec, probe = taken(target, device=device, timeout=timeout)
     options: dict[str, Any] = {
         "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
         "timeout": timeout, "target": target,
     }  # fmt: skip
-    report = verify(_hunted(fitted, replace(fitted.probe.base, name="plainest", seed=seed)), **options)
+
+    def checked(layer: Layer) -> Report:
+        return verify(Fit(spec, probe, Suite("a hunt", (layer,), (None,), target=spec)), **options)
+
+    report = checked(replace(probe.base, name="plainest", seed=seed))
     hunter = Hunter(
-        fitted.probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
+        probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
         progress=progress or _Silent(),
     )  # fmt: skip
     try:
         with kept_state():
             found = hunter.search() if report.passed else None
             if found is not None:
-                verdict = verify(_hunted(fitted, replace(found[0], name="found")), **options)
+                verdict = checked(replace(found[0], name="found"))
                 # What is wrong is told of this layer; the plainest one passed.
                 layers = verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
                 report = replace(report, layers=(*report.layers, *layers))
@@ -312,10 +316,6 @@ def hunt(
     except KeyboardInterrupt:
         raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
     return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
-
-
-def _hunted(fitted: Fit, layer: Layer) -> Fit:
-    return fitted._replace(suite=replace(fitted.suite, name="a hunt", layers=(layer,), lines=(None,)))
 
 
 def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:

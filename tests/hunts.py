@@ -1,8 +1,8 @@
 """What a hunt finds, and that it accuses no right code: ``python -m tests.hunts``.
 
 Every wrong target fails in one circumstance alone, which most layers never meet. Of each, the smallest case and the
-seconds it took to find; exit status 1 if one is not found. ``--right SECONDS`` hunts right code instead, that long each:
-the built-in formulation, and PyTorch and JAX where they are installed; exit status 1 if anything is found.
+seconds it took to find; exit status 1 if one is not found. ``--right SECONDS`` hunts right code, that long each: the
+built-in formulation, and PyTorch and JAX where they are installed; exit status 1 if anything is found.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from convcheck import hunt
-from convcheck.layer.similar import as_yaml, changed
-from tests.targets_for_tests import UNFOLD, Right
+from convcheck.layer.similar import as_yaml
+from tests.targets_for_tests import Right
 
 EXAMPLES = Path(__file__).parent / "examples"
 

@@ -1,12 +1,13 @@
 """The search for a layer and a condition on which a target fails, within what it takes.
 
-Hypothesis draws the cases and keeps those that failed, so that the next hunt finds them at once. A case is one layer,
-run forward and backward as it is or under one condition, and compared exactly with the built-in passes. What differs is
-only a suspicion: the verdict on its layer is by differences, as on any other.
+Hypothesis draws the cases, and its database keeps those that failed: the next hunt begins with them. A case is one
+layer, run forward and backward as it is or under one condition, and compared exactly with the built-in passes. What
+differs is only a suspicion: the verdict on its layer is by differences, as on any other.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from convcheck.targets.features import FEATURES
 from convcheck.targets.probing import Probe
 
 if TYPE_CHECKING:
+    from hypothesis.database import ExampleDatabase
     from hypothesis.strategies import SearchStrategy
 
 #: A layer and a condition, or None for the layer as it is.
@@ -92,6 +94,8 @@ class Hunter:
         UsageError
             If Hypothesis is not installed.
         """
+        from hypothesis import settings
+
         from convcheck.suites import strategies
 
         taken = self._probe.taken
@@ -101,7 +105,10 @@ class Hunter:
         )  # fmt: skip
         self._progress.start(1.0)
         self._progress.layer("searching")
-        if not any(self._differs((layer, None)) for layer in self._near):
+        database = settings().database
+        key = f"convcheck hunt {self._target.name}".encode()
+        known = database is not None and self._again(database, key)
+        if not known and not any(self._differs((layer, None)) for layer in self._near):
             self._draw(layers)
         if self._suspect is not None:
             # A search for the smallest case leaves them as they are, since code need not take others; this code does.
@@ -110,7 +117,24 @@ class Hunter:
                 other = changed(self._suspect[0], usual)
                 if other is not None:
                     self._differs((other, condition))
+            if database is not None:
+                database.save(key, json.dumps([self._suspect[0].spec(), condition]).encode())
         return self._suspect
+
+    def _again(self, database: ExampleDatabase, key: bytes) -> bool:
+        """Whether the target differs on a case that an earlier hunt kept; where it no longer does, forget the case."""
+        for kept in list(database.fetch(key)):
+            try:
+                spec, condition = json.loads(kept)
+                case = Layer(**spec), condition if condition in conditions.RUNS else None
+            except (ValueError, TypeError):
+                # Of another version, or not of ours.
+                database.delete(key, kept)
+                continue
+            if self._differs(case):
+                return True
+            database.delete(key, kept)
+        return False
 
     def _draw(self, layers: SearchStrategy[Layer]) -> None:
         from hypothesis import Phase, Verbosity, find, settings
@@ -120,15 +144,14 @@ class Hunter:
         # Half of the cases are plain.
         cases = st.tuples(layers, st.sampled_from([*[None] * len(conditions.RUNS), *conditions.RUNS]))
         how = settings(
-            max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet,
-            phases=(Phase.reuse, Phase.generate),
+            max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet, database=None,
+            phases=[Phase.generate],
         )  # fmt: skip
-        key = f"convcheck hunt {self._target.name}".encode()
         batch = in_vain = 0
         while self._done < 1 and self._suspect is None and in_vain < _IN_VAIN:
             before = len(self._drawn)
             with suppress(NoSuchExample, Unsatisfiable):
-                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}"), database_key=key)
+                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}"))
             batch += 1
             in_vain = 0 if len(self._drawn) > before else in_vain + 1
 

@@ -55,6 +55,15 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, t
     TargetError, UsageError
         If the target cannot be found, imported or used.
     """
+    with kept_state():
+        spec, probe = taken(target, folder, device=device, timeout=timeout)
+        return Fit(spec, probe, _fitted(spec, probe))
+
+
+def taken(
+    target: Any, folder: Path | None = None, *, device: str | None = None, timeout: float | None = None
+) -> tuple[TargetSpec, Probe]:
+    """Find out what a target takes, and how it is called; as `fit`, without making a suite."""
     start = folder or Path.cwd()
     files: dict[Path, ModuleType] = {}
 
@@ -62,8 +71,7 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, t
         return resolve(spec, start, device=device, timeout=timeout, files=files)
 
     with kept_state():
-        spec, probe = probed(spec_of(target), make)
-        return Fit(spec, probe, _fitted(spec, probe))
+        return probed(spec_of(target), make)
 
 
 def _fitted(spec: TargetSpec, probe: Probe) -> Suite:
