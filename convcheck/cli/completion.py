@@ -85,3 +85,10 @@ def forms(incomplete: str) -> list[str]:
 def ci_systems(incomplete: str) -> list[str]:
     """Return the CI systems that `init` writes a job for."""
     return [name for name in (*CI_FILES, NO_CI) if name.startswith(incomplete)]
+
+
+def pictures(incomplete: str) -> list[str]:
+    """Return the kinds of pictures."""
+    from convcheck.explain.pictures.stories import kinds
+
+    return [name for name in kinds() if name.startswith(incomplete)]

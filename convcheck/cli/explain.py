@@ -67,11 +67,11 @@ def explain(
     from convcheck.checks import memory
     from convcheck.cli.output import write_out
     from convcheck.errors import Parameter, TargetError, UsageError
+    from convcheck.explain.pictures.selection import parse_entry
     from convcheck.explain.sums import derivation
     from convcheck.explain.sums import entry as entries
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
-    from convcheck.explain.sums.terms import parse_entry
     from convcheck.explain.sums.writers import render
     from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
