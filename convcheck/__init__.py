@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from convcheck.explain import figures
     from convcheck.gradients.passes import backward, forward
     from convcheck.layer.layer import Layer
+    from convcheck.pytest_plugin import check_layer as check_layer
     from convcheck.reports.report import Report
     from convcheck.reports.results import GradientResult, LayerReport
-    from convcheck.suites import strategies
+    from convcheck.suites import strategies as strategies
     from convcheck.suites.config import Suite, load
     from convcheck.verification import hunt, verify
 
@@ -37,6 +38,7 @@ _PUBLIC = {
     "TargetError": "errors",
     "UsageError": "errors",
     "backward": "gradients.passes",
+    "check_layer": "pytest_plugin",
     "figures": "explain.figures",
     "forward": "gradients.passes",
     "hunt": "verification",
@@ -45,10 +47,10 @@ _PUBLIC = {
     "verify": "verification",
 }
 
+# Without what needs a package that may not be there: `check_layer` needs pytest, `strategies` Hypothesis.
 __all__ = [
     "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
-    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "hunt", "load",
-    "strategies", "verify",
+    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "hunt", "load", "verify",
 ]  # fmt: skip
 
 

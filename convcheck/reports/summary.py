@@ -24,8 +24,10 @@ def outcome(report: ReportData) -> str:
     if not report.layers:
         return NO_LAYER
     if report.hunt is not None:
+        if not report.hunt.cases:
+            return "the plainest layer, before any case was tried"
         cases = f"{counted(report.hunt.cases, 'case')} in {duration(report.hunt.seconds)}"
-        return f"{cases}: nothing found" if report.passed else f"{cases}: the code fails on the last layer above"
+        return f"{cases}: nothing found" if report.passed else f"a layer found by {cases}"
     total = f"{counted(len(report.layers), 'layer')} of {visible(report.config)}"
     if failed := sum(not layer.passed for layer in report.layers):
         return f"{failed:,} of {total}"
