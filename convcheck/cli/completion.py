@@ -9,7 +9,7 @@ import glob
 
 import typer
 
-from convcheck.suites.starter import CI_FILES, FORMS, NO_CI
+from convcheck.suites.starter import CI_FILES, FORMS, LANGUAGES, NO_CI
 
 
 def configs(incomplete: str) -> list[str]:
@@ -80,6 +80,11 @@ def mistakes(incomplete: str) -> list[str]:
 def forms(incomplete: str) -> list[str]:
     """Return the forms of target that `init` has a skeleton of."""
     return [name for name in FORMS if name.startswith(incomplete)]
+
+
+def languages(incomplete: str) -> list[str]:
+    """Return the languages in which `init` has a skeleton of a program or library."""
+    return [name for name in LANGUAGES if name.startswith(incomplete)]
 
 
 def ci_systems(incomplete: str) -> list[str]:
