@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout
 from convcheck.cli.verify import known_format
 from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
@@ -51,9 +52,9 @@ def hunt(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop a target that takes longer than this for a layer.")
-    ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     output_format: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +93,8 @@ def hunt(
         with output_to_stderr(), Progress(quiet=quiet) as progress:
             report = run(
                 target, configs or (), seconds=seconds, cases=cases, seed=number, device=device, max_error=max_error,
-                shrink=not no_shrink, shrink_seconds=shrink_seconds, timeout=timeout, progress=progress,
+                shrink=not no_shrink, shrink_seconds=shrink_seconds, timeout=timeout, memory=memory,
+                in_process=in_process, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was tried until now may have taken long: it is not thrown away.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 from convcheck.explain import DATA_HELP
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 
@@ -75,6 +76,9 @@ def visualize(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     dtype: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +95,7 @@ def visualize(
     """
     import warnings
 
-    from convcheck.checks import memory
+    from convcheck.checks.memory import require as require_memory
     from convcheck.cli.output import require_writable_folder, screen, write_out
     from convcheck.cli.progress import Progress
     from convcheck.errors import UsageError
@@ -104,6 +108,7 @@ def visualize(
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr
 
+    limits = limits_of(timeout, memory, in_process)
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
     kinds = kind or []
@@ -111,9 +116,11 @@ def visualize(
     if show and terminal:
         raise UsageError("--open is about files, and --terminal writes none; leave out one of them")
     with output_to_stderr():
-        suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
+        suite, layers = choose(
+            config, layer or [], seed, several=True, target=target, device=device, dtype=dtype, limits=limits
+        )
     chosen = [(one, Selection.of(one, sample, channel, filter, entry)) for one in layers]
-    memory.require((f"layer {one.name}", one) for one in layers)
+    require_memory((f"layer {one.name}", one) for one in layers)
     if not terminal:
         from convcheck.explain.pictures.drawing import animation
         from convcheck.explain.pictures.drawing.page import draw
@@ -125,47 +132,51 @@ def visualize(
     # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
     warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
     with output_to_stderr():
-        code = target_of(suite, target, device, data)
+        code = target_of(suite, target, device, data, limits)
     written: list[Path] = []
-    with Progress(quiet=terminal) as progress:
-        progress.start(len(chosen))
-        for one, selection in chosen:
-            progress.layer(one.name)
-            # What the code prints must not end up among the paths.
-            with output_to_stderr():
-                tried = trial(one, code, data)
-                wrong, notes = find(tried)
-            one, at, observed = tried.layer, tried.operands, tried.observed
-            for note in notes:
-                typer.echo(note, err=True)
-            if wrong and (sample, channel, filter, entry) == (None,) * 4:
-                selection = Selection.of(one, entry=wrong[0].entry)
-            stories = [*(wrong if not kinds or ERROR in kinds else [])]
-            if terminal:
-                width, color = screen()
-                for story in [*stories, *stories_of(one, at, selection, kinds)]:
-                    write_out(render(story, one, width=width, color=color))
-            elif format in FORMATS:
-                stories += stories_of(one, at, selection, kinds)
-                # All pictures of a layer are made before the first is written.
-                files = []
-                for story in stories:
-                    files.append((story.name, encode(draw(story, one), format)))
-                    progress.advance(1 / len(stories))
-                for name, content in files:
-                    written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
-            else:
-                given = None if observed is None else (observed.implementation.name, observed.arrays)
-                for name in kinds or MOVING:
-                    film = animation.of_layer(name, one, at, selection, given)
-                    written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
-                    progress.advance(1 / len(kinds or MOVING))
+    try:
+        with Progress(quiet=terminal) as progress:
+            progress.start(len(chosen))
+            for one, selection in chosen:
+                progress.layer(one.name)
+                # What the code prints must not end up among the paths.
+                with output_to_stderr():
+                    tried = trial(one, code, data)
+                    wrong, notes = find(tried)
+                one, at, observed = tried.layer, tried.operands, tried.observed
+                for note in notes:
+                    typer.echo(note, err=True)
+                if wrong and (sample, channel, filter, entry) == (None,) * 4:
+                    selection = Selection.of(one, entry=wrong[0].entry)
+                stories = [*(wrong if not kinds or ERROR in kinds else [])]
+                if terminal:
+                    width, color = screen()
+                    for story in [*stories, *stories_of(one, at, selection, kinds)]:
+                        write_out(render(story, one, width=width, color=color))
+                elif format in FORMATS:
+                    stories += stories_of(one, at, selection, kinds)
+                    # All pictures of a layer are made before the first is written.
+                    files = []
+                    for story in stories:
+                        files.append((story.name, encode(draw(story, one), format)))
+                        progress.advance(1 / len(stories))
+                    for name, content in files:
+                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
+                else:
+                    given = None if observed is None else (observed.implementation.name, observed.arrays)
+                    for name in kinds or MOVING:
+                        film = animation.of_layer(name, one, at, selection, given)
+                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
+                        progress.advance(1 / len(kinds or MOVING))
+    finally:
+        # The bar is gone by now: on a terminal it would run into the paths.
+        write_out("".join(f"{path}\n" for path in written))
     if show and written and typer.launch(str(written[0] if len(written) == 1 else output_dir)):
         typer.echo(f"note: nothing here opens {output_dir}; the files are written", err=True)
 
 
 def _save(folder: Path, name: str, data: bytes) -> Path:
-    from convcheck.cli.output import write_out, write_whole
+    from convcheck.cli.output import write_whole
     from convcheck.errors import UsageError
 
     try:
@@ -173,7 +184,6 @@ def _save(folder: Path, name: str, data: bytes) -> Path:
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
     write_whole(folder / name, data)
-    write_out(f"{folder / name}\n")
     return folder / name
 
 

@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
+from convcheck.suites.fitting import as_config, fit
 from convcheck.suites.starter import FORMS, starter_files
+from convcheck.targets.spec import TargetSpec
 from tests.shell import convcheck
 
 #: What builds or runs each language.
@@ -96,3 +98,37 @@ def test_a_mistake_in_it_is_named(form, language, tmp_path):
     assert status == 1, out + err
     assert "overlap-overwritten" in out
     assert "weight dL/dW  exact       54      0" in out
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_a_suite_that_is_kept_elsewhere_finds_the_program(tmp_path, monkeypatch):
+    write("library", "c", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_conv", "my_conv.py"):
+        (tmp_path / name).write_text("")
+    fitted = fit({"library": "./libmy_conv.so", "forward": "my_conv_forward"})
+    for folder, mapping, said in (
+        ("suites", None, "library: ../libmy_conv.so"),
+        ("suites", None, "forward: my_conv_forward"),
+        ("suites", {"command": ["./my_conv", "--fast"]}, "command: [../my_conv, --fast]"),
+        ("suites", {"command": ["my_conv", "my_conv.py"]}, "command: [my_conv, ../my_conv.py]"),
+        ("suites", {"command": ["/bin/sh", "-c", "exec ./my_conv"]}, "command: [/bin/sh, -c, exec ./my_conv]"),
+        (".", {"command": ["./my_conv"]}, "command: [./my_conv]"),
+    ):
+        spec = fitted.spec if mapping is None else TargetSpec.parse(mapping)
+        assert f"  {said}\n" in as_config(fitted._replace(spec=spec), tmp_path / folder)
+
+
+@pytest.mark.parametrize(("name", "said"), [("my_conv", "command: [./my_conv]"), ("a.so", "library: ./a.so")])
+def test_a_program_that_is_named_like_a_module_is_proposed_as_one(tmp_path, name, said):
+    (tmp_path / name).write_text("")
+    status, _, err = convcheck(["verify", "--target", f"./{name}"], tmp_path)
+    assert (status, said in err) == (2, True)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_layers_side_by_side_have_a_program_each(tmp_path):
+    write("command", "c", tmp_path)
+    status, out, err = convcheck(["verify", "-j", "2", "--check", "exact"], tmp_path)
+    assert status == 0, out + err
+    assert "PASSED  5 layers" in out

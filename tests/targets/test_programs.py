@@ -62,12 +62,13 @@ def test_a_program_is_asked_again_and_again(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("last", ["", "sys.stderr.write('x' * 200000)"])
-def test_neither_side_waits_for_the_other(tmp_path, last):
-    """The program answers more than a pipe holds before it has read more than a pipe holds."""
+@pytest.mark.parametrize("size", [(250, 260), (60, 70)])
+def test_neither_side_waits_for_the_other(tmp_path, size, last):
+    """The program answers before it has read the request: in the larger case, each is more than a pipe holds."""
     read = 'given = size * (x + weight + bias + (output if direction == "backward" else 0))'
     late = 'answers.write(line + b"".join(arrays))\nanswers.flush()\nrequests.read(given)'
     program = Program(ones(tmp_path, read=read, answer=late, last=last), tmp_path, echo=False)
-    layer = Layer(3, 4, 3, input=(150, 160))
+    layer = Layer(3, 4, 3, input=size)
     for direction in ("forward", "backward", "forward"):
         assert program.ask(request_of(direction, layer), limit=30)
     program.stop()

@@ -24,8 +24,14 @@ from convcheck.targets.programs.protocol import LONGEST_LINE, AnswerError, Reque
 from convcheck.targets.target import TargetContractError
 from convcheck.wording import counted, one_line
 
-#: Bytes that every system's pipe takes without somebody reading at its other end; more is written by a thread.
-_FITS_IN_A_PIPE = 4096
+#: Bytes that every system's pipe takes without somebody reading at its other end.
+_LEAST_PIPE = 8192
+
+#: Bytes that are asked for where the system lets one ask: starting a thread costs more than a small pass.
+_WANTED_PIPE = 1 << 20
+
+#: Bytes of standard error that are read at once.
+_CHUNK = 4096
 
 #: Bytes of a program's standard error that messages repeat.
 _LAST_WORDS = 2000
@@ -166,6 +172,8 @@ class _Process:
         self._input, self._output = self._popen.stdin, self._popen.stdout
         self._last_words = LastWords(self._popen.stderr, echo=echo)
         self._close = weakref.finalize(self, _end, self._popen, self._last_words)
+        # Of the request before this one, which was answered, just as much may still be unread.
+        self._fits = _pipe_size(self._input.fileno()) // 2
         self._timed_out = ""
         self._writer: threading.Thread | None = None
 
@@ -185,7 +193,7 @@ class _Process:
             chunks = request.chunks
             # A program may have answered the request before this one and still be reading it.
             earlier = self._writer if self._writer is not None and self._writer.is_alive() else None
-            if earlier is None and sum(map(len, chunks)) <= _FITS_IN_A_PIPE:
+            if earlier is None and sum(map(len, chunks)) <= self._fits:
                 _write(self._input, [memoryview(b"".join(chunks))])
             else:
                 self._writer = threading.Thread(target=_write, args=(self._input, chunks, earlier), daemon=True)
@@ -203,7 +211,7 @@ class _Process:
             _write(self._input, [memoryview(begun)])
             with suppress(OSError):
                 self._input.close()
-            while chunk := self._output.read(_FITS_IN_A_PIPE):
+            while chunk := self._output.read(_CHUNK):
                 written += chunk[: LONGEST_LINE - len(written)]
             status = self._popen.wait()
         finally:
@@ -287,7 +295,7 @@ class LastWords:
 
     def _drain(self) -> None:
         with suppress(OSError, ValueError):
-            while chunk := self._stream.read(_FITS_IN_A_PIPE):
+            while chunk := self._stream.read(_CHUNK):
                 self._kept += chunk
                 del self._kept[:-_LAST_WORDS]
                 if not self._echo:
@@ -363,6 +371,17 @@ def kill_with_children(popen: subprocess.Popen[bytes]) -> None:
             with suppress(psutil.Error):
                 child.kill()
     popen.kill()
+
+
+def _pipe_size(descriptor: int) -> int:
+    """Return how many bytes a pipe holds, after having asked for more."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _WANTED_PIPE)
+        return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
+    return _LEAST_PIPE
 
 
 def _write(stream: IO[bytes], chunks: Sequence[memoryview], earlier: threading.Thread | None = None) -> None:
