@@ -307,7 +307,7 @@ def hunt(
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
-    spec, probe = taken(target, device=device, limits=_limits(timeout, memory, in_process, 1))
+    spec, probe = taken(target, device=device, limits=_limits(timeout, memory, in_process, 1, None))
     options: dict[str, Any] = {
         "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
         "timeout": timeout, "memory": memory, "in_process": in_process, "target": target,
