@@ -201,16 +201,19 @@ class Expected:
         key = gradient, packing.digits
         if key not in self._exact:
             self._exact[key] = exact_gradient(
-                self.source.forward, directions, self.start, packing, merge=self.source.builtin, advance=self._advance
+                self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
             )
         return self._exact[key]
+
+    def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        return self.source.merged(self.layer, layer, x, weight, bias)
 
     def central(self, gradient: str) -> NumericGradient:
         """Numeric gradient on real data."""
         if gradient not in self._central:
             directions = directions_of(gradient, self.layer, self.reals)
             self._central[gradient] = central_gradient(
-                self.source.forward, directions, merge=self.source.builtin, advance=self._advance
+                self._merged, directions, merge=self.source.merging, advance=self._advance
             )
         return self._central[gradient]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,7 +159,7 @@ def verify(
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
-    from convcheck.cli.output import choose_destinations, require_writable, write_whole
+    from convcheck.cli.output import choose_destinations, refuse_inputs, require_writable, write_whole
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.fitting import as_config, fit
@@ -170,6 +171,9 @@ def verify(
 
     limits = limits_of(timeout, memory, in_process, keep_case)
     earlier = None if baseline is None else load(baseline)
+    written = [*(output or []), *([] if save is None else [save])]
+    read = [place for place in (*(configs or []), target) if place is not None]
+    refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
     if layer is not None and configs and len(configs) > 1:
         raise UsageError(Parameter("layer"), f" takes one config, whose target holds; got {', '.join(configs)}")
@@ -219,3 +223,19 @@ def verify(
         passed = comparison.passed and not report.unchecked and not (report.strict and report.blind_spots)
         typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)
     raise typer.Exit(0 if passed else 1)
+
+
+def _targets_in(configs: list[str] | None, outputs: list[Path]) -> list[str]:
+    """Return the code that configs name, as it is found from here, where an output is there already."""
+    from convcheck.suites.config import load
+    from convcheck.suites.shipped import default_source
+
+    if not any(output.exists() for output in outputs):
+        return []
+    suites = [load(config) for config in configs or [default_source()]]
+    return [
+        str(suite.path.parent / word)
+        for suite in suites
+        if suite.target is not None and suite.path is not None
+        for word in re.findall(r"[^\s{},:'\"]+\.py", str(suite.target))
+    ]

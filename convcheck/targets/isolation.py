@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -165,19 +165,9 @@ def kept_settings() -> Iterator[None]:
     folder = _folder()
     errors = np.geterr()
     stdout, stderr = sys.stdout, sys.stderr
-    end, process = os._exit, os.getpid()
-
-    def refuse_to_end(status: int) -> NoReturn:
-        if os.getpid() != process:
-            # A child process that the target has forked ends like this, and may.
-            end(status)
-        raise SystemExit(status)
-
-    os._exit = refuse_to_end
     try:
         yield
     finally:
-        os._exit = end
         sys.stdout, sys.stderr = stdout, stderr
         np.seterr(**errors)
         if folder is not None and _folder() != folder:

@@ -172,7 +172,7 @@ def _trusted_path() -> list[str]:
 
 #: Keepers without a worker, to be used again; with the process that they belong to.
 _IDLE: list[_Keeper] = []
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 def _keeper() -> _Keeper:
