@@ -300,6 +300,7 @@ def hunt(
     """
     began = time.perf_counter()
     from convcheck.suites import strategies  # noqa: F401 - a hunt without Hypothesis ends here, before code is run
+    from convcheck.targets.process.remote import Remote
 
     _check_numbers(max_error, seed, timeout, 1)
     for name, value in (("seconds", seconds), ("cases", cases)):
@@ -332,6 +333,10 @@ def hunt(
             hunted = hunter.account()
     except KeyboardInterrupt:
         raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
+    finally:
+        # Hypothesis keeps the frames of its last run for a while, and what they know.
+        if isinstance(probe.target, Remote):
+            probe.target.close()
     return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
 
 

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
-from weakref import proxy
 
 from convcheck.checks import conditions
 from convcheck.checks.check_layer import as_taken
@@ -148,13 +147,11 @@ class Hunter:
             max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet, database=None,
             phases=[Phase.generate],
         )  # fmt: skip
-        # What Hypothesis runs, it keeps in a circle of references; a target's process must not wait for its end in it.
-        hunter = proxy(self)
         batch = in_vain = 0
         while self._done < 1 and self._suspect is None and in_vain < _IN_VAIN:
             before = len(self._drawn)
             with suppress(NoSuchExample, Unsatisfiable):
-                find(cases, lambda case: hunter._differs(case), settings=how, random=Random(f"{self._seed} {batch}"))
+                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}"))
             batch += 1
             in_vain = 0 if len(self._drawn) > before else in_vain + 1
 
