@@ -103,8 +103,7 @@ class Guarded(Target):
             raise
         except _TimeUpError as error:
             raise TargetContractError(
-                f"the target did not return within its timeout of {self._timeout:g} s; it was stopped "
-                f"here:\n{_place(error)}"
+                f"the target did not return within its timeout of {self._timeout:g} s; it was stopped{_place(error)}"
             ) from None
         except BaseException as error:
             # SystemExit, say: it ends the layer, not the run.
@@ -152,11 +151,11 @@ def _has_alarm() -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """Return the user's part of the traceback, without the exception that stopped it."""
+    """Return where the user's code was, as the end of a sentence; nothing where that is no code of Python's."""
     lines = user_traceback(error).splitlines()
     frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
     # The last frame is this module's own signal handler.
-    return "\n".join(lines[: frames[-1]] if frames else lines)
+    return "\n".join([" here:", *lines[: frames[-1]]]) if frames else ""
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from convcheck.targets.process.wire import (
     shared_file,
     write_arrays,
 )
+from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
 
 #: Seconds that one call may take where nobody gave a limit.
@@ -396,6 +397,7 @@ class Worker:
             self._keeper.kill()
         self._listen()
         self._close_files()
+        remove_folders_of(self.pid)
 
     def kill(self) -> None:
         """End the process, from any thread; the one that uses it learns of it."""
