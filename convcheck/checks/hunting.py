@@ -103,6 +103,8 @@ class Hunter:
             axes=[rank for rank in (1, 2, 3) if f"{rank}d" in taken], dtypes=[name for name in DTYPES if name in taken],
             near=self._near, seed=self._seed,
         )  # fmt: skip
+        # What is imported and made at the first hunt takes long and finds nothing.
+        self._began = time.monotonic()
         self._progress.start(1.0)
         self._progress.layer("searching")
         database = settings().database
