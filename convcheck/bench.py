@@ -342,7 +342,7 @@ def bench(
         checks=_time_checks(list(distinct), rounds),
         reference=TORCH if TORCH in names else FASTEST if FASTEST in names else names[0],
         convcheck_version=__version__,
-        hunted=_hunted(rounds),
+        hunted=_hunted(100 * rounds),
     )
 
 
@@ -357,11 +357,13 @@ class _Fastest:
         return formulation(FASTEST).backward(*self._saved, grad_output)
 
 
-def _hunted(seconds: float) -> float | None:
+def _hunted(cases: int) -> float | None:
     if importlib.util.find_spec("hypothesis") is None:
         return None
-    tried = hunt(_Fastest, seconds=seconds).hunt
-    return tried.cases / tried.seconds if tried is not None and tried.cases else None
+    # The first one makes what every other uses.
+    _, tried = (hunt(_Fastest, cases=number, seconds=600).hunt for number in (1, cases))
+    assert tried is not None
+    return tried.cases / tried.seconds
 
 
 def _distinct(layers: Sequence[Layer]) -> dict[Layer, int]:
