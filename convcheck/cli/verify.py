@@ -14,7 +14,7 @@ from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
 
 
-def _known_format(name: str | None) -> str | None:
+def known_format(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
@@ -36,6 +36,14 @@ def verify(
             metavar="TARGET",
             help="Code to check: module:name, path/to/file.py:name, or a mapping such as "
             "'{forward: f.py:conv_forward, backward: f.py:conv_backward}'.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Check this layer, written as in a config, such as '{channels: 1, filters: 1, kernel: 2}', in place "
+            "of those of CONFIG, whose target and gate hold.",
         ),
     ] = None,
     check: Annotated[
@@ -119,7 +127,7 @@ def verify(
         typer.Option(
             metavar="FORMAT",
             autocompletion=completion.formats,
-            callback=_known_format,
+            callback=known_format,
             help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
         ),
     ] = None,
@@ -155,6 +163,7 @@ def verify(
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.fitting import as_config, fit
+    from convcheck.suites.select import with_layer
     from convcheck.suites.shipped import DEFAULT_FILE, default_source, is_fitted
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
@@ -166,7 +175,10 @@ def verify(
     read = [place for place in (*(configs or []), target) if place is not None]
     refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
-    fits = is_fitted(configs, target)
+    if layer is not None and configs and len(configs) > 1:
+        raise UsageError(Parameter("layer"), f" takes one config, whose target holds; got {', '.join(configs)}")
+    alone = None if layer is None else with_layer(configs[0] if configs else None, layer)
+    fits = alone is None and is_fitted(configs, target)
     if save is not None:
         if not fits:
             given = (
@@ -177,7 +189,7 @@ def verify(
     # What the code under test prints must not end up inside the report.
     try:
         with output_to_stderr(), Progress(quiet=quiet) as progress:
-            subject: Any = configs or [default_source()]
+            subject: Any = alone or configs or [default_source()]
             # What contradicts itself is refused before the code is run.
             if fits and not formulation:
                 subject = fitted = fit(target, device=device, limits=limits)

@@ -33,7 +33,10 @@ def visualize(
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", autocompletion=completion.layers, help="Draw this layer; by default all. Repeatable."
+            metavar="NAME",
+            autocompletion=completion.layers,
+            help="Draw this layer, by its name or as it stands in a config, such as "
+            "'{channels: 1, filters: 1, kernel: 2}'; by default all. Repeatable for names.",
         ),
     ] = None,
     output_dir: Annotated[

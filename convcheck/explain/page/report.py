@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from convcheck.checks.expected import Given
 from convcheck.checks.observed import Observed
-from convcheck.checks.smallest import Given
 from convcheck.errors import ConvcheckError, UsageError
 from convcheck.explain import MEGABYTES
 from convcheck.explain.judged import judge
