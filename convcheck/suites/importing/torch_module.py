@@ -80,7 +80,7 @@ def _module(source: str) -> Any:
             raise UsageError(f"{source}: is a {type(factory).__name__}; expected a class or function without arguments")
         try:
             factory = factory()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"{source}: cannot be called without arguments:\n{user_traceback(error)}") from error
     if not isinstance(factory, torch.nn.Module):
         raise UsageError(f"{source}: gives a {type(factory).__name__}; expected a torch.nn.Module")
@@ -99,7 +99,7 @@ def _run(source: str, module: Any, input_size: Sequence[int]) -> None:
     try:
         with torch.no_grad():
             module.eval()(torch.zeros(*input_size, **like))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shape = "×".join(map(str, input_size))
         raise UsageError(
             f"{source}: does not run on an input of {shape} zeros; check ",
