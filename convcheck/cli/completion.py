@@ -85,3 +85,10 @@ def forms(incomplete: str) -> list[str]:
 def ci_systems(incomplete: str) -> list[str]:
     """Return the CI systems that `init` writes a job for."""
     return [name for name in (*CI_FILES, NO_CI) if name.startswith(incomplete)]
+
+
+def import_formats(incomplete: str) -> list[str]:
+    """Return the formats that `import` reads."""
+    from convcheck.suites.importing import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
