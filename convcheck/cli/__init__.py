@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli.audit import audit
 from convcheck.cli.bench import bench
 from convcheck.cli.explain import explain
 from convcheck.cli.import_ import import_
@@ -24,7 +25,7 @@ from convcheck.version import __version__
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    verify, probe, visualize, explain, mistakes, init, import_, bench, schema,
+    verify, probe, visualize, explain, mistakes, init, import_, audit, bench, schema,
 )  # fmt: skip
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.

@@ -1,4 +1,4 @@
-"""``convcheck schema``: the JSON Schema of the config file, or of the report."""
+"""``convcheck schema``: the JSON Schema of the config file, of the report, or of an audit."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import typer
 class _Document(StrEnum):
     CONFIG = "config"
     REPORT = "report"
+    AUDIT = "audit"
 
 
 def schema(
     document: Annotated[_Document, typer.Argument(help="What the schema describes.")] = _Document.CONFIG,
 ) -> None:
-    """Print the JSON Schema of the config file, or of the report."""
+    """Print the JSON Schema of the config file, of the report, or of an audit."""
     import json
 
     from convcheck.cli.output import write_out
+    from convcheck.reports.audit import audit_schema
     from convcheck.reports.results import report_schema
     from convcheck.suites.schema import config_schema
 
-    described = config_schema() if document is _Document.CONFIG else report_schema()
-    write_out(json.dumps(described, indent=2) + "\n")
+    schemas = {_Document.CONFIG: config_schema, _Document.REPORT: report_schema, _Document.AUDIT: audit_schema}
+    write_out(json.dumps(schemas[document](), indent=2) + "\n")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, changed, neighbours, revealing
 from convcheck.layer.words import named_by_sizes
-from convcheck.mistakes.blind_spots import Form, shown_by
+from convcheck.mistakes.blind_spots import Form, covering, shown_by
 from convcheck.mistakes.conditions import UNTRIED
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve, spec_of
@@ -92,19 +92,9 @@ def _fitted(spec: TargetSpec, probe: Probe) -> Suite:
 
 def _telling(probe: Probe) -> list[Layer]:
     """Return few layers on which all mistakes show that show within the limits, the most telling first."""
-    pool = list(dict.fromkeys(_candidates(probe)))
-    showing = {layer: shown_by(layer) for layer in pool}
-    left: set[Form] = set().union(*showing.values())
-    chosen: list[Layer] = []
-    while left and pool:
-        best = max(pool, key=lambda layer: len(showing[layer] & left))
-        pool.remove(best)
-        if not showing[best] & left:
-            break
-        if probe.takes(best):
-            chosen.append(best)
-            left -= showing[best]
-    return chosen
+    pool = dict.fromkeys(_candidates(probe))
+    wanted = frozenset[Form]().union(*map(shown_by, pool))
+    return [layer for layer, _ in covering(pool, wanted, probe.takes)]
 
 
 def _candidates(probe: Probe) -> Iterator[Layer]:
