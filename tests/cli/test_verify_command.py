@@ -85,6 +85,7 @@ def test_every_option_reaches_the_verification(run, called):
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
         "--require-target", "--dtype", "float32", "--no-shrink", "--shrink-seconds", "2",
+        "--memory", "1.5GiB",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -97,6 +98,8 @@ def test_every_option_reaches_the_verification(run, called):
         "max_error": 1e-6,
         "device": "cuda",
         "timeout": 2.5,
+        "memory": 3 * 2**29,
+        "in_process": False,
         "jobs": 2,
         "seed": 3,
         "dtype": "float32",
@@ -373,4 +376,4 @@ def test_an_output_that_knows_few_characters_is_no_error():
     process = command("verify", "textbook", "-k", "T3-stride-1", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
-    assert b"1 channel ? 1 filter" in out
+    assert b"1 channel -> 1 filter" in out

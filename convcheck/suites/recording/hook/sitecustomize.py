@@ -91,6 +91,9 @@ def _patch_torch(torch: Any) -> None:
             original = getattr(torch, name)
             wrapper = _recorded_torch(torch, name, original)
             setattr(torch, name, wrapper)
+            # So that TorchScript, too, knows what it stands for.
+            with contextlib.suppress(Exception):
+                torch.jit._builtins._register_builtin(wrapper, f"aten::{name}")
             if getattr(functional, name) is original:
                 setattr(functional, name, wrapper)
 
