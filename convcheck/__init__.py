@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from convcheck.explain import figures
     from convcheck.gradients.passes import backward, forward
     from convcheck.layer.layer import Layer
+    from convcheck.reports.audit import Audit
     from convcheck.reports.report import Report
     from convcheck.reports.results import GradientResult, LayerReport
+    from convcheck.suites.audit import audit
     from convcheck.suites.config import Suite, load
     from convcheck.verification import verify
 
 #: Where each public name is defined. They are imported when first used, so that starting the command line stays quick.
 _PUBLIC = {
+    "Audit": "reports.audit",
     "ConfigError": "errors",
     "ConvcheckError": "errors",
     "GradientResult": "reports.results",
@@ -35,6 +38,7 @@ _PUBLIC = {
     "Suite": "suites.config",
     "TargetError": "errors",
     "UsageError": "errors",
+    "audit": "suites.audit",
     "backward": "gradients.passes",
     "figures": "explain.figures",
     "forward": "gradients.passes",
@@ -43,8 +47,8 @@ _PUBLIC = {
 }
 
 __all__ = [
-    "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
-    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "load", "verify",
+    "Audit", "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
+    "TargetError", "UsageError", "__version__", "audit", "backward", "figures", "forward", "load", "verify",
 ]  # fmt: skip
 
 

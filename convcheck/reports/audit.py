@@ -152,27 +152,31 @@ def _told(forms: tuple[str, ...]) -> str:
 def _summary(audit: Audit, width: int) -> list[str]:
     verdicts = [mistake.verdict for mistake in audit.mistakes]
     some, never = verdicts.count("some forms"), verdicts.count("never")
-    lines = [
+    said = [
         f"{counted(audit.layers, 'layer')} of {visible(audit.source)} could show {audit.mistakes_shown} of "
         f"{counted(len(verdicts), 'known mistake')} in every form, {some} in some forms, {never} never."
     ]
     if audit.judged_on_smaller:
-        lines.append(f"{counted(audit.judged_on_smaller, 'layer')} judged on smaller ones of the same kind.")
-    lines += [f"Left out: {visible(words)}" for words in audit.left_out]
+        said.append(f"{counted(audit.judged_on_smaller, 'layer')} judged on smaller ones of the same kind.")
+    said += [f"Left out: {visible(words)}" for words in audit.left_out]
     if audit.untried:
-        lines.append(f"Never tried: {'; '.join(lack.lacking for lack in audit.untried)}.")
+        said.append(f"Never tried: {'; '.join(lack.lacking for lack in audit.untried)}.")
     if audit.command_status is not None:
-        lines.append(f"The recorded command ended with status {audit.command_status}.")
+        said.append(f"The recorded command ended with status {audit.command_status}.")
     if audit.required is not None:
         verdict = "PASSED" if audit.passed else "FAILED"
-        lines.append(f"{verdict}  {audit.mistakes_shown} of at least {audit.required} that are required.")
+        said.append(f"{verdict}  {audit.mistakes_shown} of at least {audit.required} that are required.")
+    lines = [line for text in said for line in _wrapped(text, width, "", "  ")]
     if audit.additions:
         lines += ["", f"With {counted(len(audit.additions), 'more layer')} there is no gap left:", "layers:"]
         for addition in audit.additions:
-            words = ", ".join((*addition.shows, *addition.tries))
-            lines += textwrap.wrap(
-                words, max(width, 40), initial_indent="  # ", subsequent_indent="  # ", break_long_words=False,
-                break_on_hyphens=False,
-            )  # fmt: skip
+            lines += _wrapped(", ".join((*addition.shows, *addition.tries)), width, "  # ", "  # ")
             lines.append(f"  - {addition.layer}")
     return lines
+
+
+def _wrapped(text: str, width: int, first: str, others: str) -> list[str]:
+    return textwrap.wrap(
+        text, max(width, 40), initial_indent=first, subsequent_indent=others, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip

@@ -211,9 +211,10 @@ def _sizes(numbers: dict[str, int]) -> tuple[dict[str, Any], str, str]:
         stride, dilation = numbers.get(f"s{axis}", 1), numbers.get(f"d{axis}", 0) + 1
         output, front = numbers.get(f"o{axis}"), numbers.get(f"p{axis}")
         span = dilation * (taps - 1) + 1
-        if stride:
-            if output is None:
-                output = max((size + 2 * (front or 0) - span) // stride + 1, 1)
+        behind = front
+        if output is None and stride and size + 2 * (front or 0) >= span:
+            output = (size + 2 * (front or 0) - span) // stride + 1
+        if output and stride:
             needed = (output - 1) * stride + span - size
             front = max(needed, 0) // 2 if front is None else front
             if stride > 1 and output > size:
@@ -221,11 +222,9 @@ def _sizes(numbers: dict[str, int]) -> tuple[dict[str, Any], str, str]:
             behind = max(needed - front, 0)
             if size + front + behind >= span and (size + front + behind - span) // stride + 1 != output:
                 return {}, "", f"with an output of {output} along {axis}, some windows are left out"
-        else:
-            front = behind = 0
         spec["kernel"].append(taps)
         spec["stride"].append(stride)
         spec["dilation"].append(dilation)
-        spec["padding"].append([front, behind])
+        spec["padding"].append([front or 0, behind or 0])
         spec["input"].append(size)
     return {"channels": numbers["ic"], "filters": numbers["oc"], "groups": numbers.get("g", 1), **spec}, "", ""

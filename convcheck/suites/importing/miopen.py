@@ -83,6 +83,7 @@ def _command(shapes: Shapes, number: int, command: re.Match[str]) -> None:
     words = [(match.start() + command.start("rest") + 1, match.group()) for match in re.finditer(r"\S+", rest)]
     while words:
         column, option = words.pop(0)
+        where = column
         if option.startswith("${"):
             continue
         if not option.startswith("-"):
@@ -93,13 +94,13 @@ def _command(shapes: Shapes, number: int, command: re.Match[str]) -> None:
             if not words:
                 shapes.wrong(number, column, f"{option} has no value; expected one behind it")
                 return
-            column, value = words.pop(0)
+            where, value = words.pop(0)
         meant = _MEANT.get(name, name)
         if len(name) > 1 and name not in _DEFAULTS and did_you_mean(name, _DEFAULTS, cutoff=0.8):
             shapes.wrong(number, column, f'unknown option "{option}";{did_you_mean(name, _DEFAULTS)}')
             return
         if meant in _DEFAULTS and not value.isdecimal():
-            shapes.wrong(number, column, f'{option} "{value}" is not allowed; expected an integer of at least 0')
+            shapes.wrong(number, where, f'{option} "{value}" is not allowed; expected an integer of at least 0')
             return
         given[meant] = int(value) if meant in _DEFAULTS else value
     _add_command(shapes.findings, f"line {number}", operation, given)
