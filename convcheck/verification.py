@@ -94,6 +94,7 @@ def verify(
     timeout: float | None = None,
     memory: int | None = None,
     in_process: bool | None = None,
+    keep_case: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -146,6 +147,8 @@ def verify(
         Whether a target runs in this process. In a worker process, nothing that it does can change the report, a crash
         or an endless loop costs one layer, and between the two pass arrays only. By default True, unless ``memory`` or
         ``jobs`` needs processes.
+    keep_case : path, optional
+        Folder in which requests are kept that a target that is a program answered wrongly, or not at all.
     jobs : int, default 1
         Layers that are checked side by side, a target in so many worker processes that share the cores.
     executor : Executor, optional
@@ -172,7 +175,7 @@ def verify(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
     _check_numbers(max_error, seed, timeout, jobs)
-    limits = _limits(timeout, memory, in_process, jobs)
+    limits = _limits(timeout, memory, in_process, jobs, keep_case)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
             Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
@@ -264,7 +267,13 @@ def _results(
         yield from run_in_turn(work, progress)
 
 
-def _limits(timeout: float | None, memory: int | None, in_process: bool | None, jobs: int) -> Limits:
+def _limits(
+    timeout: float | None,
+    memory: int | None,
+    in_process: bool | None,
+    jobs: int,
+    keep_case: str | os.PathLike[str] | None,
+) -> Limits:
     """Return where targets run, and what they may use."""
     asking = next((name for name, asks in (("memory", memory is not None), ("jobs", jobs > 1)) if asks), None)
     if in_process and asking is not None:
@@ -272,7 +281,8 @@ def _limits(timeout: float | None, memory: int | None, in_process: bool | None, 
     if memory is not None and memory <= 0:
         raise UsageError(Parameter("memory", memory), " is not allowed; expected a positive number of bytes")
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-    return Limits(timeout, memory, threads, asking is None if in_process is None else in_process)
+    kept = None if keep_case is None else Path(keep_case)
+    return Limits(timeout, memory, threads, asking is None if in_process is None else in_process, kept)
 
 
 def _options_again(
@@ -345,6 +355,8 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
             raise UsageError(
                 Parameter("device"), " is for a target of PyTorch or JAX; give one with ", Parameter("target")
             )
+        if asked.limits.keep_case is not None:
+            raise UsageError(Parameter("keep_case"), " is for a program; give one with ", Parameter("target"))
         return asked
     # A target on the command line is relative to the current folder, one in a config to that config.
     return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)

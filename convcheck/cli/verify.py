@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+from convcheck.cli.running import InProcess, KeepCase, Memory, Timeout, limits_of
 from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
 
@@ -107,6 +107,7 @@ def verify(
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,
+    keep_case: KeepCase = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Check so many layers side by side.")] = 1,
     baseline: Annotated[
         Path | None,
@@ -158,7 +159,7 @@ def verify(
     from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
 
-    limits = limits_of(timeout, memory, in_process)
+    limits = limits_of(timeout, memory, in_process, keep_case)
     earlier = None if baseline is None else load(baseline)
     places = choose_destinations(output_format, output or [], quiet=quiet)
     fits = is_fitted(configs, target)
@@ -182,14 +183,24 @@ def verify(
                 subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
                 shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target,
-                device=device, timeout=timeout, memory=memory, in_process=in_process, jobs=jobs, progress=progress,
+                device=device, timeout=timeout, memory=memory, in_process=in_process, keep_case=keep_case,
+                jobs=jobs, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.
         if interruption.report.layers or output:
             places.write(interruption.report)
         raise
-    places.write(report)
+
+    def page() -> str | None:
+        from convcheck.explain.page.report import report_page
+
+        with output_to_stderr():
+            return report_page(report, target, device, limits, fitted.suite if report.fitted else None)
+
+    places.write(report, page)
+    if keep_case is not None and keep_case.is_dir() and any(keep_case.iterdir()):
+        typer.echo(f"what the program was given when it failed is in {keep_case}", err=True)
     passed = report.passed
     if earlier is not None:
         comparison = earlier.compare(report)

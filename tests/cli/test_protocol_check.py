@@ -127,3 +127,45 @@ def test_options_behind_the_program_are_the_programs(run):
     assert status == 1
     assert out.splitlines()[0] == "true --limit 3"
     assert "ended with exit status 0 without an answer" in " ".join(out.split())
+
+
+class TestCasesOfVerify:
+    def verify(self, run, command, *options):
+        target = f"{{command: [{', '.join(command)}]}}"
+        return run("verify", "textbook", "-k", "T0-stride-2", "--no-shrink", "--target", target, *options)
+
+    @pytest.mark.parametrize("process", [[], ["--in-process"]])
+    def test_what_goes_wrong_is_kept_where_the_option_says(self, run, tmp_path, process):
+        command = ones(tmp_path, answer="answers.write(b'{}\\n')")
+        status, out, err = self.verify(run, command, "--keep-case", "cases", *process)
+        assert status == 1
+        names = {path.name.rpartition("-")[0] for path in (tmp_path / "cases").iterdir()}
+        assert names == {"case-forward"}
+        assert "is in cases" in err
+        assert "the case is kept in" in out
+
+    def test_what_was_stopped_is_kept_too(self, run, tmp_path):
+        command = ones(tmp_path, read="requests.read()")
+        status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "1")
+        assert status == 1
+        assert "timeout of 1 s" in out
+        names = {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()}
+        assert names == {"unanswered"}
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--target", "my_conv.py:MyConv"], ["--keep-case", "is for a program", "my_conv.py:MyConv"]),
+            ([], ["--keep-case", "is for a program", "--target"]),
+        ],
+    )
+    def test_it_is_for_programs(self, run, options, words):
+        status, _, err = run("verify", "textbook", "--keep-case", "cases", *options)
+        assert status == 2
+        assert all(word in err for word in words), err
+
+    def test_a_folder_that_cannot_be(self, run, tmp_path):
+        (tmp_path / "cases").write_text("")
+        status, _, err = self.verify(run, ones(tmp_path), "--keep-case", "cases")
+        assert status == 2
+        assert "cannot write into cases" in err
