@@ -10,9 +10,10 @@ from contextlib import closing
 from dataclasses import replace
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from convcheck.checks.check_layer import Demand
+from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.running import (
@@ -27,13 +28,13 @@ from convcheck.checks.running import (
 from convcheck.checks.smallest import with_smallest
 from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
-from convcheck.layer.fields import DTYPES
-from convcheck.layer.layer import Layer
+from convcheck.layer.fields import DTYPES, RANDOM
+from convcheck.layer.layer import Layer, drawn_seed
 from convcheck.mistakes.blind_spots import assessed
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
-from convcheck.suites.fitting import Fit, fit
+from convcheck.suites.fitting import Fit, as_option, fit, taken
 from convcheck.suites.select import nothing_selected, selector
 from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
@@ -77,7 +78,7 @@ def verify(
     target: Any = None,
     device: str | None = None,
     select: str | None = None,
-    seed: int | None = None,
+    seed: int | Literal["random"] | None = None,
     dtype: str | None = None,
     # How, and when it fails.
     checks: Collection[str] | None = None,
@@ -113,8 +114,8 @@ def verify(
         Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
     select : str, optional
         Check only layers whose names match, as with ``-k``.
-    seed : int, optional
-        Seed of the data of all layers; by default each layer's own.
+    seed : int or "random", optional
+        Seed of the data of all layers; by default each layer's own. "random" draws one, which the report tells.
     dtype : str, optional
         Data type in which all layers are checked, such as "float32"; by default each layer's own.
     checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
@@ -174,6 +175,10 @@ def verify(
         raise UsageError(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
+    if isinstance(seed, str):
+        if seed != RANDOM:
+            raise UsageError(Parameter("seed", seed), f' is not allowed; expected an integer, or "{RANDOM}"')
+        seed = drawn_seed()
     _check_numbers(max_error, seed, timeout, jobs)
     limits = _limits(timeout, memory, in_process, jobs, keep_case)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
@@ -211,7 +216,7 @@ def verify(
         try:
             with closing(_results(work, progress, jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
-                    reports.append(LayerReport(job.layer, found, None if fitted else job.config, job.line))
+                    reports.append(LayerReport(job.layer, found, job.config if job.path else None, job.line))
                     if exit_first and not reports[-1].passed:
                         break
             if shrink:
@@ -225,8 +230,11 @@ def verify(
         max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
-        options=_options_again(target, max_error, complete, device, timeout, dtype),
+        options=_options_again(
+            as_option(fitted.spec, target) if fitted else target, max_error, complete, device, timeout, dtype
+        ),
         strict=strict,
+        seed=seed,
         unchecked=tuple(job.layer.name for job in work[len(reports) :]),
         fitted=fitted is not None,
         found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
@@ -242,6 +250,110 @@ def verify(
             probes = probes or [Probe(target) for target in targets.values()]
             report = assessed(report, probes)
     return _with_limits(report, probes)
+
+
+def hunt(
+    target: Any,
+    subject: Subject | Sequence[Subject] = (),
+    *,
+    seconds: float = 60.0,
+    cases: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    max_error: float | None = None,
+    shrink: bool = True,
+    shrink_seconds: float = 5.0,
+    timeout: float | None = None,
+    memory: int | None = None,
+    in_process: bool | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Search for a layer and a condition on which a target fails, within what it takes.
+
+    What it takes is found out by trying, and its plainest layer is verified. Then layers and conditions are drawn by
+    Hypothesis, whose database of examples that failed (the folder ``.hypothesis``) makes a second hunt begin with what
+    the first one found. The first case that differs from the built-in gradients is verified like any other layer, and
+    the search ends.
+
+    Parameters
+    ----------
+    target : str, mapping or callable
+        As for `verify`.
+    subject : Layer, Suite, str, path, or a sequence of these, optional
+        Layers, config files, or names of suites. The search begins with these layers; half of the others are near them.
+    seconds : float, default 60
+        How long to search.
+    cases : int, optional
+        How many cases to try at most.
+    seed : int, default 0
+        From which the cases and their data are drawn. The same seed gives the same cases.
+    device, max_error, shrink, shrink_seconds, timeout, memory, in_process, progress
+        As for `verify`.
+
+    Returns
+    -------
+    Report
+        Of the plainest layer and, where one was found, of the layer on which the target fails, which comes last;
+        `Report.hunt` says what was tried. A case that differed and could not be confirmed is inconclusive, no pass.
+
+    Raises
+    ------
+    ConfigError, UsageError, TargetError
+        If a config, an argument or the target cannot be used, or Hypothesis is not installed.
+    Interrupted
+        At Ctrl-C; carries the report of what was tried until then.
+    """
+    began = time.perf_counter()
+    from convcheck.suites import strategies  # noqa: F401 - a hunt without Hypothesis ends here, before code is run
+    from convcheck.targets.process.remote import Remote
+
+    _check_numbers(max_error, seed, timeout, 1)
+    for name, value in (("seconds", seconds), ("cases", cases)):
+        if value is not None and not (isfinite(value) and value > 0):
+            raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
+    subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
+    near = [layer for item in subjects for layer in _suite(item).layers]
+    spec, probe = taken(target, device=device, limits=_limits(timeout, memory, in_process, 1, None))
+    options: dict[str, Any] = {
+        "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
+        "timeout": timeout, "memory": memory, "in_process": in_process, "target": target,
+    }  # fmt: skip
+
+    def checked(layer: Layer) -> Report:
+        return verify(Fit(spec, probe, Suite("a hunt", (layer,), (None,), target=spec)), **options)
+
+    report = checked(replace(probe.base, name="plainest", seed=seed))
+    hunter = Hunter(
+        probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
+        progress=progress or _Silent(),
+    )  # fmt: skip
+    try:
+        with kept_state():
+            found = hunter.search() if report.passed else None
+            if found is not None:
+                verdict = checked(replace(found[0], name="found"))
+                # What is wrong is told of this layer; the plainest one passed.
+                layers = verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
+                report = replace(report, layers=(*report.layers, *layers))
+            hunted = hunter.account()
+    except KeyboardInterrupt:
+        raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
+    finally:
+        # Hypothesis keeps the frames of its last run for a while, and what they know.
+        if isinstance(probe.target, Remote):
+            probe.target.close()
+    return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
+
+
+def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:
+    """Return the report on a layer that passes, and on which the target differed before: that is no pass."""
+    under = f" under the condition {condition}" if condition else ""
+    reason = (
+        f"the search saw another gradient here{under}, and these checks do not: what the target gives depends on what "
+        "ran before, or on chance"
+    )
+    results = [replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results]
+    return replace(report, results=tuple(results))
 
 
 def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:

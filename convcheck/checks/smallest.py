@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import inf, nan
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 from convcheck.checks import behaviour, central, conditions, exact, forward
 from convcheck.checks.attribution import arrays_of, crashed, diagnosed
 from convcheck.checks.check_layer import as_taken
-from convcheck.checks.expected import Expected
+from convcheck.checks.expected import Expected, Given
 from convcheck.checks.observed import Observed
 from convcheck.checks.running import Job
 from convcheck.gradients import FORMULATIONS
@@ -458,23 +457,6 @@ class _Search:
         if set(names) != set(self.failure.names):
             called = f"is {' and '.join(names)}" if names else "has no name"
             yield f"{' and '.join(self.failure.names)} on the layer itself; this case alone {called}"
-
-
-class Given(Expected):
-    """A layer on data that are given."""
-
-    def __init__(self, layer: Layer, source: Target, max_error: float | None, operands: Operands) -> None:
-        super().__init__(layer, source, max_error, lambda evaluations: None)
-        self._operands = operands
-
-    @cached_property
-    def integers(self) -> Operands | None:
-        whole = all(bool((array == np.rint(array)).all()) for array in _arrays(self._operands).values())
-        return self._operands if whole else None
-
-    @cached_property
-    def reals(self) -> Operands:
-        return self._operands
 
 
 def _arrays(operands: Operands) -> dict[str, Array]:

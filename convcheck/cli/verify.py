@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,13 +11,24 @@ import typer
 from convcheck.cli import completion
 from convcheck.cli.running import InProcess, KeepCase, Memory, Timeout, limits_of
 from convcheck.errors import Parameter, UsageError
+from convcheck.layer.fields import RANDOM
 from convcheck.reports.formats import FORMATS
 
 
-def _known_format(name: str | None) -> str | None:
+def known_format(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
+
+
+def parsed_seed(text: str) -> int | str:
+    """Read the option ``--seed``."""
+    if text == RANDOM:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a valid integer, and not {RANDOM}") from None
 
 
 def verify(
@@ -35,6 +47,14 @@ def verify(
             metavar="TARGET",
             help="Code to check: module:name, path/to/file.py:name, or a mapping such as "
             "'{forward: f.py:conv_forward, backward: f.py:conv_backward}'.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Check this layer, written as in a config, such as '{channels: 1, filters: 1, kernel: 2}', in place "
+            "of those of CONFIG, whose target and gate hold.",
         ),
     ] = None,
     check: Annotated[
@@ -69,7 +89,12 @@ def verify(
         typer.Option(metavar="E", help="Allow this relative error, in place of the config's gate and derived bounds."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
+        Any,
+        typer.Option(
+            metavar="N",
+            parser=parsed_seed,
+            help="Seed of the data, in place of each layer's own, or random, which draws one and says which.",
+        ),
     ] = None,
     dtype: Annotated[
         str | None,
@@ -118,7 +143,7 @@ def verify(
         typer.Option(
             metavar="FORMAT",
             autocompletion=completion.formats,
-            callback=_known_format,
+            callback=known_format,
             help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
         ),
     ] = None,
@@ -150,10 +175,11 @@ def verify(
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
-    from convcheck.cli.output import choose_destinations, require_writable, write_whole
+    from convcheck.cli.output import choose_destinations, refuse_inputs, require_writable, write_whole
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.fitting import as_config, fit
+    from convcheck.suites.select import with_layer
     from convcheck.suites.shipped import DEFAULT_FILE, default_source, is_fitted
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
@@ -161,8 +187,14 @@ def verify(
 
     limits = limits_of(timeout, memory, in_process, keep_case)
     earlier = None if baseline is None else load(baseline)
+    written = [*(output or []), *([] if save is None else [save])]
+    read = [place for place in (*(configs or []), target) if place is not None]
+    refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
-    fits = is_fitted(configs, target)
+    if layer is not None and configs and len(configs) > 1:
+        raise UsageError(Parameter("layer"), f" takes one config, whose target holds; got {', '.join(configs)}")
+    alone = None if layer is None else with_layer(configs[0] if configs else None, layer)
+    fits = alone is None and is_fitted(configs, target)
     if save is not None:
         if not fits:
             given = (
@@ -173,7 +205,7 @@ def verify(
     # What the code under test prints must not end up inside the report.
     try:
         with output_to_stderr(), Progress(quiet=quiet) as progress:
-            subject: Any = configs or [default_source()]
+            subject: Any = alone or configs or [default_source()]
             # What contradicts itself is refused before the code is run.
             if fits and not formulation:
                 subject = fitted = fit(target, device=device, limits=limits)
@@ -199,6 +231,8 @@ def verify(
             return report_page(report, target, device, limits, fitted.suite if report.fitted else None)
 
     places.write(report, page)
+    if seed == RANDOM:
+        typer.echo(f"the data were drawn with --seed {report.seed}", err=True)
     if keep_case is not None and keep_case.is_dir() and any(keep_case.iterdir()):
         typer.echo(f"what the program was given when it failed is in {keep_case}", err=True)
     passed = report.passed
@@ -207,3 +241,19 @@ def verify(
         passed = comparison.passed and not report.unchecked and not (report.strict and report.blind_spots)
         typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)
     raise typer.Exit(0 if passed else 1)
+
+
+def _targets_in(configs: list[str] | None, outputs: list[Path]) -> list[str]:
+    """Return the code that configs name, as it is found from here, where an output is there already."""
+    from convcheck.suites.config import load
+    from convcheck.suites.shipped import default_source
+
+    if not any(output.exists() for output in outputs):
+        return []
+    suites = [load(config) for config in configs or [default_source()]]
+    return [
+        str(suite.path.parent / word)
+        for suite in suites
+        if suite.target is not None and suite.path is not None
+        for word in re.findall(r"[^\s{},:'\"]+\.py", str(suite.target))
+    ]

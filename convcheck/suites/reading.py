@@ -79,6 +79,8 @@ def text_of(path: Path, longest: int = _MAX_SIZE) -> str:
         If it cannot be read, is too long or is not UTF-8.
     """
     try:
+        if path.is_fifo() and not path.is_relative_to("/dev"):
+            raise OSError(None, "a named pipe, on which one could wait for ever")
         with path.open("rb") as file:
             # The path may be an endless device.
             data = file.read(longest + 1)

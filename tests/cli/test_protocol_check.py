@@ -1,6 +1,9 @@
 """``convcheck protocol-check``: programs that speak the protocol, and each way not to."""
 
+import os
 import shutil
+import sys
+from unittest import mock
 
 import pytest
 
@@ -144,6 +147,14 @@ class TestCasesOfVerify:
         assert "is in cases" in err
         assert "the case is kept in" in out
 
+    def test_one_that_is_stopped_in_convchecks_own_process_is_kept_as_any_other(self, run, tmp_path):
+        command = ones(tmp_path, read="requests.read()")
+        status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "0.5", "--in-process")
+        assert status == 1
+        assert "timeout of 0.5 s; it was stopped" in " ".join(out.split())
+        assert "_TimeUpError" not in out
+        assert {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()} == {"case"}
+
     def test_what_was_stopped_is_kept_too(self, run, tmp_path):
         command = ones(tmp_path, read="requests.read()")
         status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "1")
@@ -151,6 +162,20 @@ class TestCasesOfVerify:
         assert "timeout of 1 s" in out
         names = {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()}
         assert names == {"unanswered"}
+
+    def test_the_folder_of_one_that_was_stopped_goes(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
+        (tmp_path / "slow.py").write_text("import time; open('begun', 'w').close(); time.sleep(60)")
+        command = f"{sys.executable}, -I, -S, slow.py"
+        options = ["-k", "T0-stride-2", "--no-shrink", "--timeout", "1.5"]
+        environment = {"TMPDIR": str(tmp_path / "temporary")}
+        with mock.patch.dict(os.environ, environment):
+            status, out, _ = run("verify", "textbook", *options, "--target", f"{{command: [{command}], files: raw}}")
+        assert status == 1
+        assert "subprocess" not in out
+        assert (tmp_path / "begun").exists()
+        assert not list((tmp_path / "temporary").glob("convcheck-*"))
 
     @pytest.mark.parametrize(
         ("options", "words"),
