@@ -90,7 +90,7 @@ def padded_kinds(layer: Layer) -> Kinds:
 
 
 def read_positions(axis: Axis) -> NDArray[np.bool_]:
-    """Whether any window reads a padded position, shape (*padded); none reads what is behind the last or between two."""
+    """Whether any window reads a padded position, shape (*padded); not behind the last, nor between two."""
     found = np.zeros(axis.padded_size, bool)
     for tap in range(axis.kernel):
         found[axis.tap_slice(tap)] = True
