@@ -28,6 +28,7 @@ from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     DISCONNECTED,
     LONGEST_ANSWER,
+    WHERE,
     BrokenWireError,
     Incoming,
     Slot,
@@ -362,8 +363,6 @@ class Worker:
     def _place(self, *, ask: bool = False) -> str:
         """Return where the code was when it ended, or is, as the end of a sentence; nothing if that is not known."""
         if ask:
-            from convcheck.targets.process.keeper import WHERE
-
             with suppress(OSError):
                 os.kill(self.pid, WHERE)
                 time.sleep(0.1)

@@ -24,7 +24,8 @@ from typing import Any, NoReturn
 
 import psutil
 
-from convcheck.targets.process.wire import DISCONNECTED, Incoming, framed
+from convcheck.targets.process.wire import DISCONNECTED, WHERE, Incoming, framed
+from convcheck.targets.process.worker import serve
 
 #: prctl(2).
 _PR_SET_PDEATHSIG = 1
@@ -32,9 +33,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 #: Seconds in which everything that a worker left behind must have ended.
 _PATIENCE = 5.0
-
-#: At this signal a worker writes down where it is.
-WHERE = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (13 if hasattr(signal, "SIGRTMIN") else 0)
 
 #: What a worker gets: its connection, the files in which arrays come and go, where it prints, and where it says where
 #: it is.
@@ -143,8 +141,6 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
         score.write("1000")
     if order["memory"] is not None:
         _limit_memory(order["memory"])
-    from convcheck.targets.process.worker import serve
-
     try:
         serve(connection, there, back, where, order["threads"])
     except OSError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import struct
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,9 @@ _LENGTH = struct.Struct("<Q")
 
 #: Status with which a worker ends that can hear or say nothing.
 DISCONNECTED = 113
+
+#: At this signal a worker writes down where it is.
+WHERE = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (13 if hasattr(signal, "SIGRTMIN") else 0)
 
 #: Bytes that an answer may have, arrays aside.
 LONGEST_ANSWER = 2**20
