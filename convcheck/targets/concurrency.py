@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
 from convcheck.targets.target import TargetContractError
 
@@ -20,10 +22,16 @@ def limited_threads(number: str) -> Iterator[None]:
     if not number:
         yield
         return
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1 if number == "one" else os.cpu_count()):
+    with _libraries(len(sys.modules)).limit(limits=1 if number == "one" else os.cpu_count()):
         yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> Any:
+    """Return what sets the threads of the libraries that are loaded; they are looked for anew with every module."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager

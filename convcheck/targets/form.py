@@ -256,9 +256,12 @@ class Form(Target):
 
     def changed(self, now: Mapping[str, Any], operands: Operands) -> set[str]:
         """Return which of a session's arguments no longer hold the operands."""
+        views = {"x": self._images.seen_by_target(operands.x), "weight": self._weights.seen_by_target(operands.weight)}
+        if operands.bias is not None:
+            views["bias"] = operands.bias
         return {
             name
-            for name, before in self._pristine(operands).items()
+            for name, before in views.items()
             if not np.array_equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
         }
 
