@@ -52,7 +52,8 @@ class Observed:
     output
         The output as it was given, of whatever shape; None if there was none.
     modified : mapping of str to tuple of str
-        The arguments that "forward" and "backward" wrote into.
+        The arguments that "forward" and "backward" wrote into; all of them by "backward" where the two were not told
+        apart.
     again : mapping of str to array, or Fault, or None
         What a second backward pass gave; None where none was run.
     anew : mapping of str to array, or Fault, or None
@@ -80,9 +81,9 @@ class Observed:
         how : How
             How it is called; gradients that it is not asked for are not looked at.
         twice : bool, default False
-            Whether the backward pass is run a second time.
+            Whether the backward pass is run a second time, and the arguments are looked at after each pass.
         """
-        trial = _Trial(implementation, layer, how)
+        trial = _Trial(implementation, layer, how, phases=twice)
         trial.forward(lambda: implementation.run(layer, operands, how))
         trial.backward()
         if twice:
@@ -108,7 +109,12 @@ class Observed:
 
     @classmethod
     def in_turn(
-        cls, implementation: Target, passes: Iterable[tuple[Layer, Operands, bool]], *, one_object: bool = False
+        cls,
+        implementation: Target,
+        passes: Iterable[tuple[Layer, Operands, bool]],
+        *,
+        of: Run | None = None,
+        one_object: bool = False,
     ) -> Iterator[tuple[Operands, Observed]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
@@ -116,10 +122,12 @@ class Observed:
         ----------
         passes : iterable of (Layer, Operands, bool)
             What is run, and whether the data lie in other memory than those of the pass before.
+        of : Run, optional
+            Of the object that goes on.
         one_object : bool, default False
             Whether an object that takes no further pass ends the sequence; a new one goes on otherwise.
         """
-        before: Run | None = None
+        before = of
         for layer, operands, new_memory in passes:
             trial = _Trial(implementation, layer)
             if before is not None:
@@ -161,8 +169,8 @@ class Observed:
 class _Trial:
     """Collects what one run gives, as far as it gets."""
 
-    def __init__(self, implementation: Target, layer: Layer, how: How = PLAIN) -> None:
-        self._implementation, self._layer, self._how = implementation, layer, how
+    def __init__(self, implementation: Target, layer: Layer, how: How = PLAIN, *, phases: bool = False) -> None:
+        self._implementation, self._layer, self._how, self._phases = implementation, layer, how, phases
         gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
         wanted = (name for name in gradients if name in how.gradients)
         self._gradients = [name for name in wanted if name not in implementation.absent]
@@ -189,12 +197,12 @@ class _Trial:
             self._given["output"] = self.done.output
             # A copy: the backward pass may write into it.
             self._output = _copy(self.done.output)
-            self._modified["forward"] = self.done.modified()
+            if self._phases:
+                self._modified["forward"] = self.done.modified()
 
     def continues(self, other: _Trial) -> None:
         """Take over the forward pass of another trial, whose backward pass is run once more."""
         self.done, self._output = other.done, other._output
-        self._modified["forward"] = other._modified.get("forward", ())
 
     def backward(self, grad_output: Array | None = None) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
@@ -207,7 +215,7 @@ class _Trial:
             given = self.done.backward() if grad_output is None else self.done.backward(grad_output)
             self._given |= dict(zip(("input", "weight", "bias"), given, strict=True))
             self._modified["backward"] = tuple(
-                name for name in self.done.modified() if name not in self._modified["forward"]
+                name for name in self.done.modified() if name not in self._modified.get("forward", ())
             )
         except (Exception, SystemExit) as error:
             # Of a framework that lacks a kernel; code of the user's says in forward which layers it does not take, but

@@ -14,7 +14,6 @@ import numpy as np
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.ran import LeftOutError
-from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
 from convcheck.layer.fields import DTYPES
 from convcheck.targets.target import Target
@@ -50,9 +49,8 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     yield replace(behind_relu, x=np.maximum(behind_relu.x, 0))
     generator = np.random.default_rng([layer.seed, 6])
     at = expected.draw(12)
-    for name in ("weight", "grad_output"):
-        array = getattr(at, name)
-        yield replace(at, **{name: np.where(generator.random(array.shape) < _MOSTLY, 0, array).astype(layer.dtype)})
+    kept = generator.random(at.weight.shape) >= _MOSTLY
+    yield replace(at, weight=np.where(kept, at.weight, 0).astype(layer.dtype))
     alone = np.zeros_like(at.grad_output)
     place = int(generator.integers(alone.size))
     alone.flat[place] = at.grad_output.flat[place]
@@ -60,15 +58,20 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
 
 
 def zero_grad_output(expected: Expected, target: Target) -> Iterator[Operands]:
-    at = expected.draw(2)
-    yield replace(at, grad_output=np.zeros_like(at.grad_output))
+    at = expected.draws[0]
+    nothing = replace(at, grad_output=np.zeros_like(at.grad_output))
+    known = expected.right(at)
+    expected.know(
+        nothing, {name: array if name == "output" else 0 * array for name, array in known.items() if array is not None}
+    )
+    yield nothing
 
 
 def one_sign(expected: Expected, target: Target) -> Iterator[Operands]:
     positive = expected.draw(3).map(np.abs)
     yield positive
     yield positive.map(np.negative)
-    mixed = expected.draw(11)
+    mixed = expected.draws[1]
     yield replace(mixed, x=np.abs(mixed.x))
 
 
@@ -90,28 +93,44 @@ def large(expected: Expected, target: Target) -> Iterator[Operands]:
 def tiny(expected: Expected, target: Target) -> Iterator[Operands]:
     """Yield integers times a power of two: all sums of their products are multiples of its square, and so exact.
 
-    Where the products are subnormal, they still are: subnormal numbers are multiples of the smallest one, which the
-    square is a multiple of (IEEE 754, gradual underflow).
+    Also where the products are subnormal, since subnormal numbers are multiples of the smallest one, of which the
+    square is a multiple (IEEE 754, gradual underflow). What is right there needs not be tried where they are normal.
     """
     normal, subnormal, of_reals = _SMALL[expected.layer.dtype]
     if target.averages:
         raise LeftOutError("the target divides by the number of samples, which rounds")
+    at = expected.draws[0]
     if not expected.exact_data:
-        yield scaled(expected.draw(13), of_reals)
+        yield scaled(expected, at, of_reals)
         return
-    yield scaled(expected.draw(13), normal)
     if expected.layer.multiply_adds <= _FEW:
-        yield scaled(expected.draw(14), subnormal)
+        smallest = scaled(expected, at, subnormal)
+        if not _flushes(expected, target, smallest):
+            yield smallest
+            return
+    yield scaled(expected, at, normal)
 
 
-def scaled(at: Operands, exponent: int) -> Operands:
+def scaled(expected: Expected, at: Operands, exponent: int) -> Operands:
     """Return the operands times a power of two, the bias times its square, as the output is."""
     small = at.map(lambda array: np.ldexp(array, exponent))
-    return small if at.bias is None else replace(small, bias=np.ldexp(at.bias, 2 * exponent))
+    if at.bias is not None:
+        small = replace(small, bias=np.ldexp(at.bias, 2 * exponent))
+    right = {
+        name: np.ldexp(array, exponent if name == "bias" else 2 * exponent)
+        for name, array in expected.right(at).items()
+        if array is not None
+    }
+    expected.know(small, right)
+    return small
 
 
-def flushed(expected: Expected, at: Operands, output: Array) -> bool:
-    """Whether a forward pass has made zeros of subnormal numbers, as processors do that are told to."""
+def _flushes(expected: Expected, target: Target, at: Operands) -> bool:
+    """Whether the forward pass makes zeros of subnormal numbers, as processors do that are told to."""
+    try:
+        output = target.forward(expected.layer, at.x, at.weight, at.bias)
+    except Exception:
+        return False
     right = expected.right(at)["output"]
     subnormal = (right != 0) & (np.abs(right) < np.finfo(expected.layer.dtype).smallest_normal)
     return bool(subnormal.any()) and np.array_equal(output, np.where(subnormal, 0, right))

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -16,14 +16,14 @@ from convcheck.targets.target import TargetContractError
 _SWITCH = 1e-6
 
 
-@contextmanager
-def limited_threads(number: str) -> Iterator[None]:
+def limited_threads(number: str) -> AbstractContextManager[Any]:
     """Let NumPy's libraries and OpenMP use "one" thread or "all" that the machine has; "" leaves them as they are."""
     if not number:
-        yield
-        return
-    with _libraries(len(sys.modules)).limit(limits=1 if number == "one" else os.cpu_count()):
-        yield
+        return nullcontext()
+    limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(
+        limits=1 if number == "one" else os.cpu_count()
+    )
+    return limit
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,12 @@ class Layout:
     first: str
     second: str
 
-    @property
+    @cached_property
+    def usual(self) -> bool:
+        """Whether it is convcheck's own order, with any number of spatial axes."""
+        return self.letters == self.first + self.second + _SPATIAL[-len(self.spatial) :]
+
+    @cached_property
     def spatial(self) -> str:
         """The spatial letters, in the target's order."""
         return "".join(letter for letter in self.letters if letter not in self.first + self.second)
@@ -49,11 +54,13 @@ class Layout:
 
     def seen_by_target(self, array: Array) -> Array:
         """Return a view in the target's order."""
-        return np.transpose(array, self._order(array.ndim - 2))
+        return array if self.usual else array.transpose(self._order(array.ndim - 2))
 
     def from_target(self, array: Array) -> Array:
         """Return the array in convcheck's order; one with another number of axes as it is."""
         rank = array.ndim - 2
+        if self.usual:
+            return array
         if not 1 <= rank <= len(_SPATIAL) or not self.fits(rank):
             return array
         return np.transpose(array, np.argsort(self._order(rank)))
