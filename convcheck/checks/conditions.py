@@ -78,7 +78,6 @@ RUNS: dict[str, Condition] = {
     "interleaved": Condition(callings.interleaved, 12),
     "same-memory": Condition(callings.same_memory, 4),
     "many-calls": Condition(callings.many_calls, 4 * callings.PASSES),
-    "other-layer-before": Condition(callings.other_layer_before, 20),
     "not-contiguous": Condition(_called(How("gaps"), How("rows")), 4),
     "transposed-memory": Condition(_called(How("fortran"), How("channels-last"), first=2), 4),
     "negative-strides": Condition(_called(How("reversed"), first=1), 2),
@@ -90,6 +89,8 @@ RUNS: dict[str, Condition] = {
     "batch-of-one": Condition(partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1),
     "no-bias": Condition(partial(callings.other_layer, {"bias": False}), 4, lambda layer: layer.bias),
     "threads": Condition(callings.threads, 4),
+    # Last, since what the code keeps of other layers may spoil all that follows.
+    "other-layer-before": Condition(callings.other_layer_before, 20),
 }
 
 #: Conditions under which code may refuse to be called; what it raises in its forward pass then is a refusal too where
@@ -139,33 +140,40 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
             outcomes[name] = None
     if outcomes.get("many-calls", "") is None:
         chained = [name for name in regimes.REGIMES if outcomes.get(name, "") is None]
-        outcomes |= _on_one_object(expected, target, chained)
+        outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)
     for name, outcome in outcomes.items():
         if outcome is None:
             outcomes[name] = _judged(name, RUNS[name].runs(expected, target))
     return [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
 
 
-def _on_one_object(expected: Expected, target: Target, chained: Collection[str]) -> dict[str, list[_Results] | str]:
+def _on_one_object(
+    expected: Expected, target: Target, chained: Collection[str], same_memory: bool
+) -> dict[str, list[_Results] | str]:
     """Run several regimes on one object, call after call, which is the condition of many calls.
 
     What is wrong there is run by itself: what is then right is wrong because of the calls before.
     """
-    found: dict[str, list[_Results]] = {}
+    found: dict[str, list[_Results]] = {"many-calls": []}
     for ran in callings.many_calls(expected, target, chained):
         name = ran.regime or "many-calls"
-        found.setdefault(name, []).append(_results(name, ran, sharp=name not in found))
-    outcomes: dict[str, list[_Results] | str] = {"many-calls": found.get("many-calls", [])}
-    if all(_right(results) for several in found.values() for results in several):
-        # Its second pass was that of other data in the same memory.
-        outcomes["same-memory"] = next(iter(found.values()))[1:2]
+        results = found.setdefault(name, [])
+        results.append(_results(name, ran, sharp=not results))
+    outcomes: dict[str, list[_Results] | str] = {}
     for name, results in found.items():
-        if all(map(_right, results)):
-            outcomes[name] = results
-        elif name != "many-calls":
+        outcomes[name] = results
+        if name != "many-calls" and not all(map(_right, results)):
             outcomes[name] = alone = _judged(name, RUNS[name].runs(expected, target))
             if not isinstance(alone, str) and all(map(_right, alone)):
-                outcomes["many-calls"] = [*outcomes["many-calls"], *results]
+                found["many-calls"] += results
+    if same_memory:
+        every = [results for several in found.values() for results in several]
+        # Its second pass was that of other data in the same memory.
+        outcomes["same-memory"] = alone = every[:1]
+        if not all(map(_right, every)):
+            outcomes["same-memory"] = alone = _judged("same-memory", RUNS["same-memory"].runs(expected, target))
+        if not isinstance(alone, str) and not all(map(_right, alone)):
+            outcomes["many-calls"] = "what is wrong in the same memory is so at many calls too"
     return outcomes
 
 
