@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 _USAGE_ERROR = 2
@@ -13,6 +14,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; always ends in SystemExit, with the status that the contract gives."""
+    _look_elsewhere_than_here()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show × or → gets a question mark instead of an error.
         if isinstance(stream, io.TextIOWrapper):
@@ -28,6 +30,17 @@ def main() -> None:
         # Ctrl-C before Typer took over.
         sys.stderr.write("interrupted\n")
         sys.exit(_INTERRUPTED)
+
+
+def _look_elsewhere_than_here() -> None:
+    """Let no file of the current folder stand for a module that convcheck needs, as ``python -m`` would have it."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    try:
+        here = os.getcwd()
+    except OSError:
+        return
+    if sys.path and sys.path[0] in ("", here) and here != package:
+        del sys.path[0]
 
 
 def _run() -> int:

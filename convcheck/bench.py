@@ -28,6 +28,7 @@ from convcheck.layer.data import Operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import builtin, resolve
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
 from convcheck.verification import verify
 from convcheck.version import __version__
@@ -297,6 +298,7 @@ def bench(
     dtype: str | None = None,
     rounds: int = 5,
     progress: Progress,
+    limits: Limits = IN_PROCESS,
 ) -> BenchReport:
     """Time forward and backward of every contender on every distinct layer, and the checks themselves.
 
@@ -309,12 +311,14 @@ def bench(
     dtype : {"float64", "float32"}, optional
         By default each layer's own.
     rounds : int, default 5
+    limits : Limits
+        Where the target runs; in a worker process, the way there and back is timed too.
     """
     layers = [layer if dtype is None else replace(layer, dtype=dtype) for layer in suite.layers]
     memory.require((f"layer {layer.name}", layer) for layer in layers)
     contenders = [builtin(name) for name in formulations or FORMULATIONS]
     if target is not None:
-        contenders.append(resolve(target, Path.cwd()))
+        contenders.append(resolve(target, Path.cwd(), limits=limits))
     distinct = _distinct(layers)
     rates = {name: _matrix_rate(name, rounds) for name in dict.fromkeys(layer.dtype for layer in layers)}
     progress.start(sum(layer.multiply_adds for layer in distinct))

@@ -41,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Code that the layers of config files are checked with: module:name or path/to/file.py:name, relative to "
         "the current folder. By default what the config says; a file that says nothing is an error.",
     )
+    group.addoption(
+        "--convcheck-in-process",
+        action="store_true",
+        help="Run the code that config files name in pytest's own process, as a debugger needs it.",
+    )
     group.addoption("--convcheck-complete", action="store_true", help="Compare every entry, however long it takes.")
     parser.addini(
         "convcheck_configs",
@@ -158,7 +163,12 @@ class LayerItem(pytest.Item):
         from convcheck.verification import verify
 
         options = self.config.option
-        report = verify(self._suite, target=options.convcheck_target, complete=options.convcheck_complete)
+        report = verify(
+            self._suite,
+            target=options.convcheck_target,
+            complete=options.convcheck_complete,
+            in_process=options.convcheck_in_process,
+        )
         if not report.passed:
             raise _LayerFailedError(report)
 

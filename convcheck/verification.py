@@ -12,15 +12,15 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
-from convcheck.checks import memory
 from convcheck.checks.check_layer import Demand
+from convcheck.checks.memory import require as require_memory
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.running import (
     Job,
     Progress,
     Subjects,
     foreseen_work,
-    process_pool,
+    run_in_threads,
     run_in_turn,
     run_side_by_side,
 )
@@ -38,6 +38,7 @@ from convcheck.suites.select import nothing_selected, selector
 from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe
+from convcheck.targets.process.limits import Limits
 from convcheck.version import __version__
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
@@ -91,6 +92,8 @@ def verify(
     # How it runs.
     exit_first: bool = False,
     timeout: float | None = None,
+    memory: int | None = None,
+    in_process: bool | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -136,9 +139,15 @@ def verify(
     exit_first : bool, default False
         Stop after the first layer that does not pass.
     timeout : float, optional
-        Seconds that a target may take for each layer.
+        Seconds that a target may take for each layer; in a worker process by default ten minutes for each call.
+    memory : int, optional
+        Bytes that a target may use; runs it in a worker process.
+    in_process : bool, optional
+        Whether a target runs in this process. In a worker process, nothing that it does can change the report, a crash
+        or an endless loop costs one layer, and between the two pass arrays only. By default True, unless ``memory`` or
+        ``jobs`` needs processes.
     jobs : int, default 1
-        Layers that are checked side by side, in processes of their own that share the cores.
+        Layers that are checked side by side, a target in so many worker processes that share the cores.
     executor : Executor, optional
         Where layers are checked side by side instead, for example that of a cluster's engine.
     progress : Progress, optional
@@ -163,6 +172,7 @@ def verify(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
     _check_numbers(max_error, seed, timeout, jobs)
+    limits = _limits(timeout, memory, in_process, jobs)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
             Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
@@ -170,7 +180,7 @@ def verify(
     if subject is None:
         if target is None:
             raise UsageError("there is nothing to verify; expected layers, a config, or ", Parameter("target"))
-        subject = fit(target, device=device, timeout=timeout)
+        subject = fit(target, device=device, limits=limits)
     fitted = subject if isinstance(subject, Fit) else None
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     suites = [fitted.suite] if fitted else [_suite(item) for item in subjects]
@@ -189,9 +199,11 @@ def verify(
     interrupted = False
     probes = [fitted.probe] if fitted else []
     with kept_state():
-        asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, timeout, names)
-        work = _selected([job for suite in suites for job in _jobs(suite, asked, demand, changes)], select, suites)
-        memory.require([(job.place, job.layer) for job in work], at_once=jobs)
+        asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, limits, names)
+        work = _selected(
+            [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
+        )
+        require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         progress = progress or _Silent()
         try:
             with closing(_results(work, progress, jobs, executor)) as results:
@@ -247,13 +259,20 @@ def _results(
     if executor is not None:
         yield from run_side_by_side(work, progress, executor, threads=None)
     elif min(jobs, len(work)) > 1:
-        pool, threads = process_pool(min(jobs, len(work)))
-        try:
-            yield from run_side_by_side(work, progress, pool, threads)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        yield from run_in_threads(work, progress, min(jobs, len(work)))
     else:
         yield from run_in_turn(work, progress)
+
+
+def _limits(timeout: float | None, memory: int | None, in_process: bool | None, jobs: int) -> Limits:
+    """Return where targets run, and what they may use."""
+    asking = next((name for name, asks in (("memory", memory is not None), ("jobs", jobs > 1)) if asks), None)
+    if in_process and asking is not None:
+        raise UsageError(Parameter(asking), " needs worker processes; leave out ", Parameter("in_process"))
+    if memory is not None and memory <= 0:
+        raise UsageError(Parameter("memory", memory), " is not allowed; expected a positive number of bytes")
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    return Limits(timeout, memory, threads, asking is None if in_process is None else in_process)
 
 
 def _options_again(
@@ -306,9 +325,9 @@ def _suite(subject: Subject) -> Suite:
     raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
 
 
-def _jobs(suite: Suite, asked: Subjects, demand: Demand, changes: Mapping[str, Any]) -> list[Job]:
+def _jobs(suite: Suite, asked: Subjects, demand: Demand, changes: Mapping[str, Any], fitted: Fit | None) -> list[Job]:
     subjects = _subjects(suite, asked)
-    targets = subjects.find()
+    targets = subjects.find(fitted.probe.target if fitted else None)
     gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)
     layers = [replace(layer, **changes) for layer in suite.layers] if changes else suite.layers
     return [

@@ -7,6 +7,7 @@ from math import prod
 
 from convcheck.errors import UsageError
 from convcheck.layer.layer import Layer
+from convcheck.targets.process.limits import free_memory
 
 _FLOAT64 = 8
 
@@ -39,9 +40,7 @@ def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
     UsageError
         Naming every such layer with its estimate.
     """
-    import psutil
-
-    free = psutil.virtual_memory().available
+    free = free_memory()
     needs = [(where, estimate(layer)) for where, layer in layers]
     problems = [
         f"{where} would need about {_gibibytes(needed)} of memory, but {_gibibytes(free)} are free; expected a smaller "

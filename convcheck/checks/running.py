@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,11 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin, resolve
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
+
+#: Seconds that a thread may take to end once it is not wanted any more.
+_PATIENCE = 2.0
 
 Results = tuple[GradientResult, ...]
 
@@ -50,8 +54,10 @@ class Subjects:
         None for the built-in formulations.
     folder : Path
         A relative target starts here.
-    device, timeout
+    device
         As given to `verify`.
+    limits : Limits
+        Where the target runs, and what it may use there.
     formulations : tuple of str
         Which are checked without a target; all if it is empty.
     """
@@ -59,11 +65,11 @@ class Subjects:
     target: Any
     folder: Path
     device: str | None = None
-    timeout: float | None = None
+    limits: Limits = IN_PROCESS
     formulations: tuple[str, ...] = ()
 
-    def find(self) -> tuple[Target, ...]:
-        """Return the formulations, or the target.
+    def find(self, beside: Target | None = None) -> tuple[Target, ...]:
+        """Return the formulations, or the target; it shares what one that was found before runs in.
 
         Raises
         ------
@@ -72,7 +78,7 @@ class Subjects:
         """
         if self.target is None:
             return tuple(builtin(name) for name in self.formulations or FORMULATIONS)
-        return (resolve(self.target, self.folder, device=self.device, timeout=self.timeout),)
+        return (resolve(self.target, self.folder, device=self.device, limits=self.limits, beside=beside),)
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,57 @@ def run_in_turn(jobs: Sequence[Job], progress: Progress) -> Iterator[Results]:
         yield check_layer(job.layer, job.targets, job.demand, advance)
 
 
+def run_in_threads(jobs: Sequence[Job], progress: Progress, count: int) -> Iterator[Results]:
+    """Check so many layers at a time, each in a thread with a worker process of its own for the target.
+
+    What layers cost that a process does not survive, it costs them alone. Results come in the order of the jobs.
+    """
+    from threadpoolctl import threadpool_limits
+
+    left = iter(enumerate(jobs))
+    found: list[Future[Results]] = [Future() for _ in jobs]
+    taken = threading.Lock()
+    over = threading.Event()
+    # By the identity of what is checked: a mapping has no hash.
+    known: list[dict[int, tuple[Target, ...]]] = [{} for _ in range(count)]
+    known[0] = {id(job.subjects): job.targets for job in jobs}
+
+    def work(targets: dict[int, tuple[Target, ...]]) -> None:
+        while not over.is_set():
+            with taken:
+                number, job = next(left, (None, None))
+            if job is None or number is None:
+                break
+            try:
+                subjects = id(job.subjects)
+                if subjects not in targets:
+                    targets[subjects] = job.subjects.find()
+                found[number].set_result(check_layer(job.layer, targets[subjects], job.demand))
+            except BaseException as error:
+                found[number].set_exception(error)
+
+    threads = [threading.Thread(target=work, args=(targets,), daemon=True) for targets in known]
+    with threadpool_limits(max(1, (os.cpu_count() or 1) // count)):
+        try:
+            for thread in threads:
+                thread.start()
+            for job, future in zip(jobs, found, strict=True):
+                progress.layer(job.layer.name)
+                results = future.result()
+                progress.advance(foreseen_work(job))
+                yield results
+        finally:
+            over.set()
+            others = [target for targets in known[1:] for group in list(targets.values()) for target in group]
+            if any(not future.done() for future in found):
+                for target in [*others, *(target for group in known[0].values() for target in group)]:
+                    target.stop()
+            for thread in threads:
+                thread.join(_PATIENCE)
+            for target in others:
+                target.close()
+
+
 def run_side_by_side(
     jobs: Sequence[Job], progress: Progress, executor: Executor, threads: int | None
 ) -> Iterator[Results]:
@@ -162,13 +219,6 @@ def run_side_by_side(
     finally:
         for future in futures:
             future.cancel()
-
-
-def process_pool(processes: int) -> tuple[Executor, int]:
-    """Return a pool of so many processes, and how many threads each may use so that they share the cores."""
-    # A forked process would inherit the locks of the parent's threads.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    return pool, max(1, (os.cpu_count() or 1) // processes)
 
 
 def _sendable(subjects: Subjects) -> bytes:

@@ -17,6 +17,7 @@ from convcheck.cli.import_ import import_
 from convcheck.cli.init import init
 from convcheck.cli.mistakes import mistakes
 from convcheck.cli.probe import probe
+from convcheck.cli.protocol_check import protocol_check
 from convcheck.cli.schema import schema
 from convcheck.cli.verify import verify
 from convcheck.cli.visualize import visualize
@@ -24,7 +25,7 @@ from convcheck.version import __version__
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    verify, probe, visualize, explain, mistakes, init, import_, bench, schema,
+    verify, probe, visualize, explain, mistakes, init, import_, bench, protocol_check, schema,
 )  # fmt: skip
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.
@@ -48,5 +49,8 @@ def _root(
 
 
 for _command in COMMANDS:
-    # A word of Python's own has an underscore behind it.
-    app.command(_command.__name__.rstrip("_"))(_command)
+    # A word of Python's own has an underscore behind it. What stands behind a program is the program's own.
+    app.command(
+        _command.__name__.rstrip("_").replace("_", "-"),
+        context_settings={"allow_interspersed_args": _command is not protocol_check},
+    )(_command)

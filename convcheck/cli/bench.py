@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 from convcheck.layer.fields import DTYPES
 
 
@@ -29,6 +30,9 @@ def bench(
     target: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Code to time too: module:name or path/to/file.py:name.")
     ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     formulation: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Time only this built-in formulation. Repeatable.")
     ] = None,
@@ -58,12 +62,19 @@ def bench(
     from convcheck.suites.select import restricted
     from convcheck.suites.shipped import default_source
 
+    limits = limits_of(timeout, memory, in_process)
     if output is not None:
         require_writable(output)
     suite = restricted(load(config or default_source()), select)
     with Progress() as progress:
         report = run(
-            suite, target=target, formulations=formulation or (), dtype=dtype, rounds=rounds, progress=progress
+            suite,
+            target=target,
+            formulations=formulation or (),
+            dtype=dtype,
+            rounds=rounds,
+            progress=progress,
+            limits=limits,
         )
     if output_format is _Format.JSON:
         write(json.dumps(report.to_dict(), indent=2) + "\n", output)

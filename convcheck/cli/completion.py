@@ -9,7 +9,7 @@ import glob
 
 import typer
 
-from convcheck.suites.starter import CI_FILES, FORMS, NO_CI
+from convcheck.suites.starter import CI_FILES, FORMS, LANGUAGES, NO_CI
 
 
 def configs(incomplete: str) -> list[str]:
@@ -82,6 +82,18 @@ def forms(incomplete: str) -> list[str]:
     return [name for name in FORMS if name.startswith(incomplete)]
 
 
+def languages(incomplete: str) -> list[str]:
+    """Return the languages in which `init` has a skeleton of a program or library."""
+    return [name for name in LANGUAGES if name.startswith(incomplete)]
+
+
 def ci_systems(incomplete: str) -> list[str]:
     """Return the CI systems that `init` writes a job for."""
     return [name for name in (*CI_FILES, NO_CI) if name.startswith(incomplete)]
+
+
+def pictures(incomplete: str) -> list[str]:
+    """Return the kinds of pictures."""
+    from convcheck.explain.pictures.stories import kinds
+
+    return [name for name in kinds() if name.startswith(incomplete)]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 from convcheck.explain import DATA_HELP
 from convcheck.explain.sums.writers import FORMATS
 
@@ -42,6 +43,9 @@ def explain(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     notation: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Write as one of the teaching texts does: T0, T1, T2, T3, T4.")
     ] = None,
@@ -59,24 +63,32 @@ def explain(
 
     Exit status: 0, or 2 for a wrong option, config or target.
     """
-    from convcheck.checks import memory
+    from convcheck.checks.memory import require as require_memory
     from convcheck.cli.output import write_out
     from convcheck.errors import Parameter, TargetError, UsageError
+    from convcheck.explain.pictures.selection import parse_entry
     from convcheck.explain.sums import derivation
     from convcheck.explain.sums import entry as entries
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
-    from convcheck.explain.sums.terms import parse_entry
     from convcheck.explain.sums.writers import render
     from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr
 
+    limits = limits_of(timeout, memory, in_process)
     writing = find_notation(notation)
     # What the code prints must not end up among the formulas.
     with output_to_stderr():
         suite, (one,) = choose(
-            config, [layer] if layer is not None else [], seed, several=False, target=target, device=device, dtype=dtype
+            config,
+            [layer] if layer is not None else [],
+            seed,
+            several=False,
+            target=target,
+            device=device,
+            dtype=dtype,
+            limits=limits,
         )
     if entry is None:
         if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):
@@ -84,9 +96,9 @@ def explain(
         document = derivation.document(one, writing)
     else:
         array, index = parse_entry(entry, one)
-        memory.require([(f"layer {one.name}", one)])
+        require_memory([(f"layer {one.name}", one)])
         with output_to_stderr():
-            tried = trial(one, target_of(suite, target, device, data), data)
+            tried = trial(one, target_of(suite, target, device, data, limits), data)
             if tried.refusal is not None:
                 raise TargetError(tried.refusal)
             found = find_terms(tried.layer, tried.operands, array, index, tried.observed)

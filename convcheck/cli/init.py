@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.suites.starter import CI_FILES, FORMS, NO_CI, starter_files
+from convcheck.suites.starter import CI_FILES, FORMS, LANGUAGES, NO_CI, Language, starter_files
 
 
 def _one_of(names: Collection[str], name: str) -> str:
@@ -27,6 +27,10 @@ def _known_ci(name: str) -> str:
     return _one_of([*CI_FILES, NO_CI], name)
 
 
+def _known_language(name: str | None) -> str | None:
+    return None if name is None else _one_of(LANGUAGES, name)
+
+
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; made if it is not there.")] = Path(),
     form: Annotated[
@@ -38,6 +42,15 @@ def init(
             help=f"The form of your code: {', '.join(f'{name} ({form.words})' for name, form in FORMS.items())}.",
         ),
     ] = "object",
+    language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGE",
+            autocompletion=completion.languages,
+            callback=_known_language,
+            help=f"The language of a program or library: {', '.join(LANGUAGES)}; {LANGUAGES[0]} by default.",
+        ),
+    ] = None,
     ci: Annotated[
         str,
         typer.Option(
@@ -51,9 +64,17 @@ def init(
 ) -> None:
     """Write a config, a skeleton of the code to check and a CI job to start from."""
     from convcheck.cli.output import write_whole
-    from convcheck.errors import UsageError
+    from convcheck.errors import Parameter, UsageError
 
-    files = {folder / name: text for name, text in starter_files(form, None if ci == NO_CI else ci).items()}
+    chosen = FORMS[form]
+    if language is not None and language not in (chosen.languages or ["python"]):
+        others = [name for name, other in FORMS.items() if language in other.languages]
+        raise UsageError(
+            Parameter("language", language), f" is not for the form {form}; expected one of "
+            f"{', '.join(chosen.languages or ['python'])}, or one of these forms: {', '.join(others)}",
+        )  # fmt: skip
+    written = starter_files(form, None if ci == NO_CI else ci, language)
+    files = {folder / name: text for name, text in written.items()}
     there = [str(path) for path in files if path.exists() or path.is_symlink()]
     if there and not force:
         raise UsageError(f"{', '.join(there)} already there; nothing was written; overwrite with --force")
@@ -64,18 +85,20 @@ def init(
             raise UsageError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
         write_whole(path, text)
     typer.echo("\n".join(f"wrote {path}" for path in files))
-    typer.echo(_next_steps(folder, FORMS[form].edit))
+    typer.echo(_next_steps(folder, chosen.edit, chosen.language(language)))
 
 
-def _next_steps(folder: Path, edit: str) -> str:
+def _next_steps(folder: Path, edit: str, code: Language) -> str:
     enter = [] if folder.resolve() == Path.cwd() else [f"  cd {shlex.quote(str(folder))}"]
+    again = "build and run it again" if code.build else "run it again"
     steps = [
         "",
         "next:",
         *enter,
+        *([f"  {code.build}"] if code.build else []),
         "  convcheck verify",
         "",
-        f"The skeleton passes. Replace {edit} in my_conv.py",
-        "by your own code, describe your layers in convcheck.yaml, and run it again.",
+        f"The skeleton passes. Replace {edit} in {code.file}",
+        f"by your own code, describe your layers in convcheck.yaml, and {again}.",
     ]
     return "\n".join(steps)

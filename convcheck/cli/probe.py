@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+
 
 def probe(
     target: Annotated[
@@ -23,9 +25,9 @@ def probe(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop a call of the target that takes longer than this.")
-    ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
 ) -> None:
     """Find out what code takes by trying its forward pass on tiny layers, and which suite fits.
 
@@ -41,7 +43,7 @@ def probe(
     if save is not None:
         require_writable(save)
     with output_to_stderr():
-        fitted = fit(target, device=device, timeout=timeout)
+        fitted = fit(target, device=device, limits=limits_of(timeout, memory, in_process))
     found, suite = fitted.probe, fitted.suite
     if save is not None and found.usable:
         write_whole(save, as_config(fitted, save.parent))

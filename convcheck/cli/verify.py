@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
 
@@ -103,12 +104,10 @@ def verify(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop a target that takes longer than this for a layer.")
-    ] = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", metavar="N", help="Check so many layers side by side, in processes.")
-    ] = 1,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Check so many layers side by side.")] = 1,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A stored JSON report: fail only on what is worse than in it."),
@@ -159,6 +158,7 @@ def verify(
     from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
 
+    limits = limits_of(timeout, memory, in_process)
     earlier = None if baseline is None else load(baseline)
     places = choose_destinations(output_format, output or [], quiet=quiet)
     fits = is_fitted(configs, target)
@@ -175,14 +175,14 @@ def verify(
             subject: Any = configs or [default_source()]
             # What contradicts itself is refused before the code is run.
             if fits and not formulation:
-                subject = fitted = fit(target, device=device, timeout=timeout)
+                subject = fitted = fit(target, device=device, limits=limits)
                 if save is not None:
                     write_whole(save, as_config(fitted, save.parent))
             report = run(
                 subject, target=target, checks=check, formulations=formulation, select=select,
                 exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
                 shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target,
-                device=device, timeout=timeout, jobs=jobs, progress=progress,
+                device=device, timeout=timeout, memory=memory, in_process=in_process, jobs=jobs, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

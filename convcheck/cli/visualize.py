@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 from convcheck.explain import DATA_HELP
-from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS
+from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 
 if TYPE_CHECKING:
     from convcheck.layer.layer import Layer
@@ -36,12 +37,31 @@ def visualize(
     ] = Path("convcheck-figures"),
     format: Annotated[  # noqa: A002
         str,
-        typer.Option(metavar="FORMAT", help=f"Pictures: {', '.join(FORMATS)}. The animation: {', '.join(ANIMATIONS)}."),
+        typer.Option(metavar="FORMAT", help=f"Pictures: {', '.join(FORMATS)}. Animations: {', '.join(ANIMATIONS)}."),
     ] = "png",
-    sample: Annotated[int, typer.Option(metavar="N", help="Show this sample of the batch.")] = 0,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            autocompletion=completion.pictures,
+            help="Draw this picture, such as input-gradient or wires; by default all. Repeatable.",
+        ),
+    ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENTRY",
+            help="Work out this entry in every picture, such as 'input[0,1,2,2]'; by default the worst of what the "
+            "code gets wrong, else one near the origin.",
+        ),
+    ] = None,
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Show this sample of the batch.")] = None,
     channel: Annotated[int | None, typer.Option(metavar="N", help="Show this input channel.")] = None,
     filter: Annotated[int | None, typer.Option(metavar="N", help="Show this filter.")] = None,  # noqa: A002
     terminal: Annotated[bool, typer.Option("--terminal", help="Print the maps here instead of writing files.")] = False,
+    show: Annotated[
+        bool, typer.Option("--open", help="Open what is written: a file, or the folder of several.")
+    ] = False,
     target: Annotated[
         str | None,
         typer.Option(
@@ -53,6 +73,9 @@ def visualize(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
     ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     dtype: Annotated[
         str | None,
         typer.Option(
@@ -69,60 +92,83 @@ def visualize(
     """
     import warnings
 
-    from convcheck.checks import memory
+    from convcheck.checks.memory import require as require_memory
     from convcheck.cli.output import require_writable_folder, screen, write_out
+    from convcheck.cli.progress import Progress
     from convcheck.errors import UsageError
     from convcheck.explain.pictures.errors import find
-    from convcheck.explain.pictures.stories import stories_of
+    from convcheck.explain.pictures.selection import Selection
+    from convcheck.explain.pictures.stories import ERROR, require_kinds, stories_of
+    from convcheck.explain.pictures.stories import kinds as known_kinds
     from convcheck.explain.pictures.terminal import render
-    from convcheck.explain.pictures.window import Selection
     from convcheck.explain.trial import target_of, trial
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr
 
+    limits = limits_of(timeout, memory, in_process)
     if format not in (*FORMATS, *ANIMATIONS):
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
+    kinds = kind or []
+    require_kinds(kinds, MOVING if format in ANIMATIONS and not terminal else known_kinds())
+    if show and terminal:
+        raise UsageError("--open is about files, and --terminal writes none; leave out one of them")
     with output_to_stderr():
-        suite, layers = choose(config, layer or [], seed, several=True, target=target, device=device, dtype=dtype)
-    chosen = [(one, Selection.of(one, sample, channel, filter)) for one in layers]
-    memory.require((f"layer {one.name}", one) for one in layers)
+        suite, layers = choose(
+            config, layer or [], seed, several=True, target=target, device=device, dtype=dtype, limits=limits
+        )
+    chosen = [(one, Selection.of(one, sample, channel, filter, entry)) for one in layers]
+    require_memory((f"layer {one.name}", one) for one in layers)
     if not terminal:
-        from convcheck.explain.pictures.drawing.animation import input_gradient_animation, require
+        from convcheck.explain.pictures.drawing import animation
         from convcheck.explain.pictures.drawing.page import draw
         from convcheck.explain.pictures.drawing.saving import encode
 
         if format in ANIMATIONS:
-            require(format)
+            animation.require(format)
         require_writable_folder(output_dir)
     # A name in a script that the font lacks is drawn as boxes; a warning per letter would not help.
     warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
     with output_to_stderr():
-        code = target_of(suite, target, device, data)
-    for one, selection in chosen:
-        # What the code prints must not end up among the paths.
-        with output_to_stderr():
-            tried = trial(one, code, data)
-            wrong, notes = find(tried)
-        at = tried.operands
-        for note in notes:
-            typer.echo(note, err=True)
-        if terminal:
-            width, color = screen()
-            for story in [*wrong, *stories_of(one, at, selection)]:
-                write_out(render(story, one, width=width, color=color))
-        elif format in FORMATS:
-            # All pictures of a layer are made before the first is written.
-            stories = [*wrong, *stories_of(one, at, selection)]
-            files = [(story.name, encode(draw(story, one), format)) for story in stories]
-            for name, content in files:
-                _save(output_dir, f"{_file_stem(one)}-{name}.{format}", content)
-        else:
-            slices = {"sample": selection.sample, "channel": selection.channel, "filter": selection.filter}
-            moving = input_gradient_animation(one, at.weight, at.grad_output, **slices)
-            _save(output_dir, f"{_file_stem(one)}-input-gradient.{format}", moving.encode(format))
+        code = target_of(suite, target, device, data, limits)
+    written: list[Path] = []
+    with Progress(quiet=terminal) as progress:
+        progress.start(len(chosen))
+        for one, selection in chosen:
+            progress.layer(one.name)
+            # What the code prints must not end up among the paths.
+            with output_to_stderr():
+                tried = trial(one, code, data)
+                wrong, notes = find(tried)
+            one, at, observed = tried.layer, tried.operands, tried.observed
+            for note in notes:
+                typer.echo(note, err=True)
+            if wrong and (sample, channel, filter, entry) == (None,) * 4:
+                selection = Selection.of(one, entry=wrong[0].entry)
+            stories = [*(wrong if not kinds or ERROR in kinds else [])]
+            if terminal:
+                width, color = screen()
+                for story in [*stories, *stories_of(one, at, selection, kinds)]:
+                    write_out(render(story, one, width=width, color=color))
+            elif format in FORMATS:
+                stories += stories_of(one, at, selection, kinds)
+                # All pictures of a layer are made before the first is written.
+                files = []
+                for story in stories:
+                    files.append((story.name, encode(draw(story, one), format)))
+                    progress.advance(1 / len(stories))
+                for name, content in files:
+                    written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
+            else:
+                given = None if observed is None else (observed.implementation.name, observed.arrays)
+                for name in kinds or MOVING:
+                    film = animation.of_layer(name, one, at, selection, given)
+                    written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
+                    progress.advance(1 / len(kinds or MOVING))
+    if show and written and typer.launch(str(written[0] if len(written) == 1 else output_dir)):
+        typer.echo(f"note: nothing here opens {output_dir}; the files are written", err=True)
 
 
-def _save(folder: Path, name: str, data: bytes) -> None:
+def _save(folder: Path, name: str, data: bytes) -> Path:
     from convcheck.cli.output import write_out, write_whole
     from convcheck.errors import UsageError
 
@@ -132,6 +178,7 @@ def _save(folder: Path, name: str, data: bytes) -> None:
         raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
     write_whole(folder / name, data)
     write_out(f"{folder / name}\n")
+    return folder / name
 
 
 def _file_stem(layer: Layer) -> str:

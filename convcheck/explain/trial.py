@@ -14,6 +14,7 @@ from convcheck.layer.data import Operands, example_operands, integer_operands, r
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Target
 
@@ -45,7 +46,9 @@ class Trial:
         return f"layer {self.layer.name}: {name} does not take it: {self.observed.refusal}"
 
 
-def target_of(suite: Suite, target: str | None, device: str | None, data: str | None) -> Target | None:
+def target_of(
+    suite: Suite, target: str | None, device: str | None, data: str | None, limits: Limits = IN_PROCESS
+) -> Target | None:
     """Find the code whose numbers are shown: the one given, or the suite's; None if there is none.
 
     Raises
@@ -70,7 +73,7 @@ def target_of(suite: Suite, target: str | None, device: str | None, data: str | 
         return None
     # A target on the command line is relative to the current folder, one in a config to that config.
     folder = Path.cwd() if target is not None or suite.path is None else suite.path.parent
-    return resolve(wanted, folder, device=device)
+    return resolve(wanted, folder, device=device, limits=limits)
 
 
 def trial(layer: Layer, target: Target | None, data: str | None = None) -> Trial:

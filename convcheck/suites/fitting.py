@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from convcheck.layer.layer import Layer
@@ -17,6 +16,7 @@ from convcheck.suites.config import Suite
 from convcheck.targets import resolve, spec_of
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe, probed
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import KEYS, TargetSpec
 from convcheck.targets.target import Target
 
@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     suite: Suite
 
 
-def fit(target: Any, folder: Path | None = None, *, device: str | None = None, timeout: float | None = None) -> Fit:
+def fit(target: Any, folder: Path | None = None, *, device: str | None = None, limits: Limits = IN_PROCESS) -> Fit:
     """Find out what a target takes and make a suite of it.
 
     Parameters are those of `convcheck.targets.resolve`; the folder is by default the current one.
@@ -56,10 +56,11 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, t
         If the target cannot be found, imported or used.
     """
     start = folder or Path.cwd()
-    files: dict[Path, ModuleType] = {}
+    made: list[Target] = []
 
     def make(spec: TargetSpec) -> Target:
-        return resolve(spec, start, device=device, timeout=timeout, files=files)
+        made.append(resolve(spec, start, device=device, limits=limits, beside=made[0] if made else None))
+        return made[-1]
 
     with kept_state():
         spec, probe = probed(spec_of(target), make)
@@ -167,8 +168,8 @@ def as_config(fitted: Fit, folder: Path) -> str:
     """
     spec, probe, suite = fitted
     given = {name: getattr(spec, name) for name in KEYS}
-    target = {name: _relative(value, folder) if KEYS[name].kind == "place" else value for name, value in given.items()}
-    target = {name: value for name, value in target.items() if value != getattr(TargetSpec(), name)}
+    said = {name: value for name, value in given.items() if value != getattr(TargetSpec(), name)}
+    target = {name: _from_there(name, value, folder, spec) for name, value in said.items()}
     # What its parameters have no word for shows by itself.
     tried = [name for name, reason in probe.refused.items() if reason and name not in spec.unsupported]
     if tried:
@@ -179,6 +180,25 @@ def as_config(fitted: Fit, folder: Path) -> str:
     text += ["version: 1", "target:", *(f"  {name}: {_yaml(value)}" for name, value in target.items()), "layers:"]
     text += [f"  - {as_yaml(layer, layer.name)}" for layer in suite.layers]
     return "\n".join(text) + "\n"
+
+
+def _from_there(name: str, value: Any, folder: Path, spec: TargetSpec) -> Any:
+    """Return what a key of a mapping says in a file of another folder, which is then where relative paths start."""
+    if name == "command":
+        program, *others = value
+        # Without a slash, the program is on the PATH.
+        return (_file(program, folder) if os.sep in program else program, *(_file(word, folder) for word in others))
+    if name in ("library", "keep_case"):
+        return _file(value, folder)
+    return _relative(value, folder) if KEYS[name].kind == "place" and spec.library is None else value
+
+
+def _file(word: str, folder: Path) -> str:
+    """Return a path as it is found from another folder; a word that is no path to anything as it is."""
+    if Path(word).is_absolute() or not Path(word).exists():
+        return word
+    found = Path(os.path.relpath(word, folder)).as_posix()
+    return found if "/" in found or os.sep not in word else f"./{found}"
 
 
 def _relative(place: Any, folder: Path) -> Any:

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from convcheck.layer.fields import FIELDS, LAYER_KEYS, MAX_AXES, REQUIRED, TEXT
-from convcheck.targets.spec import TARGET_KEYS
+from convcheck.targets.spec import TARGET_KEYS, WAYS
 
 #: The version of the file's format that this convcheck reads.
 VERSION = 1
@@ -52,7 +52,7 @@ def config_schema() -> dict[str, Any]:
     layer = _mapping(LAYER_KEYS) | {"anyOf": [_one_rank(rank) for rank in range(1, MAX_AXES + 1)]}
     properties = dict(FILE_KEYS)
     properties["defaults"] = properties["defaults"] | _mapping(defaults)
-    target = _mapping(TARGET_KEYS) | {"anyOf": [{"required": ["call"]}, {"required": ["forward", "backward"]}]}
+    target = _mapping(TARGET_KEYS) | {"anyOf": [{"required": list(keys)} for keys in WAYS]}
     properties["gate"] = properties["gate"] | _mapping(GATE_KEYS)
     properties["target"] = properties["target"] | {"anyOf": [TEXT, target]}
     properties["layers"] = properties["layers"] | {"items": layer}

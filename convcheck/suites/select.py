@@ -15,6 +15,7 @@ from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite, load
 from convcheck.suites.fitting import fit
 from convcheck.suites.shipped import DEFAULT_SUITE, default_source, is_fitted
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.wording import did_you_mean
 
 #: The layer that is shown where nothing is named: the second worked example of T3.
@@ -112,6 +113,7 @@ def choose(
     target: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    limits: Limits = IN_PROCESS,
 ) -> tuple[Suite, tuple[Layer, ...]]:
     """Find layers of a config.
 
@@ -129,6 +131,8 @@ def choose(
         Code to which a suite is fitted where no config is named and the current folder has none.
     dtype : str, optional
         In place of each layer's own.
+    limits : Limits
+        Where the code runs to which a suite is fitted.
 
     Raises
     ------
@@ -139,7 +143,7 @@ def choose(
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     named = source or default_source()
     fitted = is_fitted(None if source is None else [source], target)
-    suite = fit(target, device=device).suite if fitted else load(named)
+    suite = fit(target, device=device, limits=limits).suite if fitted else load(named)
     if not names and source is None and named == DEFAULT_SUITE:
         names = [suite.layers[0].name] if fitted else [EXAMPLE]
     there = {layer.name: layer for layer in suite.layers}

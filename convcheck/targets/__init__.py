@@ -17,6 +17,7 @@ layouts          the order of the target's axes
 features         what a layer asks of a target
 probing          what a target takes, found out by trying
 isolation        what the user's code does to the process, and how it is undone
+process/         the user's code in a process of its own
 loading          finding and importing what a target names
 """
 
@@ -25,10 +26,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import BuiltIn, Target
 
@@ -43,8 +44,8 @@ def resolve(
     folder: Path,
     *,
     device: str | None = None,
-    timeout: float | None = None,
-    files: dict[Path, ModuleType] | None = None,
+    limits: Limits = IN_PROCESS,
+    beside: Target | None = None,
 ) -> Target:
     """Find what a target names.
 
@@ -57,10 +58,10 @@ def resolve(
         Relative paths start here.
     device : str, optional
         Takes the place of the mapping's.
-    timeout : float, optional
-        Seconds that the target may take for each layer.
-    files : dict, optional
-        Files that were already imported, which are not imported again; added to.
+    limits : Limits
+        Where it runs, and what it may use there.
+    beside : Target, optional
+        One that was found here before in the same folder, with which it shares imported files and its process.
 
     Raises
     ------
@@ -69,15 +70,22 @@ def resolve(
     UsageError
         If a time limit cannot be kept here.
     """
-    from convcheck.targets.choice import choose
-    from convcheck.targets.isolation import Guarded, kept_settings
-
     spec = spec_of(target)
     if device is not None:
         spec = replace(spec, device=device)
+    if not limits.in_process:
+        from convcheck.targets.process.host import supported
+        from convcheck.targets.process.remote import Place, Remote
+
+        if supported():
+            return Remote(beside.place if isinstance(beside, Remote) else Place(folder, limits), spec)
+    from convcheck.targets.choice import choose
+    from convcheck.targets.isolation import Guarded, kept_settings
+
+    files = beside.files if isinstance(beside, Guarded) else {}
     with kept_settings():
         found = choose(spec, folder, files)
-    return Guarded(found, timeout)
+    return Guarded(found, limits.timeout, files)
 
 
 def spec_of(target: Any) -> TargetSpec:

@@ -13,8 +13,10 @@ from convcheck.errors import TargetError
 from convcheck.targets.binding import makes_layers
 from convcheck.targets.form import Form
 from convcheck.targets.forms.cache_functions import CacheForm
+from convcheck.targets.forms.command import CommandForm
 from convcheck.targets.forms.jax_code import JaxForm, is_jax
 from convcheck.targets.forms.layer_object import LayerForm, method_of
+from convcheck.targets.forms.library import LibraryForm
 from convcheck.targets.forms.object_protocol import ObjectForm
 from convcheck.targets.forms.tape import tape_form
 from convcheck.targets.forms.torch_code import TorchForm, is_torch
@@ -54,6 +56,10 @@ def _choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType]) -> Fo
     def loaded(place: Any) -> Any:
         return load(place, folder, files) if isinstance(place, str) else place
 
+    if spec.command is not None:
+        return CommandForm(spec, folder)
+    if spec.library is not None:
+        return LibraryForm(spec, folder)
     if spec.call is None:
         return CacheForm(spec.named, loaded(spec.forward), loaded(spec.backward), spec)
     found = loaded(spec.call)

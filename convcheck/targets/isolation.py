@@ -16,7 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import lru_cache
-from types import FrameType
+from pathlib import Path
+from types import FrameType, ModuleType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -52,6 +53,8 @@ class Guarded(Target):
     ----------
     timeout : float, optional
         Seconds that the target may take for each layer.
+    files : dict, optional
+        Files that were imported to find it.
 
     Raises
     ------
@@ -59,11 +62,14 @@ class Guarded(Target):
         If a time limit cannot be kept here.
     """
 
-    def __init__(self, target: Target, timeout: float | None = None) -> None:
+    def __init__(
+        self, target: Target, timeout: float | None = None, files: dict[Path, ModuleType] | None = None
+    ) -> None:
         self.name, self.exact, self.absent = target.name, target.exact, target.absent
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
         self.at_once, self.inapplicable = target.at_once, target.inapplicable
+        self.files = {} if files is None else files
         self._target = target
         self._timeout = timeout
         self._left = timeout
@@ -240,11 +246,11 @@ def output_to_stderr() -> Iterator[None]:
     """Send all that is written to standard output to standard error, by compiled code and child processes as well."""
     with ExitStack() as stack:
         stack.enter_context(_descriptor_to_stderr())
-        stack.enter_context(redirect_stdout(_Unclosable()))
+        stack.enter_context(redirect_stdout(Unclosable()))
         yield
 
 
-class _Unclosable:
+class Unclosable:
     """Standard error, which a target cannot close in the belief that it is its own standard output."""
 
     def close(self) -> None:

@@ -17,10 +17,14 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from convcheck.errors import TargetError
+from convcheck.targets.target import TargetContractError, TargetRaisedError
 from convcheck.wording import did_you_mean
 
 #: Folders of packages that call the user's code on convcheck's behalf.
 _FRAMEWORKS = {"torch", "jax", "jaxlib"}
+
+#: Letters that the last line of an exception may have.
+_LONGEST = 160
 
 _PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent) + os.sep
 
@@ -46,7 +50,10 @@ def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None)
     """
     place, _, name = target.rpartition(":")
     if not place or not name:
-        raise TargetError(f'target "{target}" is not allowed; expected module:name or path/to/file.py:name')
+        library = Path(target).suffix in (".so", ".dylib", ".dll")
+        key = f"library: {target}" if library else f"command: [{target}]"
+        hint = f"; for a {'library' if library else 'program'} write {{{key}}}" if (folder / target).is_file() else ""
+        raise TargetError(f'target "{target}" is not allowed; expected module:name or path/to/file.py:name{hint}')
     if place.endswith(".py"):
         path = folder / place
         files = {} if files is None else files
@@ -65,12 +72,27 @@ def load(target: str, folder: Path, files: dict[Path, ModuleType] | None = None)
 
 def user_traceback(error: BaseException) -> str:
     """Format an exception with its traceback from the user's first frame on."""
-    frames = _first(error.__traceback__, _is_framework) or _first(error.__traceback__, _is_internal)
+    if isinstance(error, TargetRaisedError):
+        return error.traceback
+    frames = _first(error.__traceback__, _is_framework) or _first(error.__traceback__, is_internal)
     return "".join(traceback.format_exception(type(error), error, frames, chain=False)).rstrip()
+
+
+def last_line(error: BaseException) -> str:
+    """Return an exception in one line, without where it was raised."""
+    if isinstance(error, TargetRaisedError):
+        return error.last_line
+    if isinstance(error, TargetContractError):
+        return str(error)[:_LONGEST].partition("\n")[0]
+    lines = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()
+    last = lines[-1].strip() if lines else type(error).__name__
+    return last if len(last) <= _LONGEST else f"{last[:_LONGEST]}..."
 
 
 def framework_refusal(error: BaseException) -> str | None:
     """Return what a framework says that it does not implement; None for any other exception, or one of the user's."""
+    if isinstance(error, TargetRaisedError):
+        return error.refusal
     if not isinstance(error, (NotImplementedError, RuntimeError)):
         return None
     said, frames, last = str(error), error.__traceback__, ""
@@ -92,10 +114,11 @@ def _first(frames: TracebackType | None, skipped: Callable[[str], bool]) -> Trac
 
 
 def _is_framework(filename: str) -> bool:
-    return _is_internal(filename) or not _FRAMEWORKS.isdisjoint(Path(filename).parts)
+    return is_internal(filename) or not _FRAMEWORKS.isdisjoint(Path(filename).parts)
 
 
-def _is_internal(filename: str) -> bool:
+def is_internal(filename: str) -> bool:
+    """Whether a file is convcheck's own, or stands between its frames and the user's."""
     path = Path(filename)
     return (
         filename.startswith((_PACKAGE_FOLDER, "<frozen importlib"))

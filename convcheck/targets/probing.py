@@ -8,7 +8,6 @@ gives alone: what only it cannot do is an error, and no limit.
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import cache
@@ -25,14 +24,12 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
 from convcheck.targets.features import FEATURES, needed, without
+from convcheck.targets.loading import last_line
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Target, TargetContractError
+from convcheck.targets.target import Target
 
 #: Seconds after which nothing more is tried, so that code which takes a second per call is still answered for.
 _SECONDS = 25.0
-
-#: Letters that a message of an exception may have.
-_LONGEST = 160
 
 #: So many reasons are told for which layers are refused whose options are taken each.
 _LISTED = 3
@@ -395,7 +392,7 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
     try:
         output = np.array(target.forward(layer, operands.x, operands.weight, operands.bias))
     except (Exception, SystemExit) as error:
-        return Attempt("refused", _last_line(error))
+        return Attempt("refused", last_line(error))
     if output.dtype.kind not in "fiu":
         return Attempt("wrong", "what it gives is no array of numbers")
     if output.shape == layer.output_shape:
@@ -463,11 +460,3 @@ def _computed_in(target: Target, layer: Layer) -> str | None:
         if (error <= allowed + data * layer.channels).all():
             return name
     return None
-
-
-def _last_line(error: BaseException) -> str:
-    if isinstance(error, TargetContractError):
-        return str(error)[:_LONGEST].partition("\n")[0]
-    lines = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()
-    last = lines[-1].strip() if lines else type(error).__name__
-    return last if len(last) <= _LONGEST else f"{last[:_LONGEST]}..."

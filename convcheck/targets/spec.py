@@ -17,9 +17,6 @@ STYLES = ("object", "cache", "layer", "torch", "jax", "tape")
 #: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
 LEARNING_RATE = 0.5
 
-#: What a learning rate is where nobody says: not 0, so that an update made too early shows, and exact to divide by.
-LEARNING_RATE = 0.5
-
 
 @dataclass(frozen=True)
 class Key:
@@ -28,7 +25,8 @@ class Key:
     Attributes
     ----------
     kind : str
-        What it takes: a "place" of code or the code itself; a "word"; a "truth"; one "choice" of several, or "choices";
+        What it takes: a "place" of code or the code itself; a "word", or "words"; a "truth"; one "choice" of several,
+        or "choices";
         "names", a mapping with keys of its own; "lists", the same with a list of names for each; "values", a mapping
         with any names for keys.
     meaning : str
@@ -46,7 +44,7 @@ class Key:
         Whether a list of names, one per axis, may stand for a name.
     """
 
-    kind: Literal["place", "word", "truth", "choice", "choices", "names", "lists", "values"]
+    kind: Literal["place", "word", "words", "truth", "choice", "choices", "names", "lists", "values"]
     meaning: str
     default: Any = None
     expected: str = "a name"
@@ -70,6 +68,7 @@ class Key:
         kinds: dict[str, dict[str, Any]] = {
             "place": TEXT,
             "word": TEXT,
+            "words": {"type": "array", "items": {"type": "string", "pattern": r"\S"}, "minItems": 1},
             "truth": {"type": "boolean"},
             "choice": {"enum": list(self.choices)},
             "choices": {"type": "array", "items": {"enum": list(self.choices)}},
@@ -88,6 +87,9 @@ class Key:
                 return [] if fine else [_not_allowed(path, value, "module:name or path/to/file.py:name")]
             case "word":
                 return [] if _is_word(value) else [_not_allowed(path, value, self.expected)]
+            case "words":
+                fine = isinstance(value, (list, tuple)) and bool(value) and all(map(_is_word, value))
+                return [] if fine else [_not_allowed(path, value, self.expected)]
             case "truth":
                 return [] if isinstance(value, bool) else [_not_allowed(path, value, "true or false")]
             case "choice":
@@ -127,6 +129,15 @@ KEYS: Mapping[str, Key] = {
     "tensor": Key("place", "The class of the tensors, for style tape."),
     "forward": Key("place", "The forward function of style cache: (x, w, b, conv_param) -> (out, cache)."),
     "backward": Key("place", "The backward function of style cache: (dout, cache) -> (dx, dw, db)."),
+    "command": Key("words", "A program in any language and its arguments, as a list; started in the config's folder, "
+        "it answers requests over its standard input and output.",
+        expected='a list of words, the program first, such as ["./my_conv", "--fast"]'),
+    "files": Key("choice", "For a program that is started for every pass, with files in a folder, which is its last "
+        "argument or stands for {folder} in another: raw arrays, or .npy.", choices=("raw", "npy")),
+    "keep_case": Key("word", "Folder in which requests are kept that a program answered wrongly, or not at all.",
+        expected="the name of a folder"),
+    "library": Key("word", "A shared library with a C interface; forward and backward are then the names of its "
+        "functions, without the data type behind them.", expected="a path such as ./libconv.so"),
     "layout": Key("word", "Axes of input and output in the target's order, such as NHWC; for other numbers of axes, "
         "its kin (NWC, NDHWC).", default="NCHW", expected=_LETTERS),
     "weight_layout": Key("word", "Axes of the weight in the target's order, O for filters and I for channels, such as "
@@ -178,6 +189,19 @@ KEYS: Mapping[str, Key] = {
         "transform.", default=True),
 }  # fmt: skip
 
+#: Keys that say which code it is; one of these is needed.
+WAYS = (("call",), ("forward", "backward"), ("command",), ("library",))
+
+#: The same in words.
+_CODE = "call, forward and backward, command or library"
+
+_OF_PYTHON = frozenset({
+    "style", "tensor", "keywords", "constants", "arguments", "results", "bias", "attributes", "tuples", "device",
+})  # fmt: skip
+
+#: Keys that mean nothing to what is no code in Python.
+_MEANINGLESS = {"command": _OF_PYTHON | {"threads"}, "library": _OF_PYTHON}
+
 #: JSON Schema of each key.
 TARGET_KEYS: Mapping[str, dict[str, Any]] = {name: key.schema() for name, key in KEYS.items()}
 
@@ -187,8 +211,8 @@ class TargetSpec:
     """What a mapping says about a target; every field is one of `KEYS`.
 
     Code is ``module:name``, ``path/to/file.py:name`` or the thing itself: ``call`` a class or function, ``forward`` and
-    ``backward`` a pair of functions. None is what the mapping does not say: the style is then found out by looking, and
-    the layouts are convcheck's own, NCHW and OIHW.
+    ``backward`` a pair of functions, or the names of a ``library``'s. None is what the mapping does not say: the style
+    is then found out by looking, and the layouts are convcheck's own, NCHW and OIHW.
     """
 
     style: str | None = None
@@ -196,6 +220,10 @@ class TargetSpec:
     tensor: Any = None
     forward: Any = None
     backward: Any = None
+    command: tuple[str, ...] | None = None
+    files: str | None = None
+    keep_case: str | None = None
+    library: str | None = None
     layout: str | None = None
     weight_layout: str | None = None
     supports: tuple[str, ...] = ()
@@ -231,6 +259,10 @@ class TargetSpec:
     @property
     def named(self) -> str:
         """What reports call the target."""
+        if self.command is not None:
+            return " ".join(self.command)
+        if self.library is not None:
+            return self.library
         named = self.call if self.call is not None else self.forward
         if isinstance(named, str):
             return named
@@ -243,18 +275,27 @@ def problems_of(mapping: Mapping[str, Any]) -> list[Problem]:
     for name, value in mapping.items():
         if name in KEYS:
             problems += KEYS[name].problems((name,), value)
-    return problems or _problems_of_callables(mapping)
+    return problems or _problems_of_code(mapping)
 
 
-def _problems_of_callables(mapping: Mapping[str, Any]) -> list[Problem]:
+def _problems_of_code(mapping: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the keys that say which code it is, each fine by itself."""
+    code = [key for key in ("call", "command", "library") if key in mapping]
     pair = [key for key in ("forward", "backward") if key in mapping]
-    if "call" in mapping and pair:
-        return [Problem((pair[0],), "not allowed beside call; give either call, or forward and backward")]
-    if "call" not in mapping and len(pair) != 2:
-        missing = "call, or forward and backward" if not pair else ({"forward", "backward"} - set(pair)).pop()
+    if len(code) > 1 or (pair and code and code != ["library"]):
+        return [Problem(((code[1:] or pair)[0],), f"not allowed beside {code[0]}; give either {_CODE}")]
+    if not code and len(pair) != 2:
+        missing = ({"forward", "backward"} - set(pair)).pop() if pair else _CODE
         return [
             Problem((pair[0] if pair else "call",), f"missing {missing}; expected module:name or path/to/file.py:name")
         ]
+    if code and code[0] in _MEANINGLESS:
+        theirs = [key for key in mapping if key in _MEANINGLESS[code[0]]]
+        if theirs:
+            return [Problem((key,), f"not allowed beside {code[0]}; it is for code in Python") for key in theirs]
+    alone = [key for key in ("files", "keep_case") if key in mapping and code != ["command"]]
+    if alone:
+        return [Problem((alone[0],), "is for a program; expected command beside it, a program and its arguments")]
     style = mapping.get("style")
     if style is not None and (style == "cache") != bool(pair):
         wanted = "forward and backward, a pair of functions" if style == "cache" else "call, a class or function"

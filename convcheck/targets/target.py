@@ -19,6 +19,28 @@ class TargetContractError(ConvcheckError):
     """The target ran and broke its contract: a wrong type, a wrong number of results."""
 
 
+class TargetRaisedError(Exception):
+    """The target raised in another process.
+
+    Attributes
+    ----------
+    traceback : str
+        From the user's first frame on.
+    refusal : str or None
+        What a framework says that it does not implement.
+    last_line : str
+        The exception without the place where it was raised.
+    """
+
+    def __init__(self, message: str, traceback: str, refusal: str | None, last_line: str) -> None:
+        super().__init__(message)
+        self.traceback, self.refusal, self.last_line = traceback, refusal, last_line
+
+
+class TargetUnimplementedError(TargetRaisedError, NotImplementedError):
+    """What it raised is a NotImplementedError, by which code says what it does not take."""
+
+
 @dataclass(frozen=True)
 class Misfit:
     """What stands for a gradient that is wrong in a way that its own form can tell, and cannot be compared.
@@ -121,6 +143,12 @@ class Target(ABC):
     def takes_bias(self) -> bool:
         """Whether it can add a bias; a layer with one is checked without it otherwise."""
         return True
+
+    def stop(self) -> None:  # noqa: B027 - most cannot be stopped
+        """End what it is doing, from another thread, for good."""
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what it runs in; it is not used any more."""
 
     @abstractmethod
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:

@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_info
 
 from convcheck import ConvcheckError, TargetError, UsageError
 from convcheck.checks.check_layer import Demand
-from convcheck.checks.running import Job, Subjects, foreseen_work, process_pool, run_in_turn, run_side_by_side
+from convcheck.checks.running import Job, Subjects, foreseen_work, run_in_threads, run_in_turn, run_side_by_side
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.data import integer_operands
+from convcheck.targets.process.limits import Limits
 from tests.parts import SUITE
 from tests.targets_for_tests import Right
 
@@ -86,7 +87,7 @@ class TestSubjects:
                 while True:
                     pass
 
-        (code,) = Subjects(Slow, Path.cwd(), timeout=0.05).find()
+        (code,) = Subjects(Slow, Path.cwd(), limits=Limits(timeout=0.05)).find()
         code.begin()
         at = integer_operands(SUITE.layers[0])
         with pytest.raises(ConvcheckError, match=r"timeout of 0\.05 s"):
@@ -223,13 +224,29 @@ class TestSideBySide:
         assert "noise" in captured.err
 
 
-@pytest.mark.parametrize(("processes", "cores", "threads"), [(2, 8, 4), (3, 8, 2), (8, 2, 1), (1, None, 1)])
-def test_processes_share_the_cores(processes, cores, threads, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    pool, granted = process_pool(processes)
-    try:
-        assert granted == threads
-        assert pool._max_workers == processes
-        assert pool._mp_context.get_start_method() == "spawn"
-    finally:
-        pool.shutdown(wait=False)
+class TestInThreads:
+    def test_gives_the_same_as_in_turn_in_the_same_order(self):
+        work, progress = jobs("tests.targets_for_tests:Unflipped"), Recorder()
+        work = [replace(job, subjects=replace(job.subjects, limits=Limits(in_process=False))) for job in work]
+        assert list(run_in_threads(work, progress, 2)) == list(run_in_turn(work, Recorder()))
+        assert progress.names == ["first", "second", "third"]
+        assert progress.done == list(map(foreseen_work, work))
+
+    def test_what_convcheck_itself_raises_is_raised_here(self, monkeypatch):
+        def broken(layer, *more):
+            raise ZeroDivisionError(layer.name)
+
+        monkeypatch.setattr("convcheck.checks.running.check_layer", broken)
+        with pytest.raises(ZeroDivisionError, match="first"):
+            list(run_in_threads(jobs(), Recorder(), 2))
+
+    def test_cores_are_shared(self, monkeypatch):
+        seen = []
+        monkeypatch.setattr("os.cpu_count", lambda: 4)
+        monkeypatch.setattr(
+            "convcheck.checks.running.check_layer",
+            lambda *at: seen.extend(pool["num_threads"] for pool in threadpool_info()),
+        )
+        list(run_in_threads(jobs(), Recorder(), 2))
+        assert seen
+        assert max(seen) <= 2

@@ -9,7 +9,7 @@ import yaml
 
 import convcheck
 from convcheck.suites import config
-from convcheck.suites.starter import CI_FILES, FORMS, starter_files
+from convcheck.suites.starter import CI_FILES, FORMS, LANGUAGES, starter_files
 from convcheck.targets import choice
 from convcheck.targets.spec import STYLES
 from convcheck.version import ORIGIN, REQUIREMENT
@@ -19,6 +19,9 @@ from tests.shell import shell
 __all__ = ["run"]
 
 every_form = pytest.mark.parametrize("form", FORMS)
+
+#: Those whose skeleton is a module of Python; `tests/examples/test_skeletons.py` has the others.
+in_python = pytest.mark.parametrize("form", [name for name, form in FORMS.items() if not form.languages])
 
 
 def write(folder, form, ci=None):
@@ -123,15 +126,27 @@ def test_a_folder_that_cannot_be_made(run, tmp_path):
 
 
 def test_an_unknown_form(run, tmp_path):
-    for option, given, known in (("--form", "keras", FORMS), ("--ci", "jenkins", [*CI_FILES, "none"])):
+    known_languages = ["--language", "cobol", LANGUAGES]
+    for option, given, known in (("--form", "keras", FORMS), ("--ci", "jenkins", [*CI_FILES, "none"]), known_languages):
         status, _, err = run("init", option, given)
         assert status == 2
         assert all(name in err for name in (option, given, *known))
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("form", "language", "words"), [
+    ("library", "rust", ["--language", '"rust"', "library", "expected one of c", "command"]),
+    ("object", "c", ["--language", '"c"', "object", "expected one of python", "command, library"]),
+])  # fmt: skip
+def test_a_language_that_a_form_does_not_have(run, tmp_path, form, language, words):
+    status, _, err = run("init", "--form", form, "--language", language)
+    assert status == 2
+    assert all(word in err for word in words), err
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_form_of_target_has_a_skeleton_and_is_in_the_help(run):
-    assert set(FORMS) == set(STYLES) == {*choice.FORMS, "cache", "tape"}
+    assert set(FORMS) - {"command", "library"} == set(STYLES) == {*choice.FORMS, "cache", "tape"}
     status, out, _ = run("init", "--help")
     assert status == 0
     assert all(f"{name} ({form.words})" in " ".join(out.split()) for name, form in FORMS.items())
@@ -145,7 +160,7 @@ def test_every_starter_config_loads(tmp_path, form):
     assert len(suite.layers) >= 3
 
 
-@every_form
+@in_python
 def test_every_skeleton_is_right(tmp_path, form):
     """By its own calling convention, whatever forms of target there are."""
     write(tmp_path, form)
@@ -216,7 +231,7 @@ CALLS = {
 OVERWRITTEN = {"cache": ("dpadded[read] +=", "dpadded[read] ="), "jax": ("[read].add(", "[read].set(")}
 
 
-@every_form
+@in_python
 def test_every_skeleton_verifies_and_a_mistake_in_it_is_named(run, tmp_path, form):
     if form in ("torch", "jax"):
         pytest.importorskip(form)

@@ -85,6 +85,7 @@ def test_every_option_reaches_the_verification(run, called):
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
         "--require-target", "--dtype", "float32", "--no-shrink", "--shrink-seconds", "2",
+        "--memory", "1.5GiB",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -97,6 +98,8 @@ def test_every_option_reaches_the_verification(run, called):
         "max_error": 1e-6,
         "device": "cuda",
         "timeout": 2.5,
+        "memory": 3 * 2**29,
+        "in_process": False,
         "jobs": 2,
         "seed": 3,
         "dtype": "float32",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,28 +53,61 @@ def test_by_default_the_worked_example_is_drawn(tmp_path):
     assert done.returncode == 0, done.stderr
     paths = done.stdout.splitlines()
     assert [Path(path).name for path in paths] == [
-        f"T3-stride-2-{name}.png" for name in ("input-gradient", "weight-gradient", "overlap", "unfold")
+        f"T3-stride-2-{name}.png"
+        for name in ("forward", "wires", "input-gradient", "weight-gradient", "overlap", "unfold")
     ]
     assert all((tmp_path / path).read_bytes()[:4] == b"\x89PNG" for path in paths)
     assert sorted(p.name for p in (tmp_path / "new/pictures").iterdir()) == sorted(Path(path).name for path in paths)
 
 
 def test_layers_by_name_in_svg(tmp_path):
-    args = ("visualize", "textbook", "--layer", "T3-crop", "--layer", "T1-groups", "--channel", "1", "--format", "svg")
-    done = run(*args, cwd=tmp_path)
+    kinds = ("--kind", "channels", "--kind", "overlap", "--channel", "1", "--format", "svg")
+    done = run("visualize", "textbook", "--layer", "T3-crop", "--layer", "T1-groups", *kinds, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     names = [Path(path).name for path in done.stdout.splitlines()]
-    assert len(names) == 10
-    assert "T3-crop-channels.svg" in names
+    assert names == [f"{layer}-{kind}.svg" for layer in ("T3-crop", "T1-groups") for kind in ("channels", "overlap")]
     before = {path: (tmp_path / path).read_bytes() for path in done.stdout.splitlines() if "T1-groups" in path}
-    run("visualize", "textbook", *args[4:], cwd=tmp_path)
+    run("visualize", "textbook", "--layer", "T1-groups", *kinds, cwd=tmp_path)
     assert before == {path: (tmp_path / path).read_bytes() for path in before}
 
 
 def test_the_animation(tmp_path):
     done = run("visualize", "--format", "gif", cwd=tmp_path)
-    assert done.stdout == os.path.join("convcheck-figures", "T3-stride-2-input-gradient.gif") + "\n"
-    assert (tmp_path / done.stdout.strip()).read_bytes()[:6] == b"GIF89a"
+    moving = ("T3-stride-2-input-gradient.gif", "T3-stride-2-weight-gradient.gif")
+    assert done.stdout.splitlines() == [os.path.join("convcheck-figures", name) for name in moving]
+    assert all((tmp_path / path).read_bytes()[:6] == b"GIF89a" for path in done.stdout.splitlines())
+
+
+def test_one_picture_of_one_entry(tmp_path):
+    words = ("visualize", "textbook", "--layer", "T1-groups", "--terminal")
+    done = run(*words, "--kind", "overlap", "--kind", "weight-gradient", "--entry", "weight[3,1,2,0]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Layer T1-groups") == 2
+    assert "sample 0's part of dL/dW[2,0]" in " ".join(done.stdout.split())
+    # One that has nothing to tell is drawn where it is asked for.
+    done = run("visualize", "--terminal", "--kind", "channels", cwd=tmp_path)
+    assert "1 filter of depth 1 forward" in done.stdout
+
+
+def test_what_is_wrong_is_worked_out(target):
+    words = ("visualize", "--terminal", "--target", "wrong.py:Unflipped", "textbook", "--layer", "T3-stride-2")
+    told = " ".join(run(*words, "--kind", "error", "--kind", "input-gradient", cwd=target).stdout.split())
+    assert "kernel-not-flipped: " in told
+    assert "Fix: " in told
+    worst = re.search(r"the worst entry dL/dX\[0,0,(\d,\d)\], given (\S+), expected (\S+?)\.", told)
+    assert f"In brackets: dL/dX[{worst[1]}] = " in told
+    assert f"= {worst[3]}." in told
+
+
+def test_open_shows_what_was_written(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("typer.launch", lambda path: shown.append(path) or 0)
+    run("visualize", "--kind", "wires", "--open", cwd=tmp_path)
+    run("visualize", "--kind", "wires", "--kind", "overlap", "--open", "--output-dir", "out", cwd=tmp_path)
+    assert shown == [os.path.join("convcheck-figures", "T3-stride-2-wires.png"), "out"]
+    monkeypatch.setattr("typer.launch", lambda path: 1)
+    done = run("visualize", "--kind", "wires", "--open", cwd=tmp_path)
+    assert (done.returncode, "nothing here opens" in done.stderr) == (0, True)
 
 
 def test_a_wrong_target_gets_a_map_of_its_error(target):
@@ -91,7 +125,7 @@ def test_a_wrong_target_gets_a_map_of_its_error(target):
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
     assert first.endswith("T3-stride-2-error-input.svg")
-    assert len(rest) == 4
+    assert len(rest) == 6
     assert "noise" in done.stderr
     told = (target / first).read_text()
     assert "dL/dX is wrong" in told
@@ -116,7 +150,7 @@ def test_terminal_without_colour(tmp_path):
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
     assert "3×3 = (2-1)·2+1" in done.stdout
-    assert "3   ░   ░  [·] [·] [·]  ░   ░" in done.stdout
+    assert "3   ░   ░   ·   ·   ·   ░   ░" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -130,6 +164,11 @@ def test_terminal_with_colour(tmp_path):
     [
         (("--layer", "T3-strid-2"), 'textbook has no layer "T3-strid-2"; did you mean "T3-stride-2"? its layers are'),
         (("--format", "bmp"), '--format "bmp" is unknown; expected one of png, svg, gif, webp, apng'),
+        (("--kind", "wire"), '--kind "wire" is unknown; did you mean "wires"? expected one of forward, wires'),
+        (("--kind", "wires", "--format", "gif"), "expected one of input-gradient, weight-gradient"),
+        (("--entry", "input[0,0,9,9]"), "is out of range; expected input[0..0, 0..0, 0..4, 0..4]"),
+        (("--entry", "input[0,0,1,1]", "--channel", "0", "--sample", "1"), "--sample 1 is out of range"),
+        (("--open", "--terminal"), "--open is about files"),
         (("--sample", "1"), "--sample 1 is out of range; layer T3-stride-2 has samples 0..0"),
         (("--seed", "-1"), "--seed -1 is not allowed"),
         (("--output-dir", "file/deeper"), "is no folder; expected the name of a folder"),

@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from convcheck import UsageError, load
+from convcheck import Layer, UsageError, backward, load
 from convcheck.explain import figures, pictures
 from convcheck.explain.pictures import stories
 from convcheck.explain.pictures.drawing import animation, style
 from convcheck.explain.pictures.drawing.page import draw
+from convcheck.explain.pictures.selection import Selection
 from convcheck.explain.pictures.stories import stories_of
-from convcheck.explain.pictures.window import Selection
 
 
 def layer_of(suite, name):
@@ -50,12 +50,15 @@ def t3():
 def test_panels_say_sizes_with_the_layers_numbers():
     layer, at = t3()
     words = texts(figures.input_gradient(layer, at.weight, at.grad_output))
+    words = " ".join(words)
     for expected in (
-        "3×3 = (2-1)·2+1", "padding 2 = 3-1", "7×7 = 2+3+2", "5×5 = 7-3+1", "neighbours (stride 2)",
+        "3×3 = (2-1)·2+1", "padding 2 = 3-1", "7×7 = 2+3+2", "5×5 = 7-3+1", "The dilated dL/dO", "(stride 2)",
+        "The dilated and padded dL/dO", "padded to full size", "The flipped kernel: W as",
+        "rotated by 180°: follow the lettered corners",
         "inserted zero: between two windows (stride)", "border zero: padding",
     ):  # fmt: skip
         assert expected in words, expected
-    assert sorted(word for word in words if word in "ABCD") == ["A", "A", "B", "B", "C", "C", "D", "D"]
+    assert sorted(word for word in words.split() if word in "ABCD") == ["A", "A", "B", "B", "C", "C", "D", "D"]
 
 
 def test_padding_and_remainder_are_in_the_formulas():
@@ -67,14 +70,14 @@ def test_padding_and_remainder_are_in_the_formulas():
     layer = layer_of("textbook", "T3-crop")
     at = figures.example_operands(layer)
     words = " ".join(texts(figures.input_gradient(layer, at.weight, at.grad_output)))
-    assert "Pad and crop to full size" in words
+    assert "padded and cropped to full size" in words
 
 
 #: Those whose pictures are large are drawn only by long runs.
+LARGE = ("all-different", "all-different-3d", "conv1")
 DRAWN = [
-    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in ("all-different-3d", "conv1")))
-    for layer in LAYERS
-]
+    pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in LARGE)) for layer in LAYERS
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("layer", DRAWN)
@@ -122,11 +125,12 @@ def test_svg_is_the_same_to_the_byte_and_speaks():
     root = ElementTree.fromstring(first)
     space = {"s": "http://www.w3.org/2000/svg"}
     assert root.get("role") == "img"
-    assert root.get("aria-labelledby") == "title desc"
+    title, described = root.get("aria-labelledby").split()
+    assert {element.get("id") for element in root[:2]} == {title, described}
     assert root.findtext("s:title", namespaces=space).startswith("The input gradient dL/dX")
     described = root.findtext("s:desc", namespaces=space)
     assert "Layer T3-stride-2" in described
-    assert "Panel 2: Insert 1 zero between neighbours (stride 2). 3×3 = (2-1)·2+1." in described
+    assert "Panel 2: The dilated dL/dO. 1 zero inserted between neighbours (stride 2); 3×3 = (2-1)·2+1." in described
     assert "3×3 = (2-1)·2+1" in [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert not re.search(rb"20\d\d-\d\d", first)
 
@@ -162,10 +166,84 @@ def test_animation_has_a_frame_per_entry(kind):
     assert len({frame.tobytes() for frame in moving.frames}) == 25
 
 
-def test_animation_says_the_terms():
+def step_texts(make, *arrays, **options):
+    """What the frames of an animation say, without drawing it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(animation, "_animated", lambda layer, name, title, intro, panels, steps: (panels, steps))
+        return make(*arrays, **options)
+
+
+def test_animation_says_the_terms_and_the_sum_over_filters():
     layer, at = t3()
-    arrays = animation.maps.InputGradient.of(layer, at.weight, at.grad_output, Selection.of(layer))
-    assert animation._sum(arrays, (2, 2)) == "dL/dX[2,2] = 5·5 + (−1)·1 + 4·(−1) + (−4)·(−4) = 36"
+    _, steps = step_texts(figures.input_gradient_animation, layer, at.weight, at.grad_output)
+    texts = {step.entry: step.text for step in steps}
+    assert texts[2, 2] == "dL/dX[2,2] = 5·5 + (−1)·1 + 4·(−1) + (−4)·(−4) = 36"
+    layer = layer_of("textbook", "T1-channels-equal-filters")
+    at = figures.example_operands(layer)
+    right = backward(layer, at.x, at.weight, at.grad_output)
+    wrong = right.input.copy()
+    wrong[0, 0, 2, 0] += 1
+    _, steps = step_texts(figures.input_gradient_animation, layer, at.weight, at.grad_output, ("MyConv", wrong))
+    values = {step.entry: step.value for step in steps}
+    assert values == {place: right.input[(0, 0, *place)] for place in np.ndindex(*layer.input)}
+    assert [step.entry for step in steps if not step.right] == [(2, 0)]
+    (told,) = [step.text for step in steps if step.entry == (2, 0)]
+    value = int(right.input[0, 0, 2, 0])
+    assert f"= {value}. MyConv gives {value + 1}".replace("-", "−") in told
+    assert "filter 0's part of dL/dX[2,0]" in told
+
+
+@pytest.mark.parametrize("name", ["T3-stride-2", "T2-causal", "T1-groups"])
+def test_the_other_animation_walks_tap_by_tap(name):
+    layer = layer_of("textbook", name)
+    at = figures.example_operands(layer)
+    right = backward(layer, at.x, at.weight, at.grad_output)
+    _, steps = step_texts(figures.weight_gradient_animation, layer, at.x, at.grad_output, ("MyConv", right.weight))
+    assert {step.entry: step.value for step in steps} == dict(np.ndenumerate(right.weight[0, 0]))
+    assert all(step.text.endswith("MyConv gives the same") for step in steps)
+
+
+def test_animation_of_one_axis_goes_to_the_end():
+    layer = Layer(1, 2, [3], 2, input=[26], batch=1)
+    at = figures.example_operands(layer)
+    _, steps = step_texts(figures.input_gradient_animation, layer, at.weight, at.grad_output)
+    assert [step.entry for step in steps] == [(p,) for p in range(26)]
+
+
+def test_two_pictures_fit_on_one_page():
+    layer, at = t3()
+    made = [figures.overlap(layer), figures.input_gradient(layer, at.weight, at.grad_output)]
+    written = [figures.encode(picture, "svg").decode() for picture in made]
+    first, second = (set(re.findall(r'\bid="([^"]+)"', text)) for text in written)
+    assert first
+    assert not first & second
+    for text, ids in zip(written, (first, second), strict=True):
+        assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text)) <= {(i, "") for i in ids} | {
+            ("", i) for i in ids
+        }
+
+
+def test_outlines_have_contrast_on_every_colour():
+    def luminance(color):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    axes = Figure().add_axes((0, 0, 1, 1))
+    style.outline(axes, 0, 0, 1, 1)
+    drawn = [patch.get_edgecolor()[:3] for patch in axes.patches]
+    assert len(drawn) == 2
+    for value in np.linspace(-5, 5, 101):
+        background = luminance(style.cell_color(value, 5))
+        pairs = [sorted((background, luminance(line))) for line in drawn]
+        assert max((high + 0.05) / (low + 0.05) for low, high in pairs) >= 3
+
+
+def test_wrong_cells_differ_by_shape():
+    axes = Figure().add_axes((0, 0, 1, 1))
+    style.verdict(axes, 0, 0, 0.4, (1.0, 1.0, 1.0), right=True)
+    assert (len(axes.lines), len(axes.patches)) == (1, 0)
+    style.verdict(axes, 0, 0, 0.4, (1.0, 1.0, 1.0), right=False)
+    assert (len(axes.lines), len(axes.patches)) == (3, 1)
 
 
 def test_formats_that_cannot_be_written(monkeypatch):

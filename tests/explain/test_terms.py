@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcheck import Layer, UsageError, backward, forward, load
+from convcheck.explain.pictures.selection import parse_entry
 from convcheck.explain.sums import derivation, entry
 from convcheck.explain.sums.notation import NOTATIONS, OWN, notation
-from convcheck.explain.sums.terms import explain, parse_entry
+from convcheck.explain.sums.terms import explain
 from convcheck.explain.sums.writers import FORMATS, render
 from convcheck.layer.data import example_operands
 

@@ -38,7 +38,7 @@ def pair(x, w, b, conv_param):
         ({"call": Right, "device": "cuda"}, "target tests.targets_for_tests:Right: device cuda is for PyTorch and JAX"),
         ({"call": pair}, "target test_mapping:pair is a function, and it is not clear of what kind; expected "),
         ("{call: [}", "target {call: [}: not a mapping in YAML's flow style: "),
-        ("{}", "target.call: missing call, or forward and backward; expected module:name or path/to/file.py:name"),
+        ("{}", "target.call: missing call, forward and backward, command or library; expected module:name or"),
     ],
 )
 def test_what_is_wrong_is_said(mapping, message):

@@ -8,14 +8,16 @@ from math import prod
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import Blocks, Index, Panel, Story, scale_of
-from convcheck.explain.pictures.window import Selection
+from convcheck.explain.pictures.panel import Blocks, Index, Kind, Panel, Story, near, scale_of
+from convcheck.explain.pictures.selection import Selection
 from convcheck.gradients.dilate_flip import rotated_kernel
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
+from convcheck.wording import counted
 
-#: Cells per direction up to which slices are shown.
-_WIDE, _HIGH = 60, 16
+#: Cells per direction, and in all, up to which slices are shown; channels and filters of which it is shown who reads
+#: whom.
+_WIDE, _HIGH, _CELLS, _CONNECTED = 60, 16, 540, 24
 
 
 def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
@@ -25,19 +27,30 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
     ----------
     weight : array, shape (F, C/groups, *kernel)
     chosen : Selection
-        Its group is shown.
+        Its group is shown; of a depthwise layer, several.
     """
     depth, count, shape = layer.channels_per_group, layer.filters_per_group, sizes.times(layer.kernel)
-    group = chosen.channel // depth
+    group, alone = chosen.channel // depth, depth == 1 and layer.groups > 1
     # Size of a slice in cells: the planes of a volume stand side by side.
     high = layer.kernel[-2] if len(layer.kernel) > 1 else 1
     wide = prod(layer.kernel) // high
-    channels = _around(chosen.channel - group * depth, depth, max(2, min(6, _HIGH // high)))
-    filters = _around(chosen.filter - group * count, count, max(2, min(20, _WIDE // wide)))
-    ranges = ((channels, depth, "channels"), (filters, count, "filters"))
+    if alone:
+        # One row of slices: those of all groups, of which each holds one channel.
+        first, of, channels = 0, layer.filters, range(1)
+        own, turned = (array.reshape(1, -1, *layer.kernel) for array in (weight, rotated_kernel(layer, weight)))
+    else:
+        first, of = group * count, count
+        channels = _around(chosen.channel - group * depth, depth, max(2, min(6, _HIGH // high)))
+        own = weight.reshape(layer.groups, count, depth, *layer.kernel)[group].swapaxes(0, 1)
+        turned = rotated_kernel(layer, weight).reshape(layer.groups, depth, count, *layer.kernel)[group]
+    most = max(2, min(20, _WIDE // wide, _CELLS // (len(channels) * high * wide)))
+    filters = _around(chosen.filter - first, of, max(most // count * count, 1) if alone else most)
+    if alone:
+        filters = range(filters.start // count * count, filters.stop)
+    ranges = ((channels, depth, "channels"), (filters, of, "filters"))
     parts = [f"{len(shown)} of {total} {name}" for shown, total, name in ranges if len(shown) < total]
 
-    def panel(number: str, title: str, line: str, slices: Array, framed: str, tap: Index) -> Panel:
+    def panel(number: str, title: str, line: str, slices: Array, framed: tuple[int, int], tap: Index) -> Panel:
         """Slices (C, F, *kernel) as one map, C down and F across; the tap at ``tap`` is outlined in each of them."""
         part = slices[channels.start : channels.stop, filters.start : filters.stop]
         part = part.reshape(len(channels), len(filters), -1, high, layer.kernel[-1]).transpose(0, 3, 1, 2, 4)
@@ -45,42 +58,69 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
         marked = [place for place in np.ndindex(*values.shape) if (place[0] % high, place[1] % wide) == tap]
         lines = [line, *(["shown: " + ", ".join(parts)] if parts else [])]
         whole = tuple(map(range, values.shape))
-        return replace(
-            Panel.of(number, title, lines, values, whole, scale=scale_of(slices), outlined=marked),
-            labels=(
-                tuple(f"channel {c + group * depth}" for c in channels),
-                tuple(f"f{f + group * count}" for f in filters),
-            ),
-            blocks=Blocks(high, wide, framed),
-        )
+        across = [f"f{f + first}" + (f" · c{(f + first) // count}" if alone else "") for f in filters]
+        down = ["own channel"] if alone else [f"channel {c + group * depth}" for c in channels]
+        made = Panel.of(number, title, lines, values, whole, scale=scale_of(slices), outlined=marked)
+        return replace(made.labelled((tuple(down), tuple(across))), blocks=Blocks(high, wide, framed))
 
-    own = weight.reshape(layer.groups, count, depth, *layer.kernel)[group].swapaxes(0, 1)
-    turned = rotated_kernel(layer, weight).reshape(layer.groups, depth, count, *layer.kernel)[group]
-    forward, backward = f"{count} filters of {depth}×{shape}", f"{depth} filters of {count}×{shape}"
+    ways = counted(count, "filter"), counted(depth, "filter")
+    forward, backward = f"{ways[0]} of {depth}×{shape}", f"{ways[1]} of {count}×{shape}"
+    per_group = " in each group" if layer.groups > 1 else ""
+    frame = (1, count) if alone else (1, len(filters))
+    flipped = "its slice flipped" if frame[1] == 1 else "its slices flipped"
+    panels = [
+        # Tap 0 of every slice: at its beginning, and at its end once it is turned.
+        panel("1", "Forward: each frame is one filter", forward + per_group, own, (len(channels), 1), (0, 0)),
+        panel(
+            "2", f"Backward: each frame is the filter of one channel, {flipped}", backward + per_group, turned, frame,
+            (high - 1, wide - 1),
+        ),
+    ]  # fmt: skip
+    if layer.groups > 1:
+        panels.append(_connections(layer, chosen))
+    channel = chosen.channel if alone else group * depth + channels.start
     return Story(
         name="channels",
-        title=f"The channels: {count} filters of depth {depth} forward, {depth} filters of depth {count} backward",
+        title=f"The channels: {ways[0]} of depth {depth} forward, {ways[1]} of depth {count} backward",
         intro=(
             "Forward, a filter has one slice per input channel and makes one map. Backward, a channel needs one filter "
-            "made of the slices that all forward filters hold for it, each rotated by 180°.",
-            *([f"Group {group} of {layer.groups}; the groups do not mix."] if layer.groups > 1 else []),
+            f"made of the slices that all forward filters hold for it, each {sizes.turned(layer)}.",
+            *([_grouping(layer, group)] if layer.groups > 1 else []),
         ),
-        # Tap 0 of every slice: at its beginning, and at its end once it is turned.
-        panels=(
-            panel("1", "Forward: each frame (a column) is one filter", forward, own, "columns", (0, 0)),
-            panel(
-                "2", "Backward: each frame (a row) is one filter, its slices rotated", backward, turned, "rows",
-                (high - 1, wide - 1),
-            ),
-        ),
+        panels=tuple(panels),
         example=(
             "Outlined: the same tap of every slice, before and after the turn.",
-            "Every slice keeps its place and is rotated; what changes is which slices belong together. dL/dX of "
-            f"channel {group * depth + channels.start} is the sum over the top frame in 2: slice f slides "
-            "over dL/dO of filter f.",
+            f"Every slice keeps its place and is {sizes.turned(layer)}; what changes is which slices belong together. "
+            f"dL/dX of channel {channel} is the sum over "
+            + (f"the frame of c{channel} in 2" if alone else "the top frame in 2")
+            + ": slice f slides over dL/dO of filter f.",
         ),
-        trivial=depth == count == 1,
+        trivial=layer.channels == layer.filters == 1,
+    )
+
+
+def _grouping(layer: Layer, group: int) -> str:
+    if layer.channels_per_group > 1:
+        return f"Group {group} of {layer.groups}; the groups do not mix."
+    return (
+        "Depthwise: every channel is a group of its own, so dL/dX of a channel comes from its own "
+        f"{'filter' if layer.filters_per_group == 1 else f'{layer.filters_per_group} filters'} alone."
+    )
+
+
+def _connections(layer: Layer, chosen: Selection) -> Panel:
+    """Show which filter reads which channel."""
+    filters, channels = (np.arange(n) for n in (layer.filters, layer.channels))
+    reads = (filters // layer.filters_per_group)[:, np.newaxis] == channels // layer.channels_per_group
+    around = near(reads.shape, (chosen.filter, chosen.channel), (_CONNECTED, _CONNECTED))
+    made = Panel.of(
+        "3", "Which filter (row) reads which channel (column)", [f"{layer.groups} groups"], reads.astype(np.float64),
+        around, kinds=np.where(reads, Kind.VALUE, Kind.APART).astype(np.int8), scale=2.0,
+        outlined=[(chosen.filter, chosen.channel)],
     )  # fmt: skip
+    texts = {place: "•" if reads[place] else "" for place in np.ndindex(*reads.shape)}
+    labels = tuple(tuple(f"{letter}{i}" for i in shown) for letter, shown in zip("fc", around, strict=True))
+    return replace(made.labelled((labels[0], labels[1])), counts=True, texts=texts)
 
 
 def _around(chosen: int, count: int, limit: int) -> range:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
+from convcheck.checks.attribution import diagnosed
 from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Expected
 from convcheck.checks.plan import WORK_BUDGET, gradients_of
 from convcheck.errors import UsageError
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import Panel, Story, scale_of
+from convcheck.explain.pictures.panel import Index, Panel, Story, near, overview, scale_of
 from convcheck.explain.trial import Trial
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric.differences import packing_for
@@ -21,8 +25,11 @@ from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
 from convcheck.wording import told_apart
 
-#: Cells per axis that are shown around the worst entry.
-_AROUND = 12
+#: Characters of a number that fit into a cell; longer ones are in the words below.
+_FITTING = 8
+
+#: Wrong entries that are written out with all their digits, and slices that a table of them has per direction.
+_WRITTEN, _SLICES = 4, 24
 
 _SYMBOLS = {"output": "O", "input": "dL/dX", "weight": "dL/dW", "bias": "dL/db"}
 
@@ -34,6 +41,7 @@ def story(
     numeric: Array,
     source: str = "numeric",
     allowed: Array | float = 0.0,
+    why: Sequence[str] = (),
 ) -> Story:
     """Tell where a gradient is wrong: as given, as it should be, and their difference, around the worst entry.
 
@@ -47,6 +55,8 @@ def story(
         What the second array is from.
     allowed : array or float
         By how much they may differ, per entry or for all.
+    why : sequence of str
+        What is known of the mistake, and how to mend it.
 
     Raises
     ------
@@ -65,34 +75,73 @@ def story(
     worst = (0,) * wrong.ndim if comparison.worst is None else comparison.worst.index
     # One sample and channel, and some cells to each side; a bias is a strip of its filters.
     lead, names = (0 if gradient == "bias" else 2), axis_names(gradient, wrong.ndim)
-    starts = [max(0, min(i - _AROUND // 2, size - _AROUND)) for i, size in zip(worst, wrong.shape, strict=True)]
-    shown = tuple(range(s, min(size, s + _AROUND)) for s, size in zip(starts, wrong.shape, strict=True))[lead:]
+    slice_, place = worst[:lead], worst[lead:]
+    shown = near(wrong.shape[lead:], place)
     fixed = ", ".join(f"{name} {i}" for name, i in zip(names[:lead], worst, strict=False))
+    marks = {index: not wrong[(*slice_, *index)] for index in np.ndindex(*wrong.shape[lead:])}
+    # Numbers that look alike but are not get so many digits that they do not.
+    pairs = {
+        index: told_apart(float(analytic[(*slice_, *index)]), float(numeric[(*slice_, *index)]))
+        for index in product(*shown)
+        if not marks[index]
+    }
 
-    def panel(number: str, title: str, note: str, values: Array) -> Panel:
+    def panel(number: str, title: str, note: str, values: Array, which: int | None) -> Panel:
         lines = [line for line in (fixed, note) if line]
-        made = Panel.of(number, title, lines, values[worst[:lead]], shown, outlined=[worst[lead:]])
+        made = Panel.of(number, title, lines, values[slice_], shown, outlined=[place])
+        texts = {} if which is None else {index: _minus(pair[which]) for index, pair in pairs.items()}
+        made = replace(made, marks=marks, texts={i: text for i, text in texts.items() if len(text) <= _FITTING})
         return replace(made, names=("filters",)) if gradient == "bias" else made
 
     symbol = _SYMBOLS[gradient]
-    given = panel("1", f"{symbol} as given (analytic)", "", analytic)
-    right = panel("2", f"{symbol} as it should be ({source})", "same colours as 1", numeric)
+    given = panel("1", f"{symbol} as given (analytic)", "", analytic, 0)
+    right = replace(panel("2", f"{symbol} as it should be ({source})", "same colours as 1", numeric, 1), marks={})
     scale = max(scale_of(given.values), scale_of(right.values))
+    error = panel("3", "1 minus 2: the error", "colours by the logarithm: the smallest error shows", difference, None)
+    errors = np.abs(difference[slice_][np.isfinite(difference[slice_]) & wrong[slice_]])
+    least = float(errors[errors > 0].min(initial=np.inf))
+    least = 0.0 if np.isinf(least) else least
+    panels = [replace(given, scale=scale), replace(right, scale=scale), replace(error, least=least)]
+    if given.partial:
+        title = f"All errors of {fixed or symbol}"
+        panels.append(replace(overview(error, difference[slice_], "4", title, marks), least=least))
+    if lead and wrong[slice_].sum() < wrong.sum():
+        panels.append(_slices(wrong, names, worst, str(len(panels) + 1)))
     summary = f"{int(wrong.sum()):,} of {wrong.size:,} entries differ"
-    left, other = (
-        text.replace("-", "−") for text in told_apart(*(float(array[worst]) for array in (analytic, numeric)))
-    )
     return Story(
         name=f"error-{gradient}",
         title=f"{symbol} is wrong" if wrong.any() else f"{symbol} is right",
-        intro=(f"{summary}: {where(wrong, gradient)}." if wrong.any() else f"{summary}.",),
-        panels=(
-            replace(given, scale=scale),
-            replace(right, scale=scale),
-            panel("3", "1 minus 2: the error", "white: right", difference),
-        ),
-        example=(f"Outlined: the worst entry {symbol}{sizes.at(worst)}, given {left}, expected {other}.",),
+        intro=(f"{summary}: {where(wrong, gradient)}." if wrong.any() else f"{summary}.", *why),
+        panels=tuple(panels),
+        example=_written(symbol, worst, analytic, numeric, wrong),
+        entry=f"{gradient}{sizes.at(worst)}",
     )
+
+
+def _written(symbol: str, worst: Index, analytic: Array, numeric: Array, wrong: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Write the worst entry, and the first of the other wrong ones, with so many digits that they can be told apart."""
+    others = [index for index in zip(*map(np.ndarray.tolist, np.nonzero(wrong)), strict=True) if index != worst]
+    lines = []
+    for index in [worst, *others[: _WRITTEN - 1]]:
+        left, right = map(_minus, told_apart(float(analytic[index]), float(numeric[index])))
+        lines.append(f"{symbol}{sizes.at(index)}, given {left}, expected {right}")
+    rest = len(others) - len(lines) + 1
+    also = [f"Also wrong: {'; '.join(lines[1:])}{f'; and {rest:,} more' if rest > 0 else ''}."] if lines[1:] else []
+    return f"Outlined: the worst entry {lines[0]}.", *also
+
+
+def _slices(wrong: NDArray[np.bool_], names: Sequence[str], worst: Index, number: str) -> Panel:
+    """Count the wrong entries of every slice, so that none is overlooked that the other panels do not show."""
+    counts = wrong.sum(axis=tuple(range(2, wrong.ndim))).astype(np.float64)
+    around = near(counts.shape, worst[:2], (_SLICES, _SLICES))
+    title = f"Wrong entries by {names[0]} and {names[1]}"
+    made = Panel.of(number, title, [sizes.times(counts.shape)], counts, around, outlined=[worst[:2]])
+    labels = tuple(tuple(map(str, shown)) for shown in around)
+    return replace(made.labelled((labels[0], labels[1]), (f"{names[0]}s", f"{names[1]}s")), counts=True)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def find(trial: Trial) -> tuple[list[Story], list[str]]:
@@ -117,15 +166,20 @@ def find(trial: Trial) -> tuple[list[Story], list[str]]:
         if trial.operands is not expected.operands:
             right, allowed = expected.real_output, expected.real_output_allowance
         if _differs(output, right, allowed):
-            stories.append(story(layer, "output", output, right, "by the definition", allowed))
+            why = [
+                "The forward pass itself is wrong: it is not the layer that the config describes.",
+                *_why(trial, "output"),
+            ]
+            stories.append(story(layer, "output", output, right, "by the definition", allowed, why))
+        forward_is_wrong = bool(stories)
         for gradient in (name for name in gradients_of(layer) if name in observed.arrays):
-            stories += _wrong(trial, expected, gradient, observed.arrays[gradient])
+            stories += _wrong(trial, expected, gradient, observed.arrays[gradient], forward_is_wrong=forward_is_wrong)
     if not stories and not notes:
         notes.append(f"layer {layer.name}: {observed.implementation.name} is right, so there is no error to draw")
     return stories, notes
 
 
-def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array) -> list[Story]:
+def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array, *, forward_is_wrong: bool) -> list[Story]:
     """Tell a wrong gradient; nothing if it is right."""
     layer, on_integers = trial.layer, trial.operands is expected.integers
     at = trial.operands.map(lambda array: array.astype(np.float64))
@@ -134,7 +188,7 @@ def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array) -> 
     allowed: Array | float = 0.0 if on_integers else getattr(expected.allowed, gradient)
     if expected.follows_definition and not _differs(analytic, right, allowed):
         return []
-    source = "built-in formulation"
+    as_described, source = right, "built-in formulation"
     if on_integers:
         # The numeric gradient, from the target's own forward pass, where it does not take too long.
         evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
@@ -142,7 +196,25 @@ def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array) -> 
             evaluations = getattr(at, OPERAND_OF[gradient]).size
         if 0 < evaluations * layer.multiply_adds <= WORK_BUDGET:
             right, source = expected.exact(gradient).values, "numeric"
-    return [story(layer, gradient, analytic, right, source, allowed)] if _differs(analytic, right, allowed) else []
+    if not _differs(analytic, right, allowed):
+        return []
+    if not forward_is_wrong:
+        why = _why(trial, gradient)
+    elif not _differs(analytic, as_described, allowed):
+        why = ["It fits the layer that the config describes. It is the forward pass that is wrong: mend that."]
+    else:
+        of = "that forward pass" if source == "numeric" else "the layer that the config describes"
+        why = [f"The forward pass is wrong too: mend that first. What {_SYMBOLS[gradient]} should be is that of {of}."]
+    return [story(layer, gradient, analytic, right, source, allowed, why)]
+
+
+def _why(trial: Trial, gradient: str) -> list[str]:
+    """Say which mistake it is, as a report does, and how to mend it."""
+    assert trial.observed is not None
+    found = diagnosed(trial.layer, gradient, trial.observed.implementation)
+    told = [f"{one.name}: {one.explanation} Fix: {one.fix}" for one in found.diagnoses]
+    told = told or ["No known mistake gives these numbers."]
+    return [*told, *([f"{found.note[0].upper()}{found.note[1:]}."] if found.note else [])]
 
 
 def _differs(given: Array, expected: Array, allowed: Array | float) -> bool:

@@ -9,37 +9,39 @@ from typing import NamedTuple
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import Index, Kind, Panel, Story, scale_of
-from convcheck.explain.pictures.window import Selection, Window, full_kinds, most_read, readers, window_of
+from convcheck.explain.pictures.panel import Index, Kind, Panel, Story, overview, scale_of
+from convcheck.explain.pictures.selection import Selection, readers
+from convcheck.explain.pictures.window import Window, full_kinds, input_kinds, window_of
 from convcheck.gradients.dilate_flip import correlate, dilated_gradient, full_gradient, rotated_kernel
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
 
 def story(layer: Layer, weight: Array, grad_output: Array, chosen: Selection) -> Story:
-    """Tell how dL/dX comes about: dL/dO, zeros inserted, padded, the kernel turned, the result.
+    """Tell how dL/dX comes about: dL/dO, dilated, padded, the flipped kernel, the result.
 
     Parameters
     ----------
     weight : array, shape (F, C/groups, *kernel)
     grad_output : array, shape (N, F, *output)
     """
-    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer)
-    entry = most_read(layer, window)
-    which = "dL/dX" if layer.filters_per_group == 1 else f"filter {chosen.filter}'s part of dL/dX"
-    products, value = sizes.sum_text(arrays.terms(entry)), sizes.number(float(arrays.part[entry]))
+    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, chosen)
+    entry, panels = chosen.place, panels_of(arrays, window)
+    shown = [panel for panel in panels if panel]
+    if shown[-1].partial:
+        title = f"All of dL/dX, {sizes.times(layer.input)}"
+        shown.append(overview(shown[-1], arrays.total, str(int(shown[-1].number) + 1), title))
     return Story(
         name="input-gradient",
-        title="The input gradient dL/dX: insert zeros, pad, turn the kernel, slide",
+        title="The input gradient dL/dX: dilate and pad dL/dO, flip the kernel, slide",
         intro=(
             "Forward, each output is a window of the input times the kernel. Backward, each input entry collects from "
-            "every output whose window it was in, each time through another tap: sliding the turned kernel over the "
-            "spread-out dL/dO does just that.",
+            "every output whose window it was in, each time through another tap: sliding the flipped kernel over the "
+            "dilated and padded dL/dO does just that.",
         ),
-        panels=tuple(panel for panel in panels_of(arrays, window, entry) if panel),
-        example=(
-            f"Outlined: {which}{sizes.at(entry)} = {products} = {value}: "
-            "outlined cells of 3 times the taps of 4b on them.",
+        panels=tuple(shown),
+        example=tuple(
+            f"Outlined: {line}." if number == 0 else f"{line}." for number, line in enumerate(arrays.sums(entry))
         ),
     )
 
@@ -56,6 +58,8 @@ class InputGradient:
         The slice of W between the chosen channel and filter, and the same rotated.
     part, total : array
         What the chosen filter contributes to dL/dX, and what all filters of the group do.
+    parts : array, shape (F/groups, *input)
+        What each of them does.
     """
 
     layer: Layer
@@ -67,6 +71,7 @@ class InputGradient:
     rotated: Array
     part: Array
     total: Array
+    parts: Array
 
     @classmethod
     def of(cls, layer: Layer, weight: Array, grad_output: Array, chosen: Selection) -> InputGradient:
@@ -76,20 +81,15 @@ class InputGradient:
         inside = chosen.filter - first
         outputs = grad_output[chosen.sample : chosen.sample + 1, first : first + per_group]
         full, rotated = full_gradient(layer, outputs), rotated_kernel(layer, weight)[chosen.channel]
+        # Every filter for itself: each is a group with one channel of dL/dX.
         ones = [1] * len(layer.axes)
-
-        def slide(filters: slice) -> Array:
-            # One group, one channel of dL/dX.
-            found: Array = correlate(
-                full[:, np.newaxis, filters], rotated[np.newaxis, np.newaxis, filters], ones, layer.dilation
-            )
-            plane: Array = found[0, 0, 0]
-            return plane
-
+        parts: Array = correlate(full[:, :, np.newaxis], rotated[:, np.newaxis, np.newaxis], ones, layer.dilation)[
+            0, :, 0
+        ]
         return cls(
             layer, chosen, outputs[0, inside], dilated_gradient(layer, outputs)[0, inside], full[0, inside],
-            weight[chosen.filter, chosen.channel % layer.channels_per_group], rotated[inside],
-            slide(slice(inside, inside + 1)), slide(slice(None)),
+            weight[chosen.filter, chosen.channel % layer.channels_per_group], rotated[inside], parts[inside],
+            parts.sum(axis=0), parts,
         )  # fmt: skip
 
     def window_of_entry(self, entry: Index) -> list[tuple[Index, Index]]:
@@ -108,11 +108,27 @@ class InputGradient:
         """Factors of every product that an entry adds up."""
         return [(float(self.full[cell]), float(self.rotated[tap])) for cell, tap in self.meeting(entry)]
 
+    def sums(self, entry: Index) -> list[str]:
+        """Write an entry of dL/dX out: the products of the chosen filter, and the parts of all filters added up."""
+        products, value = sizes.sum_text(self.terms(entry)), sizes.number(float(self.part[entry]))
+        equation = f"{products} = {value}" if self.terms(entry) else "0 (only zeros under the kernel)"
+        name = f"dL/dX{sizes.at(entry)}"
+        if len(self.parts) == 1:
+            return [f"{name} = {equation}"]
+        first = self.selection.filter - self.selection.filter % len(self.parts)
+        parts = sizes.parts_text([float(part[entry]) for part in self.parts])
+        filters = f"filters {first} to {first + len(self.parts) - 1}"
+        return [
+            f"filter {self.selection.filter}'s part of {name} = {equation}",
+            f"Added up over {filters}: {name} = {parts}",
+        ]
+
 
 class Panels(NamedTuple):
     """The panels in the order in which they are read.
 
     `part` is what the chosen filter contributes to dL/dX, and `total` what all do; with one filter there is no total.
+    `spread` is the flipped kernel with its holes, where it is dilated.
     """
 
     grad_output: Panel
@@ -120,72 +136,92 @@ class Panels(NamedTuple):
     full: Panel
     kernel: Panel
     rotated: Panel
+    spread: Panel | None
     part: Panel
     total: Panel | None
 
 
-def panels_of(arrays: InputGradient, window: Window, entry: Index) -> Panels:
-    """Show the arrays in a window; outlined is what belongs to one entry of dL/dX."""
-    layer, chosen = arrays.layer, arrays.selection
+def panels_of(arrays: InputGradient, window: Window) -> Panels:
+    """Show the arrays in a window; outlined is what belongs to the entry of dL/dX that is worked out."""
+    layer, chosen, entry = arrays.layer, arrays.selection, arrays.selection.place
     outputs = [output for output, _ in readers(layer, entry)]
+    meeting = arrays.meeting(entry)
     # dL/dO, dilated, and padded.
     scale = scale_of(arrays.grad_output)
-    gaps = [s - 1 for s in layer.stride]
-    if not any(gaps):
-        inserted = "Stride 1: no zeros to insert"
-    elif len(set(gaps)) == 1:
-        zeros = "zero" if gaps[0] == 1 else "zeros"
-        inserted = f"Insert {gaps[0]} {zeros} between neighbours (stride {layer.stride[0]})"
-    else:
-        names = sizes.AXIS_NAMES[len(gaps)]
-        parts = [f"{gap} between {name}" for gap, name in zip(gaps, names, strict=True)]
-        inserted = f"Insert stride − 1 zeros: {', '.join(parts)}"
-    crops = any(amount < 0 for axis in layer.axes for amount in axis.full_padding)
     grad_output = Panel.of(
         "1", "dL/dO: what the next layer hands back",
         [f"{sizes.times(layer.output)}, sample {chosen.sample}, filter {chosen.filter}"],
         arrays.grad_output, window.output, scale=scale, outlined=outputs,
     )  # fmt: skip
     dilated = Panel.of(
-        "2", inserted, sizes.dilation_lines(layer), arrays.dilated, window.dilated,
+        "2", "The dilated dL/dO", [_inserted(layer), *sizes.dilation_lines(layer)], arrays.dilated, window.dilated,
         kinds=full_kinds(layer, padded=False), scale=scale,
         outlined=[tuple(i * s for i, s in zip(output, layer.stride, strict=True)) for output in outputs],
     )  # fmt: skip
+    crops = any(amount < 0 for axis in layer.axes for amount in axis.full_padding)
     full = Panel.of(
-        "3", "Pad and crop to full size" if crops else "Pad to full size", sizes.padding_lines(layer),
+        "3", "The dilated and padded dL/dO",
+        ["padded and cropped to full size" if crops else "padded to full size", *sizes.padding_lines(layer)],
         arrays.full, window.full, kinds=full_kinds(layer, padded=True), scale=scale,
-        outlined=[cell for cell, _ in arrays.window_of_entry(entry)],
+        outlined=[cell for cell, _ in meeting],
     )  # fmt: skip
+    reach = tuple(axis.effective_kernel - 1 for axis in layer.axes)
+    under = entry, tuple(i + more for i, more in zip(entry, reach, strict=True))
     # The kernel before and after the turn, which its lettered corners show; an axis of size 1 has one end.
     ends = product(*((0, k - 1) if k > 1 else (0,) for k in layer.kernel))
     letters = {place: chr(ord("A") + rank) for rank, place in enumerate(ends)}
     turned = {
         tuple(k - 1 - a for k, a in zip(layer.kernel, place, strict=True)): name for place, name in letters.items()
     }
-    lines = ["follow the lettered corners" if max(layer.kernel) > 1 else "a single tap: nothing to turn"]
-    if max(layer.dilation) > 1:
-        lines.append(f"when sliding, its taps are {sizes.times(layer.dilation)} apart (dilation)")
+    single = max(layer.kernel) == 1
+    lines = ["a single tap: nothing to turn" if single else f"{sizes.turned(layer)}: follow the lettered corners"]
     size = f"{sizes.times(layer.kernel)}, from channel {chosen.channel} to filter {chosen.filter}"
-    turn = "turned end for end" if len(layer.kernel) == 1 else "rotated by 180°"
-    scale = scale_of(arrays.kernel)
+    scale, spread = scale_of(arrays.kernel), None
     kernel = Panel.of("4a", "W: the kernel as it goes forward", [size], arrays.kernel, scale=scale)
     rotated = Panel.of(
-        "4b", f"W {turn}, as it goes backward", lines, arrays.rotated, scale=scale,
-        outlined=[tap for _, tap in arrays.meeting(entry)],
+        "4b", "The flipped kernel: W as it goes backward", lines, arrays.rotated, scale=scale,
+        outlined=[tap for _, tap in meeting],
     )  # fmt: skip
+    slides = "4b"
+    if max(layer.dilation) > 1 and not single:
+        places = {
+            tap: tuple(a * d for a, d in zip(tap, layer.dilation, strict=True)) for tap in np.ndindex(*layer.kernel)
+        }
+        holes = np.full([more + 1 for more in reach], Kind.HOLE, np.int8)
+        values = np.zeros(holes.shape)
+        for tap, place in places.items():
+            values[place], holes[place] = arrays.rotated[tap], Kind.VALUE
+        slides = "4c"
+        spread = Panel.of(
+            "4c", "The flipped kernel with its holes",
+            [f"dilation {sizes.times(layer.dilation)}: this is what slides", sizes.times(values.shape)],
+            values, kinds=holes, scale=scale, outlined=[places[tap] for _, tap in meeting],
+        )  # fmt: skip
     # The result: of one filter, and of all.
-    where = f"sample {chosen.sample}, channel {chosen.channel}"
-    total = None
+    where, kinds = f"sample {chosen.sample}, channel {chosen.channel}", input_kinds(layer)
+    sliding, total = f"slide {slides} over 3, one product sum per place", None
     if layer.filters_per_group == 1:
-        title, lines = "dL/dX: slide 4b over 3, one product sum per place", [*sizes.crop_lines(layer), where]
+        title, lines = "dL/dX", [sliding, *sizes.crop_lines(layer), where]
     else:
-        title = "Slide 4b over 3, one product sum per place"
-        lines = [*sizes.crop_lines(layer), f"filter {chosen.filter}'s part of dL/dX"]
+        title, lines = f"Filter {chosen.filter}'s part of dL/dX", [sliding, *sizes.crop_lines(layer), where]
         summed = f"sum over the {layer.filters_per_group} filters" + (" of the group" if layer.groups > 1 else "")
         total = Panel.of(
-            "6", f"dL/dX: {summed}", [sizes.times(layer.input), where], arrays.total, window.input, outlined=[entry]
-        )
-    part = Panel.of("5", title, lines, arrays.part, window.input, outlined=[entry])
+            "6", f"dL/dX: {summed}", [sizes.times(layer.input), where], arrays.total, window.input, kinds=kinds,
+            outlined=[entry],
+        )  # fmt: skip
+    part = Panel.of("5", title, lines, arrays.part, window.input, kinds=kinds, outlined=[entry])
     return Panels(
-        grad_output, dilated, full, replace(kernel, corners=letters), replace(rotated, corners=turned), part, total
-    )
+        grad_output, dilated, replace(full, framed=(under,)), replace(kernel, corners=letters),
+        replace(rotated, corners=turned), spread, part, total,
+    )  # fmt: skip
+
+
+def _inserted(layer: Layer) -> str:
+    """Say how many zeros stand between neighbours."""
+    gaps = [s - 1 for s in layer.stride]
+    if not any(gaps):
+        return "stride 1: no zeros to insert"
+    if len(set(gaps)) == 1:
+        return f"{gaps[0]} {'zero' if gaps[0] == 1 else 'zeros'} inserted between neighbours (stride {layer.stride[0]})"
+    parts = [f"{gap} between {name}" for gap, name in zip(gaps, sizes.AXIS_NAMES[len(gaps)], strict=True)]
+    return f"stride − 1 zeros inserted: {', '.join(parts)}"

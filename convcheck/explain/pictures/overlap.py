@@ -8,8 +8,9 @@ from math import prod
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import Index, Kind, Panel, Story, leading
-from convcheck.explain.pictures.window import readers
+from convcheck.explain.pictures.panel import LIMITS, Panel, Story, near
+from convcheck.explain.pictures.selection import Selection, readers
+from convcheck.explain.pictures.window import input_kinds
 from convcheck.gradients.unfold import fold
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
@@ -19,28 +20,28 @@ from convcheck.wording import counted
 _LIMIT = 18
 
 
-def story(layer: Layer) -> Story:
+def story(layer: Layer, chosen: Selection) -> Story:
     """Tell where windows overlap: how many terms each entry of dL/dX adds up."""
-    counts = window_counts(layer)
+    counts, entry = window_counts(layer), chosen.place
     least, most, unread = int(counts.min()), int(counts.max()), int((counts == 0).sum())
     everywhere = f"{most} {'window' if most == 1 else 'windows'} everywhere"
     lines = [f"{sizes.times(layer.input)}, " + (f"{least} to {most} windows" if least != most else everywhere)]
     if unread:
         lines.append(f"0: read by no window, so the gradient is 0 ({counted(unread, 'entry', 'entries')})")
+    limits = [most if most == LIMITS[3][0] else max(most, _LIMIT) for most in LIMITS[counts.ndim]]
     panel = Panel.of(
-        "1", "Windows that read each entry of X", lines, counts, leading(counts.shape, _LIMIT),
-        kinds=np.where(counts == 0, Kind.UNREAD, Kind.VALUE).astype(np.int8), scale=float(most) or 1.0,
+        "1", "Windows that read each entry of X", lines, counts, near(counts.shape, entry, limits),
+        kinds=input_kinds(layer), scale=float(most) or 1.0, outlined=[entry],
     )  # fmt: skip
-    entry: Index = tuple(int(i) for i in np.unravel_index(np.argmax(panel.values), panel.values.shape))
     name, outputs = sizes.at(entry), [output for output, _ in readers(layer, entry)]
     reads = np.zeros(layer.output)
     for output in outputs:
         reads[output] = 1
     read_by = Panel.of(
         "2", f"The entries of O whose windows hold X{name}", [f"O is {sizes.times(layer.output)}"], reads,
-        scale=2.0, outlined=outputs,
+        near(layer.output, chosen.output), scale=2.0, outlined=outputs,
     )  # fmt: skip
-    dots = {place: "•" if read_by.values[place] else "" for place in np.ndindex(*read_by.values.shape)}
+    dots = {place: "•" if reads[place] else "" for place in np.ndindex(*reads.shape)}
     terms = f"{counted(len(outputs), 'window')} × {counted(layer.filters_per_group, 'filter')}"
     total = counted(len(outputs) * layer.filters_per_group, "term")
     return Story(
@@ -50,10 +51,7 @@ def story(layer: Layer) -> Story:
             "An input entry gets gradient from every window that read it. Where windows overlap, contributions add up; "
             "to assign instead of add loses all but the last.",
         ),
-        panels=(
-            replace(panel, outlined=frozenset([entry]), counts=True),
-            replace(read_by, texts=dots, counts=True),
-        ),
+        panels=(replace(panel, counts=True), replace(read_by, texts=dots, counts=True)),
         example=(f"Outlined: dL/dX{name} has {terms} = {total} per sample.",),
     )
 

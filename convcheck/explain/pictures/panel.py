@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,27 @@ Index = tuple[int, ...]
 #: A `Kind` per cell.
 Kinds = NDArray[np.int8]
 
-#: Cells per axis up to which a map is shown whole.
-LIMIT = 12
-
 #: Planes of a volume up to which it is shown whole; they stand side by side.
-PLANES = 4
+PLANES = 5
+
+#: Cells per axis up to which a map is shown whole, by the number of its axes: a single axis has the width to itself.
+LIMITS = {1: (32,), 2: (12, 12), 3: (PLANES, 12, 12)}
+
+#: Blocks per axis of a large map that is shown as a whole.
+_OVERVIEW = 24
 
 
 class Kind(IntEnum):
-    """What a cell holds. Where two axes disagree, the larger one counts."""
+    """What a cell holds. Where two axes disagree, the larger one counts; what is absent is not drawn."""
 
     VALUE = 0
     INSERTED = 1
     REMAINDER = 2
     BORDER = 3
     UNREAD = 4
+    HOLE = 5
+    APART = 6
+    ABSENT = 7
 
 
 #: As legends call them.
@@ -43,6 +49,8 @@ KIND_NAMES = {
     Kind.REMAINDER: "remainder zero: a window here would not fit",
     Kind.BORDER: "border zero: padding",
     Kind.UNREAD: "read by no window",
+    Kind.HOLE: "hole: between two taps (dilation)",
+    Kind.APART: "another group: not connected",
 }
 
 
@@ -54,13 +62,23 @@ class Blocks:
     ----------
     high, wide : int
         Cells of a slice.
-    framed : str
-        What has a frame around it: "columns" or "rows" of slices.
+    framed : tuple of int
+        Slices that have a frame around them, down and across.
     """
 
     high: int
     wide: int
-    framed: str
+    framed: tuple[int, int]
+
+
+class Wire(NamedTuple):
+    """A line between two cells of a panel, with a label; one that is worked out is bold, a wrong one is dashed."""
+
+    start: Index
+    end: Index
+    label: str
+    bold: bool = False
+    wrong: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +115,18 @@ class Panel:
         Whether the values are counts, which have no sign.
     blocks : Blocks, optional
         How the cells belong together, where the map is made of slices; the labels are then those of the slices.
+    framed : tuple of (tuple of int, tuple of int)
+        First and last cell of what has a frame around it: where a kernel lies, what other panels show.
+    sides : tuple of str, optional
+        What the rows and the columns stand for.
+    marks : mapping
+        Cells that are compared: whether each is right.
+    wires : tuple of Wire
+        Lines between cells.
+    least : float
+        A magnitude that must show beside ``scale``, where it is above 0: colours are then logarithmic.
+    coarse : bool
+        Whether cells stand for blocks, and are drawn small.
     """
 
     number: str
@@ -114,6 +144,12 @@ class Panel:
     labels: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     counts: bool = False
     blocks: Blocks | None = None
+    framed: tuple[tuple[Index, Index], ...] = ()
+    sides: tuple[str, str] | None = None
+    marks: Mapping[Index, bool] = field(default_factory=dict)
+    wires: tuple[Wire, ...] = ()
+    least: float = 0.0
+    coarse: bool = False
 
     @classmethod
     def of(
@@ -132,7 +168,7 @@ class Panel:
 
         Every cell is a value unless ``kinds`` says otherwise, and the scale is that of what is shown.
         """
-        shown = leading(values.shape) if shown is None else shown
+        shown = near(values.shape) if shown is None else shown
         part = cut(values, shown)
         return cls(
             number=number,
@@ -147,10 +183,19 @@ class Panel:
             outlined=frozenset(outlined),
         )
 
+    def labelled(self, labels: tuple[tuple[str, ...], tuple[str, ...]], sides: tuple[str, str] | None = None) -> Panel:
+        """Return the panel with words at its rows and columns in place of their indices."""
+        return replace(self, labels=labels, sides=sides)
+
     @property
     def whole(self) -> bool:
         """Whether all of the map is shown."""
         return self.values.shape == self.shape
+
+    @property
+    def partial(self) -> bool:
+        """Whether rows or columns are left out; that planes are is said, and needs no map of the whole."""
+        return self.values.shape[-2:] != self.shape[-2:]
 
     @property
     def shown(self) -> str:
@@ -193,6 +238,8 @@ class Story:
         The worked example: how the outlined entry comes about.
     trivial : bool
         Whether there is nothing to see on this layer: it is then not drawn unless asked for.
+    entry : str
+        Of a wrong array, the worst entry, such as ``input[0,1,2,2]``.
     """
 
     name: str
@@ -201,6 +248,7 @@ class Story:
     panels: tuple[Panel, ...]
     example: tuple[str, ...] = ()
     trivial: bool = False
+    entry: str = ""
 
     @property
     def description(self) -> str:
@@ -209,10 +257,53 @@ class Story:
         return " ".join([*self.intro, panels, *self.example])
 
 
-def leading(shape: Index, limit: int = LIMIT) -> tuple[range, ...]:
-    """Return the part at the origin that is shown of a map that stands by itself."""
-    limits = [PLANES if len(shape) == 3 else limit, limit, limit]
-    return tuple(range(min(size, most)) for size, most in zip(shape, limits, strict=False))
+def near(shape: Index, place: Index | None = None, limits: Sequence[int] | None = None) -> tuple[range, ...]:
+    """Return the part that is shown of a map that stands by itself: at the origin, or around a place beyond that.
+
+    A map that is too large for the limits is shown through a lens that is smaller than they are.
+    """
+    shown = []
+    for size, most, i in zip(shape, limits or LIMITS[len(shape)], place or (0,) * len(shape), strict=True):
+        count = size if size <= most else most * 2 // 3
+        start = 0 if i < count else min(i - count // 2, size - count)
+        shown.append(range(start, start + count))
+    return tuple(shown)
+
+
+def overview(panel: Panel, values: Array, number: str, title: str, marks: Mapping[Index, bool] | None = None) -> Panel:
+    """Show all of a large map as blocks, each by its largest magnitude, with a frame on what a panel shows.
+
+    Parameters
+    ----------
+    panel : Panel
+        What shows a part of the map: the lens.
+    values : array of 1, 2 or 3 dimensions
+        The whole map. Of a volume, all planes are drawn into one.
+    marks : mapping, optional
+        Cells that are compared. A block is right if all of them are.
+    """
+    start, shape = (edge[-2:] for edge in (panel.start, panel.values.shape))
+    flat = values.reshape(-1, *values.shape[-2:]) if values.ndim > 1 else values[np.newaxis]
+    step = tuple(-(-size // _OVERVIEW) for size in flat.shape[1:])
+    places = [tuple(i // s for i, s in zip(index[-len(step) :], step, strict=True)) for index in marks or ()]
+    right: dict[Index, bool] = {}
+    for place, is_right in zip(places, (marks or {}).values(), strict=True):
+        right[place] = right.get(place, True) and is_right
+    blocks = np.zeros([-(-size // s) for size, s in zip(flat.shape[1:], step, strict=True)])
+    for place in np.ndindex(*blocks.shape):
+        part = flat[(slice(None), *(slice(i * s, (i + 1) * s) for i, s in zip(place, step, strict=True)))].ravel()
+        blocks[place] = part[np.argmax(np.abs(part))]
+    first = tuple(i // s for i, s in zip(start, step, strict=True))
+    last = tuple((i + count - 1) // s for i, count, s in zip(start, shape, step, strict=True))
+    block = "×".join(map(str, step))
+    made = Panel.of(
+        number, title, [f"each cell: the largest of {block} entries", "framed: what the other panels show"], blocks,
+        tuple(map(range, blocks.shape)),
+    )  # fmt: skip
+    texts = dict.fromkeys(np.ndindex(*blocks.shape), "")
+    # Coordinates are those of blocks, and would be taken for those of entries.
+    blank = (("",) * (blocks.shape[0] if blocks.ndim > 1 else 1), ("",) * blocks.shape[-1])
+    return replace(made, framed=((first, last),), marks=right, texts=texts, labels=blank, coarse=True)
 
 
 def cut(array: NDArray[T], shown: tuple[range, ...]) -> NDArray[T]:

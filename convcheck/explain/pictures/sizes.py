@@ -40,6 +40,20 @@ def sum_text(terms: Sequence[tuple[float, ...]]) -> str:
     return " + ".join(products or ["0"]) + (f" + {rest} more" if rest else "")
 
 
+def parts_text(parts: Sequence[float]) -> str:
+    """Write a sum of numbers with their signs: ``−13 − 19 + 1 = −31``; as far as it is not too long."""
+    text = number(parts[0])
+    for part in parts[1:_TERMS]:
+        text += f" − {number(-part)}" if part < 0 else f" + {number(part)}"
+    rest = len(parts) - _TERMS
+    return text + (f" + {rest} more" if rest > 0 else "") + f" = {number(sum(parts))}"
+
+
+def turned(layer: Layer) -> str:
+    """Say what turning the kernel does: on two axes, and only there, it is a rotation by 180°."""
+    return {1: "reversed end for end", 2: "rotated by 180°", 3: "reversed along all three axes"}[len(layer.axes)]
+
+
 def dilation_lines(layer: Layer) -> list[str]:
     """How large dL/dO is once zeros are inserted: (m - 1)s + 1."""
     return _equations(layer, [a.dilated_size for a in layer.axes], lambda a: f"({a.output_size}-1)·{a.stride}+1")

@@ -13,13 +13,17 @@ from convcheck.layer.words import forward_geometry
 from convcheck.wording import visible
 
 #: Stand for zeros that are no values, so that they differ without colour.
-_MARKS = {Kind.INSERTED: "·", Kind.REMAINDER: "~", Kind.BORDER: "░", Kind.UNREAD: "×"}
+_MARKS = {
+    Kind.INSERTED: "·", Kind.REMAINDER: "~", Kind.BORDER: "░", Kind.UNREAD: "×", Kind.HOLE: "o", Kind.APART: "/",
+}  # fmt: skip
 
 _MARK_NAMES = {
     Kind.INSERTED: "inserted zero (stride)",
     Kind.REMAINDER: "remainder zero",
     Kind.BORDER: "border zero (padding)",
     Kind.UNREAD: "read by no window",
+    Kind.HOLE: "hole between two taps (dilation)",
+    Kind.APART: "another group",
 }
 
 # 256-colour backgrounds from red over white to blue, by sign and share of the largest value.
@@ -37,7 +41,7 @@ def render(story: Story, layer: Layer, *, width: int = 80, color: bool = False) 
     Parameters
     ----------
     width : int, default 80
-        Columns; words are wrapped to it, grids are not.
+        Columns; words are wrapped to it, and maps of a single axis; other grids are not.
     color : bool, default False
         Whether to colour cells, as ANSI escape sequences.
     """
@@ -57,9 +61,9 @@ def render(story: Story, layer: Layer, *, width: int = 80, color: bool = False) 
     for panel in story.panels:
         console.print()
         console.print(Text(f"{panel.number}. {panel.title}", "bold" if color else ""))
-        for line in [*panel.lines, *filter(None, [panel.shown])]:
+        for line in [*panel.lines, *filter(None, [panel.shown]), *_words(panel)]:
             console.print(f"   {line}")
-        for row in _rows(panel):
+        for row in _rows(panel, width):
             cells = Text()
             for text, style in row:
                 cells.append(text, style if color else "")
@@ -71,12 +75,32 @@ def render(story: Story, layer: Layer, *, width: int = 80, color: bool = False) 
     legend = [f"{mark} {_MARK_NAMES[kind]}" for kind, mark in _MARKS.items() if kind in found]
     if any(panel.outlined for panel in story.panels):
         legend.append("[ ] belongs to the worked example")
+    if any(panel.marks for panel in story.panels):
+        legend.append("! wrong")
     console.print("; ".join(legend))
     console.print()
     return buffer.getvalue()
 
 
-def _rows(panel: Panel) -> list[list[Cell]]:
+def _words(panel: Panel) -> list[str]:
+    """Say what a grid of characters does not show: frames, lines, and what rows and columns stand for."""
+    words = []
+    if panel.sides is not None:
+        words.append(" × ".join(filter(None, panel.sides)) + " (rows × columns)")
+    for first, last in panel.framed:
+        spans = (
+            f"{name} {a}–{b}" if a != b else f"{name.removesuffix('s')} {a}"
+            for name, a, b in zip(panel.names[-len(first) :], first, last, strict=True)
+        )
+        words.append(f"framed: {', '.join(spans)}")
+    bold = [wire for wire in panel.wires if wire.bold]
+    if bold:
+        ends = (f"O[{panel.texts[wire.start]}] -{wire.label}- X[{panel.texts[wire.end] or 'padding'}]" for wire in bold)
+        words.append("lines: " + ", ".join(ends))
+    return words
+
+
+def _rows(panel: Panel, width: int) -> list[list[Cell]]:
     """Return rows of (text, style) cells, all equally wide, with the indices at the top and the left."""
     planes, high, wide = panel.planes[0].shape
     first_plane, first_row, first_column = panel.origin
@@ -96,11 +120,16 @@ def _rows(panel: Panel) -> list[list[Cell]]:
             lines.append([(f"plane {plane + first_plane}", "dim")])
         body = [[_cell(panel, (plane, row, column)) for column in range(wide)] for row in range(high)]
         room = max(*(len(text) for cells in body for text, _ in cells), *map(len, columns))
-        lines.append([(" " * (edge + 4), ""), *((f"{text:>{room - 1}} ", "dim") for text in columns)])
-        for row, (label, cells) in enumerate(zip(rows, body, strict=True)):
-            if blocks and row and row % blocks.high == 0:
-                lines.append([])
-            lines.append([(f"   {label:>{edge}} ", "dim"), *((f"{text:>{room}}", style) for text, style in cells)])
+        # A map of a single axis goes on below.
+        most = wide if high > 1 else max(1, (width - edge - 4) // room)
+        for begin in range(0, wide, most):
+            part = slice(begin, begin + most)
+            lines.append([(" " * (edge + 4), ""), *((f"{text:>{room - 1}} ", "dim") for text in columns[part])])
+            for row, (label, cells) in enumerate(zip(rows, body, strict=True)):
+                if blocks and row and row % blocks.high == 0:
+                    lines.append([])
+                shown = ((f"{text:>{room}}", style) for text, style in cells[part])
+                lines.append([(f"   {label:>{edge}} ", "dim"), *shown])
     return lines
 
 
@@ -109,12 +138,16 @@ def _cell(panel: Panel, place: Index) -> Cell:
     value, kind, index = float(values[place]), Kind(int(kinds[place])), panel.index(place)
     text = panel.texts.get(index)
     shown, style = number(value) if text is None else text.replace("\n", ""), ""
-    if kind is not Kind.VALUE and text is None and value == 0:
+    if kind is Kind.ABSENT:
+        return "", ""
+    if kind is not Kind.VALUE and not text and value == 0:
         shown, style = _MARKS[kind], "dim"
     elif not panel.counts:
         style = _style(value, panel.scale)
     if index in panel.corners:
         shown = f"{panel.corners[index]}:{shown}"
+    if panel.marks.get(index) is False:
+        shown += "!"
     return (f"[{shown}]" if index in panel.outlined else f" {shown} "), style
 
 

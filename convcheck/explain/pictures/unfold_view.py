@@ -1,26 +1,28 @@
-"""The unfolded input: every window a column, so that one input entry stands in it several times."""
+"""The convolution as matrix products: unfold, multiply, fold; every window is a column."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import Index, Kind, Kinds, Panel, Story
-from convcheck.explain.pictures.window import Selection, input_panel, most_read, readers, window_of
+from convcheck.explain.pictures.panel import Index, Kind, Kinds, Panel, Story, near
+from convcheck.explain.pictures.selection import Selection, readers
+from convcheck.explain.pictures.window import input_kinds, input_panel, window_of
 from convcheck.gradients.dilate_flip import padded_input
-from convcheck.gradients.unfold import unfold
+from convcheck.gradients.unfold import fold, unfold
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 
-#: Rows and columns of the unfolded matrix that are shown.
-_ROWS, _COLUMNS = 16, 16
+#: Rows and columns of the matrices that are shown.
+_TAPS, _WINDOWS, _FILTERS = 12, 12, 6
 
 
 def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Selection) -> Story:
-    """Tell how the backward pass becomes matrix products: the unfolded input, with the copies of one entry marked.
+    """Tell how the backward pass becomes matrix products: the matrices, with the copies of one entry marked.
 
     Parameters
     ----------
@@ -28,57 +30,94 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     weight : array, shape (F, C/groups, *kernel)
     grad_output : array, shape (N, F, *output)
     """
-    # The rows of X~ and of dL/dX~ = W~ᵀ dL/dO that belong to the chosen channel.
-    one = x[chosen.sample : chosen.sample + 1]
+    # The rows of X~ and the columns of W~ that belong to the chosen channel; the rows of dL/dO are those of its group.
+    n, one = chosen.sample, x[chosen.sample : chosen.sample + 1]
     group, inside = divmod(chosen.channel, layer.channels_per_group)
     rows = slice(inside * prod(layer.kernel), (inside + 1) * prod(layer.kernel))
     columns, holds = (unfold(layer, array)[0, group, rows] for array in (one, np.ones_like(one)))
     filters = slice(group * layer.filters_per_group, (group + 1) * layer.filters_per_group)
-    matrix = weight[filters, inside].reshape(layer.filters_per_group, -1)
-    gradient: Array = matrix.T @ grad_output[chosen.sample, filters].reshape(layer.filters_per_group, -1)
+    kernel = weight[filters, inside].reshape(layer.filters_per_group, -1)
+    outputs_of = grad_output[n, filters].reshape(layer.filters_per_group, -1)
+    copies_of, products = kernel.T @ outputs_of, outputs_of @ columns.T
+    folded = fold(replace(layer, channels=1, filters=1, groups=1, batch=1), copies_of[np.newaxis, np.newaxis])[0, 0]
 
     # Where the copies of the entry stand, and the rows and columns that are shown of the matrices.
-    entry = most_read(layer, window_of(layer))
-    copies = readers(layer, entry)
+    entry, copies = chosen.place, readers(layer, chosen.place)
     read_by, through = [output for output, _ in copies], [tap for _, tap in copies]
-    taps, outputs = _choose(layer.kernel, through, _ROWS), _choose(layer.output, read_by, _COLUMNS)
-    cells = [(taps.index(t), outputs.index(o)) for o, t in copies if t in taps and o in outputs]
+    taps, outputs = (
+        _choose(layer.kernel, [chosen.tap, *through], _TAPS),
+        _choose(layer.output, [chosen.output, *read_by], _WINDOWS),
+    )
+    (shown,) = near((layer.filters_per_group,), (chosen.filter - filters.start,), (_FILTERS,))
+    numbers: dict[str, list[Index]] = {"tap": taps, "window": outputs, "filter": [(f + filters.start,) for f in shown]}
+    sides = {
+        "tap": (_places(taps, layer.kernel), tuple(sizes.at(tap)[1:-1] for tap in taps)),
+        "window": (_places(outputs, layer.output), tuple(sizes.at(output)[1:-1] for output in outputs)),
+        "filter": (list(shown), tuple(f"f{f + filters.start}" for f in shown)),
+    }
 
-    def panel(number: str, title: str, matrix: Array, kinds: Kinds | None = None) -> Panel:
-        order = np.ix_(_places(taps, layer.kernel), _places(outputs, layer.output))
-        values = matrix[order]
-        lines = [f"{matrix.shape[0]} taps × {matrix.shape[1]} windows (of this channel and sample)"]
+    def panel(
+        number: str, title: str, down: str, across: str, matrix: Array, outlined: Sequence[tuple[Index, Index]],
+        note: str = "", kinds: Kinds | None = None,
+    ) -> Panel:  # fmt: skip
+        order = np.ix_(sides[down][0], sides[across][0])
+        values, kept = matrix[order], None if kinds is None else kinds[order]
+        lines = [f"{matrix.shape[0]} {down}s × {matrix.shape[1]} {across}s", *([note] if note else [])]
         if values.shape != matrix.shape:
-            lines.append(f"shown: {len(taps)} taps and {len(outputs)} windows; the labels say which")
-        whole, kept = tuple(map(range, values.shape)), None if kinds is None else kinds[order]
-        labels = (tuple(sizes.at(tap)[1:-1] for tap in taps), tuple(sizes.at(output)[1:-1] for output in outputs))
-        return replace(Panel.of(number, title, lines, values, whole, kinds=kept, outlined=cells), labels=labels)
+            lines.append(f"shown: {values.shape[0]} × {values.shape[1]}; the labels say which")
+        cells = [
+            (numbers[down].index(a), numbers[across].index(b))
+            for a, b in outlined
+            if a in numbers[down] and b in numbers[across]
+        ]
+        made = Panel.of(number, title, lines, values, tuple(map(range, values.shape)), kinds=kept, outlined=cells)
+        return made.labelled((sides[down][1], sides[across][1]), (f"{down}s", f"{across}s"))
 
     padded = padded_input(layer, one[:, chosen.channel : chosen.channel + 1])[0, 0]
     place = tuple(p + axis.before for p, axis in zip(entry, layer.axes, strict=True))
     name, under = sizes.at(entry), input_panel(layer, padded, chosen)
     moved = [f"X{name} is at {sizes.at(place)} here"] if any(before for before, _ in layer.padding) else []
-    # The copies added up, as `fold` does.
-    values = gradient[_places(through, layer.kernel), _places(read_by, layer.output)].tolist()
-    which = "the" if len(cells) == len(copies) else f"{len(cells)} of the"
-    total = f"{sizes.sum_text([(value,) for value in values])} = {sizes.number(sum(values))}"
+    at_copies = [(tap, output) for output, tap in copies]
+    f, tap = chosen.filter, chosen.tap
+    total = "" if layer.batch == 1 else f"sample {n}'s part; the samples' parts add up"
+    terms = [float(copies_of[_places([t], layer.kernel)[0], _places([o], layer.output)[0]]) for o, t in copies]
+    tap_name, w_row = sizes.at(tap), outputs_of[f - filters.start]
+    factors = list(zip(w_row.tolist(), columns[_places([tap], layer.kernel)[0]].tolist(), strict=True))
+    weight_value = sizes.number(float(products[f - filters.start, _places([tap], layer.kernel)[0]]))
     return Story(
         name="unfold",
         title="Unfold: the convolution as a matrix product, and back",
         intro=(
             "O = W~ X~, where column i of X~ holds what window i reads. An entry that several windows read stands in "
             "X~ several times. Backward, each copy gets a gradient of its own; folding adds the copies up.",
+            "Shown is one channel: its rows of X~ and its columns of W~.",
         ),
         panels=(
             replace(under, lines=(*under.lines, *moved), outlined=frozenset([place])),
             panel(
-                "2", "X~: one column per window, one row per tap", columns,
-                np.where(holds, Kind.VALUE, Kind.BORDER).astype(np.int8),
+                "2", "X~: the unfolded input", "tap", "window", columns, at_copies,
+                kinds=np.where(holds, Kind.VALUE, Kind.BORDER).astype(np.int8),
             ),
-            panel("3", "dL/dX~ = W~ᵀ dL/dO: a gradient per copy", gradient),
+            panel("3", "W~: the kernels as rows", "filter", "tap", kernel, [((f,), tap)]),
+            panel("4", "dL/dO as a matrix", "filter", "window", outputs_of, [((f,), o) for o in outputs]),
+            panel("5", "dL/dX~ = W~ᵀ dL/dO", "tap", "window", copies_of, at_copies, "a gradient per copy"),
+            Panel.of(
+                "6", "dL/dX = fold(dL/dX~)", [sizes.times(layer.input), "copies added up, padding dropped"], folded,
+                window_of(layer, chosen).input, kinds=input_kinds(layer), outlined=[entry],
+            ),
+            panel("7", "dL/dW~ = dL/dO X~ᵀ", "filter", "tap", products, [((f,), tap)], total),
         ),
-        example=(f"Outlined: {which} {len(copies)} copies of X{name}. Folding: dL/dX{name} = {total}.",),
+        example=(
+            f"Outlined: {'the' if len(copies) != 1 else 'the only'} {_copies(len(copies))} of X{name}. Folding: "
+            f"dL/dX{name} = {sizes.parts_text(terms) if terms else '0'}.",
+            f"Filter {f}, tap {tap_name}: row f{f} of 4 times row {tap_name[1:-1]} of X~ gives dL/dW~ = "
+            f"{sizes.sum_text(factors)} = {weight_value}.",
+        ),
     )  # fmt: skip
+
+
+def _copies(count: int) -> str:
+    return "copy" if count == 1 else f"{count} copies"
 
 
 def _choose(shape: Index, wanted: list[Index], limit: int) -> list[Index]:

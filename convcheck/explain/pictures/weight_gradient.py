@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import Panel, Story
-from convcheck.explain.pictures.window import Selection, full_kinds, input_panel
+from convcheck.explain.pictures.panel import Index, Panel, Story, near, overview
+from convcheck.explain.pictures.selection import Selection
+from convcheck.explain.pictures.window import full_kinds, input_panel
 from convcheck.gradients.dilate_flip import correlate, dilated_gradient, padded_input
 from convcheck.layer.arrays import Array, at_sites
 from convcheck.layer.layer import Layer
@@ -22,65 +23,111 @@ def story(layer: Layer, x: Array, grad_output: Array, chosen: Selection) -> Stor
     x : array, shape (N, C, *input)
     grad_output : array, shape (N, F, *output)
     """
-    padded = padded_input(layer, x[:, chosen.channel : chosen.channel + 1])[:, 0]
-    outputs = grad_output[:, chosen.filter : chosen.filter + 1]
-    dilated = dilated_gradient(layer, outputs)[:, 0]
-    # The first tap that the padding in front does not hide from the image, and the factors that meet at it, by their
-    # place in the padded input.
-    tap = tuple(min(a.kernel - 1, -(-a.before // a.dilation)) for a in layer.axes)
-    pairs = {}
-    for output in np.ndindex(*layer.output):
-        place = tuple(axis.window(i)[a] for axis, i, a in zip(layer.axes, output, tap, strict=True))
-        pairs[place] = float(padded[(chosen.sample, *place)]), float(outputs[(chosen.sample, 0, *output)])
-
-    under = input_panel(layer, padded[chosen.sample], chosen)
-    gradient = Panel.of(
-        "2", "dL/dO, spread out as the windows are" if max(layer.stride) > 1 else "dL/dO",
-        [*sizes.dilation_lines(layer), f"sample {chosen.sample}, filter {chosen.filter}"],
-        dilated[chosen.sample], kinds=full_kinds(layer, padded=False),
-    )  # fmt: skip
-    start = [a * d for a, d in zip(tap, layer.dilation, strict=True)]
-    visible = {
-        place: f"{sizes.number(a)}\n×{sizes.number(b)}"
-        for place, (a, b) in pairs.items()
-        if all(i < size for i, size in zip(place, under.values.shape, strict=True))
-    }
-    overlay = replace(
-        under, number="3", title=f"Panel 2 laid over panel 1, from {sizes.at(start)} on",
-        lines=(f"tap {sizes.at(tap)}: input sample · dL/dO", f"{len(pairs)} products, one per window"),
-        outlined=frozenset(visible), texts=visible,
-    )  # fmt: skip
-
-    apart = f", {sizes.times(layer.dilation)} apart (dilation)" if max(layer.dilation) > 1 else ""
-    size = f"{sizes.times(layer.kernel)}: one place of 2 per tap{apart}"
-    where = f"filter {chosen.filter}, channel {chosen.channel}"
-    part = _laid_over(layer, padded[[chosen.sample]], dilated[[chosen.sample]])
-    which = "dL/dW" if layer.batch == 1 else f"sample {chosen.sample}'s part of dL/dW"
-    if layer.batch == 1:
-        results = [Panel.of("4", "dL/dW: the sum, tap by tap", [size, where], part, outlined=[tap])]
-    else:
-        total, title = _laid_over(layer, padded, dilated), f"dL/dW: sum over the {layer.batch} samples"
-        results = [
-            Panel.of("4", "The sum, tap by tap", [size, which], part, outlined=[tap]),
-            Panel.of("5", title, [where], total, outlined=[tap]),
-        ]
-    products, value = sizes.sum_text(list(pairs.values())), sizes.number(float(part[tap]))
+    arrays = WeightGradient.of(layer, x, grad_output, chosen)
+    first, *more = arrays.sums(chosen.tap)
     return Story(
         name="weight-gradient",
-        title="The weight gradient dL/dW: dL/dO laid over the input",
+        title="The weight gradient dL/dW: the dilated dL/dO laid over the input",
         intro=(
             "Each tap of the kernel met one input sample in every window. Its gradient is the sum, over the windows, "
-            "of that sample times the dL/dO of the window: lay the spread-out dL/dO over the input at the tap's place.",
+            "of that sample times the dL/dO of the window: lay the dilated dL/dO over the input at the tap's place.",
         ),
-        panels=(under, gradient, overlay, *results),
-        example=(f"Outlined: {which}{sizes.at(tap)} = {products} = {value}: the products in 3, added up.",),
+        panels=arrays.panels(),
+        example=(f"Outlined: {first}: the products in 3, added up.", *(f"{line}." for line in more)),
     )
 
 
-def _laid_over(layer: Layer, padded: Array, dilated: Array) -> Array:
-    """Sum over samples, as the formulation does: they stand where channels do."""
-    reached = padded[at_sites(slice(axis.padded_size - axis.remainder) for axis in layer.axes)]
-    image, kernel = reached[np.newaxis, np.newaxis], dilated[np.newaxis, np.newaxis]
-    found: Array = correlate(image, kernel, layer.dilation, [1] * len(layer.axes))
-    gradient: Array = found[0, 0, 0]
-    return gradient
+@dataclass(frozen=True, eq=False)
+class WeightGradient:
+    """The arrays of one slice of the computation of dL/dW, as `dilate_flip` makes them.
+
+    Attributes
+    ----------
+    padded, dilated : array, shape (N, *padded) and (N, *dilated)
+        The padded input of the chosen channel, and the dilated dL/dO of the chosen filter.
+    outputs : array, shape (N, *output)
+    parts : array, shape (N, *kernel)
+        What every sample contributes.
+    total : array, shape (*kernel)
+    """
+
+    layer: Layer
+    selection: Selection
+    padded: Array
+    dilated: Array
+    outputs: Array
+    parts: Array
+    total: Array
+
+    @classmethod
+    def of(cls, layer: Layer, x: Array, grad_output: Array, chosen: Selection) -> WeightGradient:
+        """Run the formulation on the chosen slice."""
+        padded = padded_input(layer, x[:, chosen.channel : chosen.channel + 1])[:, 0]
+        outputs = grad_output[:, chosen.filter : chosen.filter + 1]
+        dilated = dilated_gradient(layer, outputs)[:, 0]
+        reached = padded[at_sites(slice(axis.padded_size - axis.remainder) for axis in layer.axes)]
+        # Every sample for itself: each is a group with one channel and one filter.
+        image, kernel = reached[np.newaxis, :, np.newaxis], dilated[:, np.newaxis, np.newaxis]
+        parts: Array = correlate(image, kernel, layer.dilation, [1] * len(layer.axes))[0, :, 0]
+        return cls(layer, chosen, padded, dilated, outputs[:, 0], parts, parts.sum(axis=0))
+
+    def meeting(self, tap: Index) -> list[tuple[Index, Index]]:
+        """Pairs (place in the padded input, output) that meet for a tap, one per window."""
+        return [
+            (tuple(axis.window(i)[a] for axis, i, a in zip(self.layer.axes, output, tap, strict=True)), output)
+            for output in np.ndindex(*self.layer.output)
+        ]
+
+    def factors(self, tap: Index) -> dict[Index, tuple[float, float]]:
+        """What meets for a tap in the chosen sample, by its place in the padded input."""
+        n = self.selection.sample
+        return {
+            place: (float(self.padded[(n, *place)]), float(self.outputs[(n, *output)]))
+            for place, output in self.meeting(tap)
+        }
+
+    def sums(self, tap: Index) -> list[str]:
+        """Write an entry of dL/dW out: the products of the chosen sample, and the parts of all samples added up."""
+        name, n = f"dL/dW{sizes.at(tap)}", self.selection.sample
+        products = sizes.sum_text(list(self.factors(tap).values()))
+        equation = f"{name} = {products} = {sizes.number(float(self.parts[(n, *tap)]))}"
+        if self.layer.batch == 1:
+            return [equation]
+        parts = sizes.parts_text([float(part[tap]) for part in self.parts])
+        return [f"sample {n}'s part of {equation}", f"Added up over the {self.layer.batch} samples: {name} = {parts}"]
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Show the arrays, in the order in which they are read; outlined is what belongs to the tap worked out."""
+        layer, chosen, tap = self.layer, self.selection, self.selection.tap
+        n, under = chosen.sample, input_panel(layer, self.padded[chosen.sample], chosen)
+        spread = tuple(i * s for i, s in zip(chosen.output, layer.stride, strict=True))
+        gradient = Panel.of(
+            "2", "The dilated dL/dO" if max(layer.stride) > 1 else "dL/dO (stride 1: nothing to dilate)",
+            [*sizes.dilation_lines(layer), f"sample {n}, filter {chosen.filter}"],
+            self.dilated[n], near(self.dilated[n].shape, spread), kinds=full_kinds(layer, padded=False),
+        )  # fmt: skip
+        start = tuple(a * d for a, d in zip(tap, layer.dilation, strict=True))
+        last = tuple(i + axis.dilated_size - 1 for i, axis in zip(start, layer.axes, strict=True))
+        pairs = self.factors(tap)
+        texts = {place: f"{sizes.number(a)}\n×{sizes.number(b)}" for place, (a, b) in pairs.items()}
+        overlay = replace(
+            under, number="3", title=f"2 laid over 1, from {sizes.at(start)} on",
+            lines=(f"tap {sizes.at(tap)}: input sample · dL/dO", f"{len(pairs)} products, one per window"),
+            outlined=frozenset(pairs), texts=texts, framed=((start, last),),
+        )  # fmt: skip
+        apart = f", {sizes.times(layer.dilation)} apart (dilation)" if max(layer.dilation) > 1 else ""
+        size = f"{sizes.times(layer.kernel)}: one place of 2 per tap{apart}"
+        where = f"filter {chosen.filter}, channel {chosen.channel}"
+        around = near(layer.kernel, tap)
+        if layer.batch == 1:
+            results = [Panel.of("4", "dL/dW: the sum, tap by tap", [size, where], self.total, around, outlined=[tap])]
+        else:
+            part, summed = f"Sample {n}'s part of dL/dW", f"dL/dW: sum over the {layer.batch} samples"
+            results = [
+                Panel.of("4", part, [size, "the sum, tap by tap"], self.parts[n], around, outlined=[tap]),
+                Panel.of("5", summed, [where], self.total, around, outlined=[tap]),
+            ]
+        if under.partial:
+            title = f"All of the padded X, {sizes.times(under.shape)}" if any(map(any, layer.padding)) else "All of X"
+            results.append(overview(under, self.padded[n], str(int(results[-1].number) + 1), title))
+        return under, gradient, overlay, *results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,22 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from convcheck.checks.observed import Observed
-from convcheck.errors import Parameter, TargetError, UsageError
+from convcheck.errors import TargetError
+from convcheck.explain.pictures.panel import Index
+from convcheck.explain.pictures.selection import readers
 from convcheck.explain.pictures.sizes import AXIS_NAMES, at
-from convcheck.explain.pictures.window import readers
 from convcheck.gradients import FASTEST
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import builtin
 from convcheck.targets.target import Target
-
-Index = tuple[int, ...]
-
-#: What can be explained. "output" is an entry of O, the others are entries of dL/dX, dL/dW and dL/db.
-ARRAYS = ("input", "weight", "bias", "output")
-
-_ENTRY = re.compile(r"\s*(\w+)\s*\[([^\[\]]*)\]\s*")
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ class Explanation:
     Attributes
     ----------
     array : str
-        One of `ARRAYS`.
+        One of `pictures.selection.ARRAYS`.
     reference : float
         For a gradient the change of the loss when the entry goes up by 1, from the forward pass alone; for the output
         the forward pass.
@@ -93,37 +86,6 @@ class Explanation:
         return fsum(term.value for term in self.terms)
 
 
-def parse_entry(text: str, layer: Layer) -> tuple[str, Index]:
-    """Read ``input[0,1,2,2]``.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be read, or the layer has no such entry; says what is in range.
-    """
-    given = Parameter("entry", text)
-    match = _ENTRY.fullmatch(text)
-    if not match or match[1] not in ARRAYS:
-        raise UsageError(
-            given, f" is not allowed; expected one of {', '.join(ARRAYS)} with an index, such as input[0,1,2,2]"
-        )
-    array = match[1]
-    if array == "bias" and not layer.bias:
-        raise UsageError(given, f": layer {layer.name} has no bias")
-    shape = getattr(layer, f"{array}_shape")
-    try:
-        index = tuple(int(part) for part in match[2].split(","))
-    except ValueError:
-        first = f"{array}{at([0] * len(shape))}"
-        raise UsageError(given, f": expected integers separated by commas, such as {first}") from None
-    allowed = f"{array}[{', '.join(f'0..{size - 1}' for size in shape)}]"
-    if len(index) != len(shape):
-        raise UsageError(given, f" has {len(index)} indices; expected {len(shape)}: {allowed}")
-    if not all(0 <= i < size for i, size in zip(index, shape, strict=True)):
-        raise UsageError(given, f" is out of range; expected {allowed}")
-    return array, index
-
-
 def explain(
     layer: Layer, operands: Operands, array: str, index: Index, observed: Observed | None = None
 ) -> Explanation:
@@ -132,7 +94,7 @@ def explain(
     Parameters
     ----------
     array : str
-        One of `ARRAYS`.
+        One of `pictures.selection.ARRAYS`.
     index : tuple of int
         In range.
     observed : Observed, optional

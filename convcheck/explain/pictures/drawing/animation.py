@@ -1,9 +1,9 @@
-"""The turned kernel slides over the dilated, padded dL/dO and fills dL/dX entry by entry."""
+"""The flipped kernel slides over the dilated, padded dL/dO and fills dL/dX; dL/dO slides over X and fills dL/dW."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,24 +16,26 @@ from matplotlib.patches import Rectangle
 from PIL import Image, features
 
 from convcheck.errors import UsageError
-from convcheck.explain.pictures import input_gradient as maps
 from convcheck.explain.pictures.drawing import ANIMATIONS, style
 from convcheck.explain.pictures.drawing.page import Picture, draw
-from convcheck.explain.pictures.panel import Index, Kind, Story
-from convcheck.explain.pictures.sizes import at, number, sum_text
-from convcheck.explain.pictures.window import Selection, most_read, window_of
+from convcheck.explain.pictures.input_gradient import InputGradient
+from convcheck.explain.pictures.input_gradient import panels_of as input_panels
+from convcheck.explain.pictures.panel import Index, Kind, Panel, Story
+from convcheck.explain.pictures.selection import Selection
+from convcheck.explain.pictures.sizes import number, turned
+from convcheck.explain.pictures.weight_gradient import WeightGradient
+from convcheck.explain.pictures.window import window_of
 from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
+from convcheck.wording import told_apart
 
 #: Time to read a sum, and to look at the result, in milliseconds.
 _FRAME, _LAST = 1300, 5000
 
-#: Cells per axis of the map that the kernel slides over: at most some 80 frames.
-_LIMIT = 9
-
 _DPI = 100
 
-#: Darker than the outline, so that small type is legible.
+#: Of what lies on a cell: told from the cell's own number by its colour, and by the sign in front.
 _ON_TOP = "#9a4a00"
 
 
@@ -54,9 +56,32 @@ def require(format: str) -> None:  # noqa: A002
 
 
 @dataclass(frozen=True)
-class Animation:
-    """Frames, one per entry of dL/dX."""
+class Step:
+    """One frame: an entry of the result, and what it comes from.
 
+    Attributes
+    ----------
+    entry : tuple of int
+        In the last panel; ``value`` is what it is filled with.
+    cells : mapping
+        Cells of the first panel, and what is written into their corners; ``taps``, cells of the second panel.
+    right : bool, optional
+        Whether the code that is checked gives the same; None without any.
+    """
+
+    entry: Index
+    value: float
+    text: str
+    cells: Mapping[Index, str]
+    taps: Sequence[Index]
+    right: bool | None = None
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Frames, one per entry of a gradient, under the ``name`` of its picture."""
+
+    name: str
     title: str
     description: str
     frames: tuple[Image.Image, ...]
@@ -88,61 +113,154 @@ def input_gradient_animation(
     layer: Layer,
     weight: Array,
     grad_output: Array,
+    given: tuple[str, Array] | None = None,
     *,
-    sample: int = 0,
+    sample: int | None = None,
     channel: int | None = None,
     filter: int | None = None,  # noqa: A002
+    entry: str | None = None,
 ) -> Animation:
-    """Show how one filter's part of dL/dX is filled entry by entry.
+    """Show how dL/dX is filled entry by entry: one filter's products, and the sum over all filters.
 
     Parameters
     ----------
     weight : array, shape (F, C/groups, *kernel)
     grad_output : array, shape (N, F, *output)
+    given : (str, array of shape (N, C, *input)), optional
+        The name of code that is checked, and what it gives; it is said where that is wrong.
     sample, channel, filter : int, optional
         Which slice is shown; by default the first.
+    entry : str, optional
+        An entry of that slice, such as ``input[0,1,2,2]``: of a large map, what is near it is shown.
 
     Raises
     ------
     UsageError
         If the slice does not exist.
     """
-    chosen = Selection.of(layer, sample, channel, filter)
-    arrays, window = maps.InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, _LIMIT)
-    panels = maps.panels_of(arrays, window, most_read(layer, window))
-    sums = {entry: _sum(arrays, entry) for entry in product(*window.input)}
-    whose = panels.part.lines[-1] if panels.total else "dL/dX"
-    result = replace(
-        panels.part, number="3", title=whose, texts=dict.fromkeys(sums, ""),
-        values=np.zeros_like(panels.part.values), outlined=frozenset(),
+    chosen = Selection.of(layer, sample, channel, filter, entry)
+    return _input_gradient(layer, weight, grad_output, given, chosen)
+
+
+def weight_gradient_animation(
+    layer: Layer,
+    x: Array,
+    grad_output: Array,
+    given: tuple[str, Array] | None = None,
+    *,
+    sample: int | None = None,
+    channel: int | None = None,
+    filter: int | None = None,  # noqa: A002
+    entry: str | None = None,
+) -> Animation:
+    """Show how dL/dW is filled tap by tap: dL/dO, dilated, is laid over the padded input and moves on.
+
+    Parameters
+    ----------
+    x : array, shape (N, C, *input)
+    grad_output : array, shape (N, F, *output)
+    given : (str, array of shape (F, C/groups, *kernel)), optional
+        The name of code that is checked, and what it gives; it is said where that is wrong.
+    sample, channel, filter : int, optional
+        Which slice is shown; by default the first.
+    entry : str, optional
+        An entry of that slice, such as ``weight[0,1,2,2]``.
+
+    Raises
+    ------
+    UsageError
+        If the slice does not exist.
+    """
+    chosen = Selection.of(layer, sample, channel, filter, entry)
+    return _weight_gradient(layer, x, grad_output, given, chosen)
+
+
+def of_layer(
+    name: str, layer: Layer, operands: Operands, chosen: Selection, given: tuple[str, Mapping[str, Array]] | None
+) -> Animation:
+    """Return an animation of `MOVING`; ``given`` is code that is checked, by its name, and the arrays that it gave."""
+    array = "input" if name == "input-gradient" else "weight"
+    code = (given[0], given[1][array]) if given is not None and array in given[1] else None
+    if array == "input":
+        return _input_gradient(layer, operands.weight, operands.grad_output, code, chosen)
+    return _weight_gradient(layer, operands.x, operands.grad_output, code, chosen)
+
+
+def _input_gradient(
+    layer: Layer, weight: Array, grad_output: Array, given: tuple[str, Array] | None, chosen: Selection
+) -> Animation:
+    arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, chosen)
+    panels = input_panels(arrays, window)
+    kernel = replace(panels.spread or panels.rotated, lines=(turned(layer),))
+    result = panels.total or replace(panels.part, lines=panels.part.lines[1:])
+    spacing = layer.dilation if panels.spread else (1,) * len(layer.axes)
+    code = given and (given[0], given[1][chosen.sample, chosen.channel])
+    steps = []
+    for entry in product(*window.input):
+        under = {cell: f"×{number(float(arrays.rotated[tap]))}" for cell, tap in arrays.window_of_entry(entry)}
+        taps = [tuple(a * d for a, d in zip(tap, spacing, strict=True)) for _, tap in arrays.meeting(entry)]
+        steps.append(_step(entry, float(arrays.total[entry]), arrays.sums(entry), under, taps, code))
+    return _animated(
+        layer, "input-gradient", "The flipped kernel slides over the padded dL/dO and fills dL/dX",
+        "Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",
+        (panels.full, kernel, result), steps,
     )  # fmt: skip
-    turned = replace(
-        panels.rotated, number="2", title="W, rotated by 180°", lines=panels.rotated.lines[1:], corners={},
-        outlined=frozenset(),
+
+
+def _weight_gradient(
+    layer: Layer, x: Array, grad_output: Array, given: tuple[str, Array] | None, chosen: Selection
+) -> Animation:
+    arrays = WeightGradient.of(layer, x, grad_output, chosen)
+    under, gradient, *others = arrays.panels()
+    result = next(panel for panel in reversed(others) if not panel.coarse)
+    code = given and (given[0], given[1][chosen.filter, chosen.channel % layer.channels_per_group])
+    steps = []
+    for tap in product(*(range(i, i + n) for i, n in zip(result.start, result.values.shape, strict=True))):
+        cells = {place: f"×{number(b)}" for place, (_, b) in arrays.factors(tap).items()}
+        spread = [tuple(i * s for i, s in zip(o, layer.stride, strict=True)) for _, o in arrays.meeting(tap)]
+        steps.append(_step(tap, float(arrays.total[tap]), arrays.sums(tap), cells, spread, code))
+    return _animated(
+        layer, "weight-gradient", "dL/dO, dilated, is laid over the input and fills dL/dW",
+        "Each place of dL/dO gives one tap: the outlined samples times the dL/dO on them, added up.",
+        (under, gradient, result), steps,
     )  # fmt: skip
-    story = Story(
-        name="input-gradient",
-        title="The turned kernel slides over the padded dL/dO and fills dL/dX",
-        intro=("Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",),
-        panels=(
-            replace(panels.full, number="1", title="dL/dO, zeros inserted, padded", outlined=frozenset()),
-            turned,
-            result,
-        ),
-        # The longest sum holds the room for all of them.
-        example=(max(sums.values(), key=lambda text: style.text_width(text, style.FOOT)),),
+
+
+def _step(
+    entry: Index,
+    value: float,
+    sums: Sequence[str],
+    cells: Mapping[Index, str],
+    taps: Sequence[Index],
+    code: tuple[str, Array] | None,
+) -> Step:
+    text, right = "; ".join(f"{line[0].lower()}{line[1:]}" if i else line for i, line in enumerate(sums)), None
+    if code is not None:
+        name, array = code
+        found = float(array[entry])
+        right = found == value
+        text += f". {name} gives {'the same' if right else told_apart(found, value)[0].replace('-', '−')}"
+    return Step(entry, value, text, cells, taps, right)
+
+
+def _animated(
+    layer: Layer, name: str, title: str, intro: str, panels: tuple[Panel, Panel, Panel], steps: Sequence[Step]
+) -> Animation:
+    """Draw what does not move, and every step."""
+    first, second, result = (
+        replace(panel, number=str(count), outlined=frozenset(), framed=(), corners={})
+        for count, panel in enumerate(panels, start=1)
     )
-    frames = tuple(_frames(draw(story, layer), arrays, result.scale, sums))
-    return Animation(story.title, story.description, frames)
+    result = replace(
+        result, texts=dict.fromkeys((step.entry for step in steps), ""), values=np.zeros_like(result.values)
+    )
+    # The longest sum holds the room for all of them.
+    longest = max((step.text for step in steps), key=lambda text: style.text_width(text, style.FOOT))
+    story = Story(name, title, (intro,), (first, second, result), (longest,))
+    return Animation(name, title, story.description, tuple(_frames(draw(story, layer), result.scale, steps)))
 
 
-def _sum(arrays: maps.InputGradient, entry: Index) -> str:
-    terms = arrays.terms(entry)
-    products = sum_text(terms) if terms else "0 (only zeros under the kernel)"
-    return f"dL/dX{at(entry)} = {products}" + (f" = {number(float(arrays.part[entry]))}" if terms else "")
-
-
-def _frames(base: Picture, arrays: maps.InputGradient, scale: float, sums: dict[Index, str]) -> Iterator[Image.Image]:
+def _frames(base: Picture, scale: float, steps: Sequence[Step]) -> Iterator[Image.Image]:
     """Draw what does not move once, then one frame per entry: the entry filled in, and what it comes from outlined."""
     canvas: Any = FigureCanvasAgg(base)
     base.set_dpi(_DPI)
@@ -151,28 +269,29 @@ def _frames(base: Picture, arrays: maps.InputGradient, scale: float, sums: dict[
     axes.add_patch(Rectangle((left, top), width, height, facecolor="white", zorder=5))
     canvas.draw()
     filled = canvas.copy_from_bbox(base.bbox)
-    full, kernel, result = base.places
-    for entry, text in sums.items():
+    over, beside, result = base.places
+    for step in steps:
         canvas.restore_region(filled)
         with _drawn_and_gone(axes):
-            x, y, edge = result[entry]
-            value = float(arrays.part[entry])
+            x, y, edge = result[step.entry]
             size = min(9.5, 10 * 0.86 * edge / style.text_width(f"−{number(scale)}", 10))
-            style.draw_cell(axes, x, y, edge, style.cell_color(value, scale), Kind.VALUE, number(value), size)
+            color = style.cell_color(step.value, scale)
+            style.draw_cell(axes, x, y, edge, color, Kind.VALUE, number(step.value), size)
+            if step.right is not None:
+                style.verdict(axes, x, y, edge, color, right=step.right)
         filled = canvas.copy_from_bbox(base.bbox)
         with _drawn_and_gone(axes):
-            window = [(full[cell], tap) for cell, tap in arrays.window_of_entry(entry) if cell in full]
-            for (x, y, edge), tap in window:
-                # The tap that lies on the cell, below the cell's own number.
-                words = f"×{number(float(arrays.rotated[tap]))}"
+            covered = [(over[cell], words) for cell, words in step.cells.items() if cell in over]
+            for (x, y, edge), words in covered:
+                # What lies on the cell, below the cell's own number.
                 style.write(
                     axes, x + 0.92 * edge, y + 0.84 * edge, words, 15 * edge, _ON_TOP,
                     bold=True, align="right", middle=True, boxed=(1, 1, 1),
                 )  # fmt: skip
-            taps = [kernel[tap] for _, tap in arrays.meeting(entry) if tap in kernel]
-            for x, y, edge in [*(place for place, _ in window), *taps, result[entry]]:
-                axes.add_patch(Rectangle((x, y), edge, edge, fill=False, edgecolor=style.OUTLINE, linewidth=2.2))
-            for line, words in enumerate(style.wrap(text, width, style.FOOT)):
+            taps = [beside[tap] for tap in step.taps if tap in beside]
+            for x, y, edge in [*(place for place, _ in covered), *taps, result[step.entry]]:
+                style.outline(axes, x, y, edge, edge)
+            for line, words in enumerate(style.wrap(step.text, width, style.FOOT)):
                 style.write(axes, left, top + line * style.FOOT * style.LEADING / 72, words, style.FOOT)
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 

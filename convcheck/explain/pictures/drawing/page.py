@@ -83,7 +83,7 @@ def draw(story: Story, layer: Layer | None = None) -> Picture:
         y += row_height
     picture.foot = (_MARGIN + _MARK, y, inner - _MARK, height_of(foot))
     if any(panel.outlined for panel in story.panels):
-        axes.add_patch(Rectangle((_MARGIN, y), 0.16, 0.16, fill=False, edgecolor=style.OUTLINE, linewidth=2.2))
+        style.outline(axes, _MARGIN, y, 0.17, 0.17)
     y = write_lines(axes, _MARGIN + _MARK, y, foot) + 0.15
     for line in legend:
         x = _MARGIN
@@ -102,14 +102,16 @@ def _lines(
 
 
 def _rows(panels: Sequence[Panel]) -> list[list[Sheet]]:
-    """Place panels in sheets, in rows that are not too wide; 4a and 4b stay together where they can.
+    """Place panels in sheets, in rows that are not too wide; 4a, 4b and 4c stay together where they can.
 
     Cells are equally large in all of them, so that sizes can be compared.
     """
-    longest = max(size for panel in panels for size in panel.values.shape[-2:])
+    # What is small anyway, or has the width to itself, need not make others small.
+    sized = [panel for panel in panels if panel.values.ndim > 1 and not panel.coarse and not panel.wires]
+    longest = max((size for panel in sized for size in panel.values.shape[-2:]), default=1)
     cell = max(_SMALL_CELL, min(_CELL, _MAP / longest))
     rows: list[list[Sheet]] = [[]]
-    for _, siblings in groupby(panels, key=lambda panel: panel.number.rstrip("ab")):
+    for _, siblings in groupby(panels, key=lambda panel: panel.number.rstrip("abc")):
         sheets = [Sheet(panel, cell) for panel in siblings]
         if sum(s.width + _GAP for s in [*rows[-1], *sheets]) - _GAP > _WIDEST and rows[-1]:
             rows.append([])
@@ -127,12 +129,14 @@ _Entry = tuple[str, Kind | str]
 def _legend(panels: Sequence[Panel], width: float) -> list[list[_Entry]]:
     """Say what colours, hatches and marks mean, in lines that fit."""
     entries: list[_Entry] = []
-    if any(panel.counts for panel in panels):
+    if any(panel.counts and not panel.texts for panel in panels):
         entries.append(("the darker, the more", "counts"))
-    if any(not panel.counts for panel in panels):
+    if any(not panel.counts and not panel.wires for panel in panels):
         entries.append(("red: negative, white: 0, blue: positive", "signed"))
     found = {int(kind) for panel in panels for kind in np.unique(panel.kinds)}
     entries += [(name, kind) for kind, name in KIND_NAMES.items() if kind in found]
+    marks = {right for panel in panels for right in panel.marks.values()}
+    entries += [(name, name) for name, right in (("wrong", False), ("right", True)) if right in marks]
     if any(not panel.whole for panel in panels):
         entries.append(("the map goes on", "rest"))
     lines: list[list[_Entry]] = [[]]
@@ -154,6 +158,9 @@ def _legend_width(words: str) -> float:
 def _draw_key(axes: Axes, x: float, y: float, meaning: Kind | str) -> None:
     if isinstance(meaning, Kind):
         style.draw_cell(axes, x, y, 0.2, (1.0, 1.0, 1.0), meaning, "", 1.0)
+    elif meaning in ("right", "wrong"):
+        axes.add_patch(Rectangle((x, y), 0.21, 0.21, facecolor="white", edgecolor=style.MUTED, linewidth=0.4))
+        style.verdict(axes, x, y, 0.21, (1.0, 1.0, 1.0), right=meaning == "right")
     elif meaning == "rest":
         axes.plot([x, x + 0.2], [y + 0.1, y + 0.1], linestyle=":", color=style.MUTED, linewidth=2)
     else:

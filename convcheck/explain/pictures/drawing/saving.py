@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 from xml.sax.saxutils import escape
 
 import matplotlib as mpl
@@ -61,4 +63,8 @@ def _svg(picture: Picture) -> bytes:
         f'<title id="title">{escape(picture.title)}</title>\n <desc id="desc">{escape(picture.description)}</desc>'
     )
     text = text.replace(title, described, 1).replace("<svg ", '<svg role="img" aria-labelledby="title desc" ', 1)
+    # Identifiers of its own, so that several pictures fit on one page.
+    own = f"p{hashlib.sha256(text.encode('utf-8')).hexdigest()[:10]}-"
+    text = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{own}", text)
+    text = text.replace('aria-labelledby="title desc"', f'aria-labelledby="{own}title {own}desc"', 1)
     return text.encode("utf-8")

@@ -20,7 +20,7 @@ Place = tuple[float, float, float]
 _LEAST_PANEL, _WIDEST_GRID, _SMALLEST = 2.55, 12.0, 0.1
 
 #: Room for the indices beside a map, between slices and between planes.
-_INDEX, _BETWEEN, _PLANES = 0.3, 0.18, 0.36
+_INDEX, _BETWEEN, _PLANES = 0.3, 0.18, 0.45
 
 #: Room for a panel's number in front of its title.
 _BADGE = 0.38
@@ -28,8 +28,8 @@ _BADGE = 0.38
 #: Smallest type that is legible; values that need a smaller one are left out.
 _LEAST_TYPE = 5.5
 
-#: Edge of a cell from which every index is written.
-_ALL_INDICES = 0.2
+#: Edge of a cell from which every index is written, and of one that stands for a block.
+_ALL_INDICES, _COARSE = 0.2, 0.13
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,37 @@ class Sheet:
         self.values, self.kinds = panel.planes
         count, self.rows, self.columns = (int(size) for size in self.values.shape)
         self.cell = max(_SMALLEST, min(cell, (_WIDEST_GRID - _PLANES * count) / (count * self.columns)))
+        self.cell = _COARSE if panel.coarse else self.cell
+        # Planes are as far apart as their names need.
+        last = style.text_width(f"plane {panel.origin[0] + count - 1}", style.TICK)
+        self.plane_width = max(self.columns * self.cell + _PLANES, last + 0.15)
         self.high, self.wide = (panel.blocks.high, panel.blocks.wide) if panel.blocks else (1, 1)
         self.grid_width = self._x(count - 1, self.columns - 1) + self.cell
         self.grid_height = self._y(self.rows - 1) + self.cell
         # Indices or labels: those of columns are turned where they are too long to stand side by side.
         self.left, self.turned, self.above = _INDEX, False, 0.22 * (2 if count > 1 else 1)
         if panel.labels:
-            rows, columns = (max(style.text_width(text, style.TICK) for text in texts) for texts in panel.labels)
+            named = panel.sides[0] if panel.sides else ""
+            rows = max(style.text_width(text, style.TICK) for text in (*panel.labels[0], named))
+            columns = max(style.text_width(text, style.TICK) for text in panel.labels[1])
             self.left, self.turned = rows + 0.12, columns > self.cell * self.wide
             self.above += columns - 0.1 if self.turned else 0.0
+            self.above += 0.17 if panel.sides else 0.0
         self.map_height = self.above + self.grid_height + 0.15
         # Size of type at which the widest value, or what stands in its place, still fits into a cell.
-        self.value_size = self._fitting({number(float(value)) for value in self.values.ravel()})
-        self.text_size = self._fitting({line for text in panel.texts.values() for line in text.splitlines()})
+        texts = panel.texts
+        self.value_size = self._fitting(
+            {number(float(self.values[i])) for i in np.ndindex(*self.values.shape) if panel.index(i) not in texts}
+        )
+        self.text_size = self._fitting({line for text in texts.values() for line in text.splitlines()})
+        if any("\n" in text for text in texts.values()):
+            self.text_size = min(self.text_size, 19 * self.cell)
         # What stands above the map.
         title = _BADGE + style.text_width(panel.title, style.TITLE, True)
         self.width = max(self.left + self.grid_width + 0.12, min(_LEAST_PANEL, title))
         room = self.width - _BADGE
         notes = [*panel.lines, *filter(None, [panel.shown])]
-        if self.value_size < _LEAST_TYPE and not panel.counts:
+        if (self.value_size < _LEAST_TYPE or panel.coarse) and not panel.counts:
             notes.append(f"darkest: ±{number(panel.scale)}")
         self.text = [Line(t, style.TITLE, bold=True) for t in style.wrap(panel.title, room, style.TITLE, bold=True)]
         self.text += [
@@ -110,7 +122,7 @@ class Sheet:
 
     def _x(self, plane: int, column: int) -> float:
         gaps = column // self.wide if self.panel.blocks else 0
-        return plane * (self.columns * self.cell + _PLANES) + column * self.cell + gaps * _BETWEEN
+        return plane * self.plane_width + column * self.cell + gaps * _BETWEEN
 
     def _y(self, row: int) -> float:
         return row * self.cell + (row // self.high if self.panel.blocks else 0) * _BETWEEN
@@ -129,6 +141,19 @@ class Sheet:
             plane, row, column = place
             places[place] = left + self._x(plane, column), top + self._y(row), self.cell
             self._draw_cell(axes, place, *places[place][:2])
+        if len(self.values) > 1:
+            for plane in range(len(self.values)):
+                corner = left + self._x(plane, 0), top
+                axes.add_patch(
+                    Rectangle(
+                        corner,
+                        self.columns * self.cell,
+                        self.grid_height,
+                        fill=False,
+                        edgecolor=style.INK,
+                        linewidth=0.8,
+                    )
+                )
         # What marks a cell lies above its neighbours.
         for place, (at_x, at_y, _) in places.items():
             self._draw_marks(axes, place, at_x, at_y)
@@ -137,25 +162,30 @@ class Sheet:
             self._draw_frames(axes, left, top)
         elif not self.panel.whole:
             self._draw_rest(axes, left, top)
+        for ends in self.panel.framed:
+            self._draw_frame(axes, left, top, *ends)
+        self._draw_wires(axes, left, top)
         return {self.panel.index(place): where for place, where in places.items()}
 
     def _draw_cell(self, axes: Axes, place: Index, x: float, y: float) -> None:
         value = float(self.values[place])
-        color = style.cell_color(value, self.panel.scale, counts=self.panel.counts)
+        color = self._color(value)
         text, size = self.panel.texts.get(self.panel.index(place)), self.text_size
         if text is None:
             text, size = (number(value) if self.value_size >= _LEAST_TYPE else ""), self.value_size
         style.draw_cell(axes, x, y, self.cell, color, Kind(int(self.kinds[place])), text, size)
 
+    def _color(self, value: float) -> style.Color:
+        return style.cell_color(value, self.panel.scale, counts=self.panel.counts, least=self.panel.least)
+
     def _draw_marks(self, axes: Axes, place: Index, x: float, y: float) -> None:
         index, (_, row, column) = self.panel.index(place), place
+        if index in self.panel.marks:
+            color = self._color(float(self.values[place]))
+            style.verdict(axes, x, y, self.cell, color, right=self.panel.marks[index])
         if index in self.panel.outlined:
-            width = 2.2 if self.cell > 0.2 else 1.2
-            inset = width / 2 / 72
-            edge = self.cell - 2 * inset
-            axes.add_patch(
-                Rectangle((x + inset, y + inset), edge, edge, fill=False, edgecolor=style.OUTLINE, linewidth=width)
-            )
+            thin = self.cell <= 0.2 or "\n" in self.panel.texts.get(index, "")
+            style.outline(axes, x, y, self.cell, self.cell, 0.8 if thin else 1.5)
         if index in self.panel.corners:
             # Diagonally outside, where neither values nor indices stand.
             right, low = x + (self.cell if column else 0.0), y + (self.cell if row else 0.0)
@@ -177,6 +207,11 @@ class Sheet:
         def above(column: float, text: str, gap: float) -> None:
             style.write(axes, column, top - gap, text, style.TICK, style.MUTED, align="center", middle=True)
 
+        if self.panel.sides:
+            rows, columns = self.panel.sides
+            line = top - self.above + 0.07
+            style.write(axes, left - 0.09, line, f"{rows} ↓" if rows else "", style.TICK, align="right", middle=True)
+            style.write(axes, left, line, f"{columns} →", style.TICK, middle=True)
         if self.panel.labels:
             for row, text in enumerate(self.panel.labels[0]):
                 beside(top + self._y(row * self.high) + self.high * self.cell / 2, text, 0.09)
@@ -206,18 +241,44 @@ class Sheet:
     def _draw_frames(self, axes: Axes, left: float, top: float) -> None:
         """Frame the slices that make up one filter."""
         assert self.panel.blocks is not None
-        by_column, pad = self.panel.blocks.framed == "columns", 0.055
-        for filter_number in range(self.columns // self.wide if by_column else self.rows // self.high):
-            if by_column:
-                x, y = self._x(0, filter_number * self.wide), 0.0
-                width, height = self.wide * self.cell, self.grid_height
-            else:
-                x, y = 0.0, self._y(filter_number * self.high)
-                width, height = self.grid_width, self.high * self.cell
-            corner = (left + x - pad, top + y - pad)
-            axes.add_patch(
-                Rectangle(corner, width + 2 * pad, height + 2 * pad, fill=False, edgecolor=style.INK, linewidth=1.4)
-            )
+        down, across = self.panel.blocks.framed
+        high, wide, pad = down * self.high, across * self.wide, 0.055
+        for row in range(0, self.rows, high):
+            for column in range(0, self.columns, wide):
+                x, y = self._x(0, column), self._y(row)
+                right = self._x(0, min(column + wide, self.columns) - 1) + self.cell
+                low = self._y(min(row + high, self.rows) - 1) + self.cell
+                corner, sizes = (left + x - pad, top + y - pad), (right - x + 2 * pad, low - y + 2 * pad)
+                axes.add_patch(Rectangle(corner, *sizes, fill=False, edgecolor=style.INK, linewidth=1.4))
+
+    def _draw_frame(self, axes: Axes, left: float, top: float, first: Index, last: Index) -> None:
+        """Draw a frame around an area, as far as it is shown, in each of its planes."""
+        (p0, r0, c0), (p1, r1, c1) = (((0,) * (3 - len(end)) + end) for end in (first, last))
+        plane, row, column = self.panel.origin if not self.panel.coarse else (0, 0, 0)
+        rows, columns = (
+            range(max(r0 - row, 0), min(r1 - row + 1, self.rows)),
+            range(max(c0 - column, 0), min(c1 - column + 1, self.columns)),
+        )
+        for shown in range(max(p0 - plane, 0), min(p1 - plane + 1, len(self.values))):
+            if rows and columns:
+                corner = left + self._x(shown, columns.start), top + self._y(rows.start)
+                style.frame(axes, *corner, len(columns) * self.cell, len(rows) * self.cell)
+
+    def _draw_wires(self, axes: Axes, left: float, top: float) -> None:
+        """Draw lines between cells, those that are worked out last, with their labels at their middle."""
+        _, row, column = self.panel.origin
+        for wire in sorted(self.panel.wires, key=lambda wire: wire.bold):
+            (r0, c0), (r1, c1) = wire.start, wire.end
+            ends = [left + self._x(0, c - column) + self.cell / 2 for c in (c0, c1)]
+            y = [top + self._y(r0 - row) + self.cell, top + self._y(r1 - row)]
+            color = style.WRONG if wire.wrong else style.INK if wire.bold else "#b8b8b8"
+            axes.plot(ends, y, color=color, linewidth=1.8 if wire.bold else 0.8, linestyle="--" if wire.wrong else "-")
+            if wire.bold:
+                at = sum(ends) / 2, sum(y) / 2
+                style.write(
+                    axes, *at, wire.label, style.CAPTION, color, bold=True, align="center", middle=True,
+                    boxed=(1.0, 1.0, 1.0),
+                )  # fmt: skip
 
     def _draw_rest(self, axes: Axes, left: float, top: float) -> None:
         """Dotted edges where the map goes on."""

@@ -26,7 +26,7 @@ HEAD, TITLE, CAPTION, FOOT, TICK = 14.0, 10.5, 9.0, 10.0, 7.5
 #: Line distance as a multiple of the size of type.
 LEADING = 1.35
 
-INK, MUTED, OUTLINE, CORNER_COLOR = "#1a1a1a", "#5c5c5c", "#e08a00", "#1b7837"
+INK, MUTED, CORNER_COLOR, WRONG = "#1a1a1a", "#5c5c5c", "#1b7837", "#b2182b"
 
 #: Background and hatch of every kind of cell that is no value. They differ by pattern, not by colour alone.
 HATCHES: dict[Kind, tuple[Color, str]] = {
@@ -34,6 +34,8 @@ HATCHES: dict[Kind, tuple[Color, str]] = {
     Kind.REMAINDER: ((0.93, 0.89, 0.96), "xxxx"),
     Kind.BORDER: ((0.87, 0.87, 0.87), "...."),
     Kind.UNREAD: ((0.95, 0.91, 0.82), "\\\\\\\\"),
+    Kind.HOLE: ((1.0, 1.0, 1.0), "oo"),
+    Kind.APART: ((0.92, 0.92, 0.92), "----"),
 }
 _HATCH_INK = "#9a9a9a"
 
@@ -54,23 +56,79 @@ def contrast(background: Color) -> str:
     return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
-def cell_color(value: float, scale: float, *, counts: bool = False) -> Color:
-    """Return a value's colour: red below zero, white at zero, blue above; grey where it is not finite."""
+def cell_color(value: float, scale: float, *, counts: bool = False, least: float = 0.0) -> Color:
+    """Return a value's colour: red below zero, white at zero, blue above; grey where it is not finite.
+
+    Parameters
+    ----------
+    least : float
+        A magnitude that must not look like zero, where it is above 0: the colour follows the logarithm.
+    """
     if not np.isfinite(value):
         return (0.75, 0.75, 0.75)
     if counts:
         lightest, darkest = _COUNT_COLORS
         shade = _COUNTS(lightest + (darkest - lightest) * value / scale)
     else:
+        if least and value:
+            magnitude = (1 + np.log1p(abs(value) / least)) / (1 + np.log1p(scale / least))
+            value = float(np.copysign(min(1.0, magnitude) * scale, value))
         shade = _SIGNED(float(CenteredNorm(0, halfrange=_HEADROOM * scale)(value)))
     red, green, blue, _ = map(float, shade)
     return red, green, blue
 
 
+def outline(axes: Axes, x: float, y: float, width: float, height: float, thick: float = 1.5) -> None:
+    """Draw a black line with a white one inside it: on any colour, one of the two has a contrast of 4.5 to 1."""
+    for inset, color in ((thick / 2, "black"), (1.5 * thick, "white")):
+        by = inset / _POINTS
+        axes.add_patch(
+            Rectangle(
+                (x + by, y + by), width - 2 * by, height - 2 * by, fill=False, edgecolor=color, linewidth=thick,
+                joinstyle="miter",
+            )
+        )  # fmt: skip
+
+
+def frame(axes: Axes, x: float, y: float, width: float, height: float) -> None:
+    """Draw a heavy line around an area, with a white one on both of its sides."""
+    for color, thick in (("white", 4.6), ("black", 2.4)):
+        axes.add_patch(
+            Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=thick, joinstyle="miter")
+        )
+
+
+def verdict(axes: Axes, x: float, y: float, size: float, background: Color, *, right: bool) -> None:
+    """Mark a compared cell by its shape: a wrong one with a heavy frame and a cross, a right one with a small tick."""
+    ink, edge = contrast(background), 0.2 * size
+    top = y + 0.08 * size
+    if right:
+        if size > 0.2:
+            left, low = x + 0.07 * size, top + 0.9 * edge
+            axes.plot([left, left + edge / 3, left + edge], [low - edge / 3, low, top], color=ink, linewidth=0.7)
+        return
+    thick = 1.3 if size > 0.2 else 0.8
+    by = thick / 2 / _POINTS
+    axes.add_patch(
+        Rectangle(
+            (x + by, y + by), size - 2 * by, size - 2 * by, fill=False, edgecolor=ink, linewidth=thick,
+            joinstyle="miter",
+        )
+    )  # fmt: skip
+    # A small cell has no number that a cross would hide.
+    across, down = ((x + 0.92 * size - edge, x + 0.92 * size), (top, top + edge)) if size > 0.2 else (
+        (x, x + size), (y, y + size)
+    )  # fmt: skip
+    for ends in (down, down[::-1]):
+        axes.plot(across, ends, color=ink, linewidth=thick)
+
+
 def draw_cell(
     axes: Axes, x: float, y: float, size: float, background: Color, kind: Kind, text: str, size_of_type: float
 ) -> None:
-    """Draw one cell with its text; a zero that is no value is hatched."""
+    """Draw one cell with its text; a zero that is no value is hatched, and what is absent is left out."""
+    if kind is Kind.ABSENT:
+        return
     axes.add_patch(Rectangle((x, y), size, size, facecolor=background, edgecolor="white", linewidth=0.6))
     if kind in HATCHES:
         color, hatch = HATCHES[kind]

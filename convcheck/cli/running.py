@@ -1,0 +1,59 @@
+"""Options of every command that runs code of the user's: where it runs, and what it may use there."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from convcheck.targets.process.limits import Limits
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]i?)?B?", text.strip(), re.ASCII | re.IGNORECASE)
+    units = {unit.lower(): size for unit, size in _UNITS.items()}
+    size = int(float(match[1]) * units[(match[2] or "").lower()]) if match else 0
+    if not size:
+        raise typer.BadParameter(f"{text!r} is no size; expected a number of bytes such as 500MB or 2GiB")
+    return size
+
+
+InProcess = Annotated[
+    bool,
+    typer.Option(
+        "--in-process",
+        help="Run the code in convcheck's own process, as a debugger needs it; nothing then keeps it from ending or "
+        "changing the run.",
+    ),
+]
+
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIZE",
+        parser=_bytes,
+        help="Stop code that uses more memory, such as 2GiB; by default all that is free.",
+    ),
+]
+
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Stop code that takes longer than this for a layer; by default, ten minutes for one call.",
+    ),
+]
+
+
+def limits_of(timeout: float | None, memory: int | None, in_process: bool) -> Limits:
+    """Return where code runs and what it may use; raises UsageError where that cannot be."""
+    from convcheck.errors import Parameter, UsageError
+    from convcheck.targets.process.limits import Limits
+
+    if in_process and memory is not None:
+        raise UsageError(Parameter("memory"), " needs a process of its own; leave out ", Parameter("in_process"))
+    return Limits(timeout, memory, None, in_process)

@@ -1,0 +1,93 @@
+"""Why the kernel is flipped: outputs above, inputs below, and a line for every tap, along one axis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from convcheck.explain.pictures import sizes
+from convcheck.explain.pictures.panel import Index, Kind, Panel, Story, Wire
+from convcheck.explain.pictures.selection import Selection
+from convcheck.layer.axis import Axis
+from convcheck.layer.layer import Layer
+from convcheck.wording import counted
+
+#: Padded samples that are shown, and rows of the panel: outputs, room for the lines, inputs.
+_SHOWN, _ROWS = 24, 5
+
+
+def story(layer: Layer, chosen: Selection) -> Story:
+    """Tell why the kernel is flipped: outputs that read an input meet its taps from the last to the first."""
+    names = sizes.AXIS_NAMES[len(layer.axes)]
+    # The axis on which most outputs read the entry; of several, the last.
+    counts = [len(a.readers(p + a.before)) for a, p in zip(layer.axes, chosen.place, strict=True)]
+    number = max(range(len(counts)), key=lambda i: (counts[i], i))
+    axis, place, output = layer.axes[number], chosen.place[number], chosen.output[number]
+    pairs, position = axis.readers(place + axis.before), place + axis.before
+    along = "" if len(names) == 1 else f"along the {names[number]}; other axes work alike"
+    forward = [
+        Wire(_above(axis, i), (_ROWS - 1, p), str(a), bold=i == output)
+        for i in range(axis.output_size)
+        for a, p in enumerate(axis.window(i))
+    ]
+    back = [Wire(_above(axis, i), (_ROWS - 1, position), str(a), bold=True) for i, a in pairs]
+    read = list(enumerate(axis.window(output)))
+    taps = [str(a) for _, a in pairs]
+    equation = " + ".join(f"dL/dO[{i}]·W[{a}]" for i, a in pairs) or "0: no output reads it"
+    return Story(
+        name="wires",
+        title="Why the kernel is flipped: one axis, a line per tap",
+        intro=(
+            "Each line is one product: an output reads an input through a tap, whose number is on the line. From an "
+            "output down, taps count up from left to right. From an input up, the same lines are met the other way "
+            "round: the output further right began its window later, so it reads the input through an earlier tap.",
+        ),
+        panels=(
+            _panel(axis, position, "1", f"Forward: O[{output}] reads its window", along, forward, _above(axis, output),
+                   [(_ROWS - 1, p) for _, p in read]),
+            _panel(axis, position, "2", f"Backward: X[{place}] collects from the outputs that read it", along, back,
+                   (_ROWS - 1, position), [_above(axis, i) for i, _ in pairs]),
+        ),
+        example=(
+            f"Taps from O[{output}], left to right: {', '.join(str(a) for a, _ in read)}. "
+            f"Taps from X[{place}], left to right: {', '.join(taps) or 'none'}. "
+            f"X[{place}] is read by {counted(len(pairs), 'output')}: dL/dX[{place}] = {equation}, so what slides over "
+            "dL/dO is the kernel flipped.",
+        ),
+        trivial=axis.kernel == 1,
+    )  # fmt: skip
+
+
+def _above(axis: Axis, output: int) -> Index:
+    """Return the cell in which an output stands: above the middle of its window."""
+    return 0, output * axis.stride + (axis.effective_kernel - 1) // 2
+
+
+def _panel(
+    axis: Axis, position: int, number: str, title: str, along: str, wires: list[Wire], one: Index, ends: list[Index]
+) -> Panel:
+    """Show outputs, and the padded input below them."""
+    kinds = np.full((_ROWS, axis.padded_size), Kind.ABSENT, np.int8)
+    texts = dict.fromkeys(np.ndindex(*kinds.shape), "")
+    for p in range(axis.padded_size):
+        inside = 0 <= p - axis.before < axis.size
+        kinds[-1, p] = Kind.VALUE if inside else Kind.BORDER
+        kinds[-1, p] = kinds[-1, p] if axis.readers(p) else Kind.UNREAD
+        texts[_ROWS - 1, p] = str(p - axis.before) if inside else ""
+    for i in range(axis.output_size):
+        kinds[_above(axis, i)], texts[_above(axis, i)] = Kind.VALUE, str(i)
+    start = max(0, min(position - _SHOWN // 2, axis.padded_size - _SHOWN))
+    shown = range(start, min(axis.padded_size, start + _SHOWN))
+    kept = tuple(wire for wire in wires if wire.start[1] in shown and wire.end[1] in shown)
+    made = Panel.of(
+        number,
+        title,
+        [along] if along else [],
+        np.zeros(kinds.shape),
+        (range(_ROWS), shown),
+        kinds=kinds,
+        outlined=[one, *ends],
+    )
+    blank = ("",) * len(shown)
+    return replace(made, texts=texts, wires=kept, labels=(("O", *("",) * (_ROWS - 2), "X"), blank))

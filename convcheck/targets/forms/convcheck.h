@@ -1,0 +1,54 @@
+/* What a shared library offers to convcheck: a forward and a backward pass for each data type that it takes.
+ *
+ * With "target: {library: ./libmy_conv.so, forward: my_conv_forward, backward: my_conv_backward}", and without the two
+ * names, these functions are looked for; a data type that has none is not taken:
+ *
+ *     my_conv_forward_float64    my_conv_backward_float64    double
+ *     my_conv_forward_float32    my_conv_backward_float32    float
+ *
+ * Arrays are in C order: x and grad_input (n, c, *input), weight and grad_weight (f, c/groups, *kernel), bias and
+ * grad_bias (f), output and grad_output (n, f, *output). Without a bias, bias and grad_bias are NULL. What comes back
+ * is allocated by convcheck, full of NaN, with guards in front and behind: write every entry, and nothing else.
+ *
+ * A function returns CONVCHECK_OK; CONVCHECK_UNSUPPORTED (forward alone) for a layer that it does not take; or
+ * CONVCHECK_ERROR. With the last two it may write a reason into message, a text that ends with a zero.
+ */
+#ifndef CONVCHECK_H
+#define CONVCHECK_H
+
+#include <stdint.h>
+
+enum { CONVCHECK_OK = 0, CONVCHECK_UNSUPPORTED = 1, CONVCHECK_ERROR = 2, CONVCHECK_MESSAGE_SIZE = 256 };
+
+typedef struct {
+    int64_t n, c, f, groups;   /* samples, channels, filters, groups */
+    int64_t bias;              /* 1 with a bias, 0 without */
+    int64_t rank;              /* number of spatial axes: 1, 2 or 3; of the arrays below, so many entries count */
+    int64_t input[3], kernel[3], stride[3], dilation[3];
+    int64_t before[3], after[3]; /* zeros in front of and behind each axis */
+    int64_t output[3];
+} convcheck_layer;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+int my_conv_forward_float64(const convcheck_layer *layer, const double *x, const double *weight, const double *bias,
+                            double *output, char *message);
+
+int my_conv_backward_float64(const convcheck_layer *layer, const double *x, const double *weight, const double *bias,
+                             const double *grad_output, double *grad_input, double *grad_weight, double *grad_bias,
+                             char *message);
+
+int my_conv_forward_float32(const convcheck_layer *layer, const float *x, const float *weight, const float *bias,
+                            float *output, char *message);
+
+int my_conv_backward_float32(const convcheck_layer *layer, const float *x, const float *weight, const float *bias,
+                             const float *grad_output, float *grad_input, float *grad_weight, float *grad_bias,
+                             char *message);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,447 @@
+"""The judge's side of a worker process: starting it, asking it, waiting for its answers, and ending it."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import pickle
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import count
+from typing import Any, NoReturn
+
+import psutil
+
+from convcheck.errors import ConvcheckError
+from convcheck.layer.arrays import Array
+from convcheck.targets.process.limits import Limits, free_memory
+from convcheck.targets.process.wire import (
+    DISCONNECTED,
+    LONGEST_ANSWER,
+    BrokenWireError,
+    Incoming,
+    Slot,
+    framed,
+    legible,
+    parsed,
+    shared_file,
+    write_arrays,
+)
+from convcheck.wording import visible
+
+#: Seconds that one call may take where nobody gave a limit.
+CALL_SECONDS = 600.0
+
+#: Seconds between two looks at how much memory a worker uses.
+_TICK = 0.05
+
+#: Seconds that a keeper may take to do what it is told.
+_PATIENCE = 10.0
+
+#: Bytes of what a worker prints that are passed on, and that are kept as its last words.
+_PASSED_ON = 2**16
+_LAST_WORDS = 2000
+
+#: How a keeper is started: the folders of modules first, so that nothing is imported from where the user's code is.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck.targets.process.keeper import main; "
+_START += "main(int(sys.argv[1]))"
+
+
+class EndedError(ConvcheckError):
+    """The worker has ended or was ended before it answered.
+
+    Attributes
+    ----------
+    costly : bool
+        Whether a new worker would take long to end in the same way.
+    """
+
+    def __init__(self, message: str, *, costly: bool = False) -> None:
+        super().__init__(message)
+        self.costly = costly
+
+
+def supported() -> bool:
+    """Whether this system can run code in a worker process."""
+    return hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+
+class _Keeper:
+    """A process that forks workers, one at a time."""
+
+    def __init__(self) -> None:
+        mine, its = socket.socketpair()
+        with mine, its, tempfile.TemporaryFile() as words:
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", _START, str(its.fileno()), json.dumps(_trusted_path())],
+                    pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise EndedError(f"a process for the target cannot be started: {error.strerror or error}") from error
+            self._incoming = Incoming()
+            self.connection = mine.dup()
+            its.close()
+            if not self._next(60.0).get("ready"):
+                self.kill()
+                words.seek(0)
+                said = words.read().decode(errors="replace")
+                raise EndedError(f"a process for the target cannot be started:\n{legible(said)}")
+
+    def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        """Return the number of a new worker process; raises EndedError if there is none."""
+        message = framed(json.dumps(order).encode())
+        try:
+            sent = socket.send_fds(self.connection, [message], descriptors)
+            self.connection.sendall(message[sent:])
+        except OSError as error:
+            raise EndedError("the process that starts workers has ended") from error
+        while news := self._next(_PATIENCE):
+            if "pid" in news:
+                pid: int = news["pid"]
+                return pid
+            if "lost" in news:
+                break
+        raise EndedError("the process that starts workers does not answer")
+
+    def news(self) -> dict[str, Any]:
+        """Return what the keeper says of its worker; {"lost": True} where it is gone itself."""
+        return self._next(0.0)
+
+    def end_worker(self) -> bool:
+        """End the worker and all that came from it; return whether the keeper has done so."""
+        with suppress(OSError):
+            self.connection.sendall(framed(b'{"end": true}'))
+            while news := self._next(_PATIENCE / 5):
+                if "ended" in news or "lost" in news:
+                    return "ended" in news
+        return False
+
+    def preload(self, module: str) -> None:
+        """Let the keeper import what its workers will need."""
+        with suppress(OSError):
+            self.connection.sendall(framed(json.dumps({"preload": module}).encode()))
+
+    def kill(self) -> None:
+        """End the keeper, and thereby its worker."""
+        self.connection.close()
+        # It may have been stopped.
+        with suppress(OSError):
+            self.process.send_signal(signal.SIGCONT)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE / 5)
+            return
+        with suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                child.kill()
+        self.process.kill()
+        self.process.wait()
+
+    def _next(self, seconds: float) -> dict[str, Any]:
+        ends = time.monotonic() + seconds
+        while (message := self._incoming.take()) is None:
+            readable, _, _ = select.select([self.connection], [], [], max(0.0, ends - time.monotonic()))
+            if not readable:
+                return {}
+            try:
+                piece = self.connection.recv(4096)
+            except OSError:
+                piece = b""
+            if not piece:
+                return {"lost": True}
+            self._incoming.add(piece)
+        news: dict[str, Any] = json.loads(message)
+        return news
+
+
+def _trusted_path() -> list[str]:
+    """Return the folders in which this process finds modules, without those that stand for the current one."""
+    return [folder for folder in sys.path if folder]
+
+
+#: Keepers without a worker, to be used again; with the process that they belong to.
+_IDLE: list[_Keeper] = []
+_LOCK = threading.Lock()
+
+
+def _keeper() -> _Keeper:
+    with _LOCK:
+        while _IDLE:
+            keeper = _IDLE.pop()
+            if keeper.process.poll() is None:
+                return keeper
+            keeper.kill()
+    return _Keeper()
+
+
+#: Workers that have not ended.
+_LIVE: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for worker in list(_LIVE):
+        worker.close()
+    with _LOCK:
+        while _IDLE:
+            _IDLE.pop().kill()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDLE.clear)
+    os.register_at_fork(after_in_child=_LIVE.clear)
+
+
+class Worker:
+    """A process in which somebody's code runs, and what it says.
+
+    Raises
+    ------
+    EndedError
+        If it cannot be started; and by every method from when it has ended.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._numbers = count(1)
+        self._incoming = Incoming(LONGEST_ANSWER)
+        self._words = bytearray()
+        self._passed_on = 0
+        self._silent = False
+        self._most_memory = free_memory() if limits.memory is None else limits.memory
+        self.ended: str | None = None
+        self._keeper = _keeper()
+        mine, its = socket.socketpair()
+        heard, printed = os.pipe()
+        self._connection, self._heard = mine, heard
+        self.there, self.back, self._where = shared_file(), shared_file(), shared_file()
+        os.set_blocking(heard, False)
+        order = {
+            "environment": dict(os.environ), "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
+            "threads": limits.threads,
+        }  # fmt: skip
+        try:
+            self.pid = self._keeper.fork(order, [its.fileno(), self.there, self.back, printed, self._where])
+        except EndedError:
+            self._keeper.kill()
+            self._close_files()
+            raise
+        finally:
+            its.close()
+            os.close(printed)
+        _LIVE.add(self)
+        self._poll = select.poll()
+        for descriptor in (mine.fileno(), heard, self._keeper.connection.fileno()):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], seconds: float) -> dict[str, Any]:
+        """Send a request and wait for the answer.
+
+        Parameters
+        ----------
+        seconds : float
+            After which the worker is ended.
+        """
+        if self.ended is not None:
+            raise EndedError(self.ended)
+        try:
+            slots: list[Slot | None] = [None] * len(arrays)
+            there = [number for number, array in enumerate(arrays) if array is not None]
+            for number, slot in zip(there, write_arrays(self.there, [arrays[i] for i in there]), strict=True):  # type: ignore[misc]
+                slots[number] = slot
+            number = next(self._numbers)
+            message = pickle.dumps((number, verb, {**request, "slots": slots}))
+            with suppress(OSError):
+                self._connection.sendall(framed(message))
+            answer = parsed(self._answer(time.monotonic() + seconds, seconds))
+            if answer.get("number") != number:
+                raise BrokenWireError("it answers another request")
+            return answer
+        except BrokenWireError as error:
+            self._fail(f"the target's process was ended, for what it sent to convcheck is no answer: {error}")
+        except BaseException:
+            # What it says later would be taken for another answer.
+            self.close("the target's process was ended, for convcheck was interrupted")
+            raise
+
+    def _answer(self, ends: float, seconds: float) -> bytes:
+        while (message := self._incoming.take()) is None:
+            left = ends - time.monotonic()
+            events = {descriptor for descriptor, _ in self._poll.poll(1000 * max(0.0, min(_TICK, left)))}
+            if self._heard in events:
+                self._listen()
+            if self._connection.fileno() in events:
+                self._receive()
+            elif self._keeper.connection.fileno() in events:
+                self._told(self._keeper.news())
+            if not events:
+                self._check_memory()
+            if left <= 0:
+                place = self._place(ask=True)
+                self._fail(
+                    f"the target did not return within its timeout of {self._limits.timeout or seconds:g} s; it was "
+                    f"stopped{place}",
+                    costly=True,
+                )
+        self._listen()
+        return message
+
+    def _receive(self) -> None:
+        try:
+            piece = self._connection.recv(2**16)
+        except OSError:
+            piece = b""
+        if piece:
+            self._incoming.add(piece)
+            return
+        # It has ended, of which the keeper tells, or has closed the connection and goes on.
+        ends = time.monotonic() + 1.0
+        while time.monotonic() < ends:
+            self._listen()
+            select.select([self._keeper.connection], [], [], 0.05)
+            if news := self._keeper.news():
+                self._told(news)
+        self._fail("the target's process has closed its connection to convcheck and was ended")
+
+    def _told(self, news: Mapping[str, Any]) -> None:
+        """Act on what the keeper says."""
+        if "lost" in news:
+            self._fail("the process that started the target's was ended, and the target's with it", costly=True)
+        if "stopped" in news:
+            self._fail(f"the target's process has stopped itself ({_signal(news['stopped'])}) and was ended")
+        if "died" in news:
+            self._listen()
+            code = news["code"]
+            if code == DISCONNECTED:
+                self._fail("the target's process has lost its connection to convcheck, which it closed, and has ended")
+            how = f"was ended by {_signal(-code)}" if code < 0 else f"has ended itself with exit status {code}"
+            self._fail(f"the target's process {how}{self._place()}")
+
+    def _check_memory(self) -> None:
+        with suppress(psutil.Error):
+            used = psutil.Process(self.pid).memory_info().rss
+            if used > self._most_memory:
+                self._fail(
+                    f"the target's process used {used / 2**20:,.0f} MiB of memory, more than its limit of "
+                    f"{self._most_memory / 2**20:,.0f} MiB, and was ended{self._place(ask=True)}"
+                )
+
+    def _listen(self) -> None:
+        """Pass on what the worker prints, up to some amount, and keep the end of it."""
+        while not self._silent:
+            try:
+                piece = os.read(self._heard, 2**16)
+            except BlockingIOError:
+                return
+            if not piece:
+                self._poll.unregister(self._heard)
+                self._silent = True
+                return
+            self._words = (self._words + piece)[-_LAST_WORDS:]
+            if self._passed_on < _PASSED_ON:
+                self._passed_on += len(piece)
+                text = visible(piece.decode("utf-8", "replace").replace("\t", "    ").replace("\r\n", "\n"))
+                if self._passed_on >= _PASSED_ON:
+                    text += "\n[the target prints more than is passed on]\n"
+                with suppress(Exception):
+                    sys.stderr.write(text)
+                    sys.stderr.flush()
+
+    def _place(self, *, ask: bool = False) -> str:
+        """Return where the code was when it ended, or is, as the end of a sentence; nothing if that is not known."""
+        if ask:
+            from convcheck.targets.process.keeper import WHERE
+
+            with suppress(OSError):
+                os.kill(self.pid, WHERE)
+                time.sleep(0.1)
+        with suppress(OSError):
+            written = os.pread(self._where, 2**14, 0).decode("utf-8", "replace")
+            lines = frames_of(written)
+            if lines:
+                return " here:\n" + "\n".join(lines)
+        return ""
+
+    def _fail(self, message: str, *, costly: bool = False) -> NoReturn:
+        self._listen()
+        words = legible(bytes(self._words).decode("utf-8", "replace")).strip()
+        if words and "the target's process" in message:
+            message += f"\nThe last that it printed:\n{words}"
+        self.close(message)
+        raise EndedError(message, costly=costly)
+
+    def close(self, why: str = "the target's process was ended") -> None:
+        """End the worker, and everything that it left behind."""
+        if self.ended is not None:
+            return
+        self.ended = why
+        _LIVE.discard(self)
+        self._connection.close()
+        if self._keeper.end_worker():
+            with _LOCK:
+                _IDLE.append(self._keeper)
+        else:
+            self.kill()
+            self._keeper.kill()
+        self._listen()
+        self._close_files()
+
+    def kill(self) -> None:
+        """End the process, from any thread; the one that uses it learns of it."""
+        with suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def preload(self, module: str) -> None:
+        """Let later workers find a module imported."""
+        self._keeper.preload(module)
+
+    def _close_files(self) -> None:
+        for descriptor in (self._heard, self.there, self.back, self._where):
+            with suppress(OSError):
+                os.close(descriptor)
+        self._connection.close()
+
+
+def frames_of(written: str) -> list[str]:
+    """Return the user's frames of what Python's faulthandler wrote, the last call last, with their lines of code."""
+    import linecache
+    import re
+
+    from convcheck.targets.loading import is_internal
+
+    frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', written, re.MULTILINE)
+    while frames and (frames[-1][0].startswith("<") or is_internal(frames[-1][0])):
+        frames.pop()
+    lines = []
+    for file, number, name in reversed(frames):
+        lines.append(f'  File "{visible(file)}", line {number}, in {visible(name)}')
+        code = linecache.getline(file, int(number)).strip()
+        lines += [f"    {visible(code)}"] if code else []
+    return lines
+
+
+def _signal(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    said = signal.strsignal(number)
+    return f"{name} ({said.partition(' (')[0].lower()})" if said else name
+
+
+def _current_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"

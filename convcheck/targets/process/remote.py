@@ -1,0 +1,366 @@
+"""A target that runs in another process, as the checks see it: an interface over which layers and arrays go."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from math import prod
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from convcheck.errors import ConvcheckError, TargetError, UsageError
+from convcheck.layer.arrays import Array
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
+from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
+from convcheck.targets.process.limits import Limits
+from convcheck.targets.process.wire import BrokenWireError, read_arrays, slot_in, text_in, texts_in
+from convcheck.targets.spec import TargetSpec
+from convcheck.targets.target import (
+    Misfit,
+    Run,
+    Target,
+    TargetContractError,
+    TargetRaisedError,
+    TargetUnimplementedError,
+)
+
+#: Entries that any array of a layer's has at most this many times as many of as what is given back is looked at.
+_LARGEST = 64
+_LARGE = 2**22
+
+#: Workers that may be started for one layer after its first has ended.
+_RESTARTS = 2
+
+#: What can be written into: arguments, and the memory around them.
+_WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
+
+
+class Place:
+    """Where targets are opened and run: a worker process, which several targets share, and the next when it has ended.
+
+    Parameters
+    ----------
+    folder : Path
+        Relative targets start here.
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.folder, self.limits = folder, limits
+        self.generation = 0
+        self.left = limits.timeout
+        self._worker: Worker | None = None
+        self._restarts = 0
+        self._unusable: str | None = None
+        self._stopped = False
+        self._released: list[int] = []
+        self._opened: dict[int, int] = {}
+        self._specs: dict[int, bytes] = {}
+        self.numbers = count(1)
+
+    def begin(self) -> None:
+        """Prepare for another layer."""
+        self.left, self._restarts, self._unusable = self.limits.timeout, 0, None
+
+    def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
+        """Open a target; return its number and what the worker says of it.
+
+        Raises
+        ------
+        TargetError
+            If it cannot be found, imported or used.
+        """
+        number = next(self.numbers)
+        self._specs[number] = _portable(spec)
+        try:
+            return number, self._open(number)
+        except (TargetError, UsageError):
+            raise
+        except (ConvcheckError, TargetRaisedError) as error:
+            raise TargetError(f'target "{spec.named}" cannot be imported:\n{error}') from error
+
+    def _open(self, number: int) -> dict[str, Any]:
+        answer = self._ask("open", {"target": number, "spec": self._specs[number], "folder": str(self.folder)}, ())
+        self._opened[number] = self.generation
+        assert self._worker is not None
+        for module in texts_in(answer, "loaded"):
+            if module == "torch":
+                self._worker.preload(module)
+        return answer
+
+    def ask(
+        self, verb: str, target: int, request: dict[str, Any], arrays: Sequence[Array | None] = ()
+    ) -> dict[str, Any]:
+        """Ask a target, which is opened again in a new worker where the last one has ended.
+
+        Raises
+        ------
+        ConvcheckError
+            What the target raised, or how its process ended.
+        """
+        if self._worker is None or self._opened.get(target) != self.generation:
+            self._open(target)
+        return self._ask(verb, {"target": target, **request}, arrays)
+
+    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None]) -> dict[str, Any]:
+        if self.left is not None and self.left <= 0:
+            raise TargetContractError(f"not run: the target has used up its timeout of {self.limits.timeout:g} s")
+        if self._worker is None:
+            self._start()
+        assert self._worker is not None
+        released, self._released = self._released, []
+        began = time.monotonic()
+        try:
+            request["released"] = released
+            answer = self._worker.ask(verb, request, arrays, CALL_SECONDS if self.left is None else self.left)
+        except EndedError as error:
+            if error.costly:
+                self._unusable = str(error)
+            raise TargetContractError(str(error)) from None
+        finally:
+            if self._worker.ended is not None:
+                self._worker = None
+            if self.left is not None:
+                self.left -= time.monotonic() - began
+        raised = answer.get("raised")
+        if raised is not None:
+            _raise(raised)
+        return answer
+
+    def _start(self) -> None:
+        if self._stopped:
+            raise TargetContractError("not run: the run was interrupted")
+        if self._unusable is not None:
+            raise TargetContractError(f"not run: {self._unusable}")
+        if self._restarts > _RESTARTS:
+            raise TargetContractError("not run: the target's process has ended too often on this layer")
+        self._restarts += 1
+        self.generation += 1
+        self._released = []
+        try:
+            self._worker = Worker(self.limits)
+        except EndedError as error:
+            raise TargetContractError(str(error)) from None
+
+    def values(self, answer: Mapping[str, Any], labels: Sequence[str], layer: Layer) -> list[Any]:
+        """Return what an answer tells of arrays: arrays, None, or what stands for what cannot be compared."""
+        told = answer.get("values")
+        try:
+            if not isinstance(told, list) or len(told) != len(labels):
+                raise BrokenWireError("it has not the arrays that were asked for")
+            most = _most_entries(layer)
+            slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
+            fits = [prod(slot.shape) <= most for slot in slots]
+            assert self._worker is not None
+            arrays = iter(read_arrays(self._worker.back, slots) if all(fits) else [None] * len(slots))
+            sizes = iter(slots)
+            return [_value(one, label, layer, arrays, sizes) for one, label in zip(told, labels, strict=True)]
+        except (BrokenWireError, OSError, MemoryError) as error:
+            self.close()
+            raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
+
+    def runs(self, generation: int) -> bool:
+        """Whether the worker is still that of an earlier time."""
+        return self._worker is not None and generation == self.generation
+
+    def release(self, run: int, generation: int) -> None:
+        """Let go of a forward pass that will not be asked about any more."""
+        if generation == self.generation:
+            self._released.append(run)
+
+    def stop(self) -> None:
+        """End the worker from another thread than the one that uses it, for good."""
+        self._stopped = True
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+
+def _most_entries(layer: Layer) -> int:
+    shapes = (layer.input_shape, layer.weight_shape, layer.output_shape)
+    return max(_LARGE, _LARGEST * max(map(prod, shapes)))
+
+
+def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
+    if one is None:
+        return None
+    if not isinstance(one, dict):
+        raise BrokenWireError("a value is of no known kind")
+    if "misfit" in one:
+        slug = one.get("slug")
+        return Misfit(text_in(one, "misfit"), text_in(one, "slug") if slug is not None else None)
+    if "foreign" in one:
+        return Misfit(
+            f"{label} has dtype {text_in(one, 'foreign')}; expected {layer.dtype}; give back the type that came in: "
+            ".astype(x.dtype)"
+        )
+    if "dtype" not in one:
+        raise BrokenWireError("a value is of no known kind")
+    array, slot = next(arrays), next(slots)
+    return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
+
+
+def _raise(raised: Any) -> NoReturn:
+    """Raise what the worker says that was raised."""
+    try:
+        if not isinstance(raised, dict):
+            raise BrokenWireError("what was raised is no object")
+        kind, text = raised.get("kind"), text_in(raised, "text")
+        if kind in ("unimplemented", "raised"):
+            refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
+            error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
+            raise error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
+        if kind == "convcheck":
+            raise TargetError(text)
+        raise TargetContractError(text)
+    except BrokenWireError as error:
+        raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
+
+
+def _portable(spec: TargetSpec) -> bytes:
+    """Return a mapping such that another process finds the code that it names.
+
+    Raises
+    ------
+    UsageError
+        If it is given as what other processes cannot find.
+    """
+    try:
+        given = {key: _place_of(getattr(spec, key)) for key in ("call", "tensor", "forward", "backward")}
+        return pickle.dumps(replace(spec, **given))
+    except Exception as error:
+        raise UsageError(
+            f"the target {spec.named} cannot be sent to other processes; give it as module:name or "
+            "path/to/file.py:name, or leave out what needs them, such as jobs"
+        ) from error
+
+
+def _place_of(code: Any) -> Any:
+    """Return where code of the program that runs stands, since there it is called __main__; other code as it is."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if getattr(code, "__module__", None) == "__main__" and file is not None:
+        return f"{Path(file).resolve()}:{code.__qualname__}"
+    return code
+
+
+class Remote(Target):
+    """A target in a worker process.
+
+    What it does not give, gives as means, or gives inexactly, its mapping says and not the worker.
+    """
+
+    def __init__(self, place: Place, spec: TargetSpec) -> None:
+        self.place = place
+        self._number, answer = place.open(spec)
+        self.name = spec.named
+        self.exact = spec.exact
+        self.averages = spec.mean_over_batch
+        self.absent = {
+            gradient: "the target does not give this gradient"
+            for gradient in ("input", "weight", "bias")
+            if gradient not in spec.gradients
+        }
+        self.at_once = spec.threads
+        self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
+        conditions, reasons = (texts_in(answer, key) for key in ("inapplicable", "reasons"))
+        self.inapplicable = dict(zip(conditions, reasons, strict=False))
+        self._note(answer)
+
+    def _note(self, answer: Mapping[str, Any]) -> None:
+        self._takes_bias = answer.get("takes_bias") is not False
+        self.found = texts_in(answer, "found")
+
+    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None] = ()) -> dict[str, Any]:
+        answer = self.place.ask(verb, self._number, request, arrays)
+        self._note(answer)
+        return answer
+
+    def begin(self) -> None:
+        self.place.begin()
+
+    def unsupported(self, layer: Layer) -> str | None:
+        try:
+            answer = self._ask("unsupported", {"layer": layer})
+        except (ConvcheckError, TargetRaisedError):
+            # How its process ended shows when it is run.
+            return None
+        return None if answer.get("unsupported") is None else text_in(answer, "unsupported")
+
+    def takes_bias(self) -> bool:
+        return self._takes_bias
+
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        answer = self._ask("forward", {"layer": layer}, (x, weight, bias))
+        (output,) = self.place.values(answer, ["output"], layer)
+        if isinstance(output, Misfit):
+            raise TargetContractError(output.reason)
+        return output if output is not None else np.asarray(None)
+
+    def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+        return RemoteRun(self, layer, "run", {"layer": layer, "how": how}, operands)
+
+    def stop(self) -> None:
+        self.place.stop()
+
+    def close(self) -> None:
+        self.place.close()
+
+
+class RemoteRun(Run):
+    """A forward pass that another process has run."""
+
+    def __init__(self, of: Remote, layer: Layer, verb: str, request: dict[str, Any], operands: Operands) -> None:
+        self._of, self._layer = of, layer
+        place = of.place
+        self._number = next(place.numbers)
+        at = (operands.x, operands.weight, operands.bias, operands.grad_output)
+        answer = of._ask(verb, {**request, "run": self._number}, at)
+        self._generation = place.generation
+        self._note(answer)
+        (self.output,) = place.values(answer, ["output"], layer)
+
+    def _note(self, answer: Mapping[str, Any]) -> None:
+        told = texts_in(answer, "modified")
+        self._modified = tuple(name for name in _WRITTEN if name in told)
+
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        self._require_same_process()
+        answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
+        self._note(answer)
+        labels = ["grad_input", "grad_weight", "grad_bias"]
+        grad_input, grad_weight, grad_bias = self._of.place.values(answer, labels, self._layer)
+        return grad_input, grad_weight, grad_bias
+
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        self._require_same_process()
+        request = {"of": self._number, "layer": layer, "new_memory": new_memory}
+        return RemoteRun(self._of, layer or self._layer, "again", request, operands)
+
+    def modified(self) -> tuple[str, ...]:
+        return self._modified
+
+    def _require_same_process(self) -> None:
+        if not self._of.place.runs(self._generation):
+            raise TargetContractError("not run: the process of the forward pass has ended")
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self._of.place.release(self._number, self._generation)

@@ -1,0 +1,118 @@
+"""A program that is started for every pass: what it is given and what it gives are files in a folder."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from convcheck.layer.arrays import Array
+from convcheck.targets.programs.cases import Cases
+from convcheck.targets.programs.process import LastWords, cannot_run, find_program, how_it_ended, kill_with_children
+from convcheck.targets.programs.protocol import AnswerError, Request, raise_refusal
+from convcheck.wording import did_you_mean
+
+#: What stands for the folder in the words of a command; without it, the folder is the last word.
+FOLDER = "{folder}"
+
+#: The endings of the files, by the mapping's word.
+ENDINGS = {"raw": "bin", "npy": "npy"}
+
+
+class OneShot:
+    """A program that is run once for every pass.
+
+    Parameters
+    ----------
+    files : str
+        One of `ENDINGS`.
+    command, folder, cases
+        As of `convcheck.targets.programs.process.Program`.
+
+    Raises
+    ------
+    TargetError
+        If there is no such program, or it may not be run.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, files: str, cases: Cases | None = None) -> None:
+        words = command if any(FOLDER in word for word in command) else [*command, FOLDER]
+        self._command = [find_program(command, folder), *words[1:]]
+        self._folder, self._files, self._cases = folder, files, cases
+
+    def ask(self, request: Request) -> dict[str, Array]:
+        """Run the program on a request and return what it leaves; raises what `Program.ask` raises."""
+        with (
+            nullcontext() if self._cases is None else self._cases.watching(request, self._write),
+            tempfile.TemporaryDirectory(prefix="convcheck-") as place,
+        ):
+            folder = Path(place)
+            self._write(request, folder)
+            given = {path.name for path in folder.iterdir()}
+            status, last_words = self._run(place)
+            answer = {path.name: path for path in folder.iterdir() if path.name not in given and path.is_file()}
+            if "answer.txt" in answer:
+                raise_refusal(
+                    answer["answer.txt"].read_text(encoding="utf-8", errors="replace").split(), request.direction
+                )
+            try:
+                if status != 0:
+                    raise AnswerError(f"the program {how_it_ended(status)}; expected 0{last_words}")
+                found = {name: self._read(name, request, answer, last_words) for name in request.shapes}
+            except AnswerError as error:
+                error.answer = {name: path.read_bytes() for name, path in answer.items()}
+                raise
+            if self._cases is not None:
+                self._cases.look(request, found)
+        return found
+
+    def _run(self, place: str) -> tuple[int, LastWords]:
+        command = [word.replace(FOLDER, place) for word in self._command]
+        try:
+            popen = subprocess.Popen(
+                command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                bufsize=0,
+            )  # fmt: skip
+        except OSError as error:
+            raise cannot_run(command[0], error) from error
+        assert popen.stdout is not None
+        last_words = LastWords(popen.stdout)
+        try:
+            return popen.wait(), last_words
+        finally:
+            if popen.poll() is None:
+                kill_with_children(popen)
+                popen.wait()
+            last_words.close()
+
+    def _write(self, request: Request, folder: Path) -> None:
+        (folder / "request.txt").write_bytes(request.line)
+        for name, array in request.arrays.items():
+            path = folder / f"{name}.{ENDINGS[self._files]}"
+            if self._files == "npy":
+                np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+            else:
+                path.write_bytes(array.tobytes())
+
+    def _read(self, name: str, request: Request, answer: dict[str, Path], last_words: LastWords) -> Array:
+        file = f"{name}.{ENDINGS[self._files]}"
+        if file not in answer:
+            there = f"; it left {', '.join(sorted(answer))};{did_you_mean(file, answer)}" if answer else ""
+            raise AnswerError(f"the program left no file {file}; expected one with {name}{there}{last_words}")
+        if self._files == "npy":
+            try:
+                array: Array = np.load(answer[file], allow_pickle=False)
+            except (OSError, ValueError, EOFError) as error:
+                raise AnswerError(f"{file} cannot be read: {error}; expected an array of numbers as .npy") from None
+            return array
+        data, size = answer[file].read_bytes(), request.dtype.itemsize
+        if len(data) % size:
+            raise AnswerError(
+                f"{file} has {len(data):,} bytes, which is no whole number of {request.dtype.name}; expected {size} "
+                f"bytes an entry, {request.shapes[name]} in all"
+            )
+        return request.shaped({name: np.frombuffer(data, request.dtype)})[name]

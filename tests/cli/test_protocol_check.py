@@ -1,0 +1,129 @@
+"""``convcheck protocol-check``: programs that speak the protocol, and each way not to."""
+
+import shutil
+
+import pytest
+
+from tests.cli.test_verify_command import run
+from tests.programs import READ, ones
+
+__all__ = ["run"]
+
+
+def check(run, command, *options):
+    return run("protocol-check", *options, *command)
+
+
+def test_a_program_that_does_everything_right(run, tmp_path):
+    status, out, err = check(run, ones(tmp_path))
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].endswith("ones.py")
+    assert lines[-1].startswith("PASSED")
+    assert {line.split()[0] for line in lines[1:-1]} == {"ok"}
+    assert "forward, three axes" in out
+
+
+REFUSE = """\
+if groups > 1:
+    requests.read(size * (x + weight + bias))
+    answers.write(b"unsupported no groups\\n")
+    answers.flush()
+    continue
+"""
+
+
+def test_what_it_does_not_support_is_no_mistake(run, tmp_path):
+    status, out, _ = check(run, ones(tmp_path, read=REFUSE + READ))
+    assert status == 0
+    assert "unsupported  forward, groups\n               no groups" in out
+    assert "backward, groups" not in out
+
+
+WRONG = {
+    "does not loop": ({"last": "break"}, ["one request after the other", "at request 2", "until its input ends"]),
+    "extra bytes": ({"answer": "answers.write(line + b''.join(arrays) + b'hello')"}, ["hello", "standard error"]),
+    "late extra bytes": (
+        {"last": "answers.flush(); import time; time.sleep(0.05); answers.write(b'late')"},
+        ["late", "what its line announces and nothing else"],
+    ),
+    "the bias counted without one": (
+        {"answer": "if direction == 'backward' and not bias: line = line[:-1] + b' 0\\n'\n"
+         "answers.write(line + b''.join(arrays))"},
+        ["backward, no bias", "grad_input, grad_weight follow"],
+    ),
+    "wrong sizes": (
+        {"answer": "if rank == 3: line, arrays = b'ok 2\\n', [one * 2]\nanswers.write(line + b''.join(arrays))"},
+        ["forward, three axes", "2 entries of output", "expected (2, 3,"],
+    ),
+    "float64 always": (
+        {"answer": "answers.write(line + b''.join(array.array('d', [1.0] * c).tobytes() for c in counts))",
+         "start": "import array"},
+        ["forward, float32", "more than its line"],
+    ),
+    "ends with a status": ({"end": "sys.exit(4)"}, ["when its input ends, it ended with exit status 4"]),
+    "refuses and is out of step": (
+        {"read": "if dtype == 'float16': answers.write(b'unsupported float16\\n'); answers.flush(); continue\n"
+         + READ},
+        ["a layer it may refuse", "read the arrays all the same, or end"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("behaviour", WRONG)
+def test_what_is_wrong_is_said(run, tmp_path, behaviour):
+    code, words = WRONG[behaviour]
+    status, out, _ = check(run, ones(tmp_path, **code))
+    said = " ".join(out.split())
+    assert status == 1
+    assert all(word in said for word in words), out
+    assert "FAILED" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ({"end": "import time; time.sleep(60)"}, ["does not end when its input ends; it was stopped after 0.3 s"]),
+        ({"read": "requests.read()"}, ["was stopped after 0.3 s without an answer"]),
+    ],
+)
+def test_one_that_hangs_is_stopped(run, tmp_path, code, words, monkeypatch):
+    from convcheck.targets.programs import trials
+
+    monkeypatch.setattr(trials, "_LAYERS", {"two axes": trials._LAYERS["two axes"]})
+    status, out, _ = check(run, ones(tmp_path, **code), "--limit", "0.3")
+    assert status == 1
+    assert all(word in " ".join(out.split()) for word in words), out
+
+
+def test_cases_are_kept(run, tmp_path):
+    command = ones(tmp_path, answer="answers.write(b'{}\\n')")
+    status, out, _ = check(run, command, "--keep-case", "cases")
+    assert status == 1
+    kept = sorted(path.name for path in (tmp_path / "cases").iterdir())
+    assert kept
+    assert all(name.startswith("case-forward-") for name in kept)
+    assert f"the case is kept in cases/{kept[0]}" in " ".join(out.split()) or "kept in" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["./nothing"], "does not exist"),
+        (["--limit", "0", "./nothing"], "--limit 0"),
+        (["--limit", "nan", "./nothing"], "--limit nan"),
+        ([], "COMMAND"),
+    ],
+)
+def test_what_cannot_be_tried(run, words, said):
+    status, _, err = run("protocol-check", *words)
+    assert status == 2
+    assert said in err
+
+
+@pytest.mark.skipif(shutil.which("true") is None, reason="there is no program true")
+def test_options_behind_the_program_are_the_programs(run):
+    status, out, _ = run("protocol-check", "true", "--limit", "3")
+    assert status == 1
+    assert out.splitlines()[0] == "true --limit 3"
+    assert "ended with exit status 0 without an answer" in " ".join(out.split())
