@@ -31,7 +31,7 @@ from convcheck.layer.layer import Layer
 from convcheck.mistakes import mistake
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.details import headline
-from convcheck.reports.results import GradientResult
+from convcheck.reports.results import REFUSED, SKIPPED_BY_HAND, GradientResult
 from convcheck.targets.calling import AROUND, How
 from convcheck.targets.target import Target
 
@@ -40,8 +40,6 @@ _LARGEST_SHARE = 1 / 256
 
 #: Multiply-adds that take about as long as drawing, copying and comparing an entry.
 _WORK_PER_ENTRY = 100
-
-SKIPPED = "skipped by --skip-condition"
 
 
 class Condition(NamedTuple):
@@ -93,12 +91,20 @@ RUNS: dict[str, Condition] = {
     "other-layer-before": Condition(callings.other_layer_before, 20),
 }
 
-#: Conditions under which code may refuse to be called; what it raises in its forward pass then is a refusal too where
-#: the arguments are what is unusual.
-_REFUSABLE = frozenset({"some-gradients", "after-no-grad", "batch-of-one", "threads"})
+#: Why many calls are not judged.
+SHOWN_IN_SAME_MEMORY = "what is wrong in the same memory is so at many calls too"
+
+#: Conditions under which code may refuse to be called, by saying so.
+_REFUSABLE = frozenset({"some-gradients", "after-no-grad", "threads"})
+
+#: Those under which the arguments, or the layer, are not what was asked for: whatever the forward pass raises then is a
+#: refusal. What only the backward pass cannot do is an error, but for a bias that is not there.
 _REFUSABLE_BY_ANY = frozenset(
-    {"not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "read-only", "no-bias"}
-)
+    {
+        "not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "read-only",
+        "batch-of-one", "no-bias",
+    }
+)  # fmt: skip
 
 _GRAVITY = {"passed": 0, "inconclusive": 1, "failed": 2, "error": 3}
 
@@ -132,7 +138,7 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
             continue
         cost = condition.passes * work
         if name in skip:
-            outcomes[name] = SKIPPED
+            outcomes[name] = SKIPPED_BY_HAND
         elif spent + cost > budget and name != "real":
             outcomes[name] = TOO_MUCH.format("conditions")
         else:
@@ -155,10 +161,13 @@ def _on_one_object(
     What is wrong there is run by itself: what is then right is wrong because of the calls before.
     """
     found: dict[str, list[_Results]] = {"many-calls": []}
-    for ran in callings.many_calls(expected, target, chained):
+    second: list[_Results] = []
+    for number, ran in enumerate(callings.many_calls(expected, target, chained)):
         name = ran.regime or "many-calls"
         results = found.setdefault(name, [])
         results.append(_results(name, ran, sharp=not results))
+        if number == 1 and ran.went_on:
+            second = results[-1:]
     outcomes: dict[str, list[_Results] | str] = {}
     for name, results in found.items():
         outcomes[name] = results
@@ -167,13 +176,12 @@ def _on_one_object(
             if not isinstance(alone, str) and all(map(_right, alone)):
                 found["many-calls"] += results
     if same_memory:
-        every = [results for several in found.values() for results in several]
         # Its second pass was that of other data in the same memory.
-        outcomes["same-memory"] = alone = every[:1]
-        if not all(map(_right, every)):
+        outcomes["same-memory"] = alone = second
+        if not second or not all(_right(results) for several in found.values() for results in several):
             outcomes["same-memory"] = alone = _judged("same-memory", RUNS["same-memory"].runs(expected, target))
         if not isinstance(alone, str) and not all(map(_right, alone)):
-            outcomes["many-calls"] = "what is wrong in the same memory is so at many calls too"
+            outcomes["many-calls"] = SHOWN_IN_SAME_MEMORY
     return outcomes
 
 
@@ -189,7 +197,7 @@ def _judged(condition: str, runs: Iterator[Ran]) -> list[_Results] | str:
         for ran in runs:
             refused = _refused(condition, ran)
             if refused:
-                refusal = f"refused under {condition}: {refused}"
+                refusal = REFUSED.format(condition) + refused
             else:
                 found.append(_results(condition, ran, sharp=not found))
     except LeftOutError as error:
@@ -201,9 +209,10 @@ def _refused(condition: str, ran: Ran) -> str | None:
     """Return what a target says that does not take being called so."""
     if condition not in _REFUSABLE | _REFUSABLE_BY_ANY:
         return None
-    fault = ran.observed.faults.get("output")
-    if fault is not None and fault.status == "error" and condition in _REFUSABLE_BY_ANY and not ran.observed.refusal:
-        return headline(raised(ran.expected, "", "output", "conditions", fault.message))
+    errors = {name: fault for name, fault in ran.observed.faults.items() if fault.status == "error"}
+    told = "output" if condition != "no-bias" else next(iter(errors), "output")
+    if condition in _REFUSABLE_BY_ANY and told in errors and not ran.observed.refusal:
+        return headline(raised(ran.expected, "", told, "conditions", errors[told].message))
     return ran.observed.refusal
 
 

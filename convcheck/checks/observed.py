@@ -115,8 +115,10 @@ class Observed:
         *,
         of: Run | None = None,
         one_object: bool = False,
-    ) -> Iterator[tuple[Operands, Observed]]:
+    ) -> Iterator[tuple[Operands, Observed, bool]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
+
+        Yields the data, what came of them, and whether it was the object of the pass before.
 
         Parameters
         ----------
@@ -135,12 +137,13 @@ class Observed:
                 trial.forward(lambda: earlier.again(operands, layer, new_memory=new_memory))  # noqa: B023 - run at once
                 if trial.done is None and one_object:
                     return
-            if trial.done is None:
+            went_on = trial.done is not None
+            if not went_on:
                 trial = _Trial(implementation, layer)
                 trial.forward(lambda: implementation.run(layer, operands))  # noqa: B023 - run at once
             trial.backward()
             before = trial.done
-            yield operands, trial.observed()
+            yield operands, trial.observed(), went_on
 
     @classmethod
     def with_another(

@@ -29,6 +29,8 @@ class Ran:
         Whether this run shows by itself what is wrong, whatever ran before it.
     regime : str or None
         Of its data, where these are of another condition.
+    went_on : bool
+        Whether the object of the run before made it.
     """
 
     expected: Expected
@@ -37,6 +39,7 @@ class Ran:
     how: How = PLAIN
     alone: bool = True
     regime: str | None = None
+    went_on: bool = False
 
 
 def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> Ran:

@@ -22,7 +22,7 @@ from convcheck.layer.data import SHORT, integer_operands, real_operands, short_s
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, neighbours, revealing, shrunk
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.conditions import UNTRIED
+from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
 from convcheck.mistakes.mistake import Scene, differs, unless_it_raises
 from convcheck.reports.report import Report
 from convcheck.reports.results import GRADIENTS, BlindSpot, LayerReport, Power
@@ -86,6 +86,7 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
         judged_on_smaller=sum(bool(forms) and shrunk(layer) is not layer for layer, forms in claims),
     )
     spots = _blind_spots(missing, known, report.layers, probes) + _untried(report.layers, probes)
+    spots += _refused(report.layers)
     return replace(report, power=power, blind_spots=spots)
 
 
@@ -172,15 +173,26 @@ def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
 def _untried(layers: Sequence[LayerReport], probes: Sequence[Probe]) -> tuple[BlindSpot, ...]:
     """Name the circumstances in which no layer was checked, and that the code under test takes."""
     checked = [report.layer for report in layers if report.passed]
+    conditions = {r.condition for report in layers for r in report.results if r.condition and r.passed}
     plainest = _plain(min(checked, key=lambda layer: layer.multiply_adds))
     spots = []
     for untried in UNTRIED:
-        if not any(map(untried.shown_by, checked)):
+        tried = untried.words.name.removeprefix("untried-") in conditions
+        if not tried and not any(map(untried.shown_by, checked)):
             for _, layer in _taken([("", replace(plainest, **untried.change))], probes):
                 if untried.shown_by(layer):
                     words = untried.words
                     spots.append(BlindSpot(words.code, words.name, (words.title,), untried.lacking, as_yaml(layer)))
     return tuple(spots)
+
+
+def _refused(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
+    """Name the conditions under which the code refuses to be called."""
+    said = {r.condition: r.refused for layer in layers for r in layer.results if r.condition and r.refused}
+    return tuple(
+        BlindSpot(CONDITIONS[name].code, name, (words,), f"a run under {name}, which the code refuses", "")
+        for name, words in said.items()
+    )
 
 
 def _plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable
