@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -12,13 +13,28 @@ _USAGE_ERROR = 2
 _INTERRUPTED = 130
 
 
+#: What is written in place of a character that the output cannot show.
+_PLAIN = {
+    "−": "-", "–": "-", "∂": "d", "·": "*", "×": "x", "→": "->", "°": " degrees", "ᵀ": "^T", "≤": "<=", "≥": ">=",
+    "δ": "delta", "Σ": "sum ", "…": "...", "⌊": "floor(", "⌋": ")", "⌈": "ceil(", "⌉": ")", "░": "#", "•": "o",
+    "±": "+-", "✓": "ok", "↓": "v", "“": '"', "”": '"', "’": "'", "─": "-", "━": "-", "│": "|",
+}  # fmt: skip
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    """Write characters that the output cannot show in others that mean the same, or as question marks."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
 def main() -> None:
     """Run the command line; always ends in SystemExit, with the status that the contract gives."""
     _look_elsewhere_than_here()
+    codecs.register_error("plainly", _plainly)
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show × or → gets a question mark instead of an error.
+        # A terminal that cannot show × or → gets other words instead of an error.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="plainly")
     try:
         sys.exit(_run())
     except SystemExit as end:

@@ -292,7 +292,7 @@ class _Search:
             # That gradients of nothing are wrong is another failure.
             return False
         self._count()
-        expected = _Given(self.case.layer, self.target, self.max_error, operands)
+        expected = Given(self.case.layer, self.target, self.max_error, operands)
         case = self._case(run(expected, self.target, operands, self.case.how))
         self.case = case or self.case
         return case is not None
@@ -448,7 +448,7 @@ class _Search:
 
     def _judged(self, case: _Case) -> tuple[GradientResult, Array]:
         """Return the verdict by differences of the target's own forward pass, and what they give."""
-        expected = _Given(case.layer, self.target, self.max_error, case.operands)
+        expected = Given(case.layer, self.target, self.max_error, case.operands)
         gradient = self.failure.gradient
         if gradient == "output":
             return forward.check(expected, case.observed, case.observed), expected.definition
@@ -470,7 +470,7 @@ class _Search:
             yield f"{' and '.join(self.failure.names)} on the layer itself; this case alone {called}"
 
 
-class _Given(Expected):
+class Given(Expected):
     """A layer on data that are given."""
 
     def __init__(self, layer: Layer, source: Target, max_error: float | None, operands: Operands) -> None:

@@ -104,3 +104,10 @@ def pictures(incomplete: str) -> list[str]:
     from convcheck.explain.pictures.stories import kinds
 
     return [name for name in kinds() if name.startswith(incomplete)]
+
+
+def notations(incomplete: str) -> list[str]:
+    """Return the notations."""
+    from convcheck.explain.sums.notation import LIST, NOTATIONS
+
+    return [name for name in (*NOTATIONS, LIST) if name.startswith(incomplete)]

@@ -47,8 +47,16 @@ def explain(
     memory: Memory = None,
     in_process: InProcess = False,
     notation: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Write as one of the teaching texts does: T0, T1, T2, T3, T4.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.notations,
+            help="Write as one of the teaching texts does, such as dilate-flip; list says which there are.",
+        ),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Write every term of a long sum, instead of its parts and the first few.")
+    ] = False,
     dtype: Annotated[
         str | None,
         typer.Option(
@@ -64,11 +72,12 @@ def explain(
     Exit status: 0, or 2 for a wrong option, config or target.
     """
     from convcheck.checks.memory import require as require_memory
-    from convcheck.cli.output import write_out
+    from convcheck.cli.output import screen, write_out
     from convcheck.errors import Parameter, TargetError, UsageError
     from convcheck.explain.pictures.selection import parse_entry
     from convcheck.explain.sums import derivation
     from convcheck.explain.sums import entry as entries
+    from convcheck.explain.sums.notation import LIST, listing
     from convcheck.explain.sums.notation import notation as find_notation
     from convcheck.explain.sums.terms import explain as find_terms
     from convcheck.explain.sums.writers import render
@@ -76,6 +85,9 @@ def explain(
     from convcheck.suites.select import choose
     from convcheck.targets.isolation import output_to_stderr
 
+    if notation == LIST:
+        write_out(listing())
+        return
     limits = limits_of(timeout, memory, in_process)
     writing = find_notation(notation)
     # What the code prints must not end up among the formulas.
@@ -93,6 +105,8 @@ def explain(
     if entry is None:
         if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):
             raise UsageError(Parameter(given), " is about the numbers of an entry; say which with ", Parameter("entry"))
+        if everything:
+            raise UsageError("--all is about the terms of an entry; say which with ", Parameter("entry"))
         document = derivation.document(one, writing)
     else:
         array, index = parse_entry(entry, one)
@@ -102,5 +116,5 @@ def explain(
             if tried.refusal is not None:
                 raise TargetError(tried.refusal)
             found = find_terms(tried.layer, tried.operands, array, index, tried.observed)
-        document = entries.document(found, writing)
-    write_out(render(document, output_format))
+        document = entries.document(found, writing, everything=everything)
+    write_out(render(document, output_format, screen()[0]))

@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,13 +161,14 @@ class Destinations:
     summary: Path | None
     quiet: bool = False
 
-    def write(self, report: Report) -> None:
-        """Write the report everywhere."""
+    def write(self, report: Report, page: Callable[[], str | None] = lambda: None) -> None:
+        """Write the report everywhere; ``page`` makes the page of what failed, which stands in HTML files."""
         from convcheck.reports.formats import render
 
         width, color = screen()
         for path, format_ in self.files:
-            write_whole(path, render(report, format_, width=width))
+            touched = page() if format_ == "html" and not report.passed else None
+            write_whole(path, touched or render(report, format_, width=width))
         if self.screen is not None:
             write_out(render(report, self.screen, width=width, color=color, quiet=self.quiet))
         if self.summary is not None:

@@ -198,7 +198,14 @@ def verify(
         if interruption.report.layers or output:
             places.write(interruption.report)
         raise
-    places.write(report)
+
+    def page() -> str | None:
+        from convcheck.explain.page.report import report_page
+
+        with output_to_stderr():
+            return report_page(report, target, device, limits, fitted.suite if report.fitted else None)
+
+    places.write(report, page)
     passed = report.passed
     if earlier is not None:
         comparison = earlier.compare(report)

@@ -9,11 +9,16 @@ import typer
 
 from convcheck.cli import completion
 from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
-from convcheck.explain import DATA_HELP
+from convcheck.explain import DATA_HELP, MEGABYTES, MOST_MEGABYTES
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 
 if TYPE_CHECKING:
+    from convcheck.explain.pictures.selection import Selection
+    from convcheck.explain.trial import Trial
     from convcheck.layer.layer import Layer
+
+#: The format of the interactive page.
+_PAGE = "html"
 
 
 def visualize(
@@ -37,7 +42,11 @@ def visualize(
     ] = Path("convcheck-figures"),
     format: Annotated[  # noqa: A002
         str,
-        typer.Option(metavar="FORMAT", help=f"Pictures: {', '.join(FORMATS)}. Animations: {', '.join(ANIMATIONS)}."),
+        typer.Option(
+            metavar="FORMAT",
+            help=f"Pictures: {', '.join(FORMATS)}. Animations: {', '.join(ANIMATIONS)}. A page in which every entry "
+            f"can be touched: {_PAGE}.",
+        ),
     ] = "png",
     kind: Annotated[
         list[str] | None,
@@ -85,6 +94,9 @@ def visualize(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
     ] = None,
+    page_limit: Annotated[
+        int, typer.Option(metavar="MB", help=f"Size that a page may have, up to {MOST_MEGABYTES} MB.")
+    ] = MEGABYTES,
 ) -> None:
     """Draw how the backward pass of layers comes about, step by step, with their numbers.
 
@@ -96,6 +108,7 @@ def visualize(
     from convcheck.cli.output import require_writable_folder, screen, write_out
     from convcheck.cli.progress import Progress
     from convcheck.errors import UsageError
+    from convcheck.explain.page.case import limit_of
     from convcheck.explain.pictures.errors import find
     from convcheck.explain.pictures.selection import Selection
     from convcheck.explain.pictures.stories import ERROR, require_kinds, stories_of
@@ -106,9 +119,12 @@ def visualize(
     from convcheck.targets.isolation import output_to_stderr
 
     limits = limits_of(timeout, memory, in_process)
-    if format not in (*FORMATS, *ANIMATIONS):
-        raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join((*FORMATS, *ANIMATIONS))}')
+    if format not in (known := (*FORMATS, *ANIMATIONS, _PAGE)):
+        raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join(known)}')
+    limit, as_page = limit_of(page_limit), format == _PAGE and not terminal
     kinds = kind or []
+    if as_page and kinds:
+        raise UsageError(f"--kind is for pictures, and a page ({_PAGE}) has all views; leave out one of them")
     require_kinds(kinds, MOVING if format in ANIMATIONS and not terminal else known_kinds())
     if show and terminal:
         raise UsageError("--open is about files, and --terminal writes none; leave out one of them")
@@ -131,45 +147,93 @@ def visualize(
     with output_to_stderr():
         code = target_of(suite, target, device, data, limits)
     written: list[Path] = []
-    with Progress(quiet=terminal) as progress:
-        progress.start(len(chosen))
-        for one, selection in chosen:
-            progress.layer(one.name)
-            # What the code prints must not end up among the paths.
-            with output_to_stderr():
-                tried = trial(one, code, data)
-                wrong, notes = find(tried)
-            one, at, observed = tried.layer, tried.operands, tried.observed
-            for note in notes:
-                typer.echo(note, err=True)
-            if wrong and (sample, channel, filter, entry) == (None,) * 4:
-                selection = Selection.of(one, entry=wrong[0].entry)
-            stories = [*(wrong if not kinds or ERROR in kinds else [])]
-            if terminal:
-                width, color = screen()
-                for story in [*stories, *stories_of(one, at, selection, kinds)]:
-                    write_out(render(story, one, width=width, color=color))
-            elif format in FORMATS:
-                stories += stories_of(one, at, selection, kinds)
-                # All pictures of a layer are made before the first is written.
-                files = []
-                for story in stories:
-                    files.append((story.name, encode(draw(story, one), format)))
-                    progress.advance(1 / len(stories))
-                for name, content in files:
-                    written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
-            else:
-                given = None if observed is None else (observed.implementation.name, observed.arrays)
-                for name in kinds or MOVING:
-                    film = animation.of_layer(name, one, at, selection, given)
-                    written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
-                    progress.advance(1 / len(kinds or MOVING))
+    try:
+        with Progress(quiet=terminal) as progress:
+            progress.start(len(chosen))
+            for one, selection in chosen:
+                progress.layer(one.name)
+                # What the code prints must not end up among the paths.
+                with output_to_stderr():
+                    tried = trial(one, code, data)
+                    if as_page:
+                        options = {"--target": target, "--data": data, "--device": device, "--dtype": dtype}
+                        page = _page(tried, selection, entry, suite.name, config, options, limit)
+                    else:
+                        wrong, notes = find(tried)
+                if as_page:
+                    written.append(_save(output_dir, f"{_file_stem(one)}.{_PAGE}", page.encode()))
+                    progress.advance(1)
+                    continue
+                one, at, observed = tried.layer, tried.operands, tried.observed
+                for note in notes:
+                    typer.echo(note, err=True)
+                if wrong and (sample, channel, filter, entry) == (None,) * 4:
+                    selection = Selection.of(one, entry=wrong[0].entry)
+                stories = [*(wrong if not kinds or ERROR in kinds else [])]
+                if terminal:
+                    width, color = screen()
+                    for story in [*stories, *stories_of(one, at, selection, kinds)]:
+                        write_out(render(story, one, width=width, color=color))
+                elif format in FORMATS:
+                    stories += stories_of(one, at, selection, kinds)
+                    # All pictures of a layer are made before the first is written.
+                    files = []
+                    for story in stories:
+                        files.append((story.name, encode(draw(story, one), format)))
+                        progress.advance(1 / len(stories))
+                    for name, content in files:
+                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
+                else:
+                    given = None if observed is None else (observed.implementation.name, observed.arrays)
+                    for name in kinds or MOVING:
+                        film = animation.of_layer(name, one, at, selection, given)
+                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
+                        progress.advance(1 / len(kinds or MOVING))
+    finally:
+        # The bar is gone by now: on a terminal it would run into the paths.
+        write_out("".join(f"{path}\n" for path in written))
     if show and written and typer.launch(str(written[0] if len(written) == 1 else output_dir)):
         typer.echo(f"note: nothing here opens {output_dir}; the files are written", err=True)
 
 
+def _page(
+    tried: Trial,
+    selection: Selection,
+    entry: str | None,
+    suite: str,
+    config: str | None,
+    options: dict[str, str | None],
+    limit: int,
+) -> str:
+    """Return the interactive page of a layer."""
+    import shlex
+    from html import escape
+
+    from convcheck.explain.judged import judge
+    from convcheck.explain.page.case import Shown
+    from convcheck.explain.page.html import page_of
+    from convcheck.explain.pictures.selection import parse_entry
+    from convcheck.reports.details import selection as name_of
+
+    layer = tried.layer
+    words = {name: [name, value] for name, value in options.items() if value is not None}
+    source, seed = [config] if config is not None else [], ["--seed", str(layer.seed)]
+    # verify takes its own numbers.
+    of_verify = [word for name, pair in words.items() if name != "--data" for word in pair]
+    name = name_of(layer.name)
+    again = None if name is None else shlex.join(["convcheck", "verify", *source, *of_verify, "-k", name, *seed])
+    chosen = [word for pair in words.values() for word in pair]
+    explain = shlex.join(["convcheck", "explain", *source, "--layer", layer.name, *chosen, *seed])
+    numbers = "those on which verify checks it" if tried.observed is not None else options["--data"] or "example"
+    shown = Shown(
+        layer.name, layer, tried.operands, selection, f"{numbers}, seed {layer.seed}", judge(tried, again), explain,
+        entry=None if entry is None else parse_entry(entry, layer),
+    )  # fmt: skip
+    return page_of([shown], limit, title=escape(f"{layer.name} of {suite}: the backward pass"))
+
+
 def _save(folder: Path, name: str, data: bytes) -> Path:
-    from convcheck.cli.output import write_out, write_whole
+    from convcheck.cli.output import write_whole
     from convcheck.errors import UsageError
 
     try:
@@ -177,7 +241,6 @@ def _save(folder: Path, name: str, data: bytes) -> Path:
     except OSError as error:
         raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
     write_whole(folder / name, data)
-    write_out(f"{folder / name}\n")
     return folder / name
 
 

@@ -1,7 +1,9 @@
 """A layer made understandable.
 
 pictures   a layer and its arrays as panels, drawn or printed
+page       a layer as a page in which every entry can be touched
 sums       one entry term by term, or a layer's derivation
+judged     what code gave beside what it should be
 trial      on which numbers: those of a report, or small ones that are easily read
 figures    the functions that users call in a notebook
 """
@@ -17,3 +19,6 @@ DATA_HELP = (
     "The numbers: integers and real are those of verify, example are small integers that are easily read. By default "
     "those on which verify checks the target; example where there is none."
 )
+
+#: Megabytes of data that an interactive page has unless more are asked for, and the most that it may have.
+MEGABYTES, MOST_MEGABYTES = 1, 5

@@ -41,7 +41,7 @@ def test_another_ending_takes_the_format_given(run, tmp_path):
     assert (tmp_path / "annotations").read_text(encoding="utf-8").startswith("::error ")
 
 
-@pytest.mark.parametrize("name", ["report", "report.html", ".json"])
+@pytest.mark.parametrize("name", ["report", "report.pdf", ".json"])
 def test_an_unknown_ending_names_the_known_ones(run, tmp_path, name, monkeypatch):
     monkeypatch.setattr(verification, "verify", None)
     status, out, err = run("verify", "--output", name)

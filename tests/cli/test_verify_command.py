@@ -376,4 +376,4 @@ def test_an_output_that_knows_few_characters_is_no_error():
     process = command("verify", "textbook", "-k", "T3-stride-1", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
-    assert b"1 channel ? 1 filter" in out
+    assert b"1 channel -> 1 filter" in out

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from convcheck.explain.sums.notation import NOTATIONS
 from tests.shell import convcheck
 
 WRONG = """
@@ -202,6 +203,47 @@ def test_explain_an_entry(tmp_path):
     assert "the same." in done.stdout
 
 
+def test_notations_are_listed(tmp_path):
+    told = run("explain", "--notation", "list", cwd=tmp_path).stdout
+    assert [line.split()[0].strip(",") for line in told.splitlines()] == list(NOTATIONS)
+    words = ("explain", "--entry", "input[0,0,2,2]", "--notation")
+    assert run(*words, "dilate-flip", cwd=tmp_path).stdout == run(*words, "T3", cwd=tmp_path).stdout
+
+
+def test_long_sums_are_folded(tmp_path):
+    words = ("explain", "resnet50", "--layer", "conv1", "--entry", "weight[3,1,2,2]")
+    done = run(*words, cwd=tmp_path, COLUMNS="80")
+    lines = done.stdout.splitlines()
+    assert len(lines) < 100
+    assert max(map(len, lines)) <= 80
+    parts = [line.split() for line in lines if re.fullmatch(r" +\d+ +[\d,]+ +-?\d+", line)]
+    total = int(re.search(r"dL/dW\[3,1,2,2\] = (-?\d+)$", done.stdout, re.MULTILINE)[1])
+    everything = run(*words, "--all", cwd=tmp_path).stdout
+    products = re.findall(r"^ +\d+ +dL/dO\[0,3,(\d+),\d+\]·X\S+ +\S+ +(-?\d+) ", everything, re.MULTILINE)
+    assert len(products) == 111 * 111
+    assert sum(int(value) for _, value in products) == total
+    for row, count, value in parts:
+        in_row = [int(product) for of, product in products if of == row]
+        assert (len(in_row), sum(in_row)) == (int(count), int(value))
+    assert len(parts) == 8
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_output_that_lacks_characters_gets_others_that_mean_the_same(tmp_path, encoding):
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONIOENCODING": encoding}
+
+    def told(*words):
+        command = [sys.executable, "-m", "convcheck", *words]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True).stdout.decode(encoding)
+
+    drawn = told("visualize", "--terminal", "--kind", "input-gradient")
+    assert "-4" in drawn
+    assert "dL/dX[2,2] = 5" in drawn
+    written = told("explain", "--entry", "input[0,0,2,2]", "--notation", "index-sums")
+    assert "dL/dX[0,0,2,2] = dL/dO[0,0,0,0]" in written
+    assert "?" not in drawn + written
+
+
 @pytest.mark.parametrize(
     ("written", "sign"), [("text", "===="), ("latex", r"\section*"), ("markdown", "# The backward")]
 )
@@ -218,7 +260,9 @@ def test_explain_a_layer(tmp_path, written, sign):
         (("--layer", "nosuch"), 'textbook has no layer "nosuch"'),
         (("--entry", "bias[0]"), "has no bias"),
         (("--entry", "input[0,1,2,2]"), "expected input[0..0, 0..0, 0..4, 0..4]"),
-        (("--notation", "T9"), '--notation "T9" is unknown; expected one of T0, T1, T2, T3, T4'),
+        (("--notation", "T9"), "expected one of own, index-sums, channels-last, same-size, dilate-flip, unfold"),
+        (("--notation", "dilate"), '--notation "dilate" is unknown; did you mean "dilate-flip"?'),
+        (("--all",), "--all is about the terms of an entry; say which with --entry"),
         (("--output-format", "html"), '--output-format "html" is unknown; expected one of text, latex, markdown'),
     ],
 )

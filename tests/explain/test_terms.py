@@ -149,7 +149,7 @@ def test_entries_that_do_not_exist(text, message):
 
 
 @pytest.mark.parametrize("written", FORMATS)
-@pytest.mark.parametrize("writing", [OWN, *NOTATIONS.values()], ids=lambda writing: writing.name)
+@pytest.mark.parametrize("writing", NOTATIONS.values(), ids=lambda writing: writing.name)
 @pytest.mark.parametrize("layer", ["T1-groups", "T2-causal", "T3-volume"])
 def test_every_layer_in_every_notation_and_format(layer, writing, written):
     spec = textbook(layer)
@@ -163,13 +163,79 @@ def test_every_layer_in_every_notation_and_format(layer, writing, written):
 
 
 def test_derivation_has_the_layers_numbers():
-    told = render(derivation.document(textbook("T3-stride-2"), notation("T3")), "text")
-    for expected in ("3×3 = (2-1)·2+1", "padding 2 = 3-1", "7×7 = 2+3+2", "5×5 = 7-3+1"):
-        assert expected in told
+    for writing in ("T3", None):
+        told = render(derivation.document(textbook("T3-stride-2"), notation(writing)), "text")
+        for expected in (
+            "3×3 = (2-1)·2+1",
+            "padding 2 = 3-1",
+            "7×7 = 2+3+2",
+            "5×5 = 7-3+1",
+            "zeros",
+            "Flip the kernel",
+        ):
+            assert expected in told
     told = render(derivation.document(textbook("T0-remainder"), notation("T0")), "text")
     assert "columns: i from max(0, ceil((p + 0 - 3) / 3)) to min(3, floor((p + 0) / 3)), a = (p + 0 - 3i)" in told
+    assert "P = n + before + after: padded size" in told
     told = render(derivation.document(textbook("T1-20-filters-over-RGB"), notation("T1")), "text")
     assert "3 filters of depth 20" in " ".join(told.split())
+    told = render(derivation.document(textbook("T3-volume"), OWN), "text")
+    assert "reversed along all three axes" in told
+    assert "180" not in told
+
+
+def test_the_term_that_the_published_bounds_let_in_is_drawn():
+    told = render(derivation.document(textbook("T0-remainder"), notation("index-sums")), "text")
+    drawn = told[told.index("    X ") :].splitlines()[:4]
+    # Along the rows, kernel 3 and stride 2: entry 3 is read by window 1 through tap 1; window 0 ended at 2.
+    assert drawn[0].split() == ["X", "0", "1", "2", "3", "4"]
+    assert drawn[0].index("3") == drawn[1].index("|")
+    assert drawn[2].split()[:7] == ["window", "0", "0", "1", "2", ".", "."]
+    assert "WRONG: tap 3: there is none" in drawn[2]
+    assert drawn[3].split()[:7] == ["window", "1", ".", ".", "0", "1", "2"]
+    assert drawn[3].endswith("right: tap 1")
+    told = render(derivation.document(textbook("T3-stride-1"), notation("index-sums")), "text")
+    assert "both roundings give the same" in told
+    told = render(derivation.document(textbook("T2-same-size"), notation("same-size")), "text")
+    assert "window -2    2   .   .  WRONG: tap 2; clamped to window 0" in told
+    assert "window 0     0   1   2  right: tap 0" in told
+    for written in ("latex", "markdown"):
+        told = render(derivation.document(textbook("T2-same-size"), notation("same-size")), written)
+        assert "window -2    2   .   .  WRONG" in told
+
+
+def test_channels_of_w_are_those_of_its_group():
+    layer = textbook("T1-groups")
+    at = example_operands(layer)
+    told = {
+        name: " ".join(render(entry.document(explain(layer, at, name, index), OWN), "text").split())
+        for name, index in (("input", (1, 4, 2, 2)), ("weight", (2, 1, 0, 0)), ("output", (0, 3, 1, 1)))
+    }
+    assert all("W[f,c',a]" in text and "c' = c mod 3" in text for text in told.values())
+    assert "channel 4 is channel c' = 1 of its group" in told["input"]
+    assert "channel c' = 1 of the group of filter 2 is channel c = 4 of X" in told["weight"]
+    assert "channels c = 3..5 in W: c' = c - 3 = 0..2" in told["output"]
+    assert "c'" not in render(derivation.document(textbook("T1-20-filters-over-RGB"), OWN), "text")
+
+
+def test_where_f_is_the_kernel_another_letter_counts_filters():
+    layer = textbook("T3-remainder")
+    found = explain(layer, example_operands(layer), "input", (0, 0, 2, 2))
+    told = render(entry.document(found, notation("dilate-flip")), "text")
+    assert "filters j = 0..2" in told
+    assert "filters f" not in told
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", ["T1-groups", "T3-volume"])
+def test_text_respects_the_width(name, width):
+    layer = textbook(name)
+    at = example_operands(layer)
+    texts = [render(derivation.document(layer, writing), "text", width) for writing in NOTATIONS.values()]
+    for array, shape in (("input", layer.input_shape), ("weight", layer.weight_shape), ("output", layer.output_shape)):
+        found = explain(layer, at, array, tuple(size // 2 for size in shape))
+        texts.append(render(entry.document(found, OWN), "text", width))
+    assert width - 12 < max(len(line) for text in texts for line in text.splitlines()) <= width
 
 
 def test_latex_is_balanced_and_escaped():

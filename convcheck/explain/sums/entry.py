@@ -3,58 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import fsum
 
 from convcheck.explain.pictures.sizes import AXIS_NAMES, number
 from convcheck.explain.sums.notation import Notation, explained
-from convcheck.explain.sums.terms import Explanation
+from convcheck.explain.sums.terms import Explanation, Term
 from convcheck.explain.sums.writers import Block, Document, Formula, Heading, Paragraph, Table, latex_words
 from convcheck.wording import counted, exact
 
-#: Terms on a line of an equation.
+#: Terms on a line of an equation in LaTeX; text is broken where it is written.
 _PER_LINE = 4
 
-#: Sums longer than this are given as a table alone.
-_LONGEST = 64
+#: Terms, and taps or windows that fall away, up to which all are written by default; and so many of more.
+_LONGEST, _FIRST = 64, 8
 
 #: Of which factors the places stand in the table of terms.
 _PLACES = {"input": ("output", "tap"), "weight": ("output", "input"), "bias": ("output",), "output": ("tap", "input")}
 
+#: By what the terms of an entry are folded first: a name, and the place of its number in the first factor's index.
+_FOLDED = {"input": ("filter", 1), "weight": ("sample", 0), "bias": ("sample", 0), "output": ("channel", 1)}
 
-def document(explanation: Explanation, notation: Notation) -> Document:
-    """Explain an entry."""
+
+def document(explanation: Explanation, notation: Notation, *, everything: bool = False) -> Document:
+    """Explain an entry: of a long sum its parts, or, if ``everything``, every term."""
     layer, array, terms = explanation.layer, explanation.array, explanation.terms
     left, _ = notation.entry(explained(array), explanation.index, layer)
+    folded = len(terms) > _LONGEST and not everything
     blocks: list[Block] = [
         Heading("In general"), notation.formula(array, layer),
         Heading("With this layer's numbers"), with_numbers(explanation, notation),
-        Heading("Expanded"), expanded(explanation, notation),
+        Heading("Expanded"), expanded(explanation, notation, _FIRST if folded else len(terms)),
     ]  # fmt: skip
-    if len(terms) > _LONGEST:
-        blocks[-1] = Paragraph(f"{counted(len(terms), 'term')}: see the table.")
-
-    rows = []
-    for count, term in enumerate(terms, start=1):
-        names = notation.times.join(notation.entry(f.array, f.index, layer)[0] for f in term.factors)
-        values = "·".join(_bracketed(factor.value) for factor in term.factors)
-        places = [",".join(map(str, factor.index[2:])) for factor in term.factors]
-        # The bias of an output has no place.
-        places = places if len(places) == len(_PLACES[array]) else ["bias", ""]
-        rows.append((str(count), names, values, exact(term.value), *places))
-    blocks += [Heading("Term by term"), Table(("", "term", "values", "product", *_PLACES[array]), tuple(rows))]
+    if array == "input":
+        blocks.append(
+            Paragraph(
+                "As the output goes up, the tap goes down: over dL/dO, with stride − 1 zeros inserted between its "
+                "entries, the kernel slides flipped."
+            )
+        )
+    if folded:
+        blocks += [Heading("By its parts"), *_parts(explanation)]
+    rows = [_row(count, term, explanation, notation) for count, term in enumerate(terms, start=1)]
+    blocks.append(Heading("Term by term"))
+    blocks += _shortened(("", "term", "values", "product", *_PLACES[array]), rows, "term", short=folded)
     if explanation.excluded:
-        blocks += [Heading("What falls away"), Table(("which", "why"), explanation.excluded)]
+        short = len(explanation.excluded) > _LONGEST and not everything
+        what = "tap" if array in ("input", "output") else "window"
+        rows = [tuple(one) for one in explanation.excluded]
+        blocks += [Heading("What falls away"), *_shortened(("which", "why"), rows, what, short=short)]
 
     total = exact(explanation.value)
     plain = left.replace("~", r"\~{}").replace("_", r"\_").replace("∂", "d")
     latex = rf"\text{{{plain}}} &= "
     if not terms:
         summed = Formula((f"{left} = 0 (no term)",), (f"{latex}0",))
-    elif len(terms) > _LONGEST:
+    elif folded:
         summed = Formula((f"{left} = {total}",), (f"{latex}{total}",))
     else:
         products = [_bracketed(term.value) for term in terms]
-        body, latex_body = _lines(f"{left} = ", products), _lines(latex, products, follow="&\\quad + ")
-        summed = Formula((*body, " " * len(left) + f" = {total}"), (*latex_body, f"&= {total}"))
+        body, latex_body = f"{left} = {' + '.join(products)}", _lines(latex, products)
+        summed = Formula((body, " " * len(left) + f" = {total}"), (*latex_body, f"&= {total}"))
     what = f"Numeric gradient, from the forward pass alone (the entry goes up by 1, and the loss by {left}):"
     what = "The forward pass gives" if array == "output" else what
     verdict = _difference(explanation.value, explanation.reference)
@@ -67,6 +75,44 @@ def document(explanation: Explanation, notation: Notation) -> Document:
     return Document(f"{left} of layer {layer.name}", tuple(blocks))
 
 
+def _row(count: int, term: Term, explanation: Explanation, notation: Notation) -> tuple[str, ...]:
+    """Write a term as a row of the table."""
+    names = notation.times.join(notation.entry(f.array, f.index, explanation.layer)[0] for f in term.factors)
+    values = "·".join(_bracketed(factor.value) for factor in term.factors)
+    places = [",".join(map(str, factor.index[2:])) for factor in term.factors]
+    # The bias of an output has no place.
+    places = places if len(places) == len(_PLACES[explanation.array]) else ["bias", ""]
+    return str(count), names, values, exact(term.value), *places
+
+
+def _shortened(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], noun: str, *, short: bool) -> list[Block]:
+    """Return a table, and if it is to be short, its first rows and how to get the others."""
+    rest = len(rows) - _FIRST if short else 0
+    table = Table(head, tuple(rows[: len(rows) - max(rest, 0)]))
+    return [table, *([Paragraph(f"And {counted(rest, noun)} more: --all writes them.")] if rest > 0 else [])]
+
+
+def _parts(explanation: Explanation) -> list[Block]:
+    """Fold a long sum: by filter, sample or channel, and the first of these by the window's first index."""
+    name, place = _FOLDED[explanation.array]
+    parts: dict[str, list[Term]] = {}
+    for term in explanation.terms:
+        key = "bias" if len(term.factors) < len(_PLACES[explanation.array]) else str(term.factors[0].index[place])
+        parts.setdefault(key, []).append(term)
+    axis = AXIS_NAMES[len(explanation.layer.axes)][0].removesuffix("s")
+    own, first = next(iter(parts.items()))
+    windows: dict[str, list[Term]] = {}
+    for term in first:
+        windows.setdefault(str(term.factors[0].index[2]), []).append(term)
+    inner = f"{_PLACES[explanation.array][0]} {axis}"
+    blocks: list[Block] = []
+    for head, folded in ((name, parts), (f"{inner} (of {name} {own})", windows)):
+        rows = [(key, f"{len(terms):,}", exact(fsum(term.value for term in terms))) for key, terms in folded.items()]
+        if len(rows) > 1:
+            blocks += _shortened((head, "terms", "sum"), rows, head.partition(" (")[0], short=len(rows) > _LONGEST)
+    return blocks
+
+
 def _difference(value: float, right: float) -> str:
     return "the same" if value == right else f"a difference of {number(value - right)}"
 
@@ -74,14 +120,21 @@ def _difference(value: float, right: float) -> str:
 def with_numbers(explanation: Explanation, notation: Notation) -> Formula:
     """Say over which indices the sum of the entry runs, and how they hang together."""
     layer, array, index = explanation.layer, explanation.array, explanation.index
+    depth, count = layer.channels_per_group, layer.filters_per_group
     if array == "input":
-        first = index[1] // layer.channels_per_group * layer.filters_per_group
-        lines = [f"filters f = {_span(first, layer.filters_per_group)}"]
+        lines = [f"filters {notation.filter} = {_span(index[1] // depth * count, count)}"]
+        if layer.groups > 1:
+            lines.append(f"channel {index[1]} is channel c' = {index[1] % depth} of its group")
     elif array == "output":
-        first = index[1] // layer.filters_per_group * layer.channels_per_group
-        lines = [f"channels c = {_span(first, layer.channels_per_group)}"]
+        first = index[1] // count * depth
+        lines = [f"channels c = {_span(first, depth)}"]
+        if layer.groups > 1:
+            lines.append(f"in W: c' = c - {first} = {_span(0, depth)}, within the group")
     else:
         lines = [f"samples n = {_span(0, layer.batch)}"]
+        if array == "weight" and layer.groups > 1:
+            channel = index[0] // count * depth + index[1]
+            lines.append(f"channel c' = {index[1]} of the group of filter {index[0]} is channel c = {channel} of X")
     # A bias has no place on an axis.
     sites = index[2:] or (0,) * len(layer.axes)
     for name, axis, at in zip(AXIS_NAMES[len(layer.axes)], layer.axes, sites, strict=True):
@@ -107,22 +160,31 @@ def with_numbers(explanation: Explanation, notation: Notation) -> Formula:
     )
 
 
-def expanded(explanation: Explanation, notation: Notation) -> Formula:
-    """Write the sum out in symbols, such as ``dL/dx22 = dO00 f22 + dO01 f20 + dO10 f02 + dO11 f00``."""
+def expanded(explanation: Explanation, notation: Notation, most: int | None = None) -> Formula:
+    """Write the sum out in symbols, such as ``dL/dx22 = dO00 f22 + dO01 f20 + dO10 f02 + dO11 f00``.
+
+    Parameters
+    ----------
+    most : int, optional
+        Terms that are written; how many more there are is said.
+    """
     left, left_latex = notation.entry(explained(explanation.array), explanation.index, explanation.layer)
     texts, latex = [], []
-    for term in explanation.terms:
+    for term in explanation.terms[:most]:
         written = [notation.entry(factor.array, factor.index, explanation.layer) for factor in term.factors]
         texts.append(notation.times.join(text for text, _ in written))
         latex.append(r" \, ".join(latex for _, latex in written))
-    return Formula(_lines(f"{left} = ", texts), _lines(f"{left_latex} &= ", latex, follow="&\\quad + "))
+    rest = len(explanation.terms) - len(texts)
+    if rest:
+        texts.append(f"{rest:,} more")
+        latex.append(rf"\text{{{rest} more}}")
+    return Formula((f"{left} = {' + '.join(texts) or '0'}",), _lines(f"{left_latex} &= ", latex))
 
 
-def _lines(start: str, terms: Sequence[str], follow: str | None = None) -> tuple[str, ...]:
-    """Break a sum into lines."""
+def _lines(start: str, terms: Sequence[str]) -> tuple[str, ...]:
+    """Break a sum in LaTeX into lines."""
     rows = [" + ".join(terms[first : first + _PER_LINE]) for first in range(0, len(terms), _PER_LINE)] or ["0"]
-    indent = " " * (len(start) - 2) + "+ " if follow is None else follow
-    return (start + rows[0], *(indent + row for row in rows[1:]))
+    return (start + rows[0], *("&\\quad + " + row for row in rows[1:]))
 
 
 def _bracketed(value: float) -> str:

@@ -9,8 +9,9 @@ from math import prod
 import numpy as np
 
 from convcheck.errors import Parameter, UsageError
-from convcheck.explain.sums.writers import Formula
+from convcheck.explain.sums.writers import Formula, latex_words
 from convcheck.layer.layer import Layer
+from convcheck.wording import did_you_mean
 
 #: Largest size for which indices are written side by side without commas, as in ``x02``.
 _SINGLE_DIGIT = 10
@@ -44,6 +45,8 @@ class Notation:
 
     Attributes
     ----------
+    name, alias : str
+        As users choose it; the alias is the number of the teaching text that writes so.
     about : str
         What the text writes, in a sentence.
     symbols : mapping
@@ -56,10 +59,20 @@ class Notation:
     """
 
     name: str
+    alias: str
     about: str
     symbols: Mapping[str, Symbol]
     layout: str
     times: str = "·"
+
+    @property
+    def filter(self) -> str:
+        """The letter that counts filters: not f where that is the kernel."""
+        return "j" if self.symbols["weight"].text == "f" else "f"
+
+    def channel(self, layer: Layer) -> str:
+        """The letter that counts the channels of W, which are those of a group: c' where there are several groups."""
+        return "c'" if layer.groups > 1 else "c"
 
     def entry(self, array: str, index: Sequence[Part], layer: Layer) -> tuple[str, str]:
         """Write an entry, in text and in LaTeX; an index of letters has one for all spatial axes."""
@@ -97,10 +110,9 @@ class Notation:
 
     def formula(self, array: str, layer: Layer) -> Formula:
         """Write the definition of the output, or the general formula of the gradient of an array."""
-        # Where f is the kernel, as in T3, it cannot count filters too.
-        f = "j" if self.symbols["weight"].text == "f" else "f"
+        f, own = self.filter, self.channel(layer)
         grad_output = self.entry("grad_output", ("n", f, "i"), layer)
-        weight = self.entry("weight", (f, "c", "a"), layer)
+        weight = self.entry("weight", (f, own, "a"), layer)
         x = self.entry("x", ("n", "c", _INPUT_SAMPLE), layer)
         start = "", ""
         match array:
@@ -112,7 +124,7 @@ class Notation:
                     r"f,\; (i, a):\; i s + a d = p + \mathrm{before}",
                 )
             case "weight":
-                index, factors, over = (f, "c", "a"), [grad_output, x], ("n, i", "n, i")
+                index, factors, over = (f, own, "a"), [grad_output, x], ("n, i", "n, i")
             case "bias":
                 index, factors, over = (f,), [grad_output], ("n, i", "n, i")
             case _:
@@ -122,10 +134,14 @@ class Notation:
                     start = f"{bias} + ", f"{bias_latex} + "
         left, left_latex = self.entry(explained(array), index, layer)
         product, product_latex = "·".join(text for text, _ in factors), r" \, ".join(latex for _, latex in factors)
-        return Formula(
-            (f"{left} = {start[0]}sum over {over[0]} of {product}",),
-            (rf"{left_latex} &= {start[1]}\sum_{{{over[1]}}} {product_latex}",),
-        )
+        text = [f"{left} = {start[0]}sum over {over[0]} of {product}"]
+        latex = [rf"{left_latex} &= {start[1]}\sum_{{{over[1]}}} {product_latex}"]
+        if layer.groups > 1 and array != "bias":
+            depth, count = layer.channels_per_group, layer.filters_per_group
+            grouped = f"c' = c mod {depth}, the channel within the group of {depth}; {f} div {count} = c div {depth}"
+            text.append(f"  {grouped}, the group")
+            latex.append(rf"&\quad \text{{{latex_words(grouped)}, the group}}")
+        return Formula(tuple(text), tuple(latex))
 
 
 def explained(array: str) -> str:
@@ -144,44 +160,64 @@ def _symbols(x: str, weight: str, output: str, *, ratio: str = "dL/d") -> dict[s
 _OWN_SYMBOLS = _symbols("X", "W", "O")
 
 OWN = Notation(
-    "own", "Sample, channel or filter, then position; dL/dO is what the next layer hands back.", _OWN_SYMBOLS, "leading"
-)
+    "own", "", "Sample, channel or filter, then position; dL/dO is what the next layer hands back.", _OWN_SYMBOLS,
+    "leading",
+)  # fmt: skip
 
-NOTATIONS: Mapping[str, Notation] = {
-    "T0": Notation(
-        "T0", "Sums over indices, with partial derivatives.", _symbols("X", "W", "O", ratio="∂L/∂"), "leading"
+_TEXTS = (
+    Notation(
+        "index-sums", "T0", "Sums over indices, with partial derivatives.", _symbols("X", "W", "O", ratio="∂L/∂"),
+        "leading",
     ),
-    "T1": Notation(
-        "T1", "Channels last, and delta for the gradients of the maps.",
+    Notation(
+        "channels-last", "T1", "Channels last, and delta for the gradients of the maps.",
         _symbols("x", "w", "o") | {
             "grad_input": Symbol("delta_in", r"\delta^{\mathrm{in}}"),
             "grad_output": Symbol("delta_out", r"\delta^{\mathrm{out}}"),
         }, "last",
     ),
-    "T2": Notation("T2", "One channel, so that rows and columns are enough.", _symbols("X", "w", "O"), "bare"),
-    "T3": Notation(
-        "T3", "Row and column side by side: x02; dO is the gradient that comes back.",
+    Notation("same-size", "T2", "One channel, so that rows and columns are enough.", _symbols("X", "w", "O"), "bare"),
+    Notation(
+        "dilate-flip", "T3",
+        "Row and column side by side: x02; dO is the gradient that comes back, f the kernel, and j counts filters.",
         _symbols("x", "f", "O") | {"grad_output": Symbol("dO", r"\partial O")}, "subscript", " ",
     ),
-    "T4": Notation(
-        "T4", "Unfolded matrices: W~ has a row per filter, X~ a column per window.",
+    Notation(
+        "unfold", "T4", "Unfolded matrices: W~ has a row per filter, X~ a column per window.",
         _OWN_SYMBOLS | {
             "weight": Symbol("W~", r"\tilde W"), "grad_weight": Symbol("dL/dW~", r"\tilde W", fraction=True),
         }, "matrix",
     ),
-}  # fmt: skip
+)  # fmt: skip
+
+#: By name.
+NOTATIONS: Mapping[str, Notation] = {each.name: each for each in (OWN, *_TEXTS)}
+
+#: What can be asked for in place of a notation: their names.
+LIST = "list"
+
+
+def listing() -> str:
+    """Write the notations, one on a line."""
+    names = {each.name: each.name + (f", {each.alias}" if each.alias else "") for each in NOTATIONS.values()}
+    width = max(map(len, names.values()))
+    return "".join(f"{names[each.name]:<{width}}  {each.about}\n" for each in NOTATIONS.values())
 
 
 def notation(name: str | None) -> Notation:
-    """Return the notation of a text; the field's own if none is named.
+    """Return a notation by its name, or by its alias; the field's own if none is named.
 
     Raises
     ------
     UsageError
-        If there is no such text.
+        If there is no such notation.
     """
+    known = {each.alias: each for each in _TEXTS} | dict(NOTATIONS)
     if name is None:
         return OWN
-    if name not in NOTATIONS:
-        raise UsageError(Parameter("notation", name), f" is unknown; expected one of {', '.join(NOTATIONS)}")
-    return NOTATIONS[name]
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise UsageError(
+            Parameter("notation", name), f" is unknown;{hint} expected one of {', '.join(NOTATIONS)}, or {LIST}"
+        )
+    return known[name]

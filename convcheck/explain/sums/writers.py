@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from convcheck.errors import Parameter, UsageError
 
-#: Columns of text.
-_WIDTH = 100
+#: Columns of text where nobody says how many there are, and at the least; columns by which formulas stand back.
+_WIDTH, _NARROWEST, _BACK = 100, 60, 4
 
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\textasciicircum{}", "&": r"\&", "%": r"\%",
@@ -60,7 +60,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block = Heading | Paragraph | Formula | Table
+@dataclass(frozen=True)
+class Drawing:
+    """Lines whose characters stand below each other."""
+
+    lines: tuple[str, ...]
+
+
+Block = Heading | Paragraph | Formula | Table | Drawing
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ class Document:
     blocks: tuple[Block, ...]
 
 
-def render(document: Document, format: str) -> str:  # noqa: A002
-    """Write a document in a format, with a line break at its end.
+def render(document: Document, format: str, width: int = _WIDTH) -> str:  # noqa: A002
+    """Write a document in a format, with a line break at its end; text for so many columns.
 
     Raises
     ------
@@ -79,27 +86,63 @@ def render(document: Document, format: str) -> str:  # noqa: A002
     """
     if format not in FORMATS:
         raise UsageError(Parameter("output_format", format), f" is unknown; expected one of {', '.join(FORMATS)}")
-    return "\n\n".join(FORMATS[format](document)) + "\n"
+    return "\n\n".join(FORMATS[format](document, max(width, _NARROWEST))) + "\n"
 
 
-def _text(document: Document) -> list[str]:
+def _text(document: Document, width: int) -> list[str]:
     parts = [f"{document.title}\n{'=' * len(document.title)}"]
     for block in document.blocks:
         match block:
             case Heading(text):
                 parts.append(f"{text}\n{'-' * len(text)}")
             case Paragraph(text):
-                parts.append(textwrap.fill(text, _WIDTH))
+                parts.append(textwrap.fill(text, width))
             case Formula(lines, _):
-                parts.append("\n".join(f"    {line}" for line in lines))
+                fitted = (piece for line in lines for piece in _broken(line, width - _BACK))
+                parts.append("\n".join(" " * _BACK + line for line in fitted))
+            case Drawing(lines):
+                parts.append("\n".join(" " * _BACK + line for line in lines))
             case Table(head, rows):
-                widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-                table = [head, tuple("-" * width for width in widths), *rows]
-                parts.append("\n".join("    " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table))
+                parts.append("\n".join(_table(head, rows, width)))
     return parts
 
 
-def _latex(document: Document) -> list[str]:
+def _broken(line: str, width: int) -> list[str]:
+    """Break a formula where a condition begins, or else before a plus sign, but within no brackets."""
+    pieces, indent = [], " " * (len(line) - len(line.lstrip()) + _BACK)
+    while len(line) > width:
+        cut = 0
+        for signs in ((", ", " of ", " to "), (" + ",)):
+            places = [i for sign in signs for i in range(width // 2, width) if line.startswith(sign, i)]
+            open_ = [i for i in places if line.count("(", 0, i) == line.count(")", 0, i)]
+            cut = cut or max(open_, default=0)
+        if not cut:
+            break
+        cut += line[cut] == ","
+        pieces.append(line[:cut])
+        line = indent + line[cut:].lstrip()
+    return [*pieces, line]
+
+
+def _table(head: tuple[str, ...], rows: tuple[tuple[str, ...], ...], width: int) -> list[str]:
+    """Lay a table out; where it is too wide, its widest column is wrapped."""
+    widths = [max(1, *map(len, column)) for column in zip(head, *rows, strict=True)]
+    widest = widths.index(max(widths))
+    rest = _BACK + sum(widths) - widths[widest] + 2 * (len(widths) - 1)
+    widths[widest] = min(widths[widest], max(width - rest, 16))
+    lines = []
+    for row in (head, tuple("-" * one for one in widths), *rows):
+        cells = [
+            textwrap.wrap(cell, one, break_long_words=False, break_on_hyphens=False) or [""]
+            for cell, one in zip(row, widths, strict=True)
+        ]
+        for number in range(max(map(len, cells))):
+            texts = (cell[number] if number < len(cell) else "" for cell in cells)
+            lines.append((" " * _BACK + "  ".join(map(str.ljust, texts, widths))).rstrip())
+    return lines
+
+
+def _latex(document: Document, width: int) -> list[str]:
     """To be put into a document that loads amsmath and longtable."""
     parts = ["% Needs \\usepackage{amsmath,longtable}.", rf"\section*{{{latex_words(document.title)}}}"]
     for block in document.blocks:
@@ -112,6 +155,8 @@ def _latex(document: Document) -> list[str]:
                 # A long sum goes on over pages where it has to.
                 body = " \\\\\n".join(lines)
                 parts.append(f"{{\\allowdisplaybreaks\n\\begin{{align*}}\n{body}\n\\end{{align*}}}}")
+            case Drawing(lines):
+                parts.append("\\begin{verbatim}\n" + "\n".join(lines) + "\n\\end{verbatim}")
             case Table(head, rows):
                 first, *others = (" & ".join(map(latex_words, row)) + r" \\" for row in (head, *rows))
                 body = "\n".join([first, r"\hline", *others])
@@ -119,7 +164,7 @@ def _latex(document: Document) -> list[str]:
     return parts
 
 
-def _markdown(document: Document) -> list[str]:
+def _markdown(document: Document, width: int) -> list[str]:
     """With formulas in LaTeX, as GitHub and notebooks show it."""
     parts = [f"# {document.title.translate(_MARKDOWN)}"]
     for block in document.blocks:
@@ -130,6 +175,8 @@ def _markdown(document: Document) -> list[str]:
                 parts.append(text.translate(_MARKDOWN))
             case Formula(_, lines):
                 parts.append("$$\n\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n$$")
+            case Drawing(lines):
+                parts.append("```text\n" + "\n".join(lines) + "\n```")
             case Table(head, rows):
                 table = [head, ("---",) * len(head), *rows]
                 cells = ([text.translate(_MARKDOWN) for text in row] for row in table)
@@ -142,4 +189,4 @@ def latex_words(text: str) -> str:
     return text.translate(_LATEX)
 
 
-FORMATS: dict[str, Callable[[Document], list[str]]] = {"text": _text, "latex": _latex, "markdown": _markdown}
+FORMATS: dict[str, Callable[[Document, int], list[str]]] = {"text": _text, "latex": _latex, "markdown": _markdown}

@@ -1,0 +1,26 @@
+// Collect: the turned kernel slides over dL/dO, dilated and padded, and every place of it gives one entry of dL/dX.
+
+views.collect = {
+  order: 2,
+  title: "Collect",
+  about: () => `Output 0 reads a sample through a late tap, the next output through an earlier one: what reaches one entry of X meets the taps from the last to the first. So the kernel that slides over dL/dO is ${turnedWords()}. The terms are those of Hand back.`,
+  possible: () => true,
+  steps: (model) => model.sites.input,
+  refAt: (model, step) => ({ map: "dX", index: [state.slice.n, state.slice.c, ...siteOf(step, model.spec.input)] }),
+  after: (model, time) => ({ dX: { hidden: (flat) => flat >= time, note: `${time} of ${model.sites.input}` } }),
+
+  // The kernel as it slides, its taps lettered as in W.
+  panel(box) {
+    const { model } = current, { kernel } = model.sites, weight = model.values("W", state.slice), marks = new Map();
+    for (const [flat, mark] of currentMarks.W) marks.set(kernel - 1 - flat, mark);
+    this.map ??= new MapView("turned", "W");
+    if (!box.contains(this.map.section)) box.append(this.map.section);
+    this.map.show({
+      title: "W flipped", role: "input", note: `turned: ${turnedWords()}`, shape: model.spec.kernel, values: weight.slice().reverse(), marks,
+      letters: (flat) => letterOf(kernel - 1 - flat), scale: largest(weight) * 1.1,
+      refAt: (flat) => ({ map: "W", index: [state.slice.f, state.slice.c % model.depth, ...siteOf(kernel - 1 - flat, model.spec.kernel)] }),
+    });
+  },
+};
+
+const turnedWords = () => ({ 1: "reversed", 2: "rotated by 180°", 3: "reversed along all three axes" })[current.model.rank];

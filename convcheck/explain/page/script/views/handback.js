@@ -1,0 +1,19 @@
+// Hand back: every window adds its share, dL/dO times the kernel, to the entries of dL/dX that it read.
+
+views.handback = {
+  order: 1,
+  title: "Hand back",
+  about: "Every entry of dL/dO is handed back to the window it was made from: times each tap, to the sample that the tap read. Where windows overlap, the shares add up.",
+  possible: () => true,
+  steps: (model) => model.sites.output,
+  refAt: (model, step) => ({ map: "dO", index: [state.slice.n, state.slice.f, ...siteOf(step, model.output)] }),
+
+  // dL/dX after some windows, those of all filters: {dX: {values, hidden, note}}.
+  after(model, time) {
+    const { n, c } = state.slice, values = new Float64Array(model.sites.input), met = new Uint8Array(model.sites.input);
+    for (const filter of model.filtersOf(c)) model.handBack(values, n, c, filter, 0, time);
+    const { kernel } = model.sites;
+    for (let at = 0; at < time * kernel; at++) if (model.sources[at] >= 0) met[model.sources[at]] = 1;
+    return { dX: { values, hidden: (flat) => !met[flat], note: `after ${counted(time, "window")}` } };
+  },
+};
