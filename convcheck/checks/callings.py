@@ -111,7 +111,7 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
     def passes() -> Iterator[tuple[Layer, Operands, bool]]:
         for name, at in _data_of(expected, target, of):
             names.append(name)
-            yield expected.layer, at, len(names) % 2 == 0
+            yield expected.layer, at, len(names) % 2 == 1
 
     for at, observed, went_on in Observed.in_turn(target, passes()):
         yield Ran(expected, at, observed, alone=False, regime=names[-1], went_on=went_on)
