@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from convcheck.explain import figures
     from convcheck.gradients.passes import backward, forward
     from convcheck.layer.layer import Layer
+    from convcheck.pytest_plugin import check_layer as check_layer
     from convcheck.reports.report import Report
     from convcheck.reports.results import GradientResult, LayerReport
+    from convcheck.suites import strategies as strategies
     from convcheck.suites.config import Suite, load
-    from convcheck.verification import verify
+    from convcheck.verification import hunt, verify
 
 #: Where each public name is defined. They are imported when first used, so that starting the command line stays quick.
 _PUBLIC = {
@@ -36,15 +38,19 @@ _PUBLIC = {
     "TargetError": "errors",
     "UsageError": "errors",
     "backward": "gradients.passes",
+    "check_layer": "pytest_plugin",
     "figures": "explain.figures",
     "forward": "gradients.passes",
+    "hunt": "verification",
     "load": "suites.config",
+    "strategies": "suites.strategies",
     "verify": "verification",
 }
 
+# Without what needs a package that may not be there: `check_layer` needs pytest, `strategies` Hypothesis.
 __all__ = [
     "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
-    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "load", "verify",
+    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "hunt", "load", "verify",
 ]  # fmt: skip
 
 
@@ -52,7 +58,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'convcheck' has no attribute {name!r}")
     module = import_module(f"convcheck.{_PUBLIC[name]}")
-    return module if name == "figures" else getattr(module, name)
+    return module if module.__name__.endswith(f".{name}") else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import os
+import signal
 import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+
+from convcheck.wording import visible
 
 _USAGE_ERROR = 2
 
@@ -30,22 +38,67 @@ def _plainly(error: UnicodeError) -> tuple[str, int]:
 def main() -> None:
     """Run the command line; always ends in SystemExit, with the status that the contract gives."""
     _look_elsewhere_than_here()
+    _complete_streams()
     codecs.register_error("plainly", _plainly)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show × or → gets other words instead of an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="plainly")
+    status: str | int | None
     try:
-        sys.exit(_run())
+        with _signals_as_interrupts():
+            status = _run()
     except SystemExit as end:
-        # Typer turns Ctrl-C into this status and says nothing.
-        if end.code == _INTERRUPTED:
-            sys.stderr.write("interrupted\n")
-        raise
+        status = end.code
     except KeyboardInterrupt:
-        # Ctrl-C before Typer took over.
-        sys.stderr.write("interrupted\n")
-        sys.exit(_INTERRUPTED)
+        # Before Typer took over.
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:
+        # Typer turns Ctrl-C into this status and says nothing.
+        _say("interrupted")
+    sys.exit(status)
+
+
+def _complete_streams() -> None:
+    """Have something stand for standard streams that are closed, lest a file that is opened takes their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # What is written to a closed standard output must fail; messages may be lost.
+            os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """Let what ends a job in a shell, at logout or in a CI system end it as Ctrl-C does: with what was found."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    # What the caller has set to be ignored, as nohup does, stays so.
+    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """Write a message to standard error, without what a terminal or a CI system would obey."""
+    lines = (f" {line}" if line.startswith("::") else line for line in visible(text).split("\n"))
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.flush()
 
 
 def _look_elsewhere_than_here() -> None:
@@ -60,16 +113,29 @@ def _look_elsewhere_than_here() -> None:
 
 
 def _run() -> int:
-    from convcheck.cli import app
-    from convcheck.cli.output import message_of
-    from convcheck.errors import ConvcheckError
-
     try:
-        app(prog_name="convcheck")
-    except ConvcheckError as error:
-        sys.stderr.write(f"error: {message_of(error)}\n")
-        return _USAGE_ERROR
-    return 0
+        from convcheck.cli import app
+        from convcheck.cli.output import message_of
+        from convcheck.errors import ConvcheckError
+
+        try:
+            os.getcwd()
+        except OSError:
+            _say("error: the current folder does not exist any more; go to one that does")
+            return _USAGE_ERROR
+        try:
+            app(prog_name="convcheck")
+        except ConvcheckError as error:
+            _say(f"error: {message_of(error)}")
+            return _USAGE_ERROR
+        return 0
+    except MemoryError:
+        _say("error: there is not enough memory; expected smaller layers, or fewer jobs")
+    except OSError as error:
+        _say(f"error: {error}")
+    except Exception:
+        _say(f"error: convcheck itself has failed; please report this, with the command\n{traceback.format_exc()}")
+    return _USAGE_ERROR
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pytest plugin: the fixture ``convcheck``, and config files as test files with one test per layer.
+"""The pytest plugin: the fixture ``convcheck``, one test per check and condition, config files as files of tests.
 
 pytest imports this module at every start of every project in whose environment convcheck is, so nothing is imported
 here but pytest; the rest follows when a test needs it.
@@ -7,18 +7,23 @@ here but pytest; the rest follows when a test needs it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
+    from types import FunctionType
+
     from convcheck.reports.report import Report
     from convcheck.suites.config import Suite
 
-#: What a fixture ``convcheck`` is: called with what `convcheck.verify` takes, it fails the test or gives the report.
-Check = Callable[..., "Report"]
+Test = TypeVar("Test", bound="FunctionType")
+
+#: Kinds of check that have a test of their own, besides the conditions.
+_KINDS = ("forward", "central", "exact")
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -56,35 +61,165 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+class Checker:
+    """What the fixture ``convcheck`` is. Relative paths start in ``folder`` where they are there, else as usual."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __repr__(self) -> str:
+        # As it stands in the traceback of a test that fails.
+        return "<the fixture convcheck>"
+
+    def __call__(self, subject: Any = None, /, *, target: Any = None, **options: Any) -> Report:
+        """Check layers; takes what ``convcheck.verify`` takes."""
+        __tracebackhide__ = True
+        from convcheck.verification import verify
+
+        folder = self._folder
+        return _passed(lambda: verify(_located(subject, folder), target=_located_target(target, folder), **options))
+
+    def hunt(self, target: Any, subject: Any = (), /, **options: Any) -> Report:
+        """Search for a layer and a condition on which code fails; takes what ``convcheck.hunt`` takes."""
+        __tracebackhide__ = True
+        from convcheck.verification import hunt
+
+        folder = self._folder
+        return _passed(lambda: hunt(_located_target(target, folder), _located(subject, folder), **options))
+
+
+def _passed(run: Callable[[], Report]) -> Report:
+    """Return a report that passed; fail the test with any other, and with what is wrong with the arguments."""
+    __tracebackhide__ = True
+    from convcheck.errors import ConvcheckError
+    from convcheck.reports.cases import compact_report
+
+    problem = ""
+    report = None
+    try:
+        report = run()
+    except ConvcheckError as error:
+        problem = str(error)
+    # Outside of the handler, so that the exception is not shown as well, with all its frames.
+    if report is None or not report.passed:
+        pytest.fail(problem if report is None else compact_report(report))
+    return report
+
+
 @pytest.fixture
-def convcheck(request: pytest.FixtureRequest) -> Check:
+def convcheck(request: pytest.FixtureRequest) -> Checker:
     """Check the backward pass of layers: ``convcheck("suite.yaml", target=MyConv)``, or with a ``convcheck.Layer``.
 
-    With ``target=`` alone, on the suite that fits it.
+    With ``target=`` alone, on the suite that fits it; ``convcheck.hunt(MyConv, seconds=10)`` searches for a layer and a
+    condition on which it fails.
 
     Takes what ``convcheck.verify`` takes. Relative paths start in the folder of the test's file if there is such a file
     there, else in the current folder. Fails the test with the report of what is wrong; gives the report otherwise.
     """
-    folder = request.path.parent
+    return Checker(request.path.parent)
 
-    def check(subject: Any = None, /, *, target: Any = None, **options: Any) -> Report:
+
+def check_layer(
+    target: Any, subject: Any = None, *, expected_failures: Mapping[str, str] | None = None, **options: Any
+) -> Callable[[Test], Test]:
+    """Make a test function of pytest one test per kind of check and condition.
+
+    The function has a parameter ``check`` and calls it::
+
+        @convcheck.check_layer(MyConv, expected_failures={"tiny": "the kernel flushes subnormal numbers"})
+        def test_my_conv(check):
+            check()
+
+    The tests are called ``test_my_conv[exact]``, ``test_my_conv[not-contiguous]`` and so on. All of them look at one
+    verification, which runs with the first. A condition under which nothing could be run, because other checks fail
+    or the code refuses it, is a skipped test.
+
+    Parameters
+    ----------
+    target : str, mapping or callable
+        As for `verify`.
+    subject : Layer, Suite, str, path, or a sequence of these, optional
+        As for `verify`: by default the suite that is fitted to what the target takes.
+    expected_failures : mapping of str to str, optional
+        Checks and conditions that are known to fail, each with the reason. Their tests are marked as such, and fail
+        once the code is mended.
+    **options
+        Further arguments of `verify`.
+
+    Returns
+    -------
+    callable
+        The decorator.
+
+    Raises
+    ------
+    UsageError
+        If ``expected_failures`` names no check and no condition.
+    """
+    from convcheck.errors import UsageError
+    from convcheck.mistakes.conditions import CONDITIONS
+    from convcheck.wording import did_you_mean
+
+    known = (*_KINDS, *CONDITIONS)
+    expected = dict(expected_failures or {})
+    for name in expected:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(f'expected_failures has no check "{name}";{hint} expected some of {", ".join(known)}')
+
+    def decorate(test: Test) -> Test:
+        checked = _Checked(target, subject, options, Path(test.__code__.co_filename).parent)
+        cases = [
+            pytest.param(
+                partial(checked.require, name),
+                id=name,
+                marks=pytest.mark.xfail(reason=expected[name], strict=True) if name in expected else (),
+            )
+            for name in known
+        ]
+        decorated: Test = pytest.mark.parametrize("check", cases)(test)
+        return decorated
+
+    return decorate
+
+
+class _Checked:
+    """One verification, of which several tests each look at a part."""
+
+    def __init__(self, target: Any, subject: Any, options: Mapping[str, Any], folder: Path) -> None:
+        self._target, self._subject = _located_target(target, folder), _located(subject, folder)
+        self._options = options
+        self._report: Report | None = None
+
+    def require(self, kind: str) -> None:
+        """Fail the test if a check of this kind, or under this condition, has not passed."""
         __tracebackhide__ = True
+        from dataclasses import replace
+
         from convcheck.errors import ConvcheckError
         from convcheck.reports.cases import compact_report
         from convcheck.verification import verify
 
         problem = ""
-        report = None
-        try:
-            report = verify(_located(subject, folder), target=_located_target(target, folder), **options)
-        except ConvcheckError as error:
-            problem = str(error)
-        # Outside of the handler, so that the exception is not shown as well, with all its frames.
-        if report is None or not report.passed:
-            pytest.fail(problem if report is None else compact_report(report))
-        return report
-
-    return check
+        if self._report is None:
+            try:
+                self._report = verify(self._subject, target=self._target, **self._options)
+            except ConvcheckError as error:
+                problem = str(error)
+        if self._report is None:
+            pytest.fail(problem)
+        layers = []
+        for layer in self._report.layers:
+            # Of a layer that is too large, directions stand in for every entry.
+            kinds = (kind, "projected") if kind == "exact" else (kind,)
+            layers.append(replace(layer, results=tuple(r for r in layer.results if r.kind in kinds)))
+        results = [result for layer in layers for result in layer.results]
+        if not all(result.acceptable for result in results):
+            bad = tuple(layer for layer in layers if not all(result.acceptable for result in layer.results))
+            pytest.fail(compact_report(replace(self._report, layers=bad)))
+        if not any(result.passed for result in results):
+            reasons = dict.fromkeys(result.message for result in results if result.message)
+            pytest.skip("; ".join(reasons) or "not run, since other checks do not pass")
 
 
 def _located(subject: Any, folder: Path) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.checks.check_layer import Demand
+from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.running import (
@@ -34,7 +35,7 @@ from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
-from convcheck.suites.fitting import Fit, fit
+from convcheck.suites.fitting import Fit, as_option, fit, taken
 from convcheck.suites.select import nothing_selected, selector
 from convcheck.suites.shipped import DEFAULT_FILE, shipped
 from convcheck.targets.isolation import kept_state
@@ -97,6 +98,7 @@ def verify(
     timeout: float | None = None,
     memory: int | None = None,
     in_process: bool | None = None,
+    keep_case: str | os.PathLike[str] | None = None,
     jobs: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -151,6 +153,8 @@ def verify(
         Whether a target runs in this process. In a worker process, nothing that it does can change the report, a crash
         or an endless loop costs one layer, and between the two pass arrays only. By default True, unless ``memory`` or
         ``jobs`` needs processes.
+    keep_case : path, optional
+        Folder in which requests are kept that a target that is a program answered wrongly, or not at all.
     jobs : int, default 1
         Layers that are checked side by side, a target in so many worker processes that share the cores.
     executor : Executor, optional
@@ -178,7 +182,7 @@ def verify(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
     _check_numbers(max_error, seed, timeout, jobs)
-    limits = _limits(timeout, memory, in_process, jobs)
+    limits = _limits(timeout, memory, in_process, jobs, keep_case)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
             Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
@@ -214,7 +218,7 @@ def verify(
         try:
             with closing(_results(work, progress, jobs, executor)) as results:
                 for job, found in zip(work, results, strict=True):
-                    reports.append(LayerReport(job.layer, found, None if fitted else job.config, job.line))
+                    reports.append(LayerReport(job.layer, found, job.config if job.path else None, job.line))
                     if exit_first and not reports[-1].passed:
                         break
             if shrink:
@@ -228,7 +232,15 @@ def verify(
         max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
-        options=_options_again(target, max_error, complete, device, timeout, dtype, skipped),
+        options=_options_again(
+            as_option(fitted.spec, target) if fitted else target,
+            max_error,
+            complete,
+            device,
+            timeout,
+            dtype,
+            skipped,
+        ),
         strict=strict,
         unchecked=tuple(job.layer.name for job in work[len(reports) :]),
         fitted=fitted is not None,
@@ -245,6 +257,110 @@ def verify(
             probes = probes or [Probe(target) for target in targets.values()]
             report = assessed(report, probes)
     return _with_limits(report, probes)
+
+
+def hunt(
+    target: Any,
+    subject: Subject | Sequence[Subject] = (),
+    *,
+    seconds: float = 60.0,
+    cases: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    max_error: float | None = None,
+    shrink: bool = True,
+    shrink_seconds: float = 5.0,
+    timeout: float | None = None,
+    memory: int | None = None,
+    in_process: bool | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Search for a layer and a condition on which a target fails, within what it takes.
+
+    What it takes is found out by trying, and its plainest layer is verified. Then layers and conditions are drawn by
+    Hypothesis, whose database of examples that failed (the folder ``.hypothesis``) makes a second hunt begin with what
+    the first one found. The first case that differs from the built-in gradients is verified like any other layer, and
+    the search ends.
+
+    Parameters
+    ----------
+    target : str, mapping or callable
+        As for `verify`.
+    subject : Layer, Suite, str, path, or a sequence of these, optional
+        Layers, config files, or names of suites. The search begins with these layers; half of the others are near them.
+    seconds : float, default 60
+        How long to search.
+    cases : int, optional
+        How many cases to try at most.
+    seed : int, default 0
+        From which the cases and their data are drawn. The same seed gives the same cases.
+    device, max_error, shrink, shrink_seconds, timeout, memory, in_process, progress
+        As for `verify`.
+
+    Returns
+    -------
+    Report
+        Of the plainest layer and, where one was found, of the layer on which the target fails, which comes last;
+        `Report.hunt` says what was tried. A case that differed and could not be confirmed is inconclusive, no pass.
+
+    Raises
+    ------
+    ConfigError, UsageError, TargetError
+        If a config, an argument or the target cannot be used, or Hypothesis is not installed.
+    Interrupted
+        At Ctrl-C; carries the report of what was tried until then.
+    """
+    began = time.perf_counter()
+    from convcheck.suites import strategies  # noqa: F401 - a hunt without Hypothesis ends here, before code is run
+    from convcheck.targets.process.remote import Remote
+
+    _check_numbers(max_error, seed, timeout, 1)
+    for name, value in (("seconds", seconds), ("cases", cases)):
+        if value is not None and not (isfinite(value) and value > 0):
+            raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
+    subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
+    near = [layer for item in subjects for layer in _suite(item).layers]
+    spec, probe = taken(target, device=device, limits=_limits(timeout, memory, in_process, 1, None))
+    options: dict[str, Any] = {
+        "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
+        "timeout": timeout, "memory": memory, "in_process": in_process, "target": target,
+    }  # fmt: skip
+
+    def checked(layer: Layer) -> Report:
+        return verify(Fit(spec, probe, Suite("a hunt", (layer,), (None,), target=spec)), **options)
+
+    report = checked(replace(probe.base, name="plainest", seed=seed))
+    hunter = Hunter(
+        probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
+        progress=progress or _Silent(),
+    )  # fmt: skip
+    try:
+        with kept_state():
+            found = hunter.search() if report.passed else None
+            if found is not None:
+                verdict = checked(replace(found[0], name="found"))
+                # What is wrong is told of this layer; the plainest one passed.
+                layers = verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
+                report = replace(report, layers=(*report.layers, *layers))
+            hunted = hunter.account()
+    except KeyboardInterrupt:
+        raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
+    finally:
+        # Hypothesis keeps the frames of its last run for a while, and what they know.
+        if isinstance(probe.target, Remote):
+            probe.target.close()
+    return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
+
+
+def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:
+    """Return the report on a layer that passes, and on which the target differed before: that is no pass."""
+    under = f" under the condition {condition}" if condition else ""
+    reason = (
+        f"the search saw another gradient here{under}, and these checks do not: what the target gives depends on what "
+        "ran before, or on chance"
+    )
+    results = [replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results]
+    return replace(report, results=tuple(results))
 
 
 def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
@@ -270,7 +386,13 @@ def _results(
         yield from run_in_turn(work, progress)
 
 
-def _limits(timeout: float | None, memory: int | None, in_process: bool | None, jobs: int) -> Limits:
+def _limits(
+    timeout: float | None,
+    memory: int | None,
+    in_process: bool | None,
+    jobs: int,
+    keep_case: str | os.PathLike[str] | None,
+) -> Limits:
     """Return where targets run, and what they may use."""
     asking = next((name for name, asks in (("memory", memory is not None), ("jobs", jobs > 1)) if asks), None)
     if in_process and asking is not None:
@@ -278,7 +400,8 @@ def _limits(timeout: float | None, memory: int | None, in_process: bool | None, 
     if memory is not None and memory <= 0:
         raise UsageError(Parameter("memory", memory), " is not allowed; expected a positive number of bytes")
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
-    return Limits(timeout, memory, threads, asking is None if in_process is None else in_process)
+    kept = None if keep_case is None else Path(keep_case)
+    return Limits(timeout, memory, threads, asking is None if in_process is None else in_process, kept)
 
 
 def _options_again(
@@ -354,6 +477,8 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
             raise UsageError(
                 Parameter("device"), " is for a target of PyTorch or JAX; give one with ", Parameter("target")
             )
+        if asked.limits.keep_case is not None:
+            raise UsageError(Parameter("keep_case"), " is for a program; give one with ", Parameter("target"))
         return asked
     # A target on the command line is relative to the current folder, one in a config to that config.
     return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
@@ -41,6 +43,13 @@ def one_entry_off(array):
 def one_entry_nan(array):
     array.flat[0] = np.nan
     return array
+
+
+class Ends(Right):
+    """Ends its process in the backward pass."""
+
+    def backward(self, grad_output):
+        os._exit(0)
 
 
 class Unflipped(Right):

@@ -1,12 +1,15 @@
 """The pytest plugin, by pytest runs of their own on real project folders."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from convcheck.mistakes.conditions import CONDITIONS
 
 ROOT = Path(__file__).parent.parent
 
@@ -151,7 +154,7 @@ def test_the_failure_of_a_layer_is_the_compact_report(project):
     assert "1 of 1 layer of configs/suite.yaml failed" in out
     assert "FAIL  two · weight dL/dW · exact · my.py:Wrong" in out
     assert "config     configs/suite.yaml:4" in out
-    assert "reproduce  convcheck verify configs/suite.yaml --target my.py:Wrong -k '\"two\"'" in out
+    assert "reproduce  convcheck verify configs/suite.yaml --target my.py:Wrong --layer '{channels: 1, " in out
     assert "Traceback" not in out
     assert "verification.py" not in out
     assert "FAILED configs/suite.yaml::two" in out
@@ -238,3 +241,88 @@ def test_nothing_heavy_is_imported_at_start(project):
         "    assert not heavy & set(sys.modules)\n"
     )
     assert run(project)[0] == 0
+
+
+EVERY_CHECK = """\
+import convcheck
+from my import Right, Wrong
+
+class Dirty(Right):
+    def backward(self, grad_output):
+        grads = super().backward(grad_output)
+        return tuple(grad if grad_output.any() else grad + 7 for grad in grads)
+
+@convcheck.check_layer(Right, "configs/suite.yaml")
+def test_right(check):
+    check()
+
+@convcheck.check_layer(Dirty, "configs/suite.yaml", expected_failures={"zero-grad-output": "left dirty"})
+def test_dirty(check):
+    check()
+
+@convcheck.check_layer("my.py:Wrong", "configs/suite.yaml", expected_failures={"sparse": "not so"}, shrink=False)
+def test_wrong(check):
+    check()
+"""
+
+
+def test_one_test_per_check_and_condition(project):
+    (project / "test_it.py").write_text(EVERY_CHECK)
+    status, out, err = run(project, "-v", "-rxX")
+    assert status == 1, err
+    outcomes = dict(re.findall(r"test_it.py::(\S+) (\w+)", out))
+    names = ("forward", "central", "exact", *CONDITIONS)
+    assert {name for name in outcomes if name.startswith("test_right")} == {f"test_right[{name}]" for name in names}
+    assert {outcomes[f"test_right[{name}]"] for name in names} <= {"PASSED", "SKIPPED"}
+    assert outcomes["test_dirty[zero-grad-output]"] == "XFAIL"
+    assert "left dirty" in out
+    # Code that is wrong for all of it fails the checks; expected failures that pass are failures.
+    assert outcomes["test_wrong[forward]"] == "PASSED"
+    assert outcomes["test_wrong[exact]"] == "FAILED"
+    assert outcomes["test_wrong[sparse]"] == "FAILED"
+    assert "XPASS(strict)" in out
+    assert "two · weight dL/dW · exact" in out
+    assert "one · " not in out[out.index("= FAILURES =") :]
+
+
+def test_the_tests_of_checks_can_be_selected(project):
+    (project / "test_it.py").write_text(EVERY_CHECK)
+    status, out, _ = run(project, "-q", "-k", "right and real")
+    assert status == 0
+    assert "1 passed" in out
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("convcheck.check_layer(Right, expected_failures={'sprase': 'x'})", 'did you mean "sparse"?'),
+        ("convcheck.check_layer('nosuch.py:Right')", "nosuch.py"),
+    ],
+)
+def test_what_check_layer_cannot_do(project, call, said):
+    (project / "test_it.py").write_text(
+        f"import convcheck\nfrom my import Right\n@{call}\ndef test_it(check):\n    check()\n"
+    )
+    status, out, _ = run(project, "-q", "-x")
+    assert status in (1, 2)
+    assert said in out
+    assert "verification.py" not in out
+
+
+def test_the_fixture_hunts(project):
+    (project / "test_it.py").write_text(
+        "from my import Right\n"
+        "class Groups(Right):\n"
+        "    def backward(self, grad_output):\n"
+        "        grads = super().backward(grad_output)\n"
+        "        return (grads[0] * (self.saved[0].groups == 1), *grads[1:])\n"
+        "def test_right(convcheck):\n"
+        "    assert convcheck.hunt('my.py:Right', 'configs/suite.yaml', cases=20).hunt.cases == 20\n"
+        "def test_groups(convcheck):\n"
+        "    convcheck.hunt(Groups, seconds=60)\n"
+    )
+    status, out, _ = run(project, "-q")
+    assert status == 1
+    assert "1 failed, 1 passed" in out
+    assert "{channels: 2, filters: 2, kernel: 1, groups: 2, input: [1], batch: 1}" in out
+    assert "verification.py" not in out

@@ -10,6 +10,7 @@ To add a condition: its words in `convcheck.mistakes.conditions`, and its data i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
@@ -112,6 +113,14 @@ _GRAVITY = {"passed": 0, "inconclusive": 1, "failed": 2, "error": 3}
 _Results = dict[str, GradientResult]
 
 
+def runs_of(condition: str, expected: Expected, target: Target) -> Iterator[Ran]:
+    """Run a target under one condition; nothing where the target or the layer cannot be run so."""
+    entry = RUNS[condition]
+    if entry.there(expected.layer) and condition not in target.inapplicable:
+        with suppress(LeftOutError):
+            yield from entry.runs(expected, target)
+
+
 def check(expected: Expected, target: Target, budget: float, skip: Collection[str] = ()) -> list[GradientResult]:
     """Run a target under every condition that its form and the layer allow.
 
@@ -195,7 +204,7 @@ def _judged(condition: str, runs: Iterator[Ran]) -> list[_Results] | str:
     refusal = None
     try:
         for ran in runs:
-            refused = _refused(condition, ran)
+            refused = refusal_of(condition, ran)
             if refused:
                 refusal = REFUSED.format(condition) + refused
             else:
@@ -205,8 +214,8 @@ def _judged(condition: str, runs: Iterator[Ran]) -> list[_Results] | str:
     return refusal if refusal and all(map(_right, found)) else found
 
 
-def _refused(condition: str, ran: Ran) -> str | None:
-    """Return what a target says that does not take being called so."""
+def refusal_of(condition: str, ran: Ran) -> str | None:
+    """Return what a target says that does not take being called so; None where it does, or must."""
     if condition not in _REFUSABLE | _REFUSABLE_BY_ANY:
         return None
     errors = {name: fault for name, fault in ran.observed.faults.items() if fault.status == "error"}

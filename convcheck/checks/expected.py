@@ -229,15 +229,38 @@ class Expected:
         key = gradient, packing.digits
         if key not in self._exact:
             self._exact[key] = exact_gradient(
-                self.source.forward, directions, self.start, packing, merge=self.source.builtin, advance=self._advance
+                self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
             )
         return self._exact[key]
+
+    def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        return self.source.merged(self.layer, layer, x, weight, bias)
 
     def central(self, gradient: str) -> NumericGradient:
         """Numeric gradient on real data."""
         if gradient not in self._central:
             directions = directions_of(gradient, self.layer, self.reals)
             self._central[gradient] = central_gradient(
-                self.source.forward, directions, merge=self.source.builtin, advance=self._advance
+                self._merged, directions, merge=self.source.merging, advance=self._advance
             )
         return self._central[gradient]
+
+
+class Given(Expected):
+    """A layer on data that are given."""
+
+    def __init__(self, layer: Layer, source: Target, max_error: float | None, operands: Operands) -> None:
+        super().__init__(layer, source, max_error, lambda evaluations: None)
+        self._given = operands
+
+    @cached_property
+    def integers(self) -> Operands | None:
+        """The data, where they are integers."""
+        arrays = (self._given.x, self._given.weight, self._given.bias, self._given.grad_output)
+        whole = all(bool((array == np.rint(array)).all()) for array in arrays if array is not None)
+        return self._given if whole else None
+
+    @cached_property
+    def reals(self) -> Operands:
+        """The data."""
+        return self._given

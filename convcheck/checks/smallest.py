@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import inf, nan
 from typing import NamedTuple
 
@@ -20,9 +18,9 @@ import numpy as np
 from convcheck.checks import behaviour, central, conditions, exact, forward
 from convcheck.checks.attribution import arrays_of, crashed, diagnosed
 from convcheck.checks.check_layer import as_taken
-from convcheck.checks.expected import Expected
+from convcheck.checks.expected import Expected, Given
 from convcheck.checks.observed import Observed
-from convcheck.checks.ran import LeftOutError, Ran, run
+from convcheck.checks.ran import Ran, run
 from convcheck.checks.running import Job
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.arrays import Array
@@ -339,10 +337,7 @@ class _Search:
 
     def _runs(self, expected: Expected) -> Iterator[Ran]:
         if self.failure.condition is not None:
-            condition = conditions.RUNS[self.failure.condition]
-            with suppress(LeftOutError):
-                if condition.there(expected.layer):
-                    yield from condition.runs(expected, self.target)
+            yield from conditions.runs_of(self.failure.condition, expected, self.target)
             return
         at = expected.reals if self.failure.on_reals else expected.operands
         yield Ran(expected, at, Observed.of(self.target, expected.layer, at, twice=self.failure.behaviour is not None))
@@ -468,23 +463,6 @@ class _Search:
         if set(names) != set(self.failure.names):
             called = f"is {' and '.join(names)}" if names else "has no name"
             yield f"{' and '.join(self.failure.names)} on the layer itself; this case alone {called}"
-
-
-class Given(Expected):
-    """A layer on data that are given."""
-
-    def __init__(self, layer: Layer, source: Target, max_error: float | None, operands: Operands) -> None:
-        super().__init__(layer, source, max_error, lambda evaluations: None)
-        self._operands = operands
-
-    @cached_property
-    def integers(self) -> Operands | None:
-        whole = all(bool((array == np.rint(array)).all()) for array in _arrays(self._operands).values())
-        return self._operands if whole else None
-
-    @cached_property
-    def reals(self) -> Operands:
-        return self._operands
 
 
 def _arrays(operands: Operands) -> dict[str, Array]:

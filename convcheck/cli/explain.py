@@ -24,7 +24,12 @@ def explain(
     ] = None,
     layer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", autocompletion=completion.layers, help="The layer; needed if there are several."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.layers,
+            help="The layer, by its name or as it stands in a config, such as '{channels: 1, filters: 1, kernel: 2}'; "
+            "needed if there are several.",
+        ),
     ] = None,
     entry: Annotated[
         str | None,

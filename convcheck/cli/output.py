@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,9 +59,12 @@ def write_out(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered would raise again when Python flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise UsageError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
 def write(text: str, output: Path | None) -> None:
@@ -77,7 +83,13 @@ def require_writable(path: Path) -> None:
     UsageError
         If ``path`` is a folder, or its folder is missing, or either may not be written.
     """
-    folder = path.resolve().parent
+    try:
+        folder = path.resolve().parent
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        # A name that is too long, links that lead to each other.
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot write {path}: {reason}; expected another name") from error
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder; expected the name of a file")
     if not folder.is_dir():
@@ -140,6 +152,27 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def write_picture(folder: Path, layer: str, name: str | None, ending: str, data: bytes) -> Path:
+    """Write a picture of a layer, or its page, into a folder, which is made if it is not there; return its path.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be made, or the file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    # What is special in paths or shells becomes an underscore; different names stay different files.
+    stem = re.sub(r"[^\w.-]", "_", layer).lstrip(".-")[:80]
+    if stem != layer:
+        stem += "-" + hashlib.sha256(layer.encode()).hexdigest()[:6]
+    path = folder / f"{stem}{'' if name is None else '-' + name}.{ending}"
+    write_whole(path, data)
+    return path
+
+
 @dataclass(frozen=True)
 class Destinations:
     """Where the report goes.
@@ -184,6 +217,25 @@ class Destinations:
             typer.echo(f"{verdict}; the report is in {', '.join(str(path) for path, _ in self.files)}", err=True)
 
 
+def refuse_inputs(outputs: Sequence[Path], *inputs: str | Path) -> None:
+    """Complain where a file that is written is one that is read.
+
+    Parameters
+    ----------
+    *inputs : str or Path
+        Files, code such as ``file.py:name``, or a mapping of the kind.
+
+    Raises
+    ------
+    UsageError
+    """
+    files = [name for text in inputs for name in [str(text), *re.findall(r"[^\s{},:'\"]+\.\w+", str(text))]]
+    read = {os.path.realpath(name) for name in files if os.path.isfile(name)}
+    for output in outputs:
+        if os.path.realpath(output) in read:
+            raise UsageError(f"cannot write {output}: this run reads it; expected another file")
+
+
 def choose_destinations(output_format: str | None, outputs: Sequence[Path], *, quiet: bool = False) -> Destinations:
     """Decide where the report goes, and complain now about what could not be written later.
 
@@ -200,9 +252,9 @@ def choose_destinations(output_format: str | None, outputs: Sequence[Path], *, q
     known = format_of_ending() if outputs else {}
     files: list[tuple[Path, str]] = []
     for path in outputs:
+        require_writable(path)
         if path.resolve() in [other.resolve() for other, _ in files]:
             raise UsageError(f"--output {path} is given twice; expected a file of its own for each report")
-        require_writable(path)
         found = known.get(path.suffix.lower(), output_format)
         if found is None:
             endings = ", ".join(f"{ending} ({name})" for ending, name in known.items())

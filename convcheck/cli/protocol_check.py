@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli.running import KeepCase
+
 
 def protocol_check(
     command: Annotated[
@@ -19,10 +21,7 @@ def protocol_check(
     limit: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long each answer may take before the program is stopped.")
     ] = 5.0,
-    keep_case: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep requests that are answered wrongly, or not at all, in this folder."),
-    ] = None,
+    keep_case: KeepCase = None,
 ) -> None:
     """Try a program on tiny requests, and say what it does wrong with the protocol (docs/protocol.md).
 

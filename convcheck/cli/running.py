@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,11 +50,24 @@ Timeout = Annotated[
 ]
 
 
-def limits_of(timeout: float | None, memory: int | None, in_process: bool) -> Limits:
+KeepCase = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keep requests that a target that is a program answers wrongly, or not at all, in this folder.",
+    ),
+]
+
+
+def limits_of(timeout: float | None, memory: int | None, in_process: bool, keep_case: Path | None = None) -> Limits:
     """Return where code runs and what it may use; raises UsageError where that cannot be."""
     from convcheck.errors import Parameter, UsageError
     from convcheck.targets.process.limits import Limits
 
     if in_process and memory is not None:
         raise UsageError(Parameter("memory"), " needs a process of its own; leave out ", Parameter("in_process"))
-    return Limits(timeout, memory, None, in_process)
+    if keep_case is not None:
+        from convcheck.cli.output import require_writable_folder
+
+        require_writable_folder(keep_case)
+    return Limits(timeout, memory, None, in_process, keep_case)

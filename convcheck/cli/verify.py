@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+from convcheck.cli.running import InProcess, KeepCase, Memory, Timeout, limits_of
 from convcheck.errors import Parameter, UsageError
 from convcheck.reports.formats import FORMATS
 
 
-def _known_format(name: str | None) -> str | None:
+def known_format(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
@@ -35,6 +36,14 @@ def verify(
             metavar="TARGET",
             help="Code to check: module:name, path/to/file.py:name, or a mapping such as "
             "'{forward: f.py:conv_forward, backward: f.py:conv_backward}'.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER",
+            help="Check this layer, written as in a config, such as '{channels: 1, filters: 1, kernel: 2}', in place "
+            "of those of CONFIG, whose target and gate hold.",
         ),
     ] = None,
     check: Annotated[
@@ -115,6 +124,7 @@ def verify(
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,
+    keep_case: KeepCase = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Check so many layers side by side.")] = 1,
     baseline: Annotated[
         Path | None,
@@ -125,7 +135,7 @@ def verify(
         typer.Option(
             metavar="FORMAT",
             autocompletion=completion.formats,
-            callback=_known_format,
+            callback=known_format,
             help=f"How to report on standard output: {', '.join(FORMATS)}; table by default.",
         ),
     ] = None,
@@ -157,19 +167,26 @@ def verify(
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
-    from convcheck.cli.output import choose_destinations, require_writable, write_whole
+    from convcheck.cli.output import choose_destinations, refuse_inputs, require_writable, write_whole
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes
     from convcheck.suites.fitting import as_config, fit
+    from convcheck.suites.select import with_layer
     from convcheck.suites.shipped import DEFAULT_FILE, default_source, is_fitted
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
     from convcheck.verification import verify as run
 
-    limits = limits_of(timeout, memory, in_process)
+    limits = limits_of(timeout, memory, in_process, keep_case)
     earlier = None if baseline is None else load(baseline)
+    written = [*(output or []), *([] if save is None else [save])]
+    read = [place for place in (*(configs or []), target) if place is not None]
+    refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
-    fits = is_fitted(configs, target)
+    if layer is not None and configs and len(configs) > 1:
+        raise UsageError(Parameter("layer"), f" takes one config, whose target holds; got {', '.join(configs)}")
+    alone = None if layer is None else with_layer(configs[0] if configs else None, layer)
+    fits = alone is None and is_fitted(configs, target)
     if save is not None:
         if not fits:
             given = (
@@ -180,7 +197,7 @@ def verify(
     # What the code under test prints must not end up inside the report.
     try:
         with output_to_stderr(), Progress(quiet=quiet) as progress:
-            subject: Any = configs or [default_source()]
+            subject: Any = alone or configs or [default_source()]
             # What contradicts itself is refused before the code is run.
             if fits and not formulation:
                 subject = fitted = fit(target, device=device, limits=limits)
@@ -191,7 +208,8 @@ def verify(
                 formulations=formulation, select=select, exit_first=exit_first, max_error=max_error, seed=seed,
                 dtype=dtype, complete=complete, blind_spots=True, shrink=not no_shrink,
                 shrink_seconds=shrink_seconds, strict=strict, require_target=require_target, device=device,
-                timeout=timeout, memory=memory, in_process=in_process, jobs=jobs, progress=progress,
+                timeout=timeout, memory=memory, in_process=in_process, keep_case=keep_case, jobs=jobs,
+                progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.
@@ -206,9 +224,27 @@ def verify(
             return report_page(report, target, device, limits, fitted.suite if report.fitted else None)
 
     places.write(report, page)
+    if keep_case is not None and keep_case.is_dir() and any(keep_case.iterdir()):
+        typer.echo(f"what the program was given when it failed is in {keep_case}", err=True)
     passed = report.passed
     if earlier is not None:
         comparison = earlier.compare(report)
         passed = comparison.passed and not report.unchecked and not (report.strict and report.blind_spots)
         typer.echo(render_changes(comparison, str(baseline)), err=True, nl=False)
     raise typer.Exit(0 if passed else 1)
+
+
+def _targets_in(configs: list[str] | None, outputs: list[Path]) -> list[str]:
+    """Return the code that configs name, as it is found from here, where an output is there already."""
+    from convcheck.suites.config import load
+    from convcheck.suites.shipped import default_source
+
+    if not any(output.exists() for output in outputs):
+        return []
+    suites = [load(config) for config in configs or [default_source()]]
+    return [
+        str(suite.path.parent / word)
+        for suite in suites
+        if suite.target is not None and suite.path is not None
+        for word in re.findall(r"[^\s{},:'\"]+\.py", str(suite.target))
+    ]

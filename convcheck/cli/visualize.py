@@ -15,7 +15,6 @@ from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 if TYPE_CHECKING:
     from convcheck.explain.pictures.selection import Selection
     from convcheck.explain.trial import Trial
-    from convcheck.layer.layer import Layer
 
 #: The format of the interactive page.
 _PAGE = "html"
@@ -34,7 +33,10 @@ def visualize(
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", autocompletion=completion.layers, help="Draw this layer; by default all. Repeatable."
+            metavar="NAME",
+            autocompletion=completion.layers,
+            help="Draw this layer, by its name or as it stands in a config, such as "
+            "'{channels: 1, filters: 1, kernel: 2}'; by default all. Repeatable for names.",
         ),
     ] = None,
     output_dir: Annotated[
@@ -105,7 +107,7 @@ def visualize(
     import warnings
 
     from convcheck.checks.memory import require as require_memory
-    from convcheck.cli.output import require_writable_folder, screen, write_out
+    from convcheck.cli.output import require_writable_folder, screen, write_out, write_picture
     from convcheck.cli.progress import Progress
     from convcheck.errors import UsageError
     from convcheck.explain.page.case import limit_of
@@ -161,7 +163,7 @@ def visualize(
                     else:
                         wrong, notes = find(tried)
                 if as_page:
-                    written.append(_save(output_dir, f"{_file_stem(one)}.{_PAGE}", page.encode()))
+                    written.append(write_picture(output_dir, one.name, None, _PAGE, page.encode()))
                     progress.advance(1)
                     continue
                 one, at, observed = tried.layer, tried.operands, tried.observed
@@ -182,12 +184,12 @@ def visualize(
                         files.append((story.name, encode(draw(story, one), format)))
                         progress.advance(1 / len(stories))
                     for name, content in files:
-                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", content))
+                        written.append(write_picture(output_dir, one.name, name, format, content))
                 else:
                     given = None if observed is None else (observed.implementation.name, observed.arrays)
                     for name in kinds or MOVING:
                         film = animation.of_layer(name, one, at, selection, given)
-                        written.append(_save(output_dir, f"{_file_stem(one)}-{name}.{format}", film.encode(format)))
+                        written.append(write_picture(output_dir, one.name, name, format, film.encode(format)))
                         progress.advance(1 / len(kinds or MOVING))
     finally:
         # The bar is gone by now: on a terminal it would run into the paths.
@@ -210,7 +212,7 @@ def _page(
     from html import escape
 
     from convcheck.explain.judged import judge
-    from convcheck.explain.page.case import Shown
+    from convcheck.explain.page.case import NUMBERS, Shown
     from convcheck.explain.page.html import page_of
     from convcheck.explain.pictures.selection import parse_entry
     from convcheck.reports.details import selection as name_of
@@ -224,33 +226,10 @@ def _page(
     again = None if name is None else shlex.join(["convcheck", "verify", *source, *of_verify, "-k", name, *seed])
     chosen = [word for pair in words.values() for word in pair]
     explain = shlex.join(["convcheck", "explain", *source, "--layer", layer.name, *chosen, *seed])
-    numbers = "those on which verify checks it" if tried.observed is not None else options["--data"] or "example"
+    data = options["--data"] or ("example" if tried.observed is None else "integers")
+    numbers = f"{NUMBERS[data]}, seed {layer.seed}"
     shown = Shown(
-        layer.name, layer, tried.operands, selection, f"{numbers}, seed {layer.seed}", judge(tried, again), explain,
+        layer.name, layer, tried.operands, selection, numbers, judge(tried, again), explain,
         entry=None if entry is None else parse_entry(entry, layer),
     )  # fmt: skip
     return page_of([shown], limit, title=escape(f"{layer.name} of {suite}: the backward pass"))
-
-
-def _save(folder: Path, name: str, data: bytes) -> Path:
-    from convcheck.cli.output import write_whole
-    from convcheck.errors import UsageError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-    write_whole(folder / name, data)
-    return folder / name
-
-
-def _file_stem(layer: Layer) -> str:
-    """Return a layer's name as a file name: what is special in paths or shells becomes an underscore."""
-    import hashlib
-    import re
-
-    stem = re.sub(r"[^\w.-]", "_", layer.name).lstrip(".-")[:80]
-    if stem == layer.name:
-        return stem
-    # Different names stay different files.
-    return f"{stem}-{hashlib.sha256(layer.name.encode()).hexdigest()[:6]}"

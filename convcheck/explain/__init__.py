@@ -17,7 +17,8 @@ DATA = ("integers", "real", "example")
 #: The rule, for the help of the commands.
 DATA_HELP = (
     "The numbers: integers and real are those of verify, example are small integers that are easily read. By default "
-    "those on which verify checks the target; example where there is none."
+    "those on which verify checks the target; example where there is none. Or the numbers themselves, such as "
+    "'{x: [1, 0], weight: {0: 1}, bias: 0, grad_output: 1}'."
 )
 
 #: Megabytes of data that an interactive page has unless more are asked for, and the most that it may have.

@@ -19,6 +19,9 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import Diagnosis
 
+#: Where what is right is from, if not from the target's own forward pass.
+DEFINITION = "the definition"
+
 
 @dataclass(frozen=True, eq=False)
 class Compared:
@@ -82,7 +85,7 @@ def judge(trial: Trial, reproduce: str | None = None) -> Judged | None:
             right, allowed = expected.real_output, expected.real_output_allowance
         output = observed.arrays["output"]
         fits = compare(output, right, allowed).mismatches == 0
-        arrays.append(Compared("output", output, right, allowed, "the definition", fits))
+        arrays.append(Compared("output", output, right, allowed, DEFINITION, fits))
         arrays += [
             _gradient(trial, expected, gradient, observed.arrays[gradient])
             for gradient in gradients_of(layer)
@@ -109,8 +112,8 @@ def _gradient(trial: Trial, expected: Expected, gradient: str, given: Array) -> 
     allowed: Array | float = 0.0 if on_integers else getattr(expected.allowed, gradient)
     fits = compare(given, right, allowed).mismatches == 0
     if expected.follows_definition and fits:
-        return Compared(gradient, given, right, allowed, "the definition", fits)
-    source = "the definition"
+        return Compared(gradient, given, right, allowed, DEFINITION, fits)
+    source = DEFINITION
     if on_integers:
         evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
         if not expected.follows_definition:

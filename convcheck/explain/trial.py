@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convcheck.checks.check_layer import as_taken
-from convcheck.checks.expected import Expected
+from convcheck.checks.expected import Expected, Given
 from convcheck.checks.observed import Observed
 from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.explain import DATA
 from convcheck.layer.data import Operands, example_operands, integer_operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
+from convcheck.suites.operands import parse_operands
 from convcheck.targets import resolve
 from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import TargetSpec
@@ -58,8 +59,11 @@ def target_of(
     UsageError
         If the options contradict each other.
     """
-    if data is not None and data not in DATA:
-        raise UsageError(Parameter("data", data), f" is unknown; expected one of {', '.join(DATA)}")
+    if data is not None and data not in DATA and not _are_numbers(data):
+        raise UsageError(
+            Parameter("data", data),
+            f" is unknown; expected one of {', '.join(DATA)}, or numbers, such as {{x: 1, weight: 1, grad_output: 1}}",
+        )
     if data == "example" and target is not None:
         raise UsageError(
             Parameter("data", data), " has numbers of its own, on which no code is run; leave out it or ",
@@ -77,25 +81,32 @@ def target_of(
 
 
 def trial(layer: Layer, target: Target | None, data: str | None = None) -> Trial:
-    """Draw a layer's numbers, as `DATA` names them, and run the target on them, if there is one.
+    """Take a layer's numbers, drawn as `DATA` names them or given, and run the target on them, if there is one.
 
     Raises
     ------
     TargetError
         If the target raises.
-    UsageError
+    ConfigError, UsageError
         If the layer has no such numbers.
     """
+    given = parse_operands(data, layer, "--data") if data is not None and _are_numbers(data) else None
     if target is None:
+        if given is not None:
+            return Trial(layer, given)
         if data == "integers":
             return Trial(layer, _there(layer, integer_operands(layer)))
         return Trial(layer, real_operands(layer) if data == "real" else example_operands(layer))
     target.begin()
     refusal = target.unsupported(layer)
     layer = as_taken(layer, target)
+    if given is not None and not layer.bias:
+        given = replace(given, bias=None)
     expected = Expected(layer, target, None, lambda evaluations: None)
     operands = expected.operands
-    if data is not None:
+    if given is not None:
+        expected, operands = Given(layer, target, None, given), given
+    elif data is not None:
         operands = expected.reals if data == "real" else _there(layer, expected.integers)
     if refusal is not None:
         return Trial(layer, operands, expected, Observed(target, {}, {}, refusal=refusal))
@@ -104,6 +115,10 @@ def trial(layer: Layer, target: Target | None, data: str | None = None) -> Trial
     if raised:
         raise TargetError(f"layer {layer.name}: {target.name} raised\n{raised.message}")
     return Trial(layer, operands, expected, observed)
+
+
+def _are_numbers(data: str) -> bool:
+    return data.lstrip().startswith("{")
 
 
 def _there(layer: Layer, operands: Operands | None) -> Operands:

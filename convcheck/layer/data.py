@@ -5,9 +5,10 @@ Bugs hide behind zeros, repeats and data of one sign, so integers are nonzero an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isqrt, prod
+from typing import Any
 
 import numpy as np
 
@@ -154,6 +155,26 @@ def example_operands(layer: Layer) -> Operands:
         return drawn.reshape(shape).astype(layer.dtype)
 
     return _draw_all(layer, draw)
+
+
+def as_yaml(operands: Mapping[str, Any]) -> str:
+    """Return numbers as one line of YAML, as short as they can be said: all entries of an array, or those not 0.
+
+    Parameters
+    ----------
+    operands : mapping of str to array_like
+        By the names of `Operands`; None for what a layer has not.
+    """
+    arrays = {name: np.asarray(value).ravel().tolist() for name, value in operands.items() if value is not None}
+    return "{" + ", ".join(f"{name}: {_shortest(entries)}" for name, entries in arrays.items()) + "}"
+
+
+def _shortest(entries: list[float]) -> str:
+    numbers = [f"{entry:g}" if entry == int(entry) and abs(entry) < 1e6 else repr(entry) for entry in entries]
+    if len(set(numbers)) == 1:
+        return numbers[0]
+    places = ", ".join(f"{place}: {number}" for place, number in enumerate(numbers) if entries[place])
+    return min("{" + places + "}", f"[{', '.join(numbers)}]", key=len)
 
 
 def _draw_all(layer: Layer, draw: Callable[[tuple[int, ...]], Array]) -> Operands:

@@ -8,6 +8,7 @@ no single result betrays, such as state kept between calls, do not depend on the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -88,6 +89,25 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
     spots = _blind_spots(missing, known, report.layers, probes) + _untried(report.layers, probes)
     spots += _refused(report.layers)
     return replace(report, power=power, blind_spots=spots)
+
+
+def shown_of(
+    layers: Iterable[Layer], probe: Probe, comparison: Comparison, seconds: float
+) -> tuple[set[str], set[str]]:
+    """Return the names of known mistakes that layers show in every form, and of those that they do not.
+
+    Judged of so many layers as there is time for; what can be made is what shows on some layer within the limits.
+    """
+    ends = time.monotonic() + seconds
+    telling = [candidate for rank in (1, 2, 3) if f"{rank}d" in probe.taken for candidate in revealing(rank)]
+    known = {form for _, layer in _taken(telling, [probe]) for form in shown_by(layer)}
+    shown: set[Form] = set()
+    for layer in layers:
+        if known <= shown or time.monotonic() > ends:
+            break
+        shown |= shown_by(_plain(layer, comparison), comparison)
+    missing = {name for name, _, _ in known - shown}
+    return {name for name, _, _ in known | shown} - missing, missing
 
 
 def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_Candidate]:

@@ -120,11 +120,13 @@ def load(path: Path) -> Baseline:
     Raises
     ------
     UsageError
-        If the file cannot be read, is no report, or is one of another version.
+        If the file is no regular one, cannot be read, is no report, or is one of another version.
     """
     given = Parameter("baseline", path)
     again = "write it with: convcheck verify --output FILE.json"
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(given, f": is no regular file; {again}")
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(given, f": cannot be read ({error.strerror or error}); {again}") from error

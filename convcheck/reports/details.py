@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from convcheck.gradients import FORMULATIONS
+from convcheck.layer.data import as_yaml as data_as_yaml
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml
-from convcheck.reports.results import GradientResult, LayerReport, ReportData
+from convcheck.reports.results import GradientResult, LayerReport, ReportData, Smallest
 from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted, readable, told_apart
 
 Details = tuple[tuple[str, str], ...]
@@ -21,6 +22,9 @@ NO_REASON = "no reason was given"
 
 #: Significant digits of an error that is no whole number.
 _DIGITS = 3
+
+#: Letters that the numbers of a case may take in a command.
+_LONGEST = 1000
 
 #: Options of a report that ``explain`` and ``visualize`` have too; each takes a value.
 _SHARED_OPTIONS = ("--target", "--device", "--dtype")
@@ -103,11 +107,15 @@ def smallest(places: Iterable[tuple[LayerReport, GradientResult]]) -> Details:
     """Return the smallest case that was found for one of some places."""
     for layer, result in places:
         case = layer.smallest
-        if case is not None and (case.gradient, case.condition) == (result.gradient, result.condition):
+        if case is not None and _is_of(case, result):
             where = f"under the condition {case.condition}" if case.condition else None
             lines = [as_yaml(Layer(**case.layer)), case.what, where, case.note]
             return (("smallest", "\n".join(line for line in lines if line)),)
     return ()
+
+
+def _is_of(case: Smallest | None, result: GradientResult) -> bool:
+    return case is not None and (case.gradient, case.condition) == (result.gradient, result.condition)
 
 
 def headline(result: GradientResult) -> str:
@@ -162,28 +170,38 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     """Return shell commands for one check of one layer, by label, quoted for a POSIX shell.
 
     One runs just this check; where a single pass on the layer's own data shows what is wrong, others write its worst
-    entry out and draw it, with the numbers of the report. None for a layer that no command can name: it is from no
-    config file, or its name cannot be selected.
+    entry out and draw it, with the numbers of the report. Of what was made smaller, all are about the smallest layer.
+    None for a layer that no command can name: the code was given as an object, or its name cannot be selected.
     """
     in_file = layer.config is not None and layer.line is not None
-    if result.status == "skipped" or not (in_file or report.fitted):
-        return ()
-    # A fitted suite is found again from the target alone.
-    config = [layer.config] if layer.config is not None else []
     builtin = ["--formulation", result.implementation] if result.implementation in FORMULATIONS else []
-    chosen = selection(layer.name)
+    if result.status == "skipped" or not (layer.config is not None or builtin or "--target" in report.options):
+        return ()
+    config = [layer.config] if layer.config is not None else []
+    case = layer.smallest if _is_of(layer.smallest, result) else None
+    if case is not None and len(data_as_yaml(case.operands)) > _LONGEST:
+        case = None
+    one = layer.layer if case is None else Layer(**case.layer)
+    index = result.worst.index if result.worst is not None else ()
+    chosen = named = ["--layer", as_yaml(one)]
+    on_reals = result.check == "central" or (result.check == "forward" and not result.on_integers)
+    data = ["--data", "real"] if on_reals else []
+    if case is None and (in_file or (report.fitted and report.hunt is None)):
+        # A fitted suite is found again from the target alone.
+        quoted = selection(layer.name)
+        chosen, named = [] if quoted is None else ["-k", quoted], ["--layer", layer.name]
+    elif case is not None:
+        index, data = case.index, ["--data", data_as_yaml(case.operands)]
     # The config file need not say the seed that was used, so the commands always do.
-    seed = ["--seed", str(layer.layer.seed)]
+    seed = ["--seed", str(one.seed)]
     found = []
-    if chosen is not None:
-        words = ["verify", *config, *report.options, *builtin, "-k", chosen, "--check", result.check]
+    if chosen:
+        words = ["verify", *config, *report.options, *builtin, *chosen, "--check", result.check]
         found.append(("reproduce", [*words, *seed]))
-    if result.worst is not None and result.worst.index and result.single_pass and not (builtin or result.condition):
-        entry = f"{result.gradient}[{','.join(map(str, result.worst.index))}]"
-        words = [*config, "--layer", layer.name]
-        on_reals = result.check == "central" or (result.check == "forward" and not result.on_integers)
-        data = ["--data", "real"] if on_reals else []
-        shared = [*_shared_options(report.options), *data, *seed]
+    if index and result.single_pass and not (builtin or result.condition):
+        entry = f"{result.gradient}[{','.join(map(str, index))}]"
+        words = [*config, *named]
+        shared = [*_shared_options(report.options), *data, *(seed if case is None else [])]
         found.append(("explain", ["explain", *words, "--entry", entry, *shared]))
         found.append(("picture", ["visualize", *words, *shared]))
     return tuple((label, shlex.join(["convcheck", *words])) for label, words in found)

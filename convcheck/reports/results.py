@@ -230,6 +230,40 @@ class Power:
 
 
 @dataclass(frozen=True)
+class Tried:
+    """How often a hunt tried something."""
+
+    what: Annotated[str, "A condition, or what layers have."]
+    cases: Annotated[int, "Cases in which it was tried."]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Between which numbers a hunt drew a size."""
+
+    field: Annotated[str, "The layer's field."]
+    least: Annotated[int, "Smallest number, on any axis."]
+    most: Annotated[int, "Largest number."]
+
+
+@dataclass(frozen=True)
+class Hunt:
+    """What a hunt tried: cases, each a layer run forward and backward, plain or under one condition."""
+
+    seed: Annotated[int, "From which layers and data are drawn; the same seed gives the same cases."]
+    cases: Annotated[int, "Cases that ran and were compared exactly with the built-in gradients."]
+    refused: Annotated[int, "Cases that the code refused, by raising in its forward pass."]
+    seconds: Annotated[_Finite, "How long the search took, without the checks of the layers reported."]
+    sizes: Annotated[tuple[Drawn, ...], "Between which numbers each size was."]
+    properties: Annotated[tuple[Tried, ...], "What the layers had that the plainest have not, and how often."]
+    conditions: Annotated[tuple[Tried, ...], "How often each condition was tried; plain is none."]
+    mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
+    mistakes: Annotated[int, "All that can be made within what the code takes."]
+    not_shown: Annotated[tuple[str, ...], "Known mistakes of which some form would not have shown."]
+    not_tried: Annotated[tuple[str, ...], "What was never tried; a text each."]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """The outcome of a verification.
 
@@ -272,6 +306,7 @@ class ReportData:
     left_out: Annotated[
         tuple[str, ...], "What was not tried or not checked for want of time; a text each.", OnlyWith("left_out")
     ] = ()
+    hunt: Annotated[Hunt | None, "What a hunt tried.", OnlyWith("hunt")] = None
     unchecked: Annotated[
         tuple[str, ...],
         "Names of the layers that were not checked, because the run was interrupted or stopped at the first failure.",

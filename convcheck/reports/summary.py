@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from convcheck.reports.results import SKIPPED_BY_HAND, ReportData
+from convcheck.reports.results import SKIPPED_BY_HAND, Hunt, ReportData
 from convcheck.wording import at_most, counted, duration, exact, visible
 
 #: The statuses, from what decides most to what decides least.
@@ -23,6 +23,11 @@ def outcome(report: ReportData) -> str:
     """Return what stands behind the verdict: ``2 layers of suite.yaml``, ``1 of 2 layers of suite.yaml``."""
     if not report.layers:
         return NO_LAYER
+    if report.hunt is not None:
+        if not report.hunt.cases:
+            return "the plainest layer, before any case was tried"
+        cases = f"{counted(report.hunt.cases, 'case')} in {duration(report.hunt.seconds)}"
+        return f"{cases}: nothing found" if report.passed else f"a layer found by {cases}"
     total = f"{counted(len(report.layers), 'layer')} of {visible(report.config)}"
     if failed := sum(not layer.passed for layer in report.layers):
         return f"{failed:,} of {total}"
@@ -79,6 +84,8 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         gradients = f"{counted(len(projected), 'gradient')} of {sum(projected.values()):,} entries"
         lines.append(("projected", f"{gradients}; a wrong one passes with probability at most {at_most(odds)}"))
 
+    if report.hunt is not None:
+        lines += _hunted(report.hunt)
     if power := report.power:
         shown = f"{power.mistakes_shown} of {counted(power.mistakes, 'known mistake')} would have shown in every form"
         if power.beyond_limits:
@@ -125,3 +132,28 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         ("evaluations", f"{evaluations:,} of the forward pass"),
         ("time", duration(report.elapsed_seconds)),
     ]
+
+
+def _hunted(hunt: Hunt) -> list[tuple[str, str]]:
+    """Return what a hunt tried and what not, as labels and what they say."""
+    sizes = ", ".join(
+        f"{drawn.field} {drawn.least}"
+        if drawn.least == drawn.most
+        else f"{drawn.field} {drawn.least} to {drawn.most:,}"
+        for drawn in hunt.sizes
+    )
+    total = hunt.mistakes
+    shown = f"{hunt.mistakes_shown} of {counted(total, 'known mistake')} would have shown in every form"
+    if hunt.not_shown:
+        shown += f"; some form of {', '.join(hunt.not_shown)} would not"
+    lines = [
+        ("hunted", f"{counted(hunt.cases, 'case')} from seed {hunt.seed}"),
+        ("sizes", sizes or "none"),
+        ("layers with", "; ".join(f"{tried.what} ({tried.cases:,})" for tried in hunt.properties) or "nothing"),
+        ("conditions", ", ".join(f"{tried.what} ({tried.cases:,})" for tried in hunt.conditions) or "none"),
+        ("shown", shown),
+        ("not tried", visible("; ".join(hunt.not_tried))),
+    ]
+    if hunt.refused:
+        lines.insert(1, ("refused", f"{counted(hunt.refused, 'further case')}, in which the forward pass raised"))
+    return lines

@@ -26,6 +26,10 @@ _OTHER_NAMES = {other: name for name, field in FIELDS.items() for other in field
 _NEUTRAL = {"padding": "same"}
 
 
+#: Where a layer that is given by itself would stand in a config.
+_ONLY: Steps = ("layers", 0)
+
+
 @dataclass(frozen=True)
 class Suite:
     """Layers to verify, and how.
@@ -95,12 +99,41 @@ def parse(text: str, filename: str) -> Suite:
     return _Config(read(text, filename), filename).suite()
 
 
-class _Config:
-    """Turns a file's data into a suite, and collects every error on the way."""
+def parse_layer(text: str, given_as: str) -> Layer:
+    """Read one layer from its text, as it stands in a config: ``{channels: 3, filters: 8, kernel: 3}``.
 
-    def __init__(self, document: Document, filename: str) -> None:
+    Parameters
+    ----------
+    given_as : str
+        What messages call it in place of a file.
+
+    Raises
+    ------
+    ConfigError
+        If the text has errors; carries all of them.
+    """
+    entry = read(text if text.strip() else "{}", given_as)
+    document = Document({"layers": [entry.data]}, refused=entry.refused)
+    document.places = {_ONLY + path: place for path, place in entry.places.items()}
+    document.places |= dict.fromkeys(((), _ONLY[:1]), entry.places[()])
+    document.keys = {_ONLY + path: place for path, place in entry.keys.items()}
+    document.problems = [(place, _ONLY + path, message) for place, path, message in entry.problems]
+    return _Config(document, given_as, alone=True).suite().layers[0]
+
+
+class _Config:
+    """Turns a file's data into a suite, and collects every error on the way.
+
+    Parameters
+    ----------
+    alone : bool, default False
+        Whether all that was given is one layer, which messages need not name.
+    """
+
+    def __init__(self, document: Document, filename: str, *, alone: bool = False) -> None:
         self.document = document
         self.filename = filename
+        self.alone = alone
         # By place and text, so that what several layers share through an alias or the defaults is reported once.
         self.errors: dict[tuple[int, int, str], str] = {}
         #: Keys that are missing only because they are misspelt, which has been reported.
@@ -148,6 +181,8 @@ class _Config:
         if suffix is None:
             index = path[1] if len(path) > 1 and path[0] == "layers" else None
             suffix = f" ({self.label(index)})" if isinstance(index, int) and self.name(index) is not None else ""
+        if self.alone:
+            path, suffix = path[len(_ONLY) :], ""
         where = f"{at(path)}{suffix}: " if path else ""
         error = message_at(self.filename, place, where + message)
         self.errors.setdefault((place.line, place.column, message), error)

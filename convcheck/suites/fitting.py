@@ -55,6 +55,15 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, l
     TargetError, UsageError
         If the target cannot be found, imported or used.
     """
+    with kept_state():
+        spec, probe = taken(target, folder, device=device, limits=limits)
+        return Fit(spec, probe, _fitted(spec, probe))
+
+
+def taken(
+    target: Any, folder: Path | None = None, *, device: str | None = None, limits: Limits = IN_PROCESS
+) -> tuple[TargetSpec, Probe]:
+    """Find out what a target takes, and how it is called; as `fit`, without making a suite."""
     start = folder or Path.cwd()
     made: list[Target] = []
 
@@ -63,8 +72,7 @@ def fit(target: Any, folder: Path | None = None, *, device: str | None = None, l
         return made[-1]
 
     with kept_state():
-        spec, probe = probed(spec_of(target), make)
-        return Fit(spec, probe, _fitted(spec, probe))
+        return probed(spec_of(target), make)
 
 
 def _fitted(spec: TargetSpec, probe: Probe) -> Suite:
@@ -167,8 +175,7 @@ def as_config(fitted: Fit, folder: Path) -> str:
         Where the file will stand: a target's own file is given relative to it.
     """
     spec, probe, suite = fitted
-    given = {name: getattr(spec, name) for name in KEYS}
-    said = {name: value for name, value in given.items() if value != getattr(TargetSpec(), name)}
+    said = _said(spec)
     target = {name: _from_there(name, value, folder, spec) for name, value in said.items()}
     # What its parameters have no word for shows by itself.
     tried = [name for name, reason in probe.refused.items() if reason and name not in spec.unsupported]
@@ -180,6 +187,19 @@ def as_config(fitted: Fit, folder: Path) -> str:
     text += ["version: 1", "target:", *(f"  {name}: {_yaml(value)}" for name, value in target.items()), "layers:"]
     text += [f"  - {as_yaml(layer, layer.name)}" for layer in suite.layers]
     return "\n".join(text) + "\n"
+
+
+def as_option(spec: TargetSpec, target: Any) -> Any:
+    """Return a target as the command line is given it: as it was, but for what was found out of how it is called."""
+    if not isinstance(target, str) or spec == spec_of(target):
+        return target
+    return _yaml(_said(spec))
+
+
+def _said(spec: TargetSpec) -> dict[str, Any]:
+    """Return what a mapping says beyond the defaults."""
+    given = {name: getattr(spec, name) for name in KEYS}
+    return {name: value for name, value in given.items() if value != getattr(TargetSpec(), name)}
 
 
 def _from_there(name: str, value: Any, folder: Path, spec: TargetSpec) -> Any:

@@ -74,6 +74,8 @@ def text_of(path: Path) -> str:
         If it cannot be read, is too long for a config or is not UTF-8.
     """
     try:
+        if path.is_fifo() and not path.is_relative_to("/dev"):
+            raise OSError(None, "a named pipe, on which one could wait for ever")
         with path.open("rb") as file:
             # No more than a config may have: the path may be an endless device.
             data = file.read(_MAX_SIZE + 1)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
-from convcheck.suites.config import Suite, load
+from convcheck.suites.config import Suite, load, parse_layer
 from convcheck.suites.fitting import fit
 from convcheck.suites.shipped import DEFAULT_SUITE, default_source, is_fitted
 from convcheck.targets.process.limits import IN_PROCESS, Limits
@@ -104,6 +104,24 @@ def nothing_selected(expression: str, suites: Sequence[Suite]) -> UsageError:
     return UsageError(Parameter("select", expression), f" selects no layer of {places}; its layers are {names}")
 
 
+def with_layer(source: str | None, text: str) -> Suite:
+    """Return a suite of one layer that is given by itself; of a config, its target and its gate hold too.
+
+    Raises
+    ------
+    ConfigError, UsageError
+        If the layer or the config cannot be used.
+    """
+    layer = parse_layer(text, "--layer")
+    suite = Suite("--layer", (), ()) if source is None else load(source)
+    return replace(suite, layers=(layer,), lines=(None,))
+
+
+def is_layer(name: str) -> bool:
+    """Whether what stands in the place of a layer's name is a layer."""
+    return name.lstrip().startswith("{")
+
+
 def choose(
     source: str | None,
     names: Sequence[str],
@@ -122,7 +140,8 @@ def choose(
     source : str, optional
         A path or a suite's name; by default as for every command.
     names : sequence of str
-        Names of layers; none for all of them, or, where nothing at all is named, for the worked example.
+        Names of layers; none for all of them, or, where nothing at all is named, for the worked example. Or one layer
+        itself, as it stands in a config.
     seed : int, optional
         In place of each layer's own.
     several : bool
@@ -142,9 +161,16 @@ def choose(
     if seed is not None and seed < 0:
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     named = source or default_source()
-    fitted = is_fitted(None if source is None else [source], target)
-    suite = fit(target, device=device, limits=limits).suite if fitted else load(named)
-    if not names and source is None and named == DEFAULT_SUITE:
+    texts = [name for name in names if is_layer(name)]
+    fitted = not texts and is_fitted(None if source is None else [source], target)
+    if texts:
+        if len(names) > 1:
+            raise UsageError(Parameter("layer"), " takes names, or one layer; give the others one by one")
+        suite = with_layer(source, texts[0])
+        names = []
+    else:
+        suite = fit(target, device=device, limits=limits).suite if fitted else load(named)
+    if not names and not texts and source is None and named == DEFAULT_SUITE:
         names = [suite.layers[0].name] if fitted else [EXAMPLE]
     there = {layer.name: layer for layer in suite.layers}
     listed = ", ".join(list(there)[:_LISTED])

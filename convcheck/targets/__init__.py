@@ -28,7 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import TargetError
+from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import BuiltIn, Target
@@ -68,11 +68,18 @@ def resolve(
     TargetError
         If it cannot be found, imported or used.
     UsageError
-        If a time limit cannot be kept here.
+        If a time limit cannot be kept here, or cases are to be kept of what is no program.
     """
     spec = spec_of(target)
     if device is not None:
         spec = replace(spec, device=device)
+    if limits.keep_case is not None:
+        if spec.command is None:
+            raise UsageError(
+                Parameter("keep_case"),
+                f" is for a program, such as {{command: [./my_conv]}}, which {spec.named} is not",
+            )
+        spec = replace(spec, keep_case=str(limits.keep_case.absolute()))
     if not limits.in_process:
         from convcheck.targets.process.host import supported
         from convcheck.targets.process.remote import Place, Remote

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -103,8 +103,7 @@ class Guarded(Target):
             raise
         except _TimeUpError as error:
             raise TargetContractError(
-                f"the target did not return within its timeout of {self._timeout:g} s; it was stopped "
-                f"here:\n{_place(error)}"
+                f"the target did not return within its timeout of {self._timeout:g} s; it was stopped{_place(error)}"
             ) from None
         except BaseException as error:
             # SystemExit, say: it ends the layer, not the run.
@@ -152,11 +151,11 @@ def _has_alarm() -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """Return the user's part of the traceback, without the exception that stopped it."""
+    """Return where the user's code was, as the end of a sentence; nothing where that is no code of Python's."""
     lines = user_traceback(error).splitlines()
     frames = [i for i, line in enumerate(lines) if line.startswith('  File "')]
     # The last frame is this module's own signal handler.
-    return "\n".join(lines[: frames[-1]] if frames else lines)
+    return "\n".join([" here:", *lines[: frames[-1]]]) if frames else ""
 
 
 @contextmanager
@@ -165,19 +164,9 @@ def kept_settings() -> Iterator[None]:
     folder = _folder()
     errors = np.geterr()
     stdout, stderr = sys.stdout, sys.stderr
-    end, process = os._exit, os.getpid()
-
-    def refuse_to_end(status: int) -> NoReturn:
-        if os.getpid() != process:
-            # A child process that the target has forked ends like this, and may.
-            end(status)
-        raise SystemExit(status)
-
-    os._exit = refuse_to_end
     try:
         yield
     finally:
-        os._exit = end
         sys.stdout, sys.stderr = stdout, stderr
         np.seterr(**errors)
         if folder is not None and _folder() != folder:

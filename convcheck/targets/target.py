@@ -102,8 +102,9 @@ class Target(ABC):
     name : str
         As reports call it.
     builtin : bool
-        Whether it is one of convcheck's own formulations, which accept merged evaluations (a larger batch or more
-        filters than the layer says) and share one numeric gradient.
+        Whether it is one of convcheck's own formulations, which share one numeric gradient.
+    merging : bool
+        Whether several forward passes of a layer may be asked for in one call, as `merged` takes them.
     exact : bool
         False for an algorithm that rounds even on small integers.
     absent : mapping of str to str
@@ -124,6 +125,7 @@ class Target(ABC):
 
     name: str
     builtin: bool = False
+    merging: bool = False
     exact: bool = True
     absent: Mapping[str, str] = {}
     averages: tuple[str, ...] = ()
@@ -154,6 +156,19 @@ class Target(ABC):
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return the output of one forward pass."""
 
+    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        """Return the outputs of several forward passes of a layer, as those of one.
+
+        Parameters
+        ----------
+        of : Layer
+        layer : Layer
+            The same, with as many more filters in each group as there are passes with weights of their own.
+        x : array
+            With as many times the batch as there are passes with inputs of their own.
+        """
+        return self.forward(layer, x, weight, bias)
+
     @abstractmethod
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         """Run the forward pass, called in a certain way; what comes of it can be followed by the backward pass."""
@@ -162,7 +177,7 @@ class Target(ABC):
 class BuiltIn(Target):
     """One of convcheck's own formulations."""
 
-    builtin = True
+    builtin = merging = True
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,8 +1,13 @@
+import re
 import sys
 
+import numpy as np
 import pytest
 
+from convcheck import backward, load
 from convcheck.__main__ import main
+from convcheck.explain.pictures.mistaken import stories_of_mistake
+from convcheck.layer.data import example_operands
 from convcheck.mistakes import MISTAKES, OTHER_NAMES
 
 
@@ -63,3 +68,65 @@ def test_an_unknown_name(monkeypatch, capsys):
         'error: unknown mistake "kernel-not-fliped"; did you mean "kernel-not-flipped"? '
         "`convcheck mistakes` lists them all\n"
     )
+
+
+def test_draws_what_a_mistake_does_to_a_layer(monkeypatch, capsys, tmp_path):
+    words = ["kernel-not-flipped", "textbook", "--layer", "T3-stride-2"]
+    status, out, _ = run(words, monkeypatch, capsys)
+    assert status == 0
+    assert out.startswith("kernel-not-flipped on input dL/dX\nLayer T3-stride-2: ")
+    assert "Fix: " in out
+    layer = next(layer for layer in load("textbook").layers if layer.name == "T3-stride-2")
+    at = example_operands(layer)
+    right = backward(layer, at.x, at.weight, at.grad_output).input[0, 0]
+    wrong = backward(layer, at.x, at.weight[..., ::-1, ::-1], at.grad_output).input[0, 0]
+    grids = [re.findall(r"-?\d+", line)[1:] for line in re.findall(r"^   \d .*$", out.replace("−", "-"), re.MULTILINE)]
+    assert [[int(i) for i in row] for row in grids] == np.concatenate([wrong, right, wrong - right]).tolist()
+    status, out, _ = run([*words, "--output-dir", str(tmp_path), "--format", "svg"], monkeypatch, capsys)
+    assert out == f"{tmp_path}/T3-stride-2-kernel-not-flipped-input.svg\n"
+    assert "kernel-not-flipped" in (tmp_path / "T3-stride-2-kernel-not-flipped-input.svg").read_text()
+
+
+@pytest.mark.parametrize("layer", [*load("hostile").layers], ids=lambda layer: layer.name)
+def test_every_mistake_can_be_drawn(layer):
+    at = example_operands(layer)
+    drawn = 0
+    for mistake in MISTAKES:
+        stories, notes = stories_of_mistake(mistake, layer, at)
+        assert stories or notes
+        drawn += len(stories)
+        for story in stories:
+            assert story.panels[0].outlined == story.panels[1].outlined
+            (worst,) = story.panels[0].outlined
+            assert story.panels[0].marks[worst] is False
+    assert drawn > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["kernel-not-flipped", "hostile", "--layer", "pointwise"], "does not show on layer pointwise"),
+        (["stale-accumulation", "textbook", "--layer", "T3-stride-2"], "is a mistake of behaviour"),
+    ],
+)
+def test_what_does_not_show_is_said(words, told, monkeypatch, capsys):
+    status, out, _ = run(words, monkeypatch, capsys)
+    assert status == 0
+    assert told in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--layer", "T3-stride-2"], "--layer needs the name of a mistake"),
+        (["scaled", "textbook"], "a config is about a layer; say which with --layer"),
+        (["scaled", "--output-dir", "out"], "--output-dir is about a layer; say which with --layer"),
+        (["scaled", "textbook", "--layer", "nosuch"], 'textbook has no layer "nosuch"'),
+        (["scaled", "textbook", "--layer", "T3-crop", "--format", "gif"], "expected one of png, svg"),
+        (["partly-right", "textbook", "--layer", "T3-crop"], "is nothing that one makes on a layer"),
+    ],
+)
+def test_drawing_refuses(words, message, monkeypatch, capsys):
+    status, out, err = run(words, monkeypatch, capsys)
+    assert (status, out) == (2, "")
+    assert message in err

@@ -1,6 +1,9 @@
 """``convcheck protocol-check``: programs that speak the protocol, and each way not to."""
 
+import os
 import shutil
+import sys
+from unittest import mock
 
 import pytest
 
@@ -127,3 +130,67 @@ def test_options_behind_the_program_are_the_programs(run):
     assert status == 1
     assert out.splitlines()[0] == "true --limit 3"
     assert "ended with exit status 0 without an answer" in " ".join(out.split())
+
+
+class TestCasesOfVerify:
+    def verify(self, run, command, *options):
+        target = f"{{command: [{', '.join(command)}]}}"
+        return run("verify", "textbook", "-k", "T0-stride-2", "--no-shrink", "--target", target, *options)
+
+    @pytest.mark.parametrize("process", [[], ["--in-process"]])
+    def test_what_goes_wrong_is_kept_where_the_option_says(self, run, tmp_path, process):
+        command = ones(tmp_path, answer="answers.write(b'{}\\n')")
+        status, out, err = self.verify(run, command, "--keep-case", "cases", *process)
+        assert status == 1
+        names = {path.name.rpartition("-")[0] for path in (tmp_path / "cases").iterdir()}
+        assert names == {"case-forward"}
+        assert "is in cases" in err
+        assert "the case is kept in" in out
+
+    def test_one_that_is_stopped_in_convchecks_own_process_is_kept_as_any_other(self, run, tmp_path):
+        command = ones(tmp_path, read="requests.read()")
+        status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "0.5", "--in-process")
+        assert status == 1
+        assert "timeout of 0.5 s; it was stopped" in " ".join(out.split())
+        assert "_TimeUpError" not in out
+        assert {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()} == {"case"}
+
+    def test_what_was_stopped_is_kept_too(self, run, tmp_path):
+        command = ones(tmp_path, read="requests.read()")
+        status, out, _ = self.verify(run, command, "--keep-case", "cases", "--timeout", "1")
+        assert status == 1
+        assert "timeout of 1 s" in out
+        names = {path.name.partition("-")[0] for path in (tmp_path / "cases").iterdir()}
+        assert names == {"unanswered"}
+
+    def test_the_folder_of_one_that_was_stopped_goes(self, run, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
+        (tmp_path / "slow.py").write_text("import time; open('begun', 'w').close(); time.sleep(60)")
+        command = f"{sys.executable}, -I, -S, slow.py"
+        options = ["-k", "T0-stride-2", "--no-shrink", "--timeout", "1.5"]
+        environment = {"TMPDIR": str(tmp_path / "temporary")}
+        with mock.patch.dict(os.environ, environment):
+            status, out, _ = run("verify", "textbook", *options, "--target", f"{{command: [{command}], files: raw}}")
+        assert status == 1
+        assert "subprocess" not in out
+        assert (tmp_path / "begun").exists()
+        assert not list((tmp_path / "temporary").glob("convcheck-*"))
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            (["--target", "my_conv.py:MyConv"], ["--keep-case", "is for a program", "my_conv.py:MyConv"]),
+            ([], ["--keep-case", "is for a program", "--target"]),
+        ],
+    )
+    def test_it_is_for_programs(self, run, options, words):
+        status, _, err = run("verify", "textbook", "--keep-case", "cases", *options)
+        assert status == 2
+        assert all(word in err for word in words), err
+
+    def test_a_folder_that_cannot_be(self, run, tmp_path):
+        (tmp_path / "cases").write_text("")
+        status, _, err = self.verify(run, ones(tmp_path), "--keep-case", "cases")
+        assert status == 2
+        assert "cannot write into cases" in err

@@ -60,6 +60,7 @@ layers:
   - {name: single, channels: 1, filters: 2, kernel: 2, input: [4, 3], dtype: float32, bias: false, batch: 1}
 """
 
+SMALLEST = re.compile(r"\] is (\S+), should be (\S+): ")
 WORST = re.compile(r"worst +\[.*?\]: .* gives (\S+), .* (\S+)$", re.MULTILINE)
 EXPLAINED = re.compile(r"(?:dL/d\S+\):|The forward pass gives) (\S+), .* gives (\S+), a difference")
 
@@ -72,7 +73,10 @@ def folder(tmp_path):
 
 
 def failures(folder, *words):
-    """Of every wrong gradient of a run, the two values of its worst entry and the commands, as the report has them."""
+    """Of every wrong gradient of a run, what the commands show and the commands, as the report has them.
+
+    They show a wrong entry of its smallest case, or where there is none its worst entry: what is given, and the right.
+    """
     convcheck(("verify", *words, "--output", "report.xml"), folder)
     found = {}
     for case in ElementTree.parse(folder / "report.xml").iter("testcase"):
@@ -81,7 +85,7 @@ def failures(folder, *words):
                 commands = {
                     words[1]: words for words in map(shlex.split, re.findall("convcheck .*", block)) if len(words) > 1
                 }
-                given, right = WORST.search(block).groups()
+                given, right = (SMALLEST.search(block) or WORST.search(block)).groups()
                 found[case.get("classname"), case.get("name")] = float(given), float(right), commands
     return found
 
@@ -98,8 +102,9 @@ def explained(folder, command):
     "words",
     [("layers.yaml",), ("layers.yaml", "--seed", "3"), ("textbook", "-k", "T3-crop", "--target", "wrong.py:Wrong")],
 )
-def test_explain_has_the_numbers_of_the_report(folder, words):
-    found = failures(folder, *words)
+@pytest.mark.parametrize("shrunk", [(), ("--no-shrink",)])
+def test_explain_has_the_numbers_of_the_report(folder, words, shrunk):
+    found = failures(folder, *words, *shrunk)
     gradients = {name for _, name in found}
     assert gradients == {"input dL/dX", "weight dL/dW", "bias dL/db"}
     for given, right, commands in found.values():
@@ -107,7 +112,10 @@ def test_explain_has_the_numbers_of_the_report(folder, words):
 
 
 def test_so_it_has_on_real_numbers(folder):
-    found = failures(folder, "layers.yaml", "--target", "wrong.py:OnRealNumbers", "-k", "plain or single")
+    words = ("layers.yaml", "--target", "wrong.py:OnRealNumbers", "-k", "plain or single")
+    for given, right, commands in failures(folder, *words).values():
+        assert explained(folder, commands["explain"]) == pytest.approx((given, right), rel=1e-2)
+    found = failures(folder, *words, "--no-shrink")
     assert {name for _, name in found} == {"weight dL/dW"}
     for given, right, commands in found.values():
         assert commands["explain"][-4:-2] == ["--data", "real"]

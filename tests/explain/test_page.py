@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from convcheck import Layer, UsageError, backward, load
+from convcheck.explain import page as page_package
 from convcheck.explain.page.case import case_of, limit_of
 from convcheck.explain.page.html import program
 from convcheck.explain.page.packing import Kept, packed, packed_marks
@@ -181,6 +183,25 @@ def test_visualize_writes_a_page(tmp_path):
     status, _, err = convcheck(["visualize", "--format", "html", "--page-limit", "9"], tmp_path)
     assert status == 2
     assert "--page-limit 9 is not allowed; expected megabytes from 1 to 5" in err
+    status, _, err = convcheck(["visualize", "--format", "html", "--kind", "wires"], tmp_path)
+    assert status == 2
+    assert "--kind is for pictures" in err
+
+
+def test_an_entry_that_is_asked_for_is_the_one_that_is_shown(tmp_path):
+    words = ["visualize", "--format", "html", "--entry", "weight[0,0,1,2]"]
+    status, out, err = convcheck(words, tmp_path)
+    assert status == 0, err
+    (told,) = data_of((tmp_path / out.strip()).read_text(encoding="utf-8"))["cases"]
+    assert told["entry"] == ["weight", [0, 0, 1, 2]]
+
+
+def test_every_script_is_in_the_page():
+    scripts = sorted((Path(page_package.__path__[0]) / "script").rglob("*.js"))
+    assert len(scripts) > 15
+    for path in scripts:
+        told = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        assert "\n".join(line for line in told if line and not line.startswith("//")) in program(), path
 
 
 CODE = """

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from convcheck.reports.details import commands, selection
+from convcheck.suites.config import parse_layer
 from convcheck.suites.select import selector
 from tests.reports import CONV, TARGET, failed_report, failing, layer_report, named, report_of
 
@@ -44,10 +45,20 @@ def test_what_a_shell_would_change_is_quoted(config):
     assert words(report)[2] == config
 
 
-def test_a_layer_from_no_file_has_no_command():
-    report = failed_report()
-    layer = replace(report.layers[0], line=None)
+def test_a_layer_of_code_that_no_command_can_name_has_no_command():
+    report = replace(failed_report(), options=())
+    layer = replace(report.layers[0], config=None, line=None)
     assert commands(report, layer, layer.results[-1]) == ()
+
+
+def test_a_layer_from_no_file_is_given_itself():
+    report = replace(failed_report(), options=("--target", "my.py:f"))
+    layer = replace(report.layers[0], config=None, line=None)
+    for _, command in commands(report, layer, layer.results[-1]):
+        words = shlex.split(command)
+        given = parse_layer(words[words.index("--layer") + 1], "--layer")
+        assert replace(given, name="one", seed=0) == replace(layer.layer, name="one", seed=0)
+        assert words[words.index("--seed") + 1] == str(layer.layer.seed)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_the_contract():
     whole = report_schema()
     assert keys(whole) == [
         "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
-        "power", "blind_spots", "fitted", "limits", "found", "left_out", "unchecked", "common",
+        "power", "blind_spots", "fitted", "limits", "found", "left_out", "hunt", "unchecked",
+        "common",
     ]  # fmt: skip
     assert whole["required"] == [*keys(whole)[:8], "common"]
     layer = whole["properties"]["layers"]["items"]
@@ -80,6 +81,11 @@ def test_the_contract():
     assert keys(result["properties"]["worst"]["anyOf"][0]) == ["index", "analytic", "numeric"]
     assert keys(result["properties"]["diagnosis"]["items"]) == ["code", "name", "explanation", "fix"]
     assert sorted(keys(layer["properties"]["spec"])) == sorted(FIELDS)
+    hunt = whole["properties"]["hunt"]["anyOf"][0]
+    assert keys(hunt) == [
+        "seed", "cases", "refused", "seconds", "sizes", "properties", "conditions", "mistakes_shown", "mistakes",
+        "not_shown", "not_tried",
+    ]  # fmt: skip
     smallest = layer["properties"]["smallest"]["anyOf"][0]
     assert keys(smallest) == [
         "layer", "gradient", "index", "analytic", "numeric", "operands", "condition", "runs", "what", "note",

@@ -35,8 +35,20 @@ def request_of(direction="forward", layer=LAYER):
     return Request(direction, layer, {name: a.astype(layer.dtype) for name, a in arrays.items()}, shapes)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def earlier():
+    """Processes that other tests have left running on purpose, such as one that new ones are made from."""
+    EARLIER.update(child.pid for child in psutil.Process().children(recursive=True))
+    yield
+    EARLIER.clear()
+
+
+EARLIER = set()
+
+
 def children():
-    return [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    running = psutil.Process().children(recursive=True)
+    return [c for c in running if c.pid not in EARLIER and c.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_request_is_one_line_that_says_all_and_the_arrays_in_c_order():

@@ -44,6 +44,19 @@ class OfNumbers(Tensor):
         self.arrive(1.0)
 
 
+class WithOptions(OfNumbers):
+    """What backward takes is no gradient."""
+
+    def backward(self, retain_grad=False, create_graph=False):
+        self.arrive(np.ones_like(self.data) if isinstance(self.data, np.ndarray) else 1.0)
+
+    def __mul__(self, other):
+        return WithOptions(self.data * other.data, lambda grad: self.arrive(grad * other.data))
+
+    def sum(self):
+        return WithOptions(self.data.sum(), lambda grad: self.arrive(np.full(self.data.shape, grad)))
+
+
 class Elsewhere:
     """With names of its own."""
 
@@ -85,6 +98,7 @@ MAPPED = {"attributes": {"data": "held", "grad": "slope"}}
         (Tensor, {}, {}, "backward is given grad_output as an array"),
         (OfTensors, {"wrap": OfTensors}, {}, "backward is given grad_output as a tensor"),
         (OfNumbers, {}, {}, "backward starts from (output * grad_output).sum()"),
+        (WithOptions, {}, {}, "backward starts from (output * grad_output).sum()"),
         (Elsewhere, NAMES, MAPPED, "backward is given grad_output as an array"),
     ],
 )

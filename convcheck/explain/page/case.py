@@ -24,6 +24,14 @@ from convcheck.layer.words import forward_geometry
 _MEGABYTE, _PROGRAM = 1 << 20, 180_000
 
 
+#: What kinds of numbers are called, by what asks for them.
+NUMBERS = {
+    "example": "small integers that are easily read",
+    "integers": "the integers of verify",
+    "real": "the real numbers of verify",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """What a case is made of.

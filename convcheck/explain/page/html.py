@@ -14,7 +14,7 @@ from convcheck.errors import UsageError
 from convcheck.explain.page.case import Shown, case_of
 from convcheck.explain.page.packing import size_of
 from convcheck.explain.page.still import still
-from convcheck.explain.sums.notation import NOTATIONS, OWN, Notation
+from convcheck.explain.sums.notation import NOTATIONS, Notation
 from convcheck.mistakes import MISTAKES
 from convcheck.version import __version__
 
@@ -58,7 +58,7 @@ def page_of(shown: Sequence[Shown], limit: int, *, title: str, facts: str = "", 
     data = {
         "version": __version__,
         "cases": cases,
-        "notations": [_described(writing) for writing in (OWN, *NOTATIONS.values())],
+        "notations": [_described(writing) for writing in NOTATIONS.values()],
         "catalogue": {
             mistake.name: {"title": mistake.title, "explanation": mistake.explanation, "fix": mistake.fix}
             for mistake in MISTAKES

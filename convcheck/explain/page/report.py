@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from convcheck.checks.expected import Given
 from convcheck.checks.observed import Observed
-from convcheck.checks.smallest import Given
 from convcheck.errors import ConvcheckError, UsageError
 from convcheck.explain import MEGABYTES
 from convcheck.explain.judged import judge
-from convcheck.explain.page.case import Shown, limit_of
+from convcheck.explain.page.case import NUMBERS, Shown, limit_of
 from convcheck.explain.page.html import page_of
 from convcheck.explain.pictures.selection import Selection
 from convcheck.explain.trial import Trial, target_of, trial
@@ -88,7 +88,7 @@ def _cases(report: ReportData, layer: LayerReport, code: Target) -> Iterator[Sho
     rest = " ".join(command[2].split(" ")[1:])
     yield Shown(
         layer.name, tried.layer, tried.operands, Selection.of(tried.layer),
-        f"the {'real numbers' if on_reals else 'integers'} of verify, seed {layer.layer.seed}",
+        f"{NUMBERS['real' if on_reals else 'integers']}, seed {layer.layer.seed}",
         judge(tried, told.get("reproduce")), f"{command[0]} {rest}".strip() or None,
     )  # fmt: skip
 

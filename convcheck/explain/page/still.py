@@ -51,7 +51,7 @@ def still(shown: Shown) -> tuple[str, list[str]]:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {x - _GAP} {bottom}" role="img" '
         f'aria-label="{escape(words)}" class="still">{"".join(parts)}</svg>'
     )
-    lines = list(entry.expanded(found, OWN).text) if len(found.terms) <= _TERMS else []
+    lines = entry.expanded(found, OWN, _TERMS).text
     products = [_product(term) for term in found.terms[:_TERMS]]
     more = f" + {counted(len(found.terms) - _TERMS, 'more term')}" if len(found.terms) > _TERMS else ""
     left = f"dL/dX[{','.join(map(str, index))}]"

@@ -9,17 +9,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.checks.attribution import diagnosed
 from convcheck.checks.comparison import compare
-from convcheck.checks.expected import Expected
-from convcheck.checks.plan import WORK_BUDGET, gradients_of
 from convcheck.errors import UsageError
+from convcheck.explain.judged import DEFINITION, Compared, judge
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index, Panel, Story, near, overview, scale_of
+from convcheck.explain.pictures.window import input_kinds
 from convcheck.explain.trial import Trial
-from convcheck.gradients import FASTEST, formulation
-from convcheck.gradients.numeric.differences import packing_for
-from convcheck.gradients.numeric.directions import OPERAND_OF, direction_count
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.where import axis_names, where
@@ -86,9 +82,12 @@ def story(
         if not marks[index]
     }
 
+    # What no window reads is hatched wherever X is shown; arrays of other layers are compared too.
+    kinds = input_kinds(layer) if gradient == "input" and wrong.shape[lead:] == layer.input else None
+
     def panel(number: str, title: str, note: str, values: Array, which: int | None) -> Panel:
         lines = [line for line in (fixed, note) if line]
-        made = Panel.of(number, title, lines, values[slice_], shown, outlined=[place])
+        made = Panel.of(number, title, lines, values[slice_], shown, kinds=kinds, outlined=[place])
         texts = {} if which is None else {index: _minus(pair[which]) for index, pair in pairs.items()}
         made = replace(made, marks=marks, texts={i: text for i, text in texts.items() if len(text) <= _FITTING})
         return replace(made, names=("filters",)) if gradient == "bias" else made
@@ -154,68 +153,33 @@ def find(trial: Trial) -> tuple[list[Story], list[str]]:
     notes : list of str
         What could not be drawn, and that nothing is wrong where that is so.
     """
-    expected, observed, layer = trial.expected, trial.observed, trial.layer
-    if expected is None or observed is None:
+    judged = judge(trial)
+    if judged is None:
         return [], []
     if trial.refusal is not None:
         return [], [trial.refusal]
-    notes = [f"layer {layer.name}: no map: {fault.message}" for fault in observed.faults.values()]
-    stories = []
-    if "output" in observed.arrays:
-        output, right, allowed = observed.arrays["output"], expected.definition, expected.forward_allowance
-        if trial.operands is not expected.operands:
-            right, allowed = expected.real_output, expected.real_output_allowance
-        if _differs(output, right, allowed):
-            why = [
-                "The forward pass itself is wrong: it is not the layer that the config describes.",
-                *_why(trial, "output"),
-            ]
-            stories.append(story(layer, "output", output, right, "by the definition", allowed, why))
-        forward_is_wrong = bool(stories)
-        for gradient in (name for name in gradients_of(layer) if name in observed.arrays):
-            stories += _wrong(trial, expected, gradient, observed.arrays[gradient], forward_is_wrong=forward_is_wrong)
+    layer = judged.layer
+    notes = [f"layer {layer.name}: no map: {note}" for note in judged.notes]
+    wrong = [one for one in judged.arrays if compare(one.given, one.right, one.allowed).mismatches]
+    forward_is_wrong = any(one.gradient == "output" for one in wrong)
+    stories = [
+        story(layer, one.gradient, one.given, one.right, one.source, one.allowed, _why(one, forward_is_wrong))
+        for one in wrong
+    ]
     if not stories and not notes:
-        notes.append(f"layer {layer.name}: {observed.implementation.name} is right, so there is no error to draw")
+        notes.append(f"layer {layer.name}: {judged.name} is right, so there is no error to draw")
     return stories, notes
 
 
-def _wrong(trial: Trial, expected: Expected, gradient: str, analytic: Array, *, forward_is_wrong: bool) -> list[Story]:
-    """Tell a wrong gradient; nothing if it is right."""
-    layer, on_integers = trial.layer, trial.operands is expected.integers
-    at = trial.operands.map(lambda array: array.astype(np.float64))
-    right: Array | None = getattr(formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output), gradient)
-    assert right is not None
-    allowed: Array | float = 0.0 if on_integers else getattr(expected.allowed, gradient)
-    if expected.follows_definition and not _differs(analytic, right, allowed):
-        return []
-    as_described, source = right, "built-in formulation"
-    if on_integers:
-        # The numeric gradient, from the target's own forward pass, where it does not take too long.
-        evaluations = packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
-        if not expected.follows_definition:
-            evaluations = getattr(at, OPERAND_OF[gradient]).size
-        if 0 < evaluations * layer.multiply_adds <= WORK_BUDGET:
-            right, source = expected.exact(gradient).values, "numeric"
-    if not _differs(analytic, right, allowed):
-        return []
-    if not forward_is_wrong:
-        why = _why(trial, gradient)
-    elif not _differs(analytic, as_described, allowed):
-        why = ["It fits the layer that the config describes. It is the forward pass that is wrong: mend that."]
-    else:
-        of = "that forward pass" if source == "numeric" else "the layer that the config describes"
-        why = [f"The forward pass is wrong too: mend that first. What {_SYMBOLS[gradient]} should be is that of {of}."]
-    return [story(layer, gradient, analytic, right, source, allowed, why)]
-
-
-def _why(trial: Trial, gradient: str) -> list[str]:
-    """Say which mistake it is, as a report does, and how to mend it."""
-    assert trial.observed is not None
-    found = diagnosed(trial.layer, gradient, trial.observed.implementation)
-    told = [f"{one.name}: {one.explanation} Fix: {one.fix}" for one in found.diagnoses]
-    told = told or ["No known mistake gives these numbers."]
-    return [*told, *([f"{found.note[0].upper()}{found.note[1:]}."] if found.note else [])]
-
-
-def _differs(given: Array, expected: Array, allowed: Array | float) -> bool:
-    return compare(given, expected, allowed).mismatches > 0
+def _why(one: Compared, forward_is_wrong: bool) -> list[str]:
+    """Say which mistake it is, as a report does, and how to mend it; and when it is the forward pass that is wrong."""
+    told = [f"{each.name}: {each.explanation} Fix: {each.fix}" for each in one.diagnoses]
+    told += [f"{one.note[0].upper()}{one.note[1:]}."] if one.note else []
+    if one.gradient == "output":
+        return ["The forward pass itself is wrong: it is not the layer that the config describes.", *told]
+    if told or not forward_is_wrong:
+        return told or ["No known mistake gives these numbers."]
+    if one.fits:
+        return ["It fits the layer that the config describes. It is the forward pass that is wrong: mend that."]
+    of = "the layer that the config describes" if one.source == DEFINITION else "the forward pass as it is"
+    return [f"The forward pass is wrong too: mend that first. What is right here is that of {of}."]

@@ -39,7 +39,8 @@ def story(layer: Layer, x: Array, weight: Array, bias: Array | None, chosen: Sel
     }
     under = input_panel(layer, padded[0, inside], chosen)
     under = replace(
-        under, outlined=frozenset(cells.values()), framed=((cells[window[0]], cells[window[-1]]),),
+        under, outlined=frozenset(cells.values() if max(layer.dilation) > 1 else ()),
+        framed=((cells[window[0]], cells[window[-1]]),),
         lines=(*under.lines, f"the frame: the window of output {sizes.at(output)}"),
     )  # fmt: skip
     size = f"{sizes.times(layer.kernel)}, from channel {chosen.channel} to filter {f}"

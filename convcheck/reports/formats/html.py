@@ -17,7 +17,7 @@ STYLE = """\
 .report { margin-bottom: 24px; }
 .report pre {
   border: 1px solid color-mix(in srgb, currentcolor 25%, transparent); border-radius: 10px; padding: 12px 16px;
-  overflow: auto; font-size: 13px;
+  overflow: auto; font-size: 13px; white-space: pre-wrap;
 }
 .report table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 .report th, .report td {

@@ -97,31 +97,42 @@ class Tape:
         tell : callable
             Is told what was found out.
         """
-        failure, ran = None, None
-        for seed in [self.seed] if self.seed else self._seeds(forward()[1]):
-            x, output = forward()
+        if self.seed is None:
+            self.seed = self._found_seed(forward, grad_output)
+            tell(_SEEDS[self.seed])
+        x, output = forward()
+        self._start(output, grad_output, self.seed)
+        return x
+
+    def _found_seed(self, forward: Callable[[], tuple[Any, Any]], grad_output: Array) -> str:
+        """Return the way by which grad_output reaches a tensor, found by trying.
+
+        A parameter of backward may be something else, so that the best way is one by which another grad_output gives
+        another gradient; then one that gives a gradient of the right shape; then one that runs.
+        """
+        failure: Exception | None = None
+        fitting, running = [], []
+        for seed in self._seeds(forward()[1]):
+            found: list[Any] = []
             try:
-                self._start(output, grad_output, seed)
-                found = self.gradient(x)
+                for given in (grad_output, grad_output + 1):
+                    x, output = forward()
+                    self._start(output, given, seed)
+                    gradient = self.gradient(x)
+                    # A copy: the memory may be used again.
+                    found.append(None if gradient is None else np.array(gradient))
             except Exception as error:
                 failure = failure or error
                 continue
-            ran = ran or seed
-            if found is not None and found.shape == self.array(x).shape:
-                break
-        else:
-            if ran is None:
-                assert failure is not None
-                raise failure
-            # None gives what it should: then it is as with the first that runs.
-            seed = ran
-            x, output = forward()
-            self._start(output, grad_output, seed)
-            return x
-        if self.seed is None:
-            self.seed = seed
-            tell(_SEEDS[seed])
-        return x
+            running.append(seed)
+            if found[0] is not None and found[0].shape == self.array(x).shape:
+                if not np.array_equal(found[0], found[1]):
+                    return seed
+                fitting.append(seed)
+        if not running:
+            assert failure is not None
+            raise failure
+        return (fitting or running)[0]
 
     def _seeds(self, output: Any) -> list[str]:
         backward = getattr(output, "backward", None)

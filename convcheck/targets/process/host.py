@@ -37,6 +37,7 @@ from convcheck.targets.process.wire import (
     shared_file,
     write_arrays,
 )
+from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
 
 #: Seconds that one call may take where nobody gave a limit.
@@ -172,7 +173,7 @@ def _trusted_path() -> list[str]:
 
 #: Keepers without a worker, to be used again; with the process that they belong to.
 _IDLE: list[_Keeper] = []
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 
 
 def _keeper() -> _Keeper:
@@ -396,6 +397,7 @@ class Worker:
             self._keeper.kill()
         self._listen()
         self._close_files()
+        remove_folders_of(self.pid)
 
     def kill(self) -> None:
         """End the process, from any thread; the one that uses it learns of it."""

@@ -22,12 +22,15 @@ class Limits:
         Of matrix products; in a worker process only.
     in_process : bool
         Whether it runs in this process, as a debugger needs it.
+    keep_case : Path or None
+        Folder in which requests are kept that a program answered wrongly, in place of the mapping's.
     """
 
     timeout: float | None = None
     memory: int | None = None
     threads: int | None = None
     in_process: bool = True
+    keep_case: Path | None = None
 
 
 #: Code runs in this process, without limits.

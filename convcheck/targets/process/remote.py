@@ -40,6 +40,9 @@ _LARGE = 2**22
 #: Workers that may be started for one layer after its first has ended.
 _RESTARTS = 2
 
+#: Seconds that several forward passes in one request may take.
+_SECONDS = 0.5
+
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
 
@@ -150,13 +153,13 @@ class Place:
         except EndedError as error:
             raise TargetContractError(str(error)) from None
 
-    def values(self, answer: Mapping[str, Any], labels: Sequence[str], layer: Layer) -> list[Any]:
+    def values(self, answer: Mapping[str, Any], labels: Sequence[str], layer: Layer, passes: int = 1) -> list[Any]:
         """Return what an answer tells of arrays: arrays, None, or what stands for what cannot be compared."""
         told = answer.get("values")
         try:
             if not isinstance(told, list) or len(told) != len(labels):
                 raise BrokenWireError("it has not the arrays that were asked for")
-            most = _most_entries(layer)
+            most = passes * _most_entries(layer)
             slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
             fits = [prod(slot.shape) <= most for slot in slots]
             assert self._worker is not None
@@ -267,9 +270,13 @@ class Remote(Target):
     What it does not give, gives as means, or gives inexactly, its mapping says and not the worker.
     """
 
+    merging = True
+
     def __init__(self, place: Place, spec: TargetSpec) -> None:
         self.place = place
         self._number, answer = place.open(spec)
+        #: That the last forward pass took.
+        self._seconds = 0.0
         self.name = spec.named
         self.exact = spec.exact
         self.averages = spec.mean_over_batch
@@ -308,11 +315,44 @@ class Remote(Target):
         return self._takes_bias
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        began = time.monotonic()
         answer = self._ask("forward", {"layer": layer}, (x, weight, bias))
+        self._seconds = time.monotonic() - began
         (output,) = self.place.values(answer, ["output"], layer)
         if isinstance(output, Misfit):
             raise TargetContractError(output.reason)
         return output if output is not None else np.asarray(None)
+
+    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        copies = max(len(x) // of.batch, layer.filters // of.filters)
+        if copies == 1:
+            return self.forward(layer, x, weight, bias)
+        varies = "x" if len(x) > of.batch else "weight"
+        if varies == "x":
+            x = x.reshape(copies, *of.input_shape)
+        else:
+            # Each group has the filters of one pass after those of another.
+            parts = weight.reshape(of.groups, copies, of.filters_per_group, *of.weight_shape[1:])
+            weight = np.moveaxis(parts, 1, 0).reshape(copies, *of.weight_shape)
+            if bias is not None:
+                bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
+        # So many in one request that it takes no time to speak of.
+        at_once = max(1, int(_SECONDS / max(self._seconds, 1e-9)))
+        outputs = []
+        for first in range(0, copies, at_once):
+            part = slice(first, first + at_once)
+            at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
+            count = len(at[0] if varies == "x" else at[1])
+            answer = self._ask("merged", {"layer": of, "varies": varies, "copies": count}, at)
+            (output,) = self.place.values(answer, ["output"], of, count)
+            if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
+                raise TargetContractError("what the target's process sent cannot be used: it is not the outputs")
+            outputs.append(output)
+        whole = np.concatenate(outputs)
+        if varies == "x":
+            return whole.reshape(-1, *of.output_shape[1:])
+        split = whole.reshape(copies, of.batch, of.groups, of.filters_per_group, *of.output)
+        return np.moveaxis(split, 0, 2).reshape(layer.output_shape)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, "run", {"layer": layer, "how": how}, operands)

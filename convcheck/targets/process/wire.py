@@ -12,6 +12,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -76,7 +77,7 @@ def shared_file() -> int:
 def write_arrays(file: int, arrays: Iterable[Array]) -> list[Slot]:
     """Put arrays into a shared file; return what a message tells of them."""
     whole = [np.ascontiguousarray(array) for array in arrays]
-    slots = [Slot(array.dtype.name, array.shape) for array in whole]
+    slots = [Slot(_name_of(array.dtype), array.shape) for array in whole]
     for array, start in zip(whole, places(slots)[0], strict=True):
         left = _bytes_of(array)
         while left:
@@ -104,6 +105,12 @@ def read_arrays(file: int, slots: Sequence[Slot]) -> list[Array]:
             left, start = left[count:], start + count
         arrays.append(array)
     return arrays
+
+
+@lru_cache(maxsize=64)
+def _name_of(dtype: np.dtype[Any]) -> str:
+    # NumPy makes the name anew each time.
+    return dtype.name
 
 
 def _bytes_of(array: Array) -> memoryview:

@@ -88,8 +88,8 @@ class _Code:
             self._runs.pop(number, None)
         try:
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-                "open": self._open, "unsupported": self._unsupported, "forward": self._forward, "run": self._run,
-                "backward": self._backward, "again": self._again,
+                "open": self._open, "unsupported": self._unsupported, "forward": self._forward,
+                "merged": self._merged, "run": self._run, "backward": self._backward, "again": self._again,
             }  # fmt: skip
             answer = verbs[verb](request)
             target = self._targets[request["target"]]
@@ -114,6 +114,24 @@ class _Code:
         arrays: Any = self._arrays(request["slots"])
         x, weight, bias = arrays
         return {"values": self._sent([self._targets[request["target"]].forward(request["layer"], x, weight, bias)])}
+
+    def _merged(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run several forward passes, with inputs of their own, or else with weights."""
+        target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
+        arrays: Any = self._arrays(request["slots"])
+        x, weight, bias = arrays
+        outputs = np.empty((copies, *layer.output_shape), layer.dtype)
+        for number in range(copies):
+            at = x[number] if request["varies"] == "x" else x, weight if request["varies"] == "x" else weight[number]
+            output = np.asarray(target.forward(layer, *at, bias))
+            if output.shape != layer.output_shape or output.dtype != layer.dtype:
+                # The one before was of the right kind.
+                raise TargetContractError(
+                    f"a further forward pass gives an output of shape {output.shape} and dtype {output.dtype}; "
+                    f"expected {layer.output_shape} and {layer.dtype}"
+                )
+            outputs[number] = output
+        return {"values": self._sent([outputs])}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]

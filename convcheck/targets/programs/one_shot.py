@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +24,16 @@ FOLDER = "{folder}"
 
 #: The endings of the files, by the mapping's word.
 ENDINGS = {"raw": "bin", "npy": "npy"}
+
+
+def _prefix(process: int) -> str:
+    return f"convcheck-{process}-"
+
+
+def remove_folders_of(process: int) -> None:
+    """Remove the folders of a process of convcheck's that was ended while programs used them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix(process)}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class OneShot:
@@ -48,7 +61,7 @@ class OneShot:
         """Run the program on a request and return what it leaves; raises what `Program.ask` raises."""
         with (
             nullcontext() if self._cases is None else self._cases.watching(request, self._write),
-            tempfile.TemporaryDirectory(prefix="convcheck-") as place,
+            tempfile.TemporaryDirectory(prefix=_prefix(os.getpid())) as place,
         ):
             folder = Path(place)
             self._write(request, folder)
@@ -82,7 +95,12 @@ class OneShot:
         assert popen.stdout is not None
         last_words = LastWords(popen.stdout)
         try:
-            return popen.wait(), last_words
+            # Not by waiting inside of Python's library, which would be named as the place where code was stopped.
+            pause = 0.0005
+            while (status := popen.poll()) is None:
+                time.sleep(pause)
+                pause = min(2 * pause, 0.01)
+            return status, last_words
         finally:
             if popen.poll() is None:
                 kill_with_children(popen)

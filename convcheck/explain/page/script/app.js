@@ -51,7 +51,7 @@ function hover(ref, view = null, flat = null) {
     lightUp(mark?.term || null);
     const why = view && !mark ? whyNot(current.model, state.slice, state.pin, view.of, flat) : "";
     if (why) tell(`No part: ${why}.`);
-    else if (view) tell("");
+    else if (document.getElementById("told").textContent.startsWith("No part:")) tell("");
     return;
   }
   if (sameRef(ref, state.hover) || (!ref && !state.hover)) return;
@@ -144,6 +144,7 @@ function drawSelection() {
   drawMaps();
   const view = views[state.view], box = document.getElementById("view-body");
   if (box.dataset.view !== state.view) {
+    views[box.dataset.view]?.leave?.();
     box.replaceChildren();
     box.dataset.view = state.view;
   }
@@ -170,8 +171,6 @@ function render() {
   document.getElementById("numbers").textContent = `Numbers: ${shownCase().numbers}.`;
   document.getElementById("left-out").replaceChildren(...shownCase().left_out.map((words) => element("li", {}, words)));
   document.getElementById("view").setAttribute("aria-labelledby", `tab-${state.view}`);
-  const order = state.view === "weights" ? "weights" : state.view === "bias" ? "bias" : "input";
-  document.getElementById("maps").dataset.about = order;
   clearTimeout(hashTimer);
   hashTimer = setTimeout(() => {
     if (location.hash !== hashOf()) history.replaceState(null, "", hashOf());
@@ -245,5 +244,11 @@ readHash();
 listen();
 restart();
 
-// For tests, and for those who want to look at the page from its console.
-window.convcheck = { state, current, equationText, spoken, render, pin, readHash, terms: () => shownTerms, command: () => explainCommand() };
+// What the page knows of an entry, in a notation: for tests, and for those who look at the page from its console.
+function known(map, index, notation = state.notation) {
+  const { model } = current, ref = { map, index }, found = model.terms(ref);
+  const written = DATA.notations.find((each) => each.name === notation);
+  return { ...expanded(written, ref, found, model), value: found.value, excluded: found.excluded, terms: found.terms };
+}
+
+window.convcheck = { state, current, known, pin, render, command: explainCommand };

@@ -6,7 +6,7 @@ const MOST_TERMS = 12;
 let shownTerms = null, shownRef = null;
 
 const equationText = () => (shownRef && !shownTerms.shared
-  ? expanded(writing(), shownRef, shownTerms, current.model, state.base) : { text: [], latex: [] });
+  ? expanded(writing(), shownRef, shownTerms, current.model, state.base) : { text: "", latex: [] });
 
 const nameOf = ({ map, index }) => entryOf(writing(), NAMES[map], index, current.model, state.base)[0];
 

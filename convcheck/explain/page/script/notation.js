@@ -2,7 +2,7 @@
 
 const NAMES = { X: "x", W: "weight", O: "output", dO: "grad_output", dX: "grad_input", dW: "grad_weight", db: "grad_bias" };
 
-// A term's factors on a line of an equation, as `convcheck explain` breaks it.
+// Terms on a line of LaTeX, as `convcheck explain` breaks it.
 const PER_LINE = 4;
 
 // An entry as [text, LaTeX]; `first` is what indices count from.
@@ -37,21 +37,20 @@ function ordered(writing, array, index, model) {
 const termOf = (writing, term, model, first) =>
   term.factors.map((factor) => entryOf(writing, factor.array, factor.index, model, first));
 
-// The equation of an entry in symbols: {text, latex}, a line each.
+// The equation of an entry in symbols: one line of text, several of LaTeX.
 function expanded(writing, ref, found, model, first = 0) {
   const [left, latex] = entryOf(writing, NAMES[ref.map], ref.index, model, first);
   const terms = found.terms.map((term) => termOf(writing, term, model, first));
-  const rest = found.rest === undefined ? [] : ["(others)"];
   return {
-    text: lines(`${left} = `, [...terms.map((term) => term.map(([text]) => text).join(writing.times)), ...rest]),
-    latex: lines(`${latex} &= `, terms.map((term) => term.map(([, one]) => one).join(" \\, ")), "&\\quad + "),
+    text: `${left} = ${terms.map((term) => term.map(([text]) => text).join(writing.times)).join(" + ") || "0"}`,
+    latex: lines(`${latex} &= `, terms.map((term) => term.map(([, one]) => one).join(" \\, "))),
   };
 }
 
-function lines(start, terms, follow = `${" ".repeat(start.length - 2)}+ `) {
+function lines(start, terms) {
   const rows = [];
   for (let at = 0; at < terms.length; at += PER_LINE) rows.push(terms.slice(at, at + PER_LINE).join(" + "));
-  return (rows.length ? rows : ["0"]).map((row, i) => (i ? follow : start) + row);
+  return (rows.length ? rows : ["0"]).map((row, i) => (i ? "&\\quad + " : start) + row);
 }
 
 // A number in few characters for a cell, or with all its digits.

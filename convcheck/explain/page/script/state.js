@@ -33,7 +33,7 @@ function openCase(number) {
   Object.assign(state, { case: number, edits: {}, geometry: null, time: null, playing: false, hover: null, quiz: null, planes: {} });
   state.slice = { n: one.chosen.sample, c: one.chosen.channel, f: one.chosen.filter };
   state.pin = { map: "dX", index: one.start };
-  state.wrong = null;
+  state.wrong = one.mistakes.length ? 0 : null;
   state.gradient = null;
   const { errors } = one;
   const bad = errors && ["output", "input", "weight", "bias"].filter((name) => errors.arrays[name]?.count);

@@ -7,9 +7,9 @@ function asSvg() {
   let x = 16, bottom = 0;
   const write = (left, top, text, style = "") => parts.push(`<text x="${left}" y="${top}" ${style}>${escaped(text)}</text>`);
   write(16, 26, layerLine(), 'font-weight="bold"');
-  const { text } = equationText();
-  [...text, spoken()].forEach((line, i) => write(16, 50 + 20 * i, line));
-  const top = 50 + 20 * (text.length + 1) + 24;
+  const written = shownTerms && shownTerms.terms.length <= MOST_TERMS ? [equationText().text, spoken()] : [spoken()];
+  written.forEach((line, i) => write(16, 50 + 20 * i, line));
+  const top = 50 + 20 * written.length + 24;
   for (const view of mapViews()) {
     if (view.section.hidden || !view.section.isConnected) continue;
     write(x, top, view.title.textContent, 'font-weight="bold"');

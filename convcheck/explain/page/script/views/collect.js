@@ -9,17 +9,21 @@ views.collect = {
   refAt: (model, step) => ({ map: "dX", index: [state.slice.n, state.slice.c, ...siteOf(step, model.spec.input)] }),
   after: (model, time) => ({ dX: { hidden: (flat) => flat >= time, note: `${time} of ${model.sites.input}` } }),
 
-  // The kernel as it slides, its taps lettered as in W.
-  panel(box) {
+  // The kernel as it slides, beside W and its taps lettered as there.
+  panel() {
     const { model } = current, { kernel } = model.sites, weight = model.values("W", state.slice), marks = new Map();
     for (const [flat, mark] of currentMarks.W) marks.set(kernel - 1 - flat, mark);
     this.map ??= new MapView("turned", "W");
-    if (!box.contains(this.map.section)) box.append(this.map.section);
+    if (!this.map.section.isConnected) maps.W.section.after(this.map.section);
     this.map.show({
       title: "W flipped", role: "input", note: `turned: ${turnedWords()}`, shape: model.spec.kernel, values: weight.slice().reverse(), marks,
       letters: (flat) => letterOf(kernel - 1 - flat), scale: largest(weight) * 1.1,
       refAt: (flat) => ({ map: "W", index: [state.slice.f, state.slice.c % model.depth, ...siteOf(kernel - 1 - flat, model.spec.kernel)] }),
     });
+  },
+
+  leave() {
+    this.map?.section.remove();
   },
 };
 

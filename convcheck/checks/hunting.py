@@ -1,0 +1,261 @@
+"""The search for a layer and a condition on which a target fails, within what it takes.
+
+Hypothesis draws the cases, and its database keeps those that failed: the next hunt begins with them. A case is one
+layer, run forward and backward as it is or under one condition, and compared exactly with the built-in passes. What
+differs is only a suspicion: the verdict on its layer is by differences, as on any other.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING
+
+from convcheck.checks import conditions
+from convcheck.checks.check_layer import as_taken
+from convcheck.checks.expected import Expected
+from convcheck.checks.observed import Observed
+from convcheck.checks.ran import run
+from convcheck.checks.running import Progress
+from convcheck.layer.fields import DTYPES
+from convcheck.layer.layer import Layer
+from convcheck.layer.similar import SMALL, as_yaml, changed
+from convcheck.mistakes.blind_spots import Comparison, shown_of
+from convcheck.reports.results import Drawn, Hunt, Tried
+from convcheck.targets.features import FEATURES
+from convcheck.targets.probing import Probe
+
+if TYPE_CHECKING:
+    from hypothesis.database import ExampleDatabase
+    from hypothesis.strategies import SearchStrategy
+
+#: A layer and a condition, or None for the layer as it is.
+Case = tuple[Layer, str | None]
+
+#: Cases that Hypothesis draws in one go: a second's work, of which the first ones are the plainest.
+_BATCH = 250
+
+#: So many batches in a row without a new case end the hunt: of code that takes little, all is soon tried.
+_IN_VAIN = 3
+
+#: Layers of which it is found out afterwards which mistakes they show, and the share of the hunt's time for it.
+_JUDGED = 300
+_SHARE = 0.1
+
+#: What a report calls the layer as it is, under no condition.
+PLAIN = "plain"
+
+#: Layers that are told of among those that were refused, one for each reason.
+_LISTED = 3
+
+#: Sizes whose range is told.
+_SIZES = ("channels", "filters", "groups", "batch", "kernel", "stride", "padding", "dilation", "input")
+
+
+class Hunter:
+    """A search that ends with the first case on which the target differs.
+
+    Parameters
+    ----------
+    near : sequence of Layer
+        Layers to start from: tried first, and half of the others are like them.
+    seconds, most : float
+        After which time and how many cases it ends.
+    """
+
+    def __init__(
+        self, probe: Probe, near: Sequence[Layer], *, seed: int, seconds: float, most: float, max_error: float | None,
+        progress: Progress,
+    ) -> None:  # fmt: skip
+        self._probe, self._target = probe, probe.target
+        self._near, self._seed = [replace(layer, seed=seed) for layer in near], seed
+        self._seconds, self._most, self._max_error, self._progress = seconds, most, max_error, progress
+        self._began = time.monotonic()
+        #: Hashes of the cases that were drawn: of hundreds of thousands, no more is kept.
+        self._drawn: set[int] = set()
+        self._suspect: Case | None = None
+        self._cases = self._refused = 0
+        self._shown = 0.0
+        self._conditions: Counter[str] = Counter()
+        self._properties: Counter[str] = Counter()
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._judged: list[Layer] = []
+        self._refusals: dict[str, Layer] = {}
+
+    def search(self) -> Case | None:
+        """Return the first case on which the target differs; None where time, cases or layers are used up.
+
+        Raises
+        ------
+        UsageError
+            If Hypothesis is not installed.
+        """
+        from hypothesis import settings
+
+        from convcheck.suites import strategies
+
+        taken = self._probe.taken
+        layers = strategies.layers(
+            axes=[rank for rank in (1, 2, 3) if f"{rank}d" in taken], dtypes=[name for name in DTYPES if name in taken],
+            near=self._near, seed=self._seed,
+        )  # fmt: skip
+        self._progress.start(1.0)
+        self._progress.layer("searching")
+        database = settings().database
+        key = f"convcheck hunt {self._target.name}".encode()
+        known = database is not None and self._again(database, key)
+        if not known and not any(self._differs((layer, None)) for layer in self._near):
+            self._draw(layers)
+        if self._suspect is not None:
+            # A search for the smallest case leaves them as they are, since code need not take others; this code does.
+            condition = self._suspect[1]
+            for usual in ({"bias": True}, {"dtype": next(name for name in DTYPES if name in taken)}):
+                other = changed(self._suspect[0], usual)
+                if other is not None:
+                    self._differs((other, condition))
+            if database is not None:
+                database.save(key, json.dumps([self._suspect[0].spec(), condition]).encode())
+        return self._suspect
+
+    def _again(self, database: ExampleDatabase, key: bytes) -> bool:
+        """Whether the target differs on a case that an earlier hunt kept; where it no longer does, forget the case."""
+        for kept in list(database.fetch(key)):
+            try:
+                spec, condition = json.loads(kept)
+                case = Layer(**spec), condition if condition in conditions.RUNS else None
+            except (ValueError, TypeError):
+                # Of another version, or not of ours.
+                database.delete(key, kept)
+                continue
+            if self._differs(case):
+                return True
+            database.delete(key, kept)
+        return False
+
+    def _draw(self, layers: SearchStrategy[Layer]) -> None:
+        from hypothesis import Phase, Verbosity, find, settings
+        from hypothesis import strategies as st
+        from hypothesis.errors import NoSuchExample, Unsatisfiable
+
+        # Half of the cases are plain.
+        cases = st.tuples(layers, st.sampled_from([*[None] * len(conditions.RUNS), *conditions.RUNS]))
+        how = settings(
+            max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet, database=None,
+            phases=[Phase.generate],
+        )  # fmt: skip
+        batch = in_vain = 0
+        while self._done < 1 and self._suspect is None and in_vain < _IN_VAIN:
+            before = len(self._drawn)
+            with suppress(NoSuchExample, Unsatisfiable):
+                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}"))
+            batch += 1
+            in_vain = 0 if len(self._drawn) > before else in_vain + 1
+
+    @property
+    def _done(self) -> float:
+        """The share of the search that is done."""
+        return max(self._cases / self._most, (time.monotonic() - self._began) / self._seconds)
+
+    def _differs(self, drawn: Case) -> bool:
+        """Whether the target differs on a case; one that was drawn before is not run again."""
+        layer = self._probe.within(drawn[0])
+        if layer is None or self._target.unsupported(layer):
+            return False
+        case = as_taken(layer, self._target), drawn[1]
+        if hash(case) in self._drawn or self._done >= 1:
+            return case == self._suspect
+        self._drawn.add(hash(case))
+        try:
+            differs = self._ran(*case)
+        except (Exception, SystemExit):
+            # What the target raises where nothing catches it: the verdict on the layer says more.
+            differs = True
+        if differs:
+            self._suspect = case
+        return differs
+
+    def _ran(self, layer: Layer, condition: str | None) -> bool:
+        target = self._target
+        target.begin()
+        expected = Expected(layer, target, self._max_error, lambda evaluations: None)
+        if condition is None:
+            runs = [run(expected, target, expected.operands)]
+        else:
+            tried = conditions.runs_of(condition, expected, target)
+            runs = [ran for ran in tried if conditions.refusal_of(condition, ran) is None]
+        if not runs:
+            return False
+        refusal = next((reason for ran in runs if (reason := _refusal(ran.observed))), None)
+        if refusal is not None:
+            self._refused += 1
+            self._refusals.setdefault(refusal, layer)
+            return False
+        self._count(layer, condition)
+        for ran in runs:
+            bounded = condition == "real" or not ran.expected.exact_data
+            results = conditions.against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded)
+            if any(r.status in ("failed", "error") for name, r in results.items() if name not in target.absent):
+                return True
+        return False
+
+    def _count(self, layer: Layer, condition: str | None) -> None:
+        self._cases += 1
+        self._conditions[condition or PLAIN] += 1
+        self._properties.update(name for name, feature in FEATURES.items() if feature.needed_by(layer))
+        for field in _SIZES:
+            value = getattr(layer, field)
+            numbers = [number for pair in value for number in pair] if field == "padding" else value
+            numbers = numbers if isinstance(numbers, (list, tuple)) else (numbers,)
+            least, most = self._sizes.get(field, (numbers[0], numbers[0]))
+            self._sizes[field] = min(least, *numbers), max(most, *numbers)
+        if len(self._judged) < _JUDGED and layer.multiply_adds <= SMALL:
+            self._judged.append(layer)
+        done = self._done
+        self._progress.advance(done - self._shown)
+        self._shown = done
+
+    def account(self) -> Hunt:
+        """Return what was tried, and which known mistakes that could have shown."""
+        from convcheck.suites import strategies
+
+        seconds = time.monotonic() - self._began
+        exact = self._target.exact
+        comparison = Comparison("integers" if exact else "reals", exact, self._max_error or 0.0)
+        shown, missing = shown_of(self._judged, self._probe, comparison, max(1.0, _SHARE * seconds))
+        never = [FEATURES[name].words for name in FEATURES if name in self._probe.taken - self._properties.keys()]
+        had = [(FEATURES[name], number) for name, number in self._properties.most_common()]
+        if self._refused:
+            told = list(self._refusals.items())[:_LISTED]
+            never += [f"{as_yaml(layer)} ({reason})" for reason, layer in told]
+        never += [f"the condition {name}" for name in conditions.RUNS if name not in self._conditions]
+        never.append(f"layers of more than {strategies.LARGEST:,} multiply-adds")
+        return Hunt(
+            seed=self._seed,
+            cases=self._cases,
+            refused=self._refused,
+            seconds=seconds,
+            sizes=tuple(Drawn(field, *self._sizes[field]) for field in _SIZES if field in self._sizes),
+            properties=tuple(Tried(feature.words, number) for feature, number in had if not feature.usual),
+            conditions=tuple(Tried(name, number) for name, number in self._conditions.most_common()),
+            mistakes_shown=len(shown),
+            mistakes=len(shown | missing),
+            not_shown=tuple(sorted(missing)),
+            not_tried=tuple(never),
+        )
+
+
+def _refusal(observed: Observed) -> str | None:
+    """Return why a target does not take a layer: it says so, or its forward pass raises.
+
+    As where it is found out what it takes: what the forward pass cannot do is a limit, what only the backward pass
+    cannot do is a mistake.
+    """
+    fault = observed.faults.get("output")
+    if observed.refusal is None and fault is not None and fault.status == "error":
+        return fault.message.strip().splitlines()[-1]
+    return observed.refusal

@@ -1,0 +1,218 @@
+"""Hunts: what is wrong in one circumstance alone is found, confirmed and made small, and right code is not accused."""
+
+import json
+
+import pytest
+from hypothesis import settings
+from hypothesis.database import InMemoryExampleDatabase
+
+from convcheck import Layer, UsageError, hunt, verify
+from convcheck.checks import conditions
+from convcheck.checks.hunting import PLAIN
+from convcheck.verification import Interrupted
+from tests.hunts import WRONG, Spoiled, as_expected, found, only, right_targets
+from tests.targets_for_tests import Fourier, Right, Unflipped
+
+#: Found within a second; the others are a long search.
+QUICK = ("last tile of 8", "remainder with groups", "kernel beyond the input", "batch above 16",
+    "raises with groups and dilation", "empty grad_output")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def database():
+    """A database of failing examples that ends with the test."""
+    before = settings.get_current_profile_name()
+    kept = InMemoryExampleDatabase()
+    settings.register_profile("hunts", settings.get_profile(before), database=kept)
+    settings.load_profile("hunts")
+    yield kept
+    settings.load_profile(before)
+
+
+def hunted(code, cases=600, **options):
+    """A hunt that ends by the number of cases, whatever the machine."""
+    return hunt(code, **{"seconds": 600, "cases": cases, **options})
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in WRONG]
+)
+def test_wrong_code_is_found_and_made_small(name):
+    code, known = WRONG[name]
+    report = hunted(code, cases=4000)
+    assert not report.passed
+    assert as_expected(found(report), known)
+    # What is reported is what any verification says of that layer.
+    assert not verify(report.layers[-1].layer, target=code, shrink=False).passed
+
+
+@pytest.mark.parametrize("code", [Right, {"call": Fourier, "exact": False}])
+def test_right_code_is_not_accused(code):
+    report = hunted(code, cases=60)
+    assert report.passed, report
+    assert report.hunt.cases == 60
+    assert [layer.name for layer in report.layers] == ["plainest"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", right_targets())
+def test_no_right_code_is_accused(name):
+    report = hunt(right_targets()[name], seconds=20, seed=1)
+    assert report.passed, report
+
+
+def test_what_is_wrong_everywhere_needs_no_search():
+    report = hunted(Unflipped)
+    assert [layer.name for layer in report.layers] == ["plainest"]
+    assert report.hunt.cases == 0
+    assert report.layers[0].results[1].diagnosis[0].name == "kernel-not-flipped"
+
+
+def test_one_seed_gives_the_same_cases_and_another_gives_others():
+    def drawn(seed):
+        layers = []
+
+        class Notes(Right):
+            def backward(self, grad_output):
+                layers.append((self.layer, grad_output.tobytes()))
+                return super().backward(grad_output)
+
+        assert hunted(Notes, cases=40, seed=seed, shrink=False).passed
+        return layers
+
+    first = drawn(3)
+    assert drawn(3) == first
+    assert drawn(4) != first
+
+
+def test_the_next_hunt_begins_with_what_the_last_one_found(database):
+    code, known = WRONG["batch above 16"]
+    first, again = hunted(code), hunted(code, seed=5)
+    assert first.hunt.cases > 10
+    assert again.hunt.cases <= 3
+    assert as_expected(found(again), known)
+    # Once the code is mended, what was kept is forgotten.
+    [(key, kept)] = [(key, values) for key, values in database.data.items() if values]
+    database.save(key, b"what is not ours")
+    code.forward, wrong = Right.forward, code.forward
+    try:
+        assert hunted(code, cases=5).passed
+    finally:
+        code.forward = wrong
+    assert not kept
+
+
+def test_the_search_begins_with_the_given_layers_and_stays_near_them():
+    odd = Layer(3, 5, (3, 2), stride=2, groups=1, input=(9, 8), dtype="float32")
+    seen = []
+
+    class Notes(Right):
+        def forward(self, x, weight, bias, layer):
+            seen.append(layer)
+            return super().forward(x, weight, bias, layer)
+
+    report = hunted(Notes, subject=odd, cases=60)
+    assert report.passed
+    alike = [layer for layer in seen if (layer.kernel, layer.stride, layer.dtype) == ((3, 2), (2, 2), "float32")]
+    assert len({layer.spec()["batch"] for layer in alike}) > 1
+    code = only(lambda at: (at.kernel, at.channels, at.filters) == ((3, 2), 3, 5))
+    report = hunted(code, subject=[odd, "textbook"])
+    assert report.hunt.cases <= 3
+    assert not report.passed
+
+
+class TwoAxesOnly(Spoiled):
+    """Refuses what it does not take, and is wrong within what it takes."""
+
+    def forward(self, x, weight, bias, layer):
+        if len(layer.input) != 2 or layer.groups > 1:
+            raise ValueError("two axes, one group")
+        if layer.batch == 3 and layer.stride != (1, 1):
+            raise ValueError("no strides for three")
+        return super().forward(x, weight, bias, layer)
+
+    def meets(self, grad_output):
+        return self.layer.channels > 16
+
+
+def test_a_hunt_stays_within_what_the_code_takes():
+    report = hunted(TwoAxesOnly)
+    case = found(report)
+    assert case.layer["channels"] == 17
+    assert len(case.layer["input"]) == 2
+    assert case.layer["groups"] == 1
+    assert any("groups" in limit for limit in report.limits)
+
+
+def test_what_the_forward_pass_refuses_is_counted_and_said():
+    class Picky(TwoAxesOnly):
+        def meets(self, grad_output):
+            return False
+
+    hunt_of_it = hunted(Picky, cases=300).hunt
+    assert hunt_of_it.refused > 0
+    assert any("no strides for three" in text for text in hunt_of_it.not_tried)
+
+
+def test_the_account_says_what_was_tried():
+    report = hunted(Right, cases=300)
+    tried = report.hunt
+    assert sum(condition.cases for condition in tried.conditions) == tried.cases == 300
+    assert {condition.what for condition in tried.conditions} == {PLAIN, *conditions.RUNS}
+    sizes = {drawn.field: (drawn.least, drawn.most) for drawn in tried.sizes}
+    assert sizes["channels"][0] == 1
+    assert sizes["channels"][1] > 64
+    assert sizes["stride"][1] > 2
+    assert {"groups", "dilation", "a stride above 1"} <= {item.what for item in tried.properties}
+    assert 30 < tried.mistakes_shown <= tried.mistakes
+    assert any("multiply-adds" in text for text in tried.not_tried)
+    said = " ".join(str(report).split())
+    for words in ("300 cases", "nothing found", "channels 1 to", "dilation (", "would have shown", "not tried"):
+        assert words in said
+    assert json.loads(json.dumps(report.to_dict()))["hunt"]["cases"] == 300
+
+
+def test_a_short_hunt_says_what_it_did_not_try():
+    tried = hunted(Right, cases=2).hunt
+    assert tried.mistakes_shown < tried.mistakes
+    assert tried.not_shown
+    assert any("the condition" in text for text in tried.not_tried)
+
+
+def test_what_is_seen_once_and_not_again_is_no_pass():
+    class Once(Spoiled):
+        """Wrong at one call, never again."""
+
+        calls = 0
+
+        def meets(self, grad_output):
+            Once.calls += 1
+            return Once.calls == 200
+
+    report = hunted(Once)
+    assert not report.passed
+    results = [result for result in report.layers[-1].results if result.status != "skipped"]
+    assert {result.status for result in results} == {"inconclusive"}
+    assert "ran before, or on chance" in results[0].message
+
+
+def test_an_interrupted_hunt_has_its_report():
+    class Interrupts(Right):
+        calls = 0
+
+        def forward(self, x, weight, bias, layer):
+            Interrupts.calls += layer.channels > 64
+            if Interrupts.calls == 3:
+                raise KeyboardInterrupt
+            return super().forward(x, weight, bias, layer)
+
+    with pytest.raises(Interrupted) as interrupted:
+        hunted(Interrupts)
+    assert [layer.name for layer in interrupted.value.report.layers] == ["plainest"]
+    assert not interrupted.value.report.passed
+
+
+@pytest.mark.parametrize("option", [{"seconds": 0}, {"seconds": float("nan")}, {"cases": 0}, {"seed": -1}])
+def test_what_cannot_be(option):
+    with pytest.raises(UsageError, match=f"{next(iter(option))}.*not allowed"):
+        hunt(Right, **option)

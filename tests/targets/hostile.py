@@ -1,0 +1,147 @@
+"""What code under test can do to whoever runs it, on purpose or not: one entry each, as lines of Python.
+
+Every target's weight gradient is wrong, so that none of them may pass, whatever else they do.
+"""
+
+import textwrap
+
+#: By name: what is done, where `MOMENTS` says. ``self`` is not used; every name is imported first.
+BEHAVIOURS = {
+    # Ends
+    "raises": "raise ValueError('not today')",
+    "system-exit": "sys.exit(0)",
+    "system-exit-with-words": "sys.exit('words')",
+    "quick-exit": "os._exit(0)",
+    "posix-exit": "posix._exit(0)",
+    "exit-of-the-c-library": "ctypes.CDLL(None).exit(0)",
+    "abort": "os.abort()",
+    "abort-of-the-c-library": "ctypes.CDLL(None).abort()",
+    "segmentation-fault": "ctypes.string_at(0)",
+    "kills-itself": "os.kill(os.getpid(), 9)",
+    "terminates-itself": "os.kill(os.getpid(), 15)",
+    "becomes-another-program": "os.execv('/bin/true', ['true'])",
+    "becomes-a-program-that-stays": "os.execv('/bin/sleep', ['sleep', '1000'])",
+    "stops-itself": "os.kill(os.getpid(), signal.SIGSTOP)",
+    "keyboard-interrupt": "raise KeyboardInterrupt",
+    "generator-exit": "raise GeneratorExit",
+    "memory-error": "raise MemoryError",
+    "base-exception": "raise type('Odd', (BaseException,), {})('odd')",
+    "exception-without-words": "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})",
+    "exception-of-a-megabyte": "raise ValueError('x' * 2**20)",
+    "exception-with-control-characters": "raise ValueError('\\x1b[31m\\x07::error::forged\\r')",
+    "deep-recursion": "f = lambda g: g(g)\nf(f)",
+    "exits-at-the-end": "atexit.register(posix._exit, 0)",
+    "alarm": "signal.signal(signal.SIGALRM, signal.SIG_DFL)\nsignal.setitimer(signal.ITIMER_REAL, 0.01)",
+    "interrupt-signal": "os.kill(os.getpid(), signal.SIGINT)",
+    # Goes on
+    "endless-loop": "while True: pass",
+    "endless-loop-that-catches": "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    "endless-loop-in-c": "ctypes.CDLL(None).pause()",
+    "endless-sum-in-c": "sum(itertools.repeat(0))",
+    "waits-for-a-lock": "lock = threading.Lock(); lock.acquire(); lock.acquire()",
+    "masks-signals": "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
+    "ignores-signals": (
+        "for n in (1, 2, 3, 10, 12, 14, 15): signal.signal(n, signal.SIG_IGN)\nwhile True: time.sleep(1)"
+    ),
+    "reads-standard-input": "sys.stdin.read(); os.read(0, 10); input()",
+    "sleeps": "time.sleep(10000)",
+    # Takes
+    "memory-without-end": "held = []\nwhile True: held.append(b'x' * 2**24)",
+    "a-huge-array": "np.ones(2**40)",
+    "an-array-of-a-gigabyte": "held = np.ones(2**27)",
+    "all-descriptors": "held = []\nwhile True: held.append(os.open('/dev/null', 0))",
+    "prints-without-end": "while True: os.write(1, b'x' * 2**16)",
+    "prints-a-lot": "os.write(2, b'x' * 2**24)",
+    "prints-bytes-that-are-no-text": "os.write(1, bytes(range(256)))",
+    # Leaves behind
+    "a-thread": "threading.Thread(target=time.sleep, args=(10000,)).start()",
+    "a-busy-thread": "threading.Thread(target=exec, args=('while True: pass',), daemon=True).start()",
+    "a-child": "os.fork() or time.sleep(10000)",
+    "a-child-that-goes-on": "os.fork()",
+    "a-daemon": "os.fork() or (os.setsid(), os.fork() or time.sleep(10000), os._exit(0))",
+    "a-program": "subprocess.Popen(['sleep', '10000'])",
+    "a-program-in-its-own-session": "subprocess.Popen(['sleep', '10000'], start_new_session=True)",
+    # Closes and replaces
+    "closes-descriptors": "os.closerange(0, 4096)",
+    "closes-standard-streams": "sys.stdout.close(); sys.stderr.close(); os.close(0); os.close(1); os.close(2)",
+    "writes-into-every-descriptor": (
+        "for n in range(3, 300):\n    try: os.write(n, b'\\xff' * 64)\n    except OSError: pass"
+    ),
+    "replaces-comparisons": (
+        "np.count_nonzero = lambda *a, **k: 0\nnp.array_equal = np.allclose = lambda *a, **k: True\n"
+        "np.abs = lambda a, *more, **k: a * 0\nnp.asarray = np.array"
+    ),
+    "replaces-results": (
+        "import convcheck.reports.results as results\nresults.LayerReport.passed = True\n"
+        "results.GradientResult.passed = results.GradientResult.acceptable = True"
+    ),
+    "replaces-checks": (
+        "import convcheck.checks.comparison as comparison\ncomparison.compare = lambda *a: None\n"
+        "import convcheck.targets.form as form\nform.Form.changed = lambda *a: set()"
+    ),
+    "replaces-what-is-sent-with": (
+        "json.dumps = lambda *a, **k: 'null'\npickle.loads = lambda *a: None\nos.write = print"
+    ),
+    "replaces-builtins": "import builtins\nbuiltins.abs = builtins.max = lambda *a, **k: 0\nbuiltins.all = bool",
+    "replaces-the-clock": "time.monotonic = time.perf_counter = time.time = lambda: 0.0",
+    "replaces-random-numbers": "np.random.default_rng = lambda *a: None\nrandom.random = lambda: 0.5",
+    "reaches-for-the-gate": (
+        "for o in gc.get_objects():\n    if type(o).__name__ == 'Demand': object.__setattr__(o, 'max_error', 1e9)"
+    ),
+    "replaces-the-trace": "sys.settrace(lambda *a: None); sys.setprofile(lambda *a: None); sys.excepthook = print",
+    "deletes-modules": "sys.modules.clear()",
+    "sets-limits": "for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE): resource.setrlimit(kind, (5, 5))",
+    # Where it is
+    "goes-to-another-folder": "os.chdir('/')",
+    "goes-to-a-folder-that-is-gone": "d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)",
+    "empties-the-environment": "os.environ.clear(); sys.path.clear()",
+    # Who is around
+    "kills-its-parent": "os.kill(os.getppid(), 9)",
+    "stops-its-parent": "os.kill(os.getppid(), signal.SIGSTOP); os.kill(os.getpid(), 9)",
+    "kills-its-group": "os.killpg(0, 9)",
+}
+
+#: Where it is done.
+MOMENTS = ("import", "construct", "forward", "backward")
+
+#: What a backward pass or a forward pass can give that is none of what was asked for.
+RESULTS = {
+    "nothing": "return None",
+    "a-structured-array": "return np.zeros(3, [('a', int)])",
+    "an-array-of-objects": "return np.array([object()] * 3, object)",
+    "text": "return np.array(['a', 'b'])",
+    "a-huge-shape": "return np.broadcast_to(np.zeros(()), (2**20, 2**20))",
+    "sixty-axes": "return np.zeros((1,) * 60)",
+    "what-raises-when-looked-at": "return type('Lazy', (), {'__array__': lambda self, *a, **k: 1 / 0})()",
+    "what-hangs-when-looked-at": "return type('Lazy', (), {'__array__': lambda self, *a, **k: time.sleep(1000)})()",
+    "what-says-that-it-is-equal": "return np.zeros(3).view(type('Same', (np.ndarray,), {'__eq__': lambda *a: True}))",
+}
+
+_HEAD = """\
+import atexit, ctypes, gc, itertools, json, os, pickle, posix, random, resource, signal, subprocess, sys, tempfile
+import threading, time
+import numpy as np
+from convcheck.gradients import formulation
+UNFOLD = formulation("unfold")
+"""
+
+_CLASS = """\
+class Wrong:
+    def __init__(self):
+        pass
+{construct}
+    def forward(self, x, weight, bias, layer):
+        self.kept = layer, x, weight
+{forward}
+        return UNFOLD.forward(layer, x, weight, bias)
+    def backward(self, grad_output):
+{backward}
+        right = UNFOLD.backward(*self.kept, grad_output)
+        return right.input, 2 * right.weight, right.bias
+"""
+
+
+def source(lines, moment):
+    """A file with the class ``Wrong`` that does something at a moment."""
+    at = {name: textwrap.indent(lines if name == moment else "pass", " " * 8) for name in MOMENTS}
+    return f"{_HEAD}{lines if moment == 'import' else ''}\n{_CLASS.format(**at)}"

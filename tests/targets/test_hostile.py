@@ -1,0 +1,131 @@
+"""Code that crashes, hangs, takes, leaves things behind or reaches for the verdict: no such run passes wrong code,
+loses a layer, hangs, or leaves a process."""
+
+import time
+
+import psutil
+import pytest
+
+from convcheck import Layer, TargetError, verify
+from convcheck.suites.config import Suite
+from convcheck.targets.process import host
+from tests.targets.hostile import BEHAVIOURS, MOMENTS, RESULTS, source
+
+LAYERS = (
+    Layer(2, 3, 2, stride=2, padding=1, input=5, name="one"),
+    Layer(1, 2, (2, 3), input=(4, 5), batch=1, name="two"),
+)
+SUITE = Suite(name="suite", layers=LAYERS, lines=(None,) * 2)
+
+MEBIBYTE = 2**20
+
+HOW = {"plain": {}, "timeout": {"timeout": 0.7}, "two": {"jobs": 2}}
+
+#: Run by default: at least one of every kind.
+REPRESENTATIVE = (
+    "segmentation-fault", "exit-of-the-c-library", "endless-loop-that-catches", "memory-without-end",
+    "a-child-that-goes-on", "a-daemon", "closes-descriptors", "replaces-comparisons", "exception-without-words",
+    "writes-into-every-descriptor",
+)  # fmt: skip
+
+
+def left_behind():
+    """Processes of this one's but for those that wait to start others, which have no children."""
+    me = psutil.Process()
+    waiting = {keeper.process.pid for keeper in host._IDLE}
+    return [child for child in me.children(recursive=True) if child.pid not in waiting]
+
+
+def judged(folder, text, **options):
+    """Verify what a file holds; what must hold of every run is looked at."""
+    (folder / "code.py").write_text(text)
+    given = {"memory": 400 * MEBIBYTE, "in_process": False, "shrink": False} | options
+    report, refused = None, ""
+    try:
+        report = verify(SUITE, target=f"{folder}/code.py:Wrong", **given)
+    except TargetError as error:
+        refused = str(error)
+    if report is None:
+        assert "code.py:Wrong" in refused
+        assert "/convcheck/targets/" not in refused
+    else:
+        assert not report.passed
+        assert [layer.layer.name for layer in report.layers] == ["one", "two"]
+        assert not any(layer.passed for layer in report.layers)
+    ends = time.monotonic() + 5
+    while left_behind() and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not left_behind()
+    return report
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Not ten minutes, where no limit is given."""
+    monkeypatch.setattr("convcheck.targets.process.remote.CALL_SECONDS", 1.5)
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_a_few_in_the_backward_pass(name, tmp_path):
+    report = judged(tmp_path, source(BEHAVIOURS[name], "backward"))
+    assert report is not None
+
+
+def test_a_hang_at_import_is_told_with_its_place(tmp_path):
+    (tmp_path / "code.py").write_text("def wait():\n    while True:\n        pass\nwait()\n")
+    with pytest.raises(TargetError) as caught:
+        verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", in_process=False, timeout=0.5)
+    words = str(caught.value)
+    assert "did not return within its timeout of 0.5 s" in words
+    assert "code.py" in words
+    assert "in wait" in words
+    assert "keeper" not in words
+
+
+def test_how_it_ended_is_told_with_the_place_and_the_last_words(tmp_path):
+    lines = "print('last words \\x1b[31m')\nctypes.string_at(0)"
+    report = judged(tmp_path, source(lines, "backward"))
+    message = next(r.message for r in report.layers[0].results if r.status == "error" and r.gradient == "input")
+    assert "ended by SIGSEGV" in message
+    assert "in backward" in message
+    assert "ctypes.string_at(0)" in message
+    assert "last words \\x1b[31m" in message
+
+
+def test_what_crashes_on_one_layer_is_checked_on_the_next(tmp_path):
+    lines = "if self.kept[0].name == 'one': os.abort()"
+    report = judged(tmp_path, source(lines, "backward"))
+    assert {r.status for r in report.layers[1].results} <= {"passed", "failed"}
+    assert "scaled" in [d.name for r in report.layers[1].results for d in r.diagnosis]
+
+
+@pytest.mark.parametrize("name", ["a-structured-array", "a-huge-shape", "what-says-that-it-is-equal"])
+def test_a_few_results_that_are_none(name, tmp_path):
+    judged(tmp_path, source(RESULTS[name], "forward"))
+
+
+@pytest.mark.parametrize("name", ["raises", "exception-with-control-characters"])
+def test_no_text_of_the_codes_has_control_characters(name, tmp_path):
+    report = judged(tmp_path, source(BEHAVIOURS[name], "backward"))
+    assert not any(c in r.message for layer in report.layers for r in layer.results if r.message for c in "\x1b\x07\r")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", BEHAVIOURS)
+def test_every_behaviour(name, moment, how, tmp_path):
+    judged(tmp_path, source(BEHAVIOURS[name], moment), **HOW[how])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("moment", ["forward", "backward"])
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result(name, moment, how, tmp_path):
+    judged(tmp_path, source(RESULTS[name], moment), **HOW[how])
+
+
+def test_there_are_enough_of_them():
+    assert len(BEHAVIOURS) + len(RESULTS) >= 60
+    assert set(REPRESENTATIVE) <= set(BEHAVIOURS)
