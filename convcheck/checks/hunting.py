@@ -143,7 +143,8 @@ class Hunter:
         from hypothesis.errors import NoSuchExample, Unsatisfiable
 
         # Half of the cases are plain.
-        cases = st.tuples(layers, st.sampled_from([*[None] * len(conditions.RUNS), *conditions.RUNS]))
+        applicable = [name for name in conditions.RUNS if name not in self._target.inapplicable]
+        cases = st.tuples(layers, st.sampled_from([*[None] * len(applicable), *applicable]))
         how = settings(
             max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet, database=None,
             phases=[Phase.generate],

@@ -207,8 +207,10 @@ def _untried(layers: Sequence[LayerReport], probes: Sequence[Probe]) -> tuple[Bl
 
 
 def _refused(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
-    """Name the conditions under which the code refuses to be called."""
-    said = {r.condition: r.refused for layer in layers for r in layer.results if r.condition and r.refused}
+    """Name the conditions under which the code refuses to be called; what layers it takes is among its limits."""
+    of_layers = {untried.words.name.removeprefix("untried-") for untried in UNTRIED}
+    every = (r for layer in layers for r in layer.results if r.condition and r.condition not in of_layers)
+    said = {str(r.condition): r.refused for r in every if r.refused}
     return tuple(
         BlindSpot(CONDITIONS[name].code, name, (words,), f"a run under {name}, which the code refuses", "")
         for name, words in said.items()
