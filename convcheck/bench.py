@@ -23,14 +23,15 @@ from rich.text import Text
 
 from convcheck.checks import memory
 from convcheck.checks.running import Progress
-from convcheck.gradients import FASTEST, FORMULATIONS
+from convcheck.gradients import FASTEST, FORMULATIONS, formulation
+from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import builtin, resolve
 from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
-from convcheck.verification import verify
+from convcheck.verification import hunt, verify
 from convcheck.version import __version__
 from convcheck.wording import counted, visible
 
@@ -128,6 +129,9 @@ class BenchReport:
         Multiply-adds per second of NumPy's matrix product, per dtype.
     reference : str
         The contender that ratios are to.
+    hunted : float or None
+        Cases per second of a hunt for failures of the fastest formulation as code under test, in this process; None
+        without Hypothesis.
     """
 
     config: str
@@ -137,6 +141,7 @@ class BenchReport:
     checks: tuple[CheckBench, ...]
     reference: str
     convcheck_version: str
+    hunted: float | None = None
 
     def ratios(self, contender: str) -> list[float]:
         """Ratios of a contender to the reference, of all layers on which both were timed."""
@@ -161,6 +166,7 @@ class BenchReport:
             "reference": self.reference,
             "matrix_product_multiply_adds_per_second": self.matrix_rates,
             "geometric_mean_ratios": {name: self.geometric_mean(name) for name in self.contenders},
+            "hunt_cases_per_second": self.hunted,
             "layers": [self._layer_to_dict(layer) for layer in self.layers],
             "checks": [
                 {
@@ -336,7 +342,28 @@ def bench(
         checks=_time_checks(list(distinct), rounds),
         reference=TORCH if TORCH in names else FASTEST if FASTEST in names else names[0],
         convcheck_version=__version__,
+        hunted=_hunted(100 * rounds),
     )
+
+
+class _Fastest:
+    """The fastest formulation as somebody's code."""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None, layer: Layer) -> Array:
+        self._saved = layer, x, weight
+        return formulation(FASTEST).forward(layer, x, weight, bias)
+
+    def backward(self, grad_output: Array) -> Gradients:
+        return formulation(FASTEST).backward(*self._saved, grad_output)
+
+
+def _hunted(cases: int) -> float | None:
+    if importlib.util.find_spec("hypothesis") is None:
+        return None
+    # The first one makes what every other uses.
+    _, tried = (hunt(_Fastest, cases=number, seconds=600).hunt for number in (1, cases))
+    assert tried is not None
+    return tried.cases / tried.seconds
 
 
 def _distinct(layers: Sequence[Layer]) -> dict[Layer, int]:
@@ -409,6 +436,8 @@ def render(report: BenchReport, *, width: int, color: bool = False) -> str:
     _print_summary(console, report)
     if report.checks:
         _print_checks(console, report.checks)
+    if report.hunted is not None:
+        console.print(Text(f"\nA hunt tries {report.hunted:,.0f} cases a second, of {FASTEST} as code under test."))
     return out.getvalue()
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
@@ -28,8 +28,8 @@ from convcheck.checks.running import (
 from convcheck.checks.smallest import with_smallest
 from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
-from convcheck.layer.fields import DTYPES
-from convcheck.layer.layer import Layer
+from convcheck.layer.fields import DTYPES, RANDOM
+from convcheck.layer.layer import Layer, drawn_seed
 from convcheck.mistakes.blind_spots import assessed
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
@@ -80,7 +80,7 @@ def verify(
     target: Any = None,
     device: str | None = None,
     select: str | None = None,
-    seed: int | None = None,
+    seed: int | Literal["random"] | None = None,
     dtype: str | None = None,
     # How, and when it fails.
     checks: Collection[str] | None = None,
@@ -117,8 +117,8 @@ def verify(
         Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
     select : str, optional
         Check only layers whose names match, as with ``-k``.
-    seed : int, optional
-        Seed of the data of all layers; by default each layer's own.
+    seed : int or "random", optional
+        Seed of the data of all layers; by default each layer's own. "random" draws one, which the report tells.
     dtype : str, optional
         Data type in which all layers are checked, such as "float32"; by default each layer's own.
     checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
@@ -181,6 +181,10 @@ def verify(
         raise UsageError(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
+    if isinstance(seed, str):
+        if seed != RANDOM:
+            raise UsageError(Parameter("seed", seed), f' is not allowed; expected an integer, or "{RANDOM}"')
+        seed = drawn_seed()
     _check_numbers(max_error, seed, timeout, jobs)
     limits = _limits(timeout, memory, in_process, jobs, keep_case)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
@@ -242,6 +246,7 @@ def verify(
             skipped,
         ),
         strict=strict,
+        seed=seed,
         unchecked=tuple(job.layer.name for job in work[len(reports) :]),
         fitted=fitted is not None,
         found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),

@@ -57,6 +57,7 @@ REPORT = BenchReport(
     checks=(CheckBench(LAYER, timing(0.5), timing(20.0)),),
     reference="torch",
     convcheck_version="1",
+    hunted=345.6,
 )
 
 
@@ -76,6 +77,7 @@ def test_as_json():
     assert data["geometric_mean_ratios"]["unfold"] == pytest.approx(2.0)
     assert data["layers"][0]["contenders"]["unfold"]["seconds"] == [0.002, 0.004, 0.003]
     assert data["checks"][0]["ratio"] == 40.0
+    assert data["hunt_cases_per_second"] == 345.6
 
 
 def test_as_tables():
@@ -85,6 +87,7 @@ def test_as_tables():
     assert ["unfold", "3", "2–4", "0.50", "40%"] in rows
     assert ["unfold", "2.00", "8.00", "0.50", "40%"] in rows
     assert ["[conv]", "500", "20,000", "40.0"] in rows
+    assert "346 cases a second" in text
 
 
 class Quiet:
@@ -113,6 +116,7 @@ def test_times_every_contender_on_each_distinct_layer_and_the_checks():
     assert [(layer.layer.name, layer.alike) for layer in report.layers] == [("small", 2), ("other", 1)]
     assert progress.done == progress.total
     assert report.reference == ("torch" if torch_is_installed() else FASTEST)
+    assert report.hunted > 0
     assert len(report.checks) == (2 if torch_is_installed() else 0)
     json.dumps(report.to_dict(), allow_nan=False)
 

@@ -16,6 +16,7 @@ from convcheck.cli.explain import explain
 from convcheck.cli.hunt import hunt
 from convcheck.cli.import_ import import_
 from convcheck.cli.init import init
+from convcheck.cli.judge import judge
 from convcheck.cli.mistakes import mistakes
 from convcheck.cli.probe import probe
 from convcheck.cli.protocol_check import protocol_check
@@ -26,7 +27,7 @@ from convcheck.version import __version__
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    verify, hunt, probe, visualize, explain, mistakes, init, import_, bench, protocol_check, schema,
+    verify, hunt, judge, probe, visualize, explain, mistakes, init, import_, bench, protocol_check, schema,
 )  # fmt: skip
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.

@@ -33,7 +33,8 @@ def mistakes(
         typer.Option(
             metavar="NAME",
             autocompletion=completion.layers,
-            help="Draw what the mistake would do to this layer, without any code that makes it.",
+            help="Draw what the mistake would do to this layer, by its name or as it stands in a config, such as "
+            "'{channels: 1, filters: 1, kernel: 2}', without any code that makes it.",
         ),
     ] = None,
     output_dir: Annotated[

@@ -11,17 +11,21 @@ import typer
 class _Document(StrEnum):
     CONFIG = "config"
     REPORT = "report"
+    JUDGE = "judge"
 
 
 def schema(
     document: Annotated[_Document, typer.Argument(help="What the schema describes.")] = _Document.CONFIG,
 ) -> None:
-    """Print the JSON Schema of the config file, or of the report."""
+    """Print the JSON Schema of the config file, of the report, or of what judge prints."""
     import json
 
     from convcheck.cli.output import write_out
+    from convcheck.reports.judgement import judgement_schema
     from convcheck.reports.results import report_schema
     from convcheck.suites.schema import config_schema
 
-    described = config_schema() if document is _Document.CONFIG else report_schema()
-    write_out(json.dumps(described, indent=2) + "\n")
+    schemas = {
+        _Document.CONFIG: config_schema, _Document.REPORT: report_schema, _Document.JUDGE: judgement_schema,
+    }  # fmt: skip
+    write_out(json.dumps(schemas[document](), indent=2) + "\n")

@@ -11,6 +11,7 @@ import typer
 from convcheck.cli import completion
 from convcheck.cli.running import InProcess, KeepCase, Memory, Timeout, limits_of
 from convcheck.errors import Parameter, UsageError
+from convcheck.layer.fields import RANDOM
 from convcheck.reports.formats import FORMATS
 
 
@@ -18,6 +19,16 @@ def known_format(name: str | None) -> str | None:
     if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(FORMATS)}")
     return name
+
+
+def parsed_seed(text: str) -> int | str:
+    """Read the option ``--seed``."""
+    if text == RANDOM:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a valid integer, and not {RANDOM}") from None
 
 
 def verify(
@@ -86,7 +97,12 @@ def verify(
         typer.Option(metavar="E", help="Allow this relative error, in place of the config's gate and derived bounds."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of the data, in place of each layer's own.")
+        Any,
+        typer.Option(
+            metavar="N",
+            parser=parsed_seed,
+            help="Seed of the data, in place of each layer's own, or random, which draws one and says which.",
+        ),
     ] = None,
     dtype: Annotated[
         str | None,
@@ -224,6 +240,8 @@ def verify(
             return report_page(report, target, device, limits, fitted.suite if report.fitted else None)
 
     places.write(report, page)
+    if seed == RANDOM:
+        typer.echo(f"the data were drawn with --seed {report.seed}", err=True)
     if keep_case is not None and keep_case.is_dir() and any(keep_case.iterdir()):
         typer.echo(f"what the program was given when it failed is in {keep_case}", err=True)
     passed = report.passed

@@ -99,7 +99,7 @@ class Field:
         pair = {"anyOf": [one, {"type": "array", "items": one, "minItems": 2, "maxItems": 2}]}
         kinds: dict[Kind, dict[str, Any]] = {
             "text": TEXT,
-            "integer": one,
+            "integer": {"anyOf": [one, {"enum": list(self.choices)}]} if self.choices else one,
             "per axis": {"anyOf": [one, _per_axis(one)]},
             "padding": {"anyOf": [one, {"enum": list(self.choices)}, _per_axis(pair)]},
             "truth": {"type": "boolean"},
@@ -126,6 +126,9 @@ class Field:
 def _per_axis(entry: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": entry, "minItems": 1, "maxItems": MAX_AXES}
 
+
+#: Stands for a seed that is drawn anew.
+RANDOM = "random"
 
 #: Every option of a layer, in the order of the config file.
 FIELDS: Mapping[str, Field] = {
@@ -164,7 +167,8 @@ FIELDS: Mapping[str, Field] = {
         names=("batch_size", "n_batch")),
     "dtype": Field("choice", "Data type in which the layer is checked.", default=next(iter(DTYPES)),
         choices=tuple(DTYPES), of_check=True),
-    "seed": Field("integer", "Seed of the layer's data.", default=0, least=0, of_check=True),
+    "seed": Field("integer", "Seed of the layer's data, or random, which draws one anew each time.", default=0,
+        least=0, choices=(RANDOM,), of_check=True),
 }  # fmt: skip
 
 #: JSON Schema of each key of a layer in a config file.

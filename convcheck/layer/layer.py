@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +11,15 @@ from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding
-from convcheck.layer.fields import FIELDS, MAX_AXES, Field
+from convcheck.layer.fields import FIELDS, MAX_AXES, RANDOM, Field
 from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
+
+
+def drawn_seed() -> int:
+    """Return a seed that nobody knows before."""
+    return secrets.randbelow(2**31 - 1) + 1
 
 
 @dataclass(frozen=True, init=False)
@@ -41,8 +47,8 @@ class Layer:
     batch : int, default 2
     dtype : {"float64", "float32"}, default "float64"
         Also as NumPy's own dtype; kept as text.
-    seed : int, default 0
-        Seed of the data.
+    seed : int or "random", default 0
+        Seed of the data; "random" draws one.
     name : str, default "layer"
 
     Attributes
@@ -85,10 +91,12 @@ class Layer:
         input: int | Sequence[int] | None = None,  # noqa: A002 - the field's name in the config file
         batch: int = 2,
         dtype: str = "float64",
-        seed: int = 0,
+        seed: int | Literal["random"] = 0,
         name: str = "layer",
     ) -> None:
         given = {name: _plain(value) for name, value in locals().items() if name in FIELDS}
+        if given["seed"] == RANDOM:
+            given["seed"] = drawn_seed()
         given["dtype"] = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
         for name, value in _Resolver(given).resolve().items():
             object.__setattr__(self, name, value)

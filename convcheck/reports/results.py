@@ -294,6 +294,9 @@ class ReportData:
         tuple[BlindSpot, ...], "What these layers cannot show or never tried; there with power.", OnlyWith("power")
     ] = ()
     strict: bool = False
+    seed: Annotated[
+        int | None, "Seed of the data of all layers, where one was given or drawn for them.", OnlyWith("seed")
+    ] = None
     fitted: Annotated[bool, "Whether the layers were chosen from what the target takes.", OnlyWith("fitted")] = False
     limits: Annotated[
         tuple[str, ...],

@@ -10,6 +10,7 @@ placement        arrays inside larger memory
 concurrency      threads while a target runs
 form             what all forms of the user's own code have in common
 forms/           the forms, one file each
+programs/        programs in any language: the protocol, and the processes that speak it
 choice           which form a target has
 binding          which parameter of the user's function or constructor takes what
 attributes       where the user's object keeps what

@@ -87,6 +87,16 @@ def test_draws_what_a_mistake_does_to_a_layer(monkeypatch, capsys, tmp_path):
     assert "kernel-not-flipped" in (tmp_path / "T3-stride-2-kernel-not-flipped-input.svg").read_text()
 
 
+def test_draws_it_on_a_layer_that_is_given_itself(monkeypatch, capsys):
+    text = "{channels: 1, filters: 1, kernel: 2, stride: 2, input: [4, 5], batch: 1}"
+    status, out, _ = run(["stride-ignored", "--layer", text], monkeypatch, capsys)
+    assert status == 0
+    assert "1 channel → 1 filter, kernel 2×2, stride 2×2" in out
+    status, out, err = run(["stride-ignored", "--layer", "{channels: 1}"], monkeypatch, capsys)
+    assert (status, out) == (2, "")
+    assert "filters" in err
+
+
 @pytest.mark.parametrize("layer", [*load("hostile").layers], ids=lambda layer: layer.name)
 def test_every_mistake_can_be_drawn(layer):
     at = example_operands(layer)

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -99,6 +100,7 @@ def test_every_option_reaches_the_verification(run, called):
         "device": "cuda",
         "timeout": 2.5,
         "memory": 3 * 2**29,
+        "keep_case": None,
         "in_process": False,
         "jobs": 2,
         "seed": 3,
@@ -378,3 +380,24 @@ def test_an_output_that_knows_few_characters_is_no_error():
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     assert b"1 channel -> 1 filter" in out
+
+
+def test_a_random_seed_is_told_and_can_be_given_again(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["verify", "textbook", "-k", "T0-stride-2", "--target", "tests.targets_for_tests:Unflipped", "--no-shrink"]
+    status, out, err = run(*words, "--seed", "random")
+    seed = re.search(r"--seed (\d+)", err)[1]
+    assert status == 1
+    assert f"--seed {seed}" in out
+    first, again = (json.loads(run(*words, "--output-format", "json", "--seed", given)[1]) for given in (seed, seed))
+    assert first["seed"] == int(seed) == first["layers"][0]["spec"]["seed"]
+    assert first["layers"] == again["layers"]
+    other = json.loads(run(*words, "--output-format", "json", "--seed", "random")[1])
+    assert other["seed"] != first["seed"]
+
+
+def test_a_seed_that_is_none_is_refused(run):
+    status, _, err = run("verify", "textbook", "--seed", "dice")
+    assert status == 2
+    assert "dice" in err
+    assert "random" in err

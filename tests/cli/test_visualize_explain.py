@@ -32,6 +32,14 @@ class Right(Unflipped):
     def backward(self, grad_output):
         return convcheck.backward(self.layer, self.x, self.weight, grad_output)
 
+class WrongForward(Unflipped):
+    def forward(self, x, weight, bias, layer):
+        self.layer, self.x, self.weight = layer, x, weight
+        return convcheck.forward(layer, x, 2 * weight, bias)
+
+    def backward(self, grad_output):
+        return convcheck.backward(self.layer, self.x, self.weight, grad_output)
+
 class Raises(Right):
     def backward(self, grad_output):
         raise RuntimeError("not today")
@@ -98,6 +106,16 @@ def test_what_is_wrong_is_worked_out(target):
     worst = re.search(r"the worst entry dL/dX\[0,0,(\d,\d)\], given (\S+), expected (\S+?)\.", told)
     assert f"In brackets: dL/dX[{worst[1]}] = " in told
     assert f"= {worst[3]}." in told
+
+
+def test_a_wrong_forward_pass_is_said_to_be_what_is_wrong(target):
+    words = ("--terminal", "--kind", "error", "textbook", "--layer", "T3-stride-2")
+    told = " ".join(run("visualize", "--target", "wrong.py:WrongForward", *words, cwd=target).stdout.split())
+    assert "O is wrong" in told
+    assert "The forward pass itself is wrong" in told
+    assert "It fits the layer that the config describes. It is the forward pass that is wrong" in told
+    told = run("visualize", "--target", "wrong.py:Unflipped", *words, cwd=target).stdout
+    assert "forward pass" not in " ".join(told.split()).replace("differences of the forward pass", "")
 
 
 def test_open_shows_what_was_written(tmp_path, monkeypatch):

@@ -231,6 +231,7 @@ def test_a_report_has_the_page_of_what_failed(tmp_path):
     first, second = data_of(html)["cases"]
     assert "should be" in first["smallest"]
     assert first["entry"][0] == "input"
+    assert first["command"].startswith("convcheck explain s.yaml --layer '{channels: 1, filters: 1,")
     assert second["name"] == "it"
     assert second["command"].startswith("convcheck explain s.yaml --layer it --target wrong.py:Unflipped")
     assert second["errors"]["reproduce"].startswith("convcheck verify s.yaml")

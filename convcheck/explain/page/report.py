@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,25 +77,33 @@ def _bad(layer: LayerReport) -> list[GradientResult]:
 def _cases(report: ReportData, layer: LayerReport, code: Target) -> Iterator[Shown]:
     """Yield the smallest case of a layer, and the layer on the numbers on which it failed."""
     bad = [result for result in _bad(layer) if result.condition is None]
-    told = {label: command for result in bad for label, command in commands(report, layer, result)}
     case = layer.smallest
     if case is not None and case.condition is None:
-        yield _smallest(case, code, layer.name, told.get("reproduce"))
+        of_case = [result for result in bad if result.gradient == case.gradient]
+        yield _smallest(case, code, layer.name, *_commands(report, layer, of_case))
     if not bad:
         return
     # Integers where they show it, as in the table of the report.
     on_reals = not any(result.on_integers for result in bad)
     tried = trial(layer.layer, code, "real" if on_reals else None)
-    command = told.get("explain", "").partition(" --entry ")
-    rest = " ".join(command[2].split(" ")[1:])
+    reproduce, explain = _commands(report, replace(layer, smallest=None), bad)
     yield Shown(
         layer.name, tried.layer, tried.operands, Selection.of(tried.layer),
-        f"{NUMBERS['real' if on_reals else 'integers']}, seed {layer.layer.seed}",
-        judge(tried, told.get("reproduce")), f"{command[0]} {rest}".strip() or None,
+        f"{NUMBERS['real' if on_reals else 'integers']}, seed {layer.layer.seed}", judge(tried, reproduce), explain,
     )  # fmt: skip
 
 
-def _smallest(case: Smallest, code: Target, name: str, reproduce: str | None) -> Shown:
+def _commands(report: ReportData, layer: LayerReport, results: list[GradientResult]) -> tuple[str | None, str | None]:
+    """Return the commands that find it again, and that explain any entry; None where there is none."""
+    told = {label: command for result in results for label, command in commands(report, layer, result)}
+    words = shlex.split(told.get("explain", ""))
+    if words:
+        at = words.index("--entry")
+        del words[at : at + 2]
+    return told.get("reproduce"), shlex.join(words) or None
+
+
+def _smallest(case: Smallest, code: Target, name: str, reproduce: str | None, explain: str | None) -> Shown:
     """Run the code on the smallest case once more."""
     layer = Layer(**{**case.layer, "name": name})
     arrays: dict[str, Any] = {
@@ -108,6 +118,6 @@ def _smallest(case: Smallest, code: Target, name: str, reproduce: str | None) ->
     chosen = Selection.of(layer, entry=entry)
     return Shown(
         f"{name}: the smallest case", layer, operands, chosen, "those on which it was found to fail still",
-        judge(tried, reproduce), smallest=". ".join(text for text in (case.what, case.note) if text),
+        judge(tried, reproduce), explain, smallest=". ".join(text for text in (case.what, case.note) if text),
         entry=(gradient, index) if index else None,
     )  # fmt: skip

@@ -41,6 +41,8 @@ def errors_of(judged: Judged, kept: Kept) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "entries": wrong.size, "count": comparison.mismatches, "source": one.source, "fits": one.fits,
             "diagnosis": [vars(diagnosis) for diagnosis in one.diagnoses], "note": one.note,
+            # Not what it resembles only.
+            "mistakes": sorted({each.name for each in one.diagnoses} & {mistake.name for mistake in MISTAKES}),
         }  # fmt: skip
         if comparison.mismatches and comparison.worst is not None:
             worst = comparison.worst

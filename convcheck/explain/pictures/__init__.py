@@ -2,11 +2,14 @@
 
 The arrays are those that the formulations compute with; nothing here needs matplotlib until `drawing` is asked.
 
-input_gradient, weight_gradient, channels, overlap, unfold_view   a picture each: a function ``story``
+forward_pass, wires, input_gradient, weight_gradient, bias_gradient, channels, overlap, unfold_view
+           a picture each: a function ``story``
 errors     the picture of a wrong gradient, and what a target gets wrong
 stories    finds all of these by itself: a new picture is a new file here
 panel      Panel: an array, what every cell is, what is marked, and the words around it; Story: the panels of a picture
-window     which slice, and which part of a large map, is shown
+selection  which slice is shown, and which entry is worked out in all pictures
+window     which part of a large map is shown, and what its cells are
+mistaken   what a known mistake would do to a layer
 sizes      sizes as equations with a layer's own numbers, and worked sums
 terminal   Story -> text with grids
 drawing    Story -> matplotlib Figure, file, animation

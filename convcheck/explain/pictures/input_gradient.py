@@ -52,26 +52,28 @@ class InputGradient:
 
     Attributes
     ----------
-    grad_output, dilated, full : array
+    grad_output, dilated : array
         dL/dO of the chosen sample and filter, and what becomes of it.
-    kernel, rotated : array
-        The slice of W between the chosen channel and filter, and the same rotated.
+    all_full, all_rotated : array, shape (F/groups, *full) and (F/groups, *kernel)
+        For every filter of the group: the dilated and padded dL/dO, and the flipped slice of W for the chosen channel.
+    inside : int
+        The chosen filter within its group.
+    kernel : array
+        The slice of W between the chosen channel and filter.
     part, total : array
         What the chosen filter contributes to dL/dX, and what all filters of the group do.
-    parts : array, shape (F/groups, *input)
-        What each of them does.
     """
 
     layer: Layer
     selection: Selection
     grad_output: Array
     dilated: Array
-    full: Array
+    all_full: Array
+    all_rotated: Array
+    inside: int
     kernel: Array
-    rotated: Array
     part: Array
     total: Array
-    parts: Array
 
     @classmethod
     def of(cls, layer: Layer, weight: Array, grad_output: Array, chosen: Selection) -> InputGradient:
@@ -81,16 +83,42 @@ class InputGradient:
         inside = chosen.filter - first
         outputs = grad_output[chosen.sample : chosen.sample + 1, first : first + per_group]
         full, rotated = full_gradient(layer, outputs), rotated_kernel(layer, weight)[chosen.channel]
-        # Every filter for itself: each is a group with one channel of dL/dX.
         ones = [1] * len(layer.axes)
-        parts: Array = correlate(full[:, :, np.newaxis], rotated[:, np.newaxis, np.newaxis], ones, layer.dilation)[
-            0, :, 0
-        ]
+
+        def slide(filters: slice) -> Array:
+            # One group, one channel of dL/dX.
+            found: Array = correlate(
+                full[:, np.newaxis, filters], rotated[np.newaxis, np.newaxis, filters], ones, layer.dilation
+            )
+            plane: Array = found[0, 0, 0]
+            return plane
+
         return cls(
-            layer, chosen, outputs[0, inside], dilated_gradient(layer, outputs)[0, inside], full[0, inside],
-            weight[chosen.filter, chosen.channel % layer.channels_per_group], rotated[inside], parts[inside],
-            parts.sum(axis=0), parts,
+            layer, chosen, outputs[0, inside], dilated_gradient(layer, outputs)[0, inside], full[0], rotated, inside,
+            weight[chosen.filter, chosen.channel % layer.channels_per_group],
+            slide(slice(inside, inside + 1)), slide(slice(None)),
         )  # fmt: skip
+
+    @property
+    def full(self) -> Array:
+        """The dilated and padded dL/dO of the chosen filter."""
+        plane: Array = self.all_full[self.inside]
+        return plane
+
+    @property
+    def rotated(self) -> Array:
+        """The slice of W between the chosen channel and filter, flipped."""
+        kernel: Array = self.all_rotated[self.inside]
+        return kernel
+
+    def parts(self, entry: Index) -> list[float]:
+        """What every filter of the group contributes to an entry of dL/dX."""
+        under = tuple(
+            slice(p, p + axis.effective_kernel, axis.dilation) for p, axis in zip(entry, self.layer.axes, strict=True)
+        )
+        products = self.all_full[(slice(None), *under)] * self.all_rotated
+        found: list[float] = products.reshape(len(products), -1).sum(axis=1, dtype=np.float64).tolist()
+        return found
 
     def window_of_entry(self, entry: Index) -> list[tuple[Index, Index]]:
         """Pairs (cell of the full map, tap of the rotated kernel) that meet for an entry of dL/dX."""
@@ -113,14 +141,14 @@ class InputGradient:
         products, value = sizes.sum_text(self.terms(entry)), sizes.number(float(self.part[entry]))
         equation = f"{products} = {value}" if self.terms(entry) else "0 (only zeros under the kernel)"
         name = f"dL/dX{sizes.at(entry)}"
-        if len(self.parts) == 1:
+        parts = self.parts(entry)
+        if len(parts) == 1:
             return [f"{name} = {equation}"]
-        first = self.selection.filter - self.selection.filter % len(self.parts)
-        parts = sizes.parts_text([float(part[entry]) for part in self.parts])
-        filters = f"filters {first} to {first + len(self.parts) - 1}"
+        first = self.selection.filter - self.inside
+        filters = f"filters {first} to {first + len(parts) - 1}"
         return [
             f"filter {self.selection.filter}'s part of {name} = {equation}",
-            f"Added up over {filters}: {name} = {parts}",
+            f"Added up over {filters}: {name} = {sizes.parts_text(parts)}",
         ]
 
 

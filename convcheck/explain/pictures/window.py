@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import LIMITS, PLANES, Kind, Kinds, Panel, near
@@ -84,9 +85,16 @@ def padded_kinds(layer: Layer) -> Kinds:
     for axis in layer.axes:
         place = np.arange(axis.padded_size)
         kinds = np.where((place >= axis.before) & (place < axis.before + axis.size), Kind.VALUE, Kind.BORDER)
-        unread = [not axis.readers(p) for p in range(axis.padded_size)]
-        per_axis.append(np.where(unread, Kind.UNREAD, kinds).astype(np.int8))
+        per_axis.append(np.where(read_positions(axis), kinds, Kind.UNREAD).astype(np.int8))
     return _larger(per_axis)
+
+
+def read_positions(axis: Axis) -> NDArray[np.bool_]:
+    """Whether any window reads a padded position, shape (*padded); not behind the last, nor between two."""
+    found = np.zeros(axis.padded_size, bool)
+    for tap in range(axis.kernel):
+        found[axis.tap_slice(tap)] = True
+    return found
 
 
 def input_kinds(layer: Layer) -> Kinds:

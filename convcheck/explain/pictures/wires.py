@@ -9,6 +9,7 @@ import numpy as np
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index, Kind, Panel, Story, Wire
 from convcheck.explain.pictures.selection import Selection
+from convcheck.explain.pictures.window import read_positions
 from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted
@@ -69,12 +70,11 @@ def _panel(
 ) -> Panel:
     """Show outputs, and the padded input below them."""
     kinds = np.full((_ROWS, axis.padded_size), Kind.ABSENT, np.int8)
+    place = np.arange(axis.padded_size) - axis.before
+    inside, read = (place >= 0) & (place < axis.size), read_positions(axis)
+    kinds[-1] = np.where(read, np.where(inside, Kind.VALUE, Kind.BORDER), Kind.UNREAD)
     texts = dict.fromkeys(np.ndindex(*kinds.shape), "")
-    for p in range(axis.padded_size):
-        inside = 0 <= p - axis.before < axis.size
-        kinds[-1, p] = Kind.VALUE if inside else Kind.BORDER
-        kinds[-1, p] = kinds[-1, p] if axis.readers(p) else Kind.UNREAD
-        texts[_ROWS - 1, p] = str(p - axis.before) if inside else ""
+    texts |= {(_ROWS - 1, i): str(place[i]) for i in np.flatnonzero(inside).tolist()}
     for i in range(axis.output_size):
         kinds[_above(axis, i)], texts[_above(axis, i)] = Kind.VALUE, str(i)
     start = max(0, min(position - _SHOWN // 2, axis.padded_size - _SHOWN))

@@ -103,11 +103,13 @@ function drawSlices() {
     if (numbers.length < 2) return [];
     const total = model.spec[{ samples: "batch", channels: "channels", filters: "filters" }[name]];
     const buttons = around(numbers, chosen, 48).map((number) => {
-      const why = fault(number), values = picture(number);
+      const why = fault(number), [numbers, shape] = picture(number);
       const button = element("button", { type: "button", class: why ? "thumb unreachable" : "thumb", "aria-pressed": String(number === chosen),
         title: why || null, "aria-label": `${word} ${number + state.base}${why ? `: ${why}` : ""}`,
         onclick: () => { choose(number); state.planes = {}; state.hover = null; repin(); render(); } });
-      button.append(thumbnail(values.numbers, values.shape), element("span", {}, String(number + state.base)));
+      // Drawn once for a model and its other slices.
+      const drawn = model.once(`${name} ${number} ${word === "filter" ? n : `${n} ${c}`} ${dark.matches}`, () => thumbnail(numbers, shape));
+      button.append(drawn, element("span", {}, String(number + state.base)));
       return button;
     });
     const more = numbers.length > buttons.length ? ` (${buttons.length} of ${numbers.length} shown)` : numbers.length < total ? ` (${numbers.length} of ${total} on this page)` : "";
@@ -115,12 +117,12 @@ function drawSlices() {
   };
   const group = model.groupOf(f);
   box.replaceChildren(
-    ...strip("sample", "samples", n, (i) => ({ numbers: model.x(i, c), shape: model.spec.input }), (i) => { state.slice.n = i; }),
-    ...strip("channel", "channels", c, (i) => ({ numbers: model.x(n, i), shape: model.spec.input }), (i) => {
+    ...strip("sample", "samples", n, (i) => [model.x(i, c), model.spec.input], (i) => { state.slice.n = i; }),
+    ...strip("channel", "channels", c, (i) => [model.x(n, i), model.spec.input], (i) => {
       state.slice.c = i;
       if (!model.reads(f, i)) state.slice.f = model.filtersOf(i)[0] ?? f;
     }, (i) => (model.reads(f, i) ? "" : `in group ${Math.floor(i / model.depth) + state.base}, which filter ${f + state.base} of group ${group + state.base} does not read`)),
-    ...strip("filter", "filters", f, (i) => ({ numbers: model.gradOutput(n, i), shape: model.output }), (i) => {
+    ...strip("filter", "filters", f, (i) => [model.gradOutput(n, i), model.output], (i) => {
       state.slice.f = i;
       if (!model.reads(i, c)) state.slice.c = model.channelsOf(i)[0] ?? c;
     }, (i) => (model.reads(i, c) ? "" : `in group ${model.groupOf(i) + state.base}, which does not read channel ${c + state.base}`)),

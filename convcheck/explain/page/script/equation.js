@@ -21,8 +21,11 @@ function showEquation(ref) {
   const wrong = wrongOf(shownRef), { terms } = shownTerms;
   const hidden = state.quiz && shownRef.map === "dX";
   const left = nameOf(shownRef), head = element("div", { class: "left" }, element("b", {}, left));
+  // Of a long sum, what it comes to is said first.
+  const long = terms.length > MOST_TERMS / 2 && !hidden && !shownTerms.shared;
+  box.classList.toggle("long", long);
   if (shownTerms.shared) head.append(` = ${readable(model.valueAt(ref))} is handed back to`);
-  else head.append(" =");
+  else if (!long) head.append(" =");
   const list = element("ol", { class: "terms" });
   const aligned = wrong?.terms ? alignedWith(terms, wrong.terms) : terms.map((term) => ({ term }));
   if (hidden) list.append(element("li", {}, "hidden while the quiz asks"));

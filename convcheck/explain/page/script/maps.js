@@ -220,15 +220,11 @@ class MapView {
   }
 
   // All of a plane as colours: every pixel the entry of largest magnitude, or a wrong one, of those that it stands for.
-  paintColors(scale, least) {
-    const { values, marks, state: stateOf, hidden } = this.shown, high = Math.ceil(this.high / this.step), wide = Math.ceil(this.wide / this.step);
-    const pixel = Math.max(2, Math.floor(288 / Math.max(wide, high))), tall = this.high === 1 ? 28 : pixel;
-    this.canvas.width = wide * pixel;
-    this.canvas.height = high * tall;
-    const context = this.canvas.getContext("2d"), offset = this.plane * this.high * this.wide;
-    this.pixel = { pixel, tall };
-    for (let row = 0; row < high; row++)
-      for (let column = 0; column < wide; column++) {
+  drawColors(scale, least, pixel, tall) {
+    const { values, state: stateOf, hidden } = this.shown, offset = this.plane * this.high * this.wide;
+    const drawn = element("canvas", { width: this.canvas.width, height: this.canvas.height }), context = drawn.getContext("2d");
+    for (let row = 0; row * tall < drawn.height; row++)
+      for (let column = 0; column * pixel < drawn.width; column++) {
         const found = this.largestIn(row, column), value = values[offset + found];
         context.fillStyle = hidden ? "#888" : `rgb(${colorOf(value, scale, least)})`;
         context.fillRect(column * pixel, row * tall, pixel, tall);
@@ -237,6 +233,21 @@ class MapView {
           context.fillRect(column * pixel + pixel / 4, row * tall + tall / 4, Math.max(1, pixel / 2), Math.max(1, tall / 2));
         }
       }
+    return drawn;
+  }
+
+  paintColors(scale, least) {
+    const { values, marks, hidden } = this.shown, high = Math.ceil(this.high / this.step), wide = Math.ceil(this.wide / this.step);
+    const pixel = Math.max(2, Math.floor(288 / Math.max(wide, high))), tall = this.high === 1 ? 28 : pixel;
+    this.canvas.width = wide * pixel;
+    this.canvas.height = high * tall;
+    const offset = this.plane * this.high * this.wide;
+    // What is selected changes more often than the numbers.
+    const key = [values, this.plane, scale, least, dark.matches, Boolean(hidden)];
+    if (!this.colors || hidden || key.some((each, i) => each !== this.colors.key[i]))
+      this.colors = { key, drawn: this.drawColors(scale, least, pixel, tall) };
+    const context = this.canvas.getContext("2d");
+    context.drawImage(this.colors.drawn, 0, 0);
     const outline = (row, column, rows, columns, width) => {
       for (const [color, extra] of [["#fff", width + 2], ["#000", width]]) {
         context.strokeStyle = color;

@@ -167,7 +167,7 @@ function wrongArray() {
 
 class WrongArray {
   constructor(one, gradient, label, source) {
-    Object.assign(this, { gradient, label, source, map: GRADIENT_MAPS[gradient], terms: one.terms, count: one.count, diagnosis: one.diagnosis });
+    Object.assign(this, { gradient, label, source, map: GRADIENT_MAPS[gradient], terms: one.terms, count: one.count, mistakes: one.mistakes || [] });
     this.symbol = SYMBOLS[this.map];
     this.given = unpacked(one.given).values;
     this.shape = one.given.shape;
@@ -274,8 +274,8 @@ function wrongOf(ref) {
   const found = state.view === "errors" ? wrongArray() : null;
   if (!found || ref.map !== found.map || !isThere(ref)) return null;
   const flat = found.flatOfRef(ref), given = found.given[flat], right = found.right[flat];
-  const name = state.wrong === "target" ? (found.diagnosis?.length === 1 ? `with ${found.diagnosis[0].name}, what your code gave` : "what your code gave") : `with ${found.label}`;
-  const untold = state.wrong === "target" && !found.diagnosis?.length
+  const name = state.wrong === "target" ? (found.mistakes.length === 1 ? `with ${found.mistakes[0]}, what your code gave` : "what your code gave") : `with ${found.label}`;
+  const untold = state.wrong === "target" && !found.mistakes.length
     ? "No known mistake gives this, so only the difference can be told, not its terms."
     : "Its terms are not written out: the sum alone is known here.";
   return { given, right, label: name, source: "should be", terms: given === right ? null : found.termsOf(ref), untold };
