@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from convcheck.gradients.passes import backward, forward
     from convcheck.layer.layer import Layer
     from convcheck.pytest_plugin import check_layer as check_layer
+    from convcheck.reports.audit import Audit
     from convcheck.reports.report import Report
     from convcheck.reports.results import GradientResult, LayerReport
     from convcheck.suites import strategies as strategies
+    from convcheck.suites.audit import audit
     from convcheck.suites.config import Suite, load
     from convcheck.verification import hunt, verify
 
 #: Where each public name is defined. They are imported when first used, so that starting the command line stays quick.
 _PUBLIC = {
+    "Audit": "reports.audit",
     "ConfigError": "errors",
     "ConvcheckError": "errors",
     "GradientResult": "reports.results",
@@ -37,6 +40,7 @@ _PUBLIC = {
     "Suite": "suites.config",
     "TargetError": "errors",
     "UsageError": "errors",
+    "audit": "suites.audit",
     "backward": "gradients.passes",
     "check_layer": "pytest_plugin",
     "figures": "explain.figures",
@@ -49,8 +53,8 @@ _PUBLIC = {
 
 # Without what needs a package that may not be there: `check_layer` needs pytest, `strategies` Hypothesis.
 __all__ = [
-    "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
-    "TargetError", "UsageError", "__version__", "backward", "figures", "forward", "hunt", "load", "verify",
+    "Audit", "ConfigError", "ConvcheckError", "GradientResult", "Layer", "LayerError", "LayerReport", "Report", "Suite",
+    "TargetError", "UsageError", "__version__", "audit", "backward", "figures", "forward", "hunt", "load", "verify",
 ]  # fmt: skip
 
 

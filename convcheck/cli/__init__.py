@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli.audit import audit
 from convcheck.cli.bench import bench
 from convcheck.cli.explain import explain
 from convcheck.cli.hunt import hunt
@@ -27,7 +28,7 @@ from convcheck.version import __version__
 
 #: Every command, in the order in which the help lists them; a function's name is the command's.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    verify, hunt, judge, probe, visualize, explain, mistakes, init, import_, bench, protocol_check, schema,
+    verify, hunt, judge, probe, visualize, explain, mistakes, init, import_, audit, bench, protocol_check, schema,
 )  # fmt: skip
 
 # Plain help and errors: they start twice as fast as boxes do, and read well in a pipe.

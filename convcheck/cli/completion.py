@@ -99,6 +99,13 @@ def ci_systems(incomplete: str) -> list[str]:
     return [name for name in (*CI_FILES, NO_CI) if name.startswith(incomplete)]
 
 
+def import_formats(incomplete: str) -> list[str]:
+    """Return the formats that `import` reads."""
+    from convcheck.suites.importing import FORMATS
+
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
 def pictures(incomplete: str) -> list[str]:
     """Return the kinds of pictures."""
     from convcheck.explain.pictures.stories import kinds

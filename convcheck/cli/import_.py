@@ -1,4 +1,4 @@
-"""``convcheck import``: the convolutions of a model as a config."""
+"""``convcheck import``: the convolutions of a model, or of a list of shapes, as a config."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from convcheck.cli import completion
+
 
 def import_(
     model: Annotated[
         str,
         typer.Argument(
             metavar="MODEL",
-            help="An ONNX file (.onnx), or a PyTorch module: module:factory or path/to/file.py:factory.",
+            help="An ONNX file (.onnx), a PyTorch module (module:factory or path/to/file.py:factory), or a list of "
+            "shapes: benchdnn's, MIOpen's, PyTorch's operator logs, DeepBench's tables, a KernelBench problem.",
         ),
     ],
     input_size: Annotated[
@@ -21,14 +24,23 @@ def import_(
         typer.Option(
             metavar="SIZES",
             help="Shape of the model's input with the batch, such as 1,3,224,224. A PyTorch module needs it, an ONNX "
-            "file only where its own sizes are dynamic.",
+            "file only where its own sizes are dynamic, a list of shapes never.",
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            autocompletion=completion.import_formats,
+            help="What it is, where neither its name nor what is in it tells: onnx, torch, kernelbench, aten, miopen, "
+            "deepbench or benchdnn.",
         ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the config to this file instead of standard output.")
     ] = None,
 ) -> None:
-    """Write the convolutions of a model as a config, with comments on what was left out.
+    """Write the convolutions of a model or of a list of shapes as a config, with comments on what was left out.
 
     Exit status: 0 if there is at least one, 2 if not or if the model cannot be read.
     """
@@ -39,7 +51,7 @@ def import_(
 
     if output is not None:
         require_writable(output)
-    found = import_model(model, None if input_size is None else _sizes(input_size))
+    found = import_model(model, None if input_size is None else sizes_of(input_size), format)
     write(config_text(found), output)
     for left_out in found.left_out:
         typer.echo(f"left out: {left_out}", err=True)
@@ -47,7 +59,8 @@ def import_(
     typer.echo(f"imported {counted(len(found.layers), 'layer')}{place}", err=True)
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+def sizes_of(text: str) -> tuple[int, ...]:
+    """Return what ``--input-size`` says."""
     from convcheck.errors import UsageError
 
     parts = text.replace("x", ",").replace("×", ",").split(",")

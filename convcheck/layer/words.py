@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted
@@ -35,6 +36,31 @@ def backward_geometry(layer: Layer) -> list[str]:
         f"full padding {_pairs([axis.full_padding for axis in layer.axes], always=True)}",
         f"remainder {_per_axis(axis.remainder for axis in layer.axes)}",
     ]
+
+
+def named_by_sizes(layer: Layer) -> str:
+    """Return a name that says all about a layer's sizes."""
+
+    def of(name: str, values: Any, usual: Any) -> list[str]:
+        if all(value == usual for value in values):
+            return []
+        texts = ["+".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
+        return [f"{name}-{'x'.join(texts if len(set(texts)) > 1 else texts[:1])}"]
+
+    padding = [pair[0] if pair[0] == pair[1] else pair for pair in layer.padding]
+    parts = [
+        f"{layer.channels}to{layer.filters}",
+        "x".join(map(str, layer.kernel)),
+        *of("stride", layer.stride, 1),
+        *of("padding", padding, 0),
+        *of("dilation", layer.dilation, 1),
+        *of("groups", (layer.groups,), 1),
+        "on",
+        "x".join(map(str, layer.input)),
+        *of("batch", (layer.batch,), 2),
+        *([] if layer.bias else ["no-bias"]),
+    ]
+    return "-".join(parts)
 
 
 def _per_axis(numbers: Iterable[int]) -> str:

@@ -8,7 +8,7 @@ no single result betrays, such as state kept between calls, do not depend on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,9 +20,9 @@ from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml, neighbours, revealing, shrunk
+from convcheck.layer.similar import as_yaml, changed, neighbours, revealing, shrunk
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
+from convcheck.mistakes.conditions import CONDITIONS, UNTRIED, Untried
 from convcheck.mistakes.mistake import Scene, differs, unless_it_raises
 from convcheck.reports.report import Report
 from convcheck.reports.results import GRADIENTS, BlindSpot, LayerReport, Power
@@ -67,11 +67,10 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
     if not report.passed:
         return report
     claims = [(layer.layer, set(_shown_and_checked(layer, report.max_error or 0.0))) for layer in report.layers]
+    layers = [layer for layer, _ in claims]
     shown = set[Form]().union(*(forms for _, forms in claims))
-    ranks = sorted({len(layer.layer.input) for layer in report.layers})
-    anywhere = shown | {form for rank in ranks for _, layer in revealing(rank) for form in shown_by(layer)}
-    telling = [candidate for rank in ranks for candidate in revealing(rank)]
-    known = shown | {form for _, layer in _taken(telling, probes) for form in shown_by(layer)} if probes else anywhere
+    anywhere = shown | possible(layers)
+    known = shown | possible(layers, probes) if probes else anywhere
     missing = known - shown
     names = {name for name, _, _ in known}
     checks = [result for layer in report.layers for result in layer.results if result.passed]
@@ -85,9 +84,68 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
         beyond_limits=tuple(sorted({name for name, _, _ in anywhere - known})),
         judged_on_smaller=sum(bool(forms) and shrunk(layer) is not layer for layer, forms in claims),
     )
-    spots = _blind_spots(missing, known, report.layers, probes) + _untried(report.layers, probes)
+    checked = [layer.layer for layer in report.layers if layer.passed]
+    conditions = {r.condition for layer in report.layers for r in layer.results if r.condition and r.passed}
+    spots = _blind_spots(missing, known, layers, probes) + _untried(checked, probes, conditions)
     spots += _refused(report.layers)
     return replace(report, power=power, blind_spots=spots)
+
+
+def possible(layers: Sequence[Layer], probes: Sequence[Probe] = ()) -> frozenset[Form]:
+    """Return the forms that can show on layers with as many axes as these, and that the code under test takes."""
+    return frozenset[Form]().union(*(shown_by(layer) for _, layer in _taken(_unlike(layers), probes)))
+
+
+def covering(
+    candidates: Iterable[Layer], wanted: Set[Form], taken: Callable[[Layer], bool] = lambda layer: True
+) -> list[tuple[Layer, Set[Form]]]:
+    """Return few layers on which all forms show that are wanted, each with those that no earlier one shows.
+
+    The greedy cover: again and again the layer that shows most of what is left, of equal ones the first.
+
+    Parameters
+    ----------
+    taken : callable
+        Whether the code under test takes a layer; asked only of those that are needed.
+    """
+    showing = {layer: shown_by(layer) for layer in candidates}
+    left = set(wanted)
+    chosen: list[tuple[Layer, Set[Form]]] = []
+    while left and showing:
+        best = max(showing, key=lambda layer: len(showing[layer] & left))
+        forms = showing.pop(best) & left
+        if not forms:
+            break
+        if taken(best):
+            chosen.append((best, forms))
+            left -= forms
+    return chosen
+
+
+def proposed(layers: Sequence[Layer], missing: Set[Form]) -> list[tuple[Layer, Set[Form], tuple[Untried, ...]]]:
+    """Return the fewest layers to add to a suite: what each shows that no other does, and what was never tried.
+
+    Parameters
+    ----------
+    missing : set of Form
+        What the suite does not show.
+    """
+    added: list[tuple[Layer, Set[Form], tuple[Untried, ...]]] = [
+        (layer, forms, ()) for layer, forms in covering((c for _, c in (*_changed(layers), *_unlike(layers))), missing)
+    ]
+    plainest = plain(min(layers, key=lambda layer: layer.multiply_adds))
+    for untried in UNTRIED:
+        if any(untried.shown_by(layer) for layer in (*layers, *(layer for layer, _, _ in added))):
+            continue
+        # An added layer that can be changed so, and still shows what it is there for; else one more.
+        for place, (layer, forms, tried) in enumerate(added):
+            other = changed(layer, untried.change)
+            if other and forms <= shown_by(other) and all(each.shown_by(other) for each in (*tried, untried)):
+                added[place] = (other, forms, (*tried, untried))
+                break
+        else:
+            added.append((replace(plainest, **untried.change), frozenset(), (untried,)))
+    return added
 
 
 def shown_of(layers: Iterable[Layer], probe: Probe, comparison: Comparison) -> tuple[set[str], set[str]]:
@@ -101,7 +159,7 @@ def shown_of(layers: Iterable[Layer], probe: Probe, comparison: Comparison) -> t
     for layer in layers:
         if known <= shown:
             break
-        shown |= shown_by(_plain(layer, comparison), comparison)
+        shown |= shown_by(plain(layer, comparison), comparison)
     missing = {name for name, _, _ in known - shown}
     return {name for name, _, _ in known | shown} - missing, missing
 
@@ -114,7 +172,7 @@ def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_C
         for probe in probes:
             like = None if like is None else probe.within(like)
         if like is not None and all(probe.takes(like) for probe in probes):
-            kept.setdefault(_plain(like), words)
+            kept.setdefault(plain(like), words)
     return [(words, layer) for layer, words in kept.items()]
 
 
@@ -183,14 +241,17 @@ def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
             rounds = integer_operands(report.layer) is not None
             data = "reals" if any(result.check == "conditions" for result in passed) else "central"
             comparison = Comparison(data, not rounds, gate)
-        yield from (form for form in shown_by(_plain(report.layer, comparison), comparison) if form[1] == gradient)
+        yield from (form for form in shown_by(plain(report.layer, comparison), comparison) if form[1] == gradient)
 
 
-def _untried(layers: Sequence[LayerReport], probes: Sequence[Probe]) -> tuple[BlindSpot, ...]:
-    """Name the circumstances in which no layer was checked, and that the code under test takes."""
-    checked = [report.layer for report in layers if report.passed]
-    conditions = {r.condition for report in layers for r in report.results if r.condition and r.passed}
-    plainest = _plain(min(checked, key=lambda layer: layer.multiply_adds))
+def _untried(
+    checked: Sequence[Layer], probes: Sequence[Probe], conditions: Collection[str | None] = ()
+) -> tuple[BlindSpot, ...]:
+    """Name the circumstances in which no layer was checked, and that the code under test takes.
+
+    Those that are conditions too are tried where these were.
+    """
+    plainest = plain(min(checked, key=lambda layer: layer.multiply_adds))
     spots = []
     for untried in UNTRIED:
         tried = untried.words.name.removeprefix("untried-") in conditions
@@ -213,14 +274,14 @@ def _refused(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
     )
 
 
-def _plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable
+def plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable
     """Return the layer without what does not matter here, so that equal layers are judged once."""
     # How large a difference is depends on the data, which only the layer's own seed and sizes give.
     return replace(shrunk(layer), name="layer", seed=0) if comparison == Comparison() else replace(layer, name="layer")
 
 
 def _blind_spots(
-    missing: set[Form], known: set[Form], layers: Sequence[LayerReport], probes: Sequence[Probe]
+    missing: Set[Form], known: Set[Form], layers: Sequence[Layer], probes: Sequence[Probe]
 ) -> tuple[BlindSpot, ...]:
     """Name every missing form with a layer that shows it: of those that show most of a mistake, the plainest."""
     spots: dict[tuple[str, str, str], set[Form]] = {}
@@ -247,12 +308,12 @@ def _blind_spots(
             left -= some
     codes = {mistake.name: mistake.code for mistake in MISTAKES}
     return tuple(
-        BlindSpot(codes[name], name, _in_words(forms, known), change, layer)
+        BlindSpot(codes[name], name, in_words(forms, known), change, layer)
         for (name, change, layer), forms in sorted(spots.items(), key=lambda item: codes[item[0][0]])
     )
 
 
-def _in_words(forms: set[Form], known: set[Form]) -> tuple[str, ...]:
+def in_words(forms: Set[Form], known: Set[Form]) -> tuple[str, ...]:
     """Name the gradients, and of those of which some forms are seen, the forms that are not."""
     words = []
     for name, gradient in sorted({form[:2] for form in forms}):
@@ -263,16 +324,16 @@ def _in_words(forms: set[Form], known: set[Form]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _changed(layers: Sequence[LayerReport]) -> list[_Candidate]:
+def _changed(layers: Sequence[Layer]) -> list[_Candidate]:
     """Layers that differ in one respect from the most telling layer of each rank."""
     best: dict[int, Layer] = {}
-    for report in layers:
-        layer = replace(_plain(report.layer), dtype="float64")
+    for own in layers:
+        layer = replace(plain(own), dtype="float64")
         rank = len(layer.input)
         if rank not in best or len(shown_by(layer)) > len(shown_by(best[rank])):
             best[rank] = layer
     return [candidate for layer in best.values() for candidate in neighbours(layer)]
 
 
-def _unlike(layers: Sequence[LayerReport]) -> list[_Candidate]:
-    return [candidate for rank in sorted({len(item.layer.input) for item in layers}) for candidate in revealing(rank)]
+def _unlike(layers: Sequence[Layer]) -> list[_Candidate]:
+    return [candidate for rank in sorted({len(layer.input) for layer in layers}) for candidate in revealing(rank)]

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, changed, neighbours, revealing
-from convcheck.mistakes.blind_spots import Form, shown_by
+from convcheck.layer.words import named_by_sizes
+from convcheck.mistakes.blind_spots import Form, covering, shown_by
 from convcheck.mistakes.conditions import UNTRIED
 from convcheck.suites.config import Suite
 from convcheck.targets import resolve, spec_of
@@ -85,9 +86,9 @@ def _fitted(spec: TargetSpec, probe: Probe) -> Suite:
     if probe.usable:
         telling = _telling(probe)
         # Slow code is checked on the layers that tell most.
-        layers |= {_named(layer): layer for layer in telling} if probe.seconds_per_call > _SLOW else {}
+        layers |= {named_by_sizes(layer): layer for layer in telling} if probe.seconds_per_call > _SLOW else {}
         layers |= {name: layer for name, layer in probe.ladder.items() if layer not in layers.values()}
-        layers |= {_named(layer): layer for layer in telling if layer not in layers.values()}
+        layers |= {named_by_sizes(layer): layer for layer in telling if layer not in layers.values()}
         layers |= dict(_circumstances(probe, list(layers.values())))
         most = max(2, int(_SECONDS / _CALLS / max(probe.seconds_per_call, 1e-9)))
         if len(layers) > most:
@@ -100,19 +101,9 @@ def _fitted(spec: TargetSpec, probe: Probe) -> Suite:
 
 def _telling(probe: Probe) -> list[Layer]:
     """Return few layers on which all mistakes show that show within the limits, the most telling first."""
-    pool = list(dict.fromkeys(_candidates(probe)))
-    showing = {layer: shown_by(layer) for layer in pool}
-    left: set[Form] = set().union(*showing.values())
-    chosen: list[Layer] = []
-    while left and pool:
-        best = max(pool, key=lambda layer: len(showing[layer] & left))
-        pool.remove(best)
-        if not showing[best] & left:
-            break
-        if probe.takes(best):
-            chosen.append(best)
-            left -= showing[best]
-    return chosen
+    pool = dict.fromkeys(_candidates(probe))
+    wanted = frozenset[Form]().union(*map(shown_by, pool))
+    return [layer for layer, _ in covering(pool, wanted, probe.takes)]
 
 
 def _candidates(probe: Probe) -> Iterator[Layer]:
@@ -139,31 +130,6 @@ def _circumstances(probe: Probe, there: list[Layer]) -> Iterator[tuple[str, Laye
             found = None if found is None else probe.within(found)
             if found is not None and untried.shown_by(found) and probe.takes(found):
                 yield untried.words.name.removeprefix("untried-"), found
-
-
-def _named(layer: Layer) -> str:
-    """Return a name that says all about a layer's sizes."""
-
-    def of(name: str, values: Any, usual: Any) -> list[str]:
-        if all(value == usual for value in values):
-            return []
-        texts = ["+".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values]
-        return [f"{name}-{'x'.join(texts if len(set(texts)) > 1 else texts[:1])}"]
-
-    padding = [pair[0] if pair[0] == pair[1] else pair for pair in layer.padding]
-    parts = [
-        f"{layer.channels}to{layer.filters}",
-        "x".join(map(str, layer.kernel)),
-        *of("stride", layer.stride, 1),
-        *of("padding", padding, 0),
-        *of("dilation", layer.dilation, 1),
-        *of("groups", (layer.groups,), 1),
-        "on",
-        "x".join(map(str, layer.input)),
-        *of("batch", (layer.batch,), 2),
-        *([] if layer.bias else ["no-bias"]),
-    ]
-    return "-".join(parts)
 
 
 def as_config(fitted: Fit, folder: Path) -> str:

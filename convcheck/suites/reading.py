@@ -65,32 +65,37 @@ class Document:
         self.refused.add(place)
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, longest: int = _MAX_SIZE) -> str:
     """Return the text of a file.
+
+    Parameters
+    ----------
+    longest : int
+        Bytes that it may have.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, is too long for a config or is not UTF-8.
+        If it cannot be read, is too long or is not UTF-8.
     """
     try:
         if path.is_fifo() and not path.is_relative_to("/dev"):
             raise OSError(None, "a named pipe, on which one could wait for ever")
         with path.open("rb") as file:
-            # No more than a config may have: the path may be an endless device.
-            data = file.read(_MAX_SIZE + 1)
+            # The path may be an endless device.
+            data = file.read(longest + 1)
     except FileNotFoundError:
         ships = f'; the suite "{path.stem}" ships with convcheck: give its name' if shipped.find(path.stem) else ""
         reason = f"no such file{ships or '; check the path, which is relative to the current folder'}"
     except IsADirectoryError:
-        reason = "is a folder; give the path of a config file in it"
+        reason = "is a folder; give the path of a file in it"
     except PermissionError:
         reason = "cannot be read; check the permissions of the file"
     except (OSError, ValueError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path"
     else:
-        if len(data) > _MAX_SIZE:
-            raise _too_long(str(path))
+        if len(data) > longest:
+            raise _too_long(str(path), longest)
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -141,8 +146,8 @@ def message_at(filename: str, place: Place, message: str) -> str:
     return one_line(f"{filename}:{place.line}:{place.column}: {message}")
 
 
-def _too_long(filename: str) -> ConfigError:
-    message = f"too long for a config; expected at most {_MAX_SIZE} bytes; check that this is the right file"
+def _too_long(filename: str, longest: int = _MAX_SIZE) -> ConfigError:
+    message = f"too long; expected at most {longest} bytes; check that this is the right file"
     return ConfigError([message_at(filename, Place(1, 1), message)])
 
 

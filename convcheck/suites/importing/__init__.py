@@ -1,51 +1,87 @@
-"""Model files and modules -> configs: one file per source, all of which give a `Model`.
+"""Models and lists of shapes -> configs: one file per format, all of which give a `Model`.
 
-model         what an importer gives: layers, and what was left out and why; and that as the text of a config
-onnx          an ONNX file
-torch_module  a PyTorch module
+model       what a reader gives: layers, how often they occur, what was left out and why; and that as a config
+onnx        an ONNX file
+torch       a PyTorch module
+benchdnn, miopen, aten, deepbench, kernelbench
+            lists of shapes; one with ``recognises(text)`` is found by what is in the file
+
+A new format is a file with ``load(source, input_size)``, and its name in `FORMATS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.suites.importing.model import Model
 
+#: Every format, in the order in which a file is tried.
+FORMATS = ("onnx", "torch", "kernelbench", "aten", "miopen", "deepbench", "benchdnn")
 
-def import_model(source: str, input_size: Sequence[int] | None = None) -> Model:
-    """Find the convolutions of a model.
+#: Bytes of the beginning of a file by which it is recognised.
+_HEAD = 100_000
+
+
+def import_model(source: str, input_size: Sequence[int] | None = None, format: str | None = None) -> Model:  # noqa: A002
+    """Find the convolutions of a model, or of a list of shapes.
 
     Parameters
     ----------
     source : str
-        The path of an ONNX file (``.onnx``), or a PyTorch module: ``module:factory`` or ``path/to/file.py:factory``.
+        The path of a file, or a PyTorch module: ``module:factory`` or ``path/to/file.py:factory``.
     input_size : sequence of int, optional
-        Shape of the model's input with the batch, such as (1, 3, 224, 224). A PyTorch module needs it; in an ONNX file
-        it takes the place of the shape of the first input.
+        Shape of the model's input with the batch, such as (1, 3, 224, 224). A PyTorch module needs it, unless its file
+        has ``get_inputs``; in an ONNX file it takes the place of the shape of the first input.
+    format : str, optional
+        One of `FORMATS`; by default what the file looks like.
 
     Raises
     ------
-    UsageError, TargetError
-        If the model cannot be read or has no convolution that convcheck can check.
+    ConfigError, UsageError, TargetError
+        If it cannot be read or has no convolution that convcheck can check.
     """
-    if source.lower().endswith(".onnx"):
-        from convcheck.suites.importing.onnx import import_onnx
-
-        model = import_onnx(Path(source), input_size)
-    elif ":" in source:
-        from convcheck.suites.importing.torch_module import import_torch
-
-        model = import_torch(source, input_size)
-    else:
+    if format is not None and format not in FORMATS:
+        raise UsageError(Parameter("format", format), f" is not known; expected one of {', '.join(FORMATS)}")
+    chosen = format or recognised(source)
+    if chosen is None:
+        known = ", ".join(FORMATS[2:])
+        missing = "" if Path(source).exists() else f", or the path of a file that is there: {source} is not"
         raise UsageError(
             f"{source}: unknown format; expected a file that ends in .onnx, or a PyTorch module as module:factory or "
-            "path/to/file.py:factory"
+            f"path/to/file.py:factory, or a list of shapes of {known}, perhaps with ",
+            Parameter("format"),
+            missing,
         )
-    if not model.layers:
+    if input_size is not None and chosen not in FORMATS[:2]:
+        raise UsageError(f"{source}: has sizes of its own; leave out ", Parameter("input_size"))
+    model: Model = _module(chosen).load(source, input_size)
+    if not model.found:
         raise UsageError(_nothing(model))
     return model
+
+
+def recognised(source: str) -> str | None:
+    """Return the format of a source by its name or by what is in it; None for one that is in none."""
+    if source.lower().endswith(".onnx"):
+        return "onnx"
+    path = Path(source)
+    if ":" in source and not path.is_file():
+        return "torch"
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        text = file.read(_HEAD).decode("utf-8", "replace")
+    readers = ((name, getattr(_module(name), "recognises", None)) for name in FORMATS)
+    return next((name for name, recognises in readers if recognises and recognises(text)), None)
+
+
+def _module(name: str) -> ModuleType:
+    # A file called torch.py would be taken for the package by whoever runs it from its folder.
+    return import_module(f"{__name__}.{'torch_module' if name == 'torch' else name}")
 
 
 def _nothing(model: Model) -> str:

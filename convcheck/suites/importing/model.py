@@ -1,22 +1,42 @@
-"""What an importer finds in a model, and that as the text of a config."""
+"""What a reader finds in a model or a list of shapes, and that as the text of a config."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from convcheck.errors import LayerError
-from convcheck.layer.fields import written
+from convcheck.errors import ConfigError, LayerError
+from convcheck.layer.fields import DTYPES, written
 from convcheck.layer.layer import Layer
+from convcheck.layer.words import named_by_sizes
+from convcheck.reports.results import GRADIENTS
 from convcheck.suites.config import parse
+from convcheck.suites.reading import Place, message_at, text_of
 from convcheck.suites.schema import VERSION
 from convcheck.version import __version__
-from convcheck.wording import one_line
+from convcheck.wording import counted, one_line
 
 #: What YAML reads as a text whatever version it has: a letter first, and no word that stands for something else.
 _PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n|nan|inf)$)[a-z][\w./-]*", re.IGNORECASE | re.ASCII)
+
+#: What formats of numbers are called, small letters; of what is in none of them there are no gradients.
+_DTYPES = {
+    "float16": ("f16", "fp16", "half"), "bfloat16": ("bf16", "bfp16"), "float32": ("f32", "fp32", "float"),
+    "float64": ("f64", "fp64", "double"), "complex64": ("c64",), "complex128": ("c128",),
+}  # fmt: skip
+
+_CALLED = {name: dtype for dtype, names in _DTYPES.items() for name in (dtype, *names)}
+
+#: Bytes of a list of shapes; databases of tuned kernels have some ten million.
+_LONGEST = 100_000_000
+
+#: Names of a layer that occurs under several, of which a comment tells.
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -32,62 +52,189 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A layer, and what is known of how it occurs.
+
+    Attributes
+    ----------
+    batch_known : bool
+        Whether the batch is the model's own; else it is the default.
+    times : int
+        How often it occurs.
+    names : tuple of str
+        What it is called; the layer's own name is the first, made unique.
+    computed : frozenset of str
+        Which of `GRADIENTS` are computed of it; all, where nothing is known.
+    dtypes : tuple of str
+        What it is computed in.
+    """
+
+    layer: Layer
+    batch_known: bool = True
+    times: int = 1
+    names: tuple[str, ...] = ()
+    computed: frozenset[str] = frozenset(GRADIENTS)
+    dtypes: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a config has no key for."""
+        there = [name for name in GRADIENTS if name != "bias" or self.layer.bias]
+        absent = [name if name == "output" else f"grad_{name}" for name in there if name not in self.computed]
+        others = self.names[1:]
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        texts = (
+            counted(self.times, "time") if self.times > 1 else "",
+            f"also {', '.join(others[:_NAMED])}{more}" if others else "",
+            f"{' and '.join(absent)} not computed" if absent else "",
+            f"in {' and '.join(self.dtypes)} there" if set(self.dtypes) - {self.layer.dtype} else "",
+        )
+        return tuple(text for text in texts if text)
+
+
+@dataclass(frozen=True)
 class Model:
-    """The convolutions of a model.
+    """The convolutions of a model, or of a list of shapes.
 
     Attributes
     ----------
     source : str
         The model as it was named.
-    layers : tuple of Layer
+    found : tuple of Found
         In the order in which the model runs them, each with a name of its own.
-    batch_known : tuple of bool
-        For each layer, whether its batch is the model's own; else it is the default.
     """
 
     source: str
-    layers: tuple[Layer, ...]
-    batch_known: tuple[bool, ...]
+    found: tuple[Found, ...]
     left_out: tuple[LeftOut, ...]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(found.layer for found in self.found)
 
 
 @dataclass
 class Findings:
-    """Collects what an importer finds, and sees to it that every layer can exist and has a name of its own."""
+    """Collects what a reader finds, and sees to it that every layer can exist and has a name of its own.
 
-    layers: list[Layer] = field(default_factory=list)
-    batch_known: list[bool] = field(default_factory=list)
+    Attributes
+    ----------
+    merging : bool
+        Whether equal layers are told once. A model's layers stay apart; in a list of shapes they are the same.
+    """
+
+    merging: bool = False
+    found: list[Found] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+    _places: dict[Layer, int] = field(default_factory=dict)
+    _times: dict[Layer, Counter[str]] = field(default_factory=dict)
 
-    def add(self, name: str, kind: str, *, batch: int | None, **spec: Any) -> None:
-        """Take in a convolution, or leave it out if no layer can be like it."""
+    def add(
+        self,
+        name: str,
+        kind: str,
+        *,
+        batch: int | None,
+        times: int = 1,
+        computed: Collection[str] = GRADIENTS,
+        dtype: str | None = None,
+        **spec: Any,
+    ) -> None:
+        """Take in a convolution, or leave it out if no layer can be like it.
+
+        Parameters
+        ----------
+        name : str
+            Empty where it has none: then its sizes are its name.
+        kind : str
+            What computes it there. Where equal layers are merged, they occur as often as the kind that occurs most.
+        dtype : str, optional
+            By any usual name. One in which convcheck checks nothing is told of, and float32 takes its place.
+        """
         if batch is not None:
             spec["batch"] = batch
-        try:
-            layer = Layer(name=self._unique(name), **spec)
-        except LayerError as error:
-            self.leave_out(name, kind, "; ".join(str(problem) for problem in error.problems))
+        called = None if dtype is None else _CALLED.get(dtype.lower())
+        if dtype is not None and called is None:
+            self.leave_out(name or "unnamed", kind, f"its numbers are {dtype}; expected a floating-point format")
             return
-        self.layers.append(layer)
-        self.batch_known.append(batch is not None)
+        if called is not None:
+            spec["dtype"] = called if called in DTYPES else "float32"
+        try:
+            layer = Layer(**spec)
+        except LayerError as error:
+            self.leave_out(name or "unnamed", kind, "; ".join(str(problem) for problem in error.problems))
+            return
+        there, dtype, pass_ = frozenset(computed), called or layer.dtype, f"{kind} {called}"
+        place = self._places.get(layer) if self.merging else None
+        if place is None:
+            self._places[layer] = len(self.found)
+            self._times[layer] = Counter({pass_: times})
+            own = replace(layer, name=self._unique(name or named_by_sizes(layer)))
+            self.found.append(Found(own, batch is not None, times, (name,) if name else (), there, (dtype,)))
+            return
+        before = self.found[place]
+        self._times[layer][pass_] += times
+        names = before.names if name in before.names or not name else (*before.names, name)
+        self.found[place] = replace(
+            before, names=names, computed=before.computed | there, times=max(self._times[layer].values()),
+            dtypes=tuple(dict.fromkeys([*before.dtypes, dtype])),
+        )  # fmt: skip
 
     def leave_out(self, name: str, kind: str, reason: str) -> None:
         """Note something that is not imported."""
-        self.left_out.append(LeftOut(name, kind, reason))
+        left_out = LeftOut(name, kind, reason)
+        if left_out not in self.left_out[-1:]:
+            self.left_out.append(left_out)
 
     def model(self, source: str) -> Model:
         """Return all that was found."""
-        return Model(source, tuple(self.layers), tuple(self.batch_known), tuple(self.left_out))
+        return Model(source, tuple(self.found), tuple(self.left_out))
 
     def _unique(self, name: str) -> str:
         # A name must be a line of printable characters; models have no such rule.
         wanted = "".join(c if c.isprintable() else "_" for c in name).strip() or "conv"
-        taken = {layer.name for layer in self.layers}
         unique, number = wanted, 1
-        while unique in taken:
+        while unique in self._names:
             number += 1
             unique = f"{wanted}_{number}"
+        self._names.add(unique)
         return unique
+
+
+@dataclass
+class Shapes:
+    """A text file with a list of shapes, all problems of which are reported at once.
+
+    Attributes
+    ----------
+    findings : Findings
+        What was found in it and in the files that it includes.
+    """
+
+    path: Path
+    findings: Findings = field(default_factory=lambda: Findings(merging=True))
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return text_of(self.path, _LONGEST)
+
+    def wrong(self, line: int, column: int, message: str) -> None:
+        """Note a problem; lines and columns are counted from 1."""
+        self.problems.append(message_at(str(self.path), Place(line, column), message))
+
+    def model(self) -> Model:
+        """Return all that was found.
+
+        Raises
+        ------
+        ConfigError
+            If there were problems; carries all of them.
+        """
+        if self.problems:
+            raise ConfigError(self.problems)
+        return self.findings.model(str(self.path))
 
 
 def config_text(model: Model) -> str:
@@ -100,11 +247,12 @@ def config_text(model: Model) -> str:
     if model.left_out:
         lines += ["#", "# Left out:", *(f"# - {one_line(str(left_out))}" for left_out in model.left_out)]
     lines += [f"version: {VERSION}", "layers:"]
-    for layer, batch_known in zip(model.layers, model.batch_known, strict=True):
-        fields = written(layer.spec())
-        if not batch_known:
+    for found in model.found:
+        fields = written(found.layer.spec())
+        if not found.batch_known:
             del fields["batch"]
         pairs = [f"{name}: {_yaml(value)}" for name, value in fields.items()]
+        lines += [f"  # {one_line('; '.join(found.remarks))}"] if found.remarks else []
         lines += [f"  - {pairs[0]}", *(f"    {pair}" for pair in pairs[1:])]
     text = "\n".join(lines) + "\n"
     parse(text, model.source)

@@ -18,7 +18,7 @@ _STANDARD = ("", "ai.onnx")
 _SIZE_HINT = "; give the model's input with --input-size, for example --input-size 1,3,224,224"
 
 
-def import_onnx(path: Path, input_size: Sequence[int] | None = None) -> Model:
+def load(source: str, input_size: Sequence[int] | None = None) -> Model:
     """Read the convolutions of an ONNX file, with the sizes that shape inference gives them.
 
     Raises
@@ -27,6 +27,7 @@ def import_onnx(path: Path, input_size: Sequence[int] | None = None) -> Model:
         If the file cannot be read, is no ONNX model or lacks its external data, if ``input_size`` does not fit it, or
         if the package onnx is not installed.
     """
+    path = Path(source)
     model = _load(path)
     if input_size is not None:
         _set_input_size(model.graph, input_size, path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,16 @@ class _Calls:
     functions: int = 0
 
 
-def import_torch(source: str, input_size: Sequence[int] | None = None) -> Model:
+def load(source: str, input_size: Sequence[int] | None = None) -> Model:
     """Record the convolutions of a module in one forward pass on zeros.
 
     Parameters
     ----------
     source : str
         ``module:factory`` or ``path/to/file.py:factory``: a module class or a function, called without arguments, or a
-        module itself.
+        module itself. Where ``get_init_inputs`` stands beside it, as KernelBench has it, that gives the arguments.
     input_size : sequence of int
-        Shape of the input, with the batch.
+        Shape of the input, with the batch. Where ``get_inputs`` stands beside the factory, that can give it.
 
     Raises
     ------
@@ -46,16 +47,26 @@ def import_torch(source: str, input_size: Sequence[int] | None = None) -> Model:
     TargetError
         If the factory cannot be found or imported.
     """
-    if input_size is None:
+    from convcheck.targets.loading import load as load_code
+
+    # Before PyTorch is asked for: what is not there is not there with PyTorch either.
+    factory = load_code(source, Path.cwd())
+    beside = vars(sys.modules[factory.__module__]) if isinstance(factory, type) else {}
+    own_inputs = beside.get("get_inputs") if input_size is None else None
+    if input_size is None and own_inputs is None:
         raise UsageError(
             f"{source}: a PyTorch module needs ",
             Parameter("input_size"),
             ", for example ",
             Parameter("input_size", (1, 3, 224, 224)),
         )
-    module = _module(source)
-    with _recording(module) as calls:
-        _run(source, module, input_size)
+    torch = _torch()
+    # Arrays without memory do where only shapes matter, and those of a benchmark are large.
+    with torch.device("meta") if own_inputs else nullcontext():
+        arguments = _called(source, beside["get_init_inputs"]) if "get_init_inputs" in beside else ()
+        module = _module(source, factory, arguments)
+        with _recording(module) as calls:
+            _run(source, module, input_size or (), own_inputs)
     return _model(source, module, calls)
 
 
@@ -69,25 +80,28 @@ def _torch() -> Any:
     return torch
 
 
-def _module(source: str) -> Any:
-    from convcheck.targets.loading import load, user_traceback
+def _called(source: str, function: Any, *arguments: Any) -> Any:
+    from convcheck.targets.loading import user_traceback
 
-    # Before PyTorch is asked for: what is not there is not there with PyTorch either.
-    factory = load(source, Path.cwd())
+    try:
+        return function(*arguments)
+    except Exception as error:
+        given = f"with {', '.join(map(str, arguments))}" if arguments else "without arguments"
+        raise UsageError(f"{source}: cannot be called {given}:\n{user_traceback(error)}") from error
+
+
+def _module(source: str, factory: Any, arguments: Sequence[Any]) -> Any:
     torch = _torch()
     if not isinstance(factory, torch.nn.Module):
         if not callable(factory):
             raise UsageError(f"{source}: is a {type(factory).__name__}; expected a class or function without arguments")
-        try:
-            factory = factory()
-        except Exception as error:
-            raise UsageError(f"{source}: cannot be called without arguments:\n{user_traceback(error)}") from error
+        factory = _called(source, factory, *arguments)
     if not isinstance(factory, torch.nn.Module):
         raise UsageError(f"{source}: gives a {type(factory).__name__}; expected a torch.nn.Module")
     return factory
 
 
-def _run(source: str, module: Any, input_size: Sequence[int]) -> None:
+def _run(source: str, module: Any, input_size: Sequence[int], own_inputs: Any) -> None:
     from convcheck.targets.loading import user_traceback
 
     torch = _torch()
@@ -98,14 +112,11 @@ def _run(source: str, module: Any, input_size: Sequence[int]) -> None:
     was_training = module.training
     try:
         with torch.no_grad():
-            module.eval()(torch.zeros(*input_size, **like))
+            module.eval()(*(own_inputs() if own_inputs else [torch.zeros(*input_size, **like)]))
     except Exception as error:
-        shape = "×".join(map(str, input_size))
-        raise UsageError(
-            f"{source}: does not run on an input of {shape} zeros; check ",
-            Parameter("input_size"),
-            f":\n{user_traceback(error)}",
-        ) from error
+        given = f"an input of {'×'.join(map(str, input_size))} zeros; check " if input_size else "what get_inputs gives"
+        check = (Parameter("input_size"),) if input_size else ()
+        raise UsageError(f"{source}: does not run on {given}", *check, f":\n{user_traceback(error)}") from error
     finally:
         module.train(was_training)
 

@@ -1,0 +1,220 @@
+"""KernelBench's problems, one convolution each, read without running them: a Python file with ``Model``."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convcheck.suites.importing.model import Model, Shapes
+
+#: What PyTorch's convolutions take by place, and what it calls what a layer has.
+_PARAMETERS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias")
+_FIELDS = ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias")
+
+#: What makes an input from its shape.
+_MAKERS = ("rand", "randn", "zeros", "ones", "empty")
+
+_OPERATORS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
+}  # fmt: skip
+
+#: Beyond any size of an array; the numbers of a file are not to grow without end.
+_LARGEST = 2**63
+
+_WAY_OUT = "its model can be run instead, if you trust it: convcheck import {path}:Model"
+
+
+class _UnreadError(Exception):
+    """Something that is not plain enough to be read, with its node."""
+
+    def __init__(self, message: str, node: ast.AST) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+def recognises(text: str) -> bool:
+    """Whether a text looks like one that `load` reads."""
+    return "class Model" in text and "def get_inputs" in text
+
+
+def load(source: str, input_size: Sequence[int] | None = None) -> Model:
+    """Read a problem whose model is a single convolution, of which all sizes are written out.
+
+    Raises
+    ------
+    ConfigError
+        If something in it is not plain enough to be read without running it.
+    """
+    shapes = Shapes(Path(source))
+    try:
+        tree = ast.parse(shapes.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
+        shapes.wrong(line, column, f"is no Python: {getattr(error, 'msg', error)}")
+        return shapes.model()
+    try:
+        _read(shapes, tree)
+    except _UnreadError as error:
+        line, column = getattr(error.node, "lineno", 1), getattr(error.node, "col_offset", 0) + 1
+        shapes.wrong(line, column, f"{error}; {_WAY_OUT.format(path=shapes.path)}")
+    return shapes.model()
+
+
+def _read(shapes: Shapes, tree: ast.Module) -> None:
+    models = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model"]
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    names: dict[str, Any] = {}
+    for node in tree.body:
+        _assign(node, names)
+    for name in ("get_inputs", "get_init_inputs"):
+        if name not in functions:
+            raise _UnreadError(f"there is no {name}", tree)
+    if len(models) != 1:
+        raise _UnreadError(f"there are {len(models)} classes Model; expected one", tree)
+    methods = {node.name: node for node in models[0].body if isinstance(node, ast.FunctionDef)}
+    for name in ("__init__", "forward"):
+        if name not in methods:
+            raise _UnreadError(f"Model has no {name}", models[0])
+    own = {**names, **_given(methods["__init__"], _returned(functions["get_init_inputs"], names), names)}
+    convolutions: dict[str, tuple[str, dict[str, Any]]] = {}
+    for statement in methods["__init__"].body:
+        _assign(statement, own)
+        for call in (node for node in ast.walk(statement) if isinstance(node, ast.Call)):
+            kind = ast.unparse(call.func).rpartition(".")[2]
+            if not kind.startswith("Conv"):
+                continue
+            match statement:
+                case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=attribute)], value=value) if (
+                    value is call
+                ):
+                    convolutions[attribute] = (kind, _options(call, own))
+                case _:
+                    raise _UnreadError(f"{kind} is not assigned to an attribute of its own", call)
+    if len(convolutions) != 1:
+        raise _UnreadError(f"Model has {len(convolutions)} convolutions; read without running it is one", models[0])
+    [(attribute, (kind, options))] = convolutions.items()
+    name = shapes.path.stem
+    if "Transpose" in kind:
+        shapes.findings.leave_out(name, kind, "a transposed convolution is not a layer of convcheck")
+        return
+    _require_first(methods["forward"], attribute)
+    shape = _input_shape(functions["get_inputs"], names)
+    if kind not in ("Conv1d", "Conv2d", "Conv3d") or len(shape) != int(kind[-2]) + 2:
+        raise _UnreadError(f"{kind} on an input of {len(shape)} axes is not understood", functions["get_inputs"])
+    if options.pop("padding_mode", "zeros") != "zeros":
+        shapes.findings.leave_out(name, kind, "only zero padding can be checked")
+        return
+    spec = {field: options[name] for field, name in zip(_FIELDS, _PARAMETERS, strict=True) if name in options}
+    # Values that are wrong in a layer are so in PyTorch; one number for all axes is the same in both.
+    spec = {field: list(value) if isinstance(value, tuple) else value for field, value in spec.items()}
+    shapes.findings.add(name, kind, batch=shape[0], dtype="float32", computed={"output"}, input=list(shape[2:]), **spec)
+
+
+def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
+    """Note the value of a name, where it can be told."""
+    match statement:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=value)
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+        ):
+            names.pop(name, None)
+            try:
+                names[name] = _value(value, names)
+            except _UnreadError:
+                return
+
+
+def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return a number, a truth, a text, None, or a tuple or list of them; nothing is run."""
+    match node:
+        case ast.Constant(value=int() | str() | None as value):
+            return value
+        case ast.Name(id=name) if name in names:
+            return names[name]
+        case ast.Tuple(elts=entries) | ast.List(elts=entries):
+            return tuple(_value(entry, names) for entry in entries)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            value = _value(operand, names)
+            if type(value) is int:
+                return -value
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            one, other = _value(left, names), _value(right, names)
+            if type(one) is int and type(other) is int and (other or not isinstance(op, ast.FloorDiv)):
+                result = _OPERATORS[type(op)](one, other)
+                if abs(result) < _LARGEST:
+                    return result
+    raise _UnreadError(f"{ast.unparse(node)} is not a plain value", node)
+
+
+def _returned(function: ast.FunctionDef, names: Mapping[str, Any]) -> tuple[Any, ...]:
+    local = dict(names)
+    for statement in function.body:
+        _assign(statement, local)
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            value = _value(statement.value, local)
+            return value if isinstance(value, tuple) else (value,)
+    raise _UnreadError(f"{function.name} returns nothing that can be read", function)
+
+
+def _given(function: ast.FunctionDef, values: Sequence[Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of ``__init__`` with their values."""
+    parameters = function.args.args[1:]
+    defaults = function.args.defaults
+    known: dict[str, Any] = {}
+    for parameter, default in zip(parameters[len(parameters) - len(defaults) :], defaults, strict=True):
+        known[parameter.arg] = _value(default, names)
+    if len(values) > len(parameters):
+        raise _UnreadError(f"get_init_inputs gives {len(values)} values for {len(parameters)} parameters", function)
+    return known | {parameter.arg: value for parameter, value in zip(parameters, values, strict=False)}
+
+
+def _options(call: ast.Call, names: Mapping[str, Any]) -> dict[str, Any]:
+    given: list[tuple[str | None, ast.expr]] = list(zip(_PARAMETERS, call.args, strict=False))
+    given += [(keyword.arg, keyword.value) for keyword in call.keywords]
+    if any(name is None for name, _ in given) or len(call.args) > len(_PARAMETERS):
+        raise _UnreadError(f"{ast.unparse(call)} is not understood", call)
+    return {name: _value(value, names) for name, value in given if name is not None}
+
+
+def _require_first(forward: ast.FunctionDef, attribute: str) -> None:
+    """See to it that the convolution is called once, and on the input itself."""
+    calls = [
+        node
+        for node in ast.walk(forward)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"self.{attribute}"
+    ]
+    parameters = [argument.arg for argument in forward.args.args[1:]]
+    first = next((s for s in forward.body if not isinstance(getattr(s, "value", None), ast.Constant)), None)
+    if (
+        len(calls) != 1
+        or len(calls[0].args) != 1
+        or not isinstance(calls[0].args[0], ast.Name)
+        or parameters[:1] != [calls[0].args[0].id]
+        or first is None
+        or calls[0] not in ast.walk(first)
+    ):
+        raise _UnreadError(f"forward does more with its input than to call self.{attribute} on it", forward)
+
+
+def _input_shape(function: ast.FunctionDef, names: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of the first input."""
+    local = dict(names)
+    made: dict[str, ast.expr] = {}
+    for statement in function.body:
+        _assign(statement, local)
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                made[name] = value
+            case ast.Return(value=ast.List(elts=[first, *_]) | ast.Tuple(elts=[first, *_])):
+                if isinstance(first, ast.Name):
+                    first = made.get(first.id, first)
+                if isinstance(first, ast.Call) and ast.unparse(first.func) in [f"torch.{maker}" for maker in _MAKERS]:
+                    sizes = [_value(size, local) for size in first.args]
+                    shape = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else tuple(sizes)
+                    if all(type(size) is int for size in shape):
+                        return shape
+                raise _UnreadError(f"{ast.unparse(first)} is no input of a shape that is written out", first)
+    raise _UnreadError(f"{function.name} returns no list of inputs", function)
