@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests import cost_of_conditions, mutation
+from tests import cost_of_conditions, cost_of_worker, mutation
 from tests.parts import LAYER, target
 
 
@@ -37,3 +37,17 @@ def test_conditions_that_take_longer_than_the_other_checks_are_no_success(condit
         cost_of_conditions.main()
     assert ended.value.code == status
     assert f"together: {conditions:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("there", "status"), [(1.1, 0), (1.2, 1)])
+def test_a_worker_that_costs_too_much_is_no_success(there, status, monkeypatch, capsys):
+    monkeypatch.setattr(cost_of_worker, "seconds", lambda subject, in_process: (1.0 if in_process else there,) * 2)
+    monkeypatch.setattr(sys, "argv", ["cost_of_worker"])
+    with pytest.raises(SystemExit) as ended:
+        cost_of_worker.main()
+    assert ended.value.code == status
+    assert f"{there:.2f} times" in capsys.readouterr().out
+
+
+def test_both_sides_are_timed():
+    assert all(taken > 0 for sides in cost_of_worker.compared(LAYER, 1) for taken in sides)

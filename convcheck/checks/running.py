@@ -173,14 +173,17 @@ def run_in_threads(jobs: Sequence[Job], progress: Progress, count: int) -> Itera
                 yield results
         finally:
             over.set()
-            others = [target for targets in known[1:] for group in list(targets.values()) for target in group]
             if any(not future.done() for future in found):
-                for target in [*others, *(target for group in known[0].values() for target in group)]:
+                for target in _all_of(known):
                     target.stop()
             for thread in threads:
                 thread.join(_PATIENCE)
-            for target in others:
+            for target in _all_of(known[1:]):
                 target.close()
+
+
+def _all_of(known: Sequence[dict[int, tuple[Target, ...]]]) -> list[Target]:
+    return [target for targets in known for group in list(targets.values()) for target in group]
 
 
 def run_side_by_side(

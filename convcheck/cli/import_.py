@@ -44,14 +44,18 @@ def import_(
 
     Exit status: 0 if there is at least one, 2 if not or if the model cannot be read.
     """
-    from convcheck.cli.output import require_writable, write
+    from convcheck.cli.output import refuse_inputs, require_writable, write
     from convcheck.suites.importing import import_model
     from convcheck.suites.importing.model import config_text
+    from convcheck.targets.isolation import output_to_stderr
     from convcheck.wording import counted
 
     if output is not None:
         require_writable(output)
-    found = import_model(model, None if input_size is None else sizes_of(input_size), format)
+        refuse_inputs([output], model)
+    # What a module prints must not end up inside the config.
+    with output_to_stderr():
+        found = import_model(model, None if input_size is None else sizes_of(input_size), format)
     write(config_text(found), output)
     for left_out in found.left_out:
         typer.echo(f"left out: {left_out}", err=True)

@@ -78,3 +78,23 @@ def test_a_missing_package_is_named_with_how_to_install_it(run, monkeypatch, tmp
     assert status == 2
     assert f"needs the package {package}" in err
     assert f"pip install {package}\n" in err
+
+
+@pytest.mark.parametrize("what", ["print('noise')", "raise SystemExit(0)"])
+def test_what_a_module_prints_or_ends_spoils_no_config(run, tmp_path, what):
+    pytest.importorskip("torch")
+    (tmp_path / "odd.py").write_text(f"{NET}def odd():\n    {what}\n    return Net()\n")
+    status, out, err = run("import", "odd.py:odd", "--input-size", "2,3,9,11")
+    if "print" in what:
+        assert status == 0
+        assert out.lstrip().startswith(("#", "version"))
+        assert "noise" not in out
+        assert "noise" in err
+    else:
+        assert (status, out) == (2, "")
+        assert "SystemExit: 0" in err
+
+
+def test_the_model_is_not_overwritten(run, net, tmp_path):
+    assert run("import", "net.py:Net", "--input-size", "2,3,9,11", "--output", "net.py")[0] == 2
+    assert (tmp_path / "net.py").read_text() == NET

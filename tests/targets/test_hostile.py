@@ -1,6 +1,7 @@
 """Code that crashes, hangs, takes, leaves things behind or reaches for the verdict: no such run passes wrong code,
 loses a layer, hangs, or leaves a process."""
 
+import contextlib
 import time
 
 import psutil
@@ -33,7 +34,13 @@ def left_behind():
     """Processes of this one's but for those that wait to start others, which have no children."""
     me = psutil.Process()
     waiting = {keeper.process.pid for keeper in host._IDLE}
-    return [child for child in me.children(recursive=True) if child.pid not in waiting]
+    return [child for child in me.children(recursive=True) if child.pid not in waiting and runs(child)]
+
+
+def runs(process):
+    with contextlib.suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def judged(folder, text, **options):

@@ -85,7 +85,7 @@ def _called(source: str, function: Any, *arguments: Any) -> Any:
 
     try:
         return function(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = f"with {', '.join(map(str, arguments))}" if arguments else "without arguments"
         raise UsageError(f"{source}: cannot be called {given}:\n{user_traceback(error)}") from error
 
@@ -113,7 +113,7 @@ def _run(source: str, module: Any, input_size: Sequence[int], own_inputs: Any) -
     try:
         with torch.no_grad():
             module.eval()(*(own_inputs() if own_inputs else [torch.zeros(*input_size, **like)]))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = f"an input of {'×'.join(map(str, input_size))} zeros; check " if input_size else "what get_inputs gives"
         check = (Parameter("input_size"),) if input_size else ()
         raise UsageError(f"{source}: does not run on {given}", *check, f":\n{user_traceback(error)}") from error
