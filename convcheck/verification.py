@@ -31,6 +31,7 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import DTYPES, RANDOM
 from convcheck.layer.layer import Layer, drawn_seed
 from convcheck.mistakes.blind_spots import assessed
+from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, GradientResult, LayerReport
 from convcheck.suites.config import Suite, load
@@ -41,6 +42,7 @@ from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe
 from convcheck.targets.process.limits import Limits
 from convcheck.version import __version__
+from convcheck.wording import did_you_mean
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
 Subject = Layer | Suite | str | os.PathLike[str]
@@ -82,6 +84,7 @@ def verify(
     dtype: str | None = None,
     # How, and when it fails.
     checks: Collection[str] | None = None,
+    skip_conditions: Collection[str] = (),
     formulations: Collection[str] | None = None,
     complete: bool = False,
     max_error: float | None = None,
@@ -120,6 +123,8 @@ def verify(
         Data type in which all layers are checked, such as "float32"; by default each layer's own.
     checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
         Kinds of check; by default all that a layer needs.
+    skip_conditions : collection of str, optional
+        Conditions under which code is not run, by their slugs, such as "negative-strides"; the report says so.
     formulations : collection of str, optional
         Which built-in formulations to check; by default all.
     complete : bool, default False
@@ -169,6 +174,7 @@ def verify(
     """
     began = time.perf_counter()
     kinds = _known("check", checks, CHECKS) or DEFAULT_CHECKS
+    skipped = _known("condition", skip_conditions, tuple(CONDITIONS))
     names = _known("formulation", formulations, FORMULATIONS)
     _known("dtype", None if dtype is None else [dtype], tuple(DTYPES))
     if names and target is not None:
@@ -202,7 +208,7 @@ def verify(
             names,
             Parameter("require_target" if require_target else "strict"),
         )
-    demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error)
+    demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error, skipped)
     reports: list[LayerReport] = []
     interrupted = False
     probes = [fitted.probe] if fitted else []
@@ -231,7 +237,13 @@ def verify(
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
         options=_options_again(
-            as_option(fitted.spec, target) if fitted else target, max_error, complete, device, timeout, dtype
+            as_option(fitted.spec, target) if fitted else target,
+            max_error,
+            complete,
+            device,
+            timeout,
+            dtype,
+            skipped,
         ),
         strict=strict,
         seed=seed,
@@ -404,6 +416,7 @@ def _options_again(
     device: str | None,
     timeout: float | None,
     dtype: str | None,
+    skipped: Sequence[str],
 ) -> tuple[str, ...]:
     """Return the command line's options that every part of this run shares; what the config says needs none."""
     options = ["--target", target] if isinstance(target, str) else []
@@ -415,6 +428,7 @@ def _options_again(
         options += ["--timeout", f"{timeout:g}"]
     if dtype is not None:
         options += ["--dtype", dtype]
+    options += [word for condition in skipped for word in ("--skip-condition", condition)]
     return (*options, "--complete") if complete else tuple(options)
 
 
@@ -422,7 +436,8 @@ def _known(kind: str, given: Collection[str] | None, known: Sequence[str]) -> tu
     """Return the names given in their usual order, or complain about one that does not exist."""
     unknown = [name for name in given or () if name not in known]
     if unknown:
-        raise UsageError(f'unknown {kind} "{unknown[0]}"; expected one of {", ".join(known)}')
+        hint = did_you_mean(unknown[0], known)
+        raise UsageError(f'unknown {kind} "{unknown[0]}";{hint} expected one of {", ".join(known)}')
     return tuple(name for name in known if name in (given or ()))
 
 

@@ -35,11 +35,14 @@ class Demand:
         Multiply-adds that one check of one gradient may take; infinite for completeness.
     max_error : float or None
         The gate, if there is one.
+    skip : tuple of str
+        Conditions that are left out.
     """
 
     checks: tuple[str, ...]
     budget: float
     max_error: float | None
+    skip: tuple[str, ...] = ()
 
 
 def affordable_evaluations(layer: Layer, demand: Demand, implementation: Target) -> float:
@@ -120,7 +123,9 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
         return results
     results = with_behaviour(results, expected, observed)
     if "conditions" in demand.checks and all(result.acceptable for result in results) and expected.follows_definition:
-        found = conditions.check(expected, implementation, demand.budget)
+        numeric = {step.check for step in steps}
+        found = [] if numeric else conditions.without_any(expected, observed)
+        found = found or conditions.check(expected, implementation, demand.budget, demand.skip)
         results += [conditions.named(result) for result in attributed(found, expected, implementation)]
     return with_precision(results, expected, observed, on_reals)
 

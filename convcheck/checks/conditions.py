@@ -4,117 +4,125 @@ Once a layer's numeric checks have passed, its forward and backward pass are run
 give is compared with the built-in passes, which were found to give the same on the layer's integer data. On integers
 nothing is allowed; on real numbers what rounding in the layer's dtype implies for the backward pass alone.
 
-To add a condition: its words in `convcheck.mistakes.conditions`, and here the function that runs it.
+To add a condition: its words in `convcheck.mistakes.conditions`, and its data in `regimes` or its calls in `callings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from math import isqrt, prod
+from functools import lru_cache, partial
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
+from convcheck.checks import callings, regimes
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed
+from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
+from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
+from convcheck.mistakes import mistake
 from convcheck.mistakes.conditions import CONDITIONS
-from convcheck.reports.results import GradientResult
+from convcheck.reports.details import headline
+from convcheck.reports.results import REFUSED, SKIPPED_BY_HAND, GradientResult
+from convcheck.targets.calling import AROUND, How
 from convcheck.targets.target import Target
-
-#: What is run and what came of it: one entry per forward and backward pass that counts.
-Runs = list[tuple[Operands, Observed]]
 
 #: A bound that allows a larger share of a gradient's size than this says too little to pass anything.
 _LARGEST_SHARE = 1 / 256
-
-#: Largest integer wanted where they are to be large.
-_LARGE = 2**40
-
-_ZEROS = 0.4
-
-#: Passes, forward or backward, of the target and of the built-in formulation, under all conditions together.
-_PASSES = 60
 
 #: Multiply-adds that take about as long as drawing, copying and comparing an entry.
 _WORK_PER_ENTRY = 100
 
 
-def _each(expected: Expected, target: Target, data: Iterable[Operands]) -> Runs:
-    return [(at, Observed.of(target, expected.layer, at)) for at in data]
+class Condition(NamedTuple):
+    """How a condition is run.
+
+    Attributes
+    ----------
+    runs : callable
+        Yields the runs that count; raises LeftOutError where there is nothing to be run.
+    passes : int
+        Passes of the target and of the built-in formulation that it takes, about.
+    there : callable
+        Whether a layer can be called so.
+    """
+
+    runs: Callable[[Expected, Target], Iterator[Ran]]
+    passes: int
+    there: Callable[[Layer], bool] = lambda layer: True
 
 
-def _real(expected: Expected, target: Target) -> Runs | str:
-    short = short_sums(expected.layer, expected.reals, expected.terms)
-    # Where no integers were compared, every entry of grad_output must have counted somewhere.
-    whole = [] if expected.exact_data or short is expected.reals else [expected.reals]
-    return _each(expected, target, [short, *whole])
+def _on(regime: Callable[[Expected, Target], Iterable[Operands]], expected: Expected, target: Target) -> Iterator[Ran]:
+    for at in regime(expected, target):
+        yield run(expected, target, at)
 
 
-def _sparse(expected: Expected, target: Target) -> Runs | str:
-    behind_relu = expected.draw(10)
-    behind_relu = replace(behind_relu, x=np.maximum(behind_relu.x, 0))
-    return _each(expected, target, [with_zeros(expected.layer, expected.draw(1), _ZEROS), behind_relu])
+def _called(*ways: How, first: int = 0) -> Callable[[Expected, Target], Iterator[Ran]]:
+    return partial(callings.called, ways, first)
 
 
-def _zero_grad_output(expected: Expected, target: Target) -> Runs | str:
-    at = expected.draw(2)
-    return _each(expected, target, [replace(at, grad_output=np.zeros_like(at.grad_output))])
-
-
-def _one_sign(expected: Expected, target: Target) -> Runs | str:
-    positive = expected.draw(3).map(np.abs)
-    mixed = expected.draw(11)
-    return _each(expected, target, [positive, positive.map(np.negative), replace(mixed, x=np.abs(mixed.x))])
-
-
-def _large(expected: Expected, target: Target) -> Runs | str:
-    most = _LARGE
-    if target.averages:
-        # A mean rounds: n terms by at most some 2 n u of their sum, which must be well below 1.
-        terms = expected.layer.batch * prod(expected.layer.output)
-        terms = max(terms, expected.layer.filters_per_group * prod(expected.layer.kernel))
-        most = isqrt(DTYPES[expected.layer.dtype].exact_limit // (8 * terms * (terms + 4)))
-    at = integer_operands(expected.layer, 4, most) if expected.exact_data and most else None
-    if at is None or integer_magnitude(expected.layer, most) <= integer_magnitude(expected.layer):
-        if not expected.source.exact:
-            return "the target rounds on integers too"
-        return f"no larger integers keep the sums of this layer exact in {expected.layer.dtype}"
-    return _each(expected, target, [at])
-
-
-def _interleaved(expected: Expected, target: Target) -> Runs | str:
-    data = [expected.draw(number) for number in (5, 6, 9)]
-    # Neither first in, first out nor last in, first out.
-    return list(zip(data, Observed.interleaved(target, expected.layer, data, order=(1, 0, 2)), strict=True))
-
-
-def _same_memory(expected: Expected, target: Target) -> Runs | str:
-    first, second = expected.draw(7), expected.draw(8)
-    observed = Observed.again_with(target, expected.layer, first, second)
-    return "the target takes one forward pass per object" if observed is None else [(second, observed)]
-
-
-#: How each condition is run: what was run and what came of it, or the reason for which it cannot be.
-RUNS: dict[str, Callable[[Expected, Target], Runs | str]] = {
-    "real": _real,
-    "sparse": _sparse,
-    "zero-grad-output": _zero_grad_output,
-    "one-sign": _one_sign,
-    "large": _large,
-    "interleaved": _interleaved,
-    "same-memory": _same_memory,
+#: Every condition, in the order in which they are tried where not all fit into the budget.
+RUNS: dict[str, Condition] = {
+    "real": Condition(partial(_on, regimes.real), 4),
+    **{name: Condition(partial(_on, regime), 12) for name, regime in regimes.REGIMES.items()},
+    "interleaved": Condition(callings.interleaved, 12),
+    "same-memory": Condition(callings.same_memory, 4),
+    "many-calls": Condition(callings.many_calls, 4 * callings.PASSES),
+    "not-contiguous": Condition(_called(How("gaps"), How("rows")), 4),
+    "transposed-memory": Condition(_called(How("fortran"), How("channels-last"), first=2), 4),
+    "negative-strides": Condition(_called(How("reversed"), first=1), 2),
+    "broadcast-grad-output": Condition(callings.broadcast_grad_output, 8),
+    "read-only": Condition(_called(How(read_only=True), first=2), 2),
+    "out-of-bounds": Condition(_called(How(guarded=True)), 2),
+    "some-gradients": Condition(callings.some_gradients, 12),
+    "after-no-grad": Condition(_called(How(no_grad="before"), How(no_grad="between"), How(evaluating=True)), 8),
+    "batch-of-one": Condition(partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1),
+    "no-bias": Condition(partial(callings.other_layer, {"bias": False}), 4, lambda layer: layer.bias),
+    "threads": Condition(callings.threads, 4),
+    # Last, since what the code keeps of other layers may spoil all that follows.
+    "other-layer-before": Condition(callings.other_layer_before, 20),
 }
 
+#: Why many calls are not judged.
+SHOWN_IN_SAME_MEMORY = "what is wrong in the same memory is so at many calls too"
 
-def check(expected: Expected, target: Target, budget: float) -> list[GradientResult]:
-    """Run a target under every condition.
+#: Conditions under which code may refuse to be called, by saying so.
+_REFUSABLE = frozenset({"some-gradients", "after-no-grad", "threads"})
+
+#: Those under which the arguments, or the layer, are not what was asked for: whatever the forward pass raises then is a
+#: refusal. What only the backward pass cannot do is an error, but for a bias that is not there.
+_REFUSABLE_BY_ANY = frozenset(
+    {
+        "not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "read-only",
+        "batch-of-one", "no-bias",
+    }
+)  # fmt: skip
+
+_GRAVITY = {"passed": 0, "inconclusive": 1, "failed": 2, "error": 3}
+
+#: Results of one run by array.
+_Results = dict[str, GradientResult]
+
+
+def runs_of(condition: str, expected: Expected, target: Target) -> Iterator[Ran]:
+    """Run a target under one condition; nothing where the target or the layer cannot be run so."""
+    entry = RUNS[condition]
+    if entry.there(expected.layer) and condition not in target.inapplicable:
+        with suppress(LeftOutError):
+            yield from entry.runs(expected, target)
+
+
+def check(expected: Expected, target: Target, budget: float, skip: Collection[str] = ()) -> list[GradientResult]:
+    """Run a target under every condition that its form and the layer allow.
 
     Parameters
     ----------
@@ -122,43 +130,146 @@ def check(expected: Expected, target: Target, budget: float) -> list[GradientRes
         Whose numeric checks have passed.
     budget : float
         Multiply-adds that the conditions may take together; real numbers are tried in any case.
+    skip : collection of str
+        Conditions that are left out.
 
     Returns
     -------
     list of GradientResult
         One per condition and gradient, of the worst of its runs; one about the output where that is wrong.
     """
-    results: list[GradientResult] = []
-    layer = expected.layer
+    layer, spent = expected.layer, 0.0
     entries = prod(layer.input_shape) + prod(layer.weight_shape) + prod(layer.output_shape)
-    affordable = _PASSES * max(layer.multiply_adds, _WORK_PER_ENTRY * entries) <= budget
-    for condition, run in RUNS.items():
-        runs = run(expected, target) if affordable or condition == "real" else TOO_MUCH.format("conditions")
-        found = []
-        if not isinstance(runs, str):
-            for place, (at, observed) in enumerate(runs):
-                bounded = condition == "real" or not expected.exact_data
-                found.append(against_built_in(expected, at, observed, bounded=bounded, sharp=not place))
-        for gradient in ("output", *gradients_of(expected.layer)):
-            if gradient in target.absent or (isinstance(runs, str) and gradient == "output"):
-                continue
-            if isinstance(runs, str):
-                result = skipped(expected, target.name, gradient, "conditions", runs)
+    work = max(layer.multiply_adds, _WORK_PER_ENTRY * entries)
+    outcomes: dict[str, list[_Results] | str | None] = {}
+    for name, condition in RUNS.items():
+        if name in target.inapplicable or not condition.there(layer):
+            continue
+        cost = condition.passes * work
+        if name in skip:
+            outcomes[name] = SKIPPED_BY_HAND
+        elif spent + cost > budget and name != "real":
+            outcomes[name] = TOO_MUCH.format("conditions")
+        else:
+            spent += cost
+            outcomes[name] = None
+    if outcomes.get("many-calls", "") is None:
+        chained = [name for name in regimes.REGIMES if outcomes.get(name, "") is None]
+        outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)
+    for name, outcome in outcomes.items():
+        if outcome is None:
+            outcomes[name] = _judged(name, RUNS[name].runs(expected, target))
+    return [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
+
+
+def _on_one_object(
+    expected: Expected, target: Target, chained: Collection[str], same_memory: bool
+) -> dict[str, list[_Results] | str]:
+    """Run several regimes on one object, call after call, which is the condition of many calls.
+
+    What is wrong there is run by itself: what is then right is wrong because of the calls before.
+    """
+    found: dict[str, list[_Results]] = {"many-calls": []}
+    second: list[_Results] = []
+    for number, ran in enumerate(callings.many_calls(expected, target, chained)):
+        name = ran.regime or "many-calls"
+        results = found.setdefault(name, [])
+        results.append(_results(name, ran, sharp=not results))
+        if number == 1 and ran.went_on:
+            second = results[-1:]
+    outcomes: dict[str, list[_Results] | str] = {}
+    for name, results in found.items():
+        outcomes[name] = results
+        if name != "many-calls" and not all(map(_right, results)):
+            outcomes[name] = alone = _judged(name, RUNS[name].runs(expected, target))
+            if not isinstance(alone, str) and all(map(_right, alone)):
+                found["many-calls"] += results
+    if same_memory:
+        # Its second pass was that of other data in the same memory.
+        outcomes["same-memory"] = alone = second
+        if not second or not all(_right(results) for several in found.values() for results in several):
+            outcomes["same-memory"] = alone = _judged("same-memory", RUNS["same-memory"].runs(expected, target))
+        if not isinstance(alone, str) and not all(map(_right, alone)):
+            outcomes["many-calls"] = SHOWN_IN_SAME_MEMORY
+    return outcomes
+
+
+def _right(results: _Results) -> bool:
+    return all(result.passed for result in results.values())
+
+
+def _judged(condition: str, runs: Iterator[Ran]) -> list[_Results] | str:
+    """Return what the runs of a condition gave, or why there is nothing: it cannot be made, or the target refuses."""
+    found: list[_Results] = []
+    refusal = None
+    try:
+        for ran in runs:
+            refused = refusal_of(condition, ran)
+            if refused:
+                refusal = REFUSED.format(condition) + refused
             else:
-                result = max((results_of_run[gradient] for results_of_run in found), key=_gravity)
-            if gradient != "output" or not result.passed:
-                results.append(replace(result, condition=condition))
-    return results
+                found.append(_results(condition, ran, sharp=not found))
+    except LeftOutError as error:
+        return str(error)
+    return refusal if refusal and all(map(_right, found)) else found
+
+
+def refusal_of(condition: str, ran: Ran) -> str | None:
+    """Return what a target says that does not take being called so; None where it does, or must."""
+    if condition not in _REFUSABLE | _REFUSABLE_BY_ANY:
+        return None
+    errors = {name: fault for name, fault in ran.observed.faults.items() if fault.status == "error"}
+    told = "output" if condition != "no-bias" else next(iter(errors), "output")
+    if condition in _REFUSABLE_BY_ANY and told in errors and not ran.observed.refusal:
+        return headline(raised(ran.expected, "", told, "conditions", errors[told].message))
+    return ran.observed.refusal
+
+
+def _results(condition: str, ran: Ran, *, sharp: bool) -> _Results:
+    bounded = condition == "real" or not ran.expected.exact_data
+    # A grad_output that is the same everywhere has no short sums.
+    sharp &= condition != "broadcast-grad-output"
+    return against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded, sharp=sharp)
+
+
+def _reported(
+    expected: Expected, target: Target, condition: str, outcome: list[_Results] | str | None
+) -> Iterator[GradientResult]:
+    for gradient in ("output", *gradients_of(expected.layer)):
+        if gradient in target.absent:
+            continue
+        if outcome is None or isinstance(outcome, str):
+            if gradient != "output":
+                found = skipped(expected, target.name, gradient, "conditions", outcome)
+                yield replace(found, condition=condition)
+            continue
+        results = [results_of_run[gradient] for results_of_run in outcome if gradient in results_of_run]
+        if results:
+            worst = max(results, key=_gravity)
+            exact = _passed(target.name, expected.layer, None)[gradient]
+            if worst is exact and gradient != "output":
+                yield _passed(target.name, expected.layer, condition)[gradient]
+            elif gradient != "output" or not worst.passed:
+                yield replace(worst, condition=condition)
 
 
 def _gravity(result: GradientResult) -> tuple[int, float]:
-    return ("passed", "inconclusive", "failed", "error").index(result.status), result.max_rel_error
+    return _GRAVITY[result.status], result.max_rel_error
+
+
+def without_any(expected: Expected, observed: Observed) -> list[GradientResult]:
+    """Return what is wrong without any condition, where no numeric check was asked for."""
+    results = against_built_in(expected, expected.operands, observed, bounded=not expected.exact_data)
+    absent = observed.implementation.absent
+    return [result for gradient, result in results.items() if gradient not in absent and not result.passed]
 
 
 def against_built_in(
     expected: Expected, at: Operands, observed: Observed, *, bounded: bool, sharp: bool = False
 ) -> dict[str, GradientResult]:
     """Compare everything that one run gave with the built-in passes in float64.
+
+    Gradients that it was not asked for are left out.
 
     Parameters
     ----------
@@ -168,33 +279,72 @@ def against_built_in(
         Whether a wide bound is no pass. The first run of a condition must be compared sharply; others may add what a
         wide bound still shows.
     """
-    name, layer, built_in = observed.implementation.name, expected.layer, formulation(FASTEST)
-    wide = at.map(lambda array: array.astype(np.float64))
-    right = built_in.backward(layer, wide.x, wide.weight, wide.grad_output)._asdict()
-    right["output"] = built_in.forward(layer, wide.x, wide.weight, wide.bias)
+    name, layer = observed.implementation.name, expected.layer
+    right = expected.right(at)
+    if not bounded and _exactly(observed, right, gradients_of(layer)):
+        return _passed(name, layer, None)
     allowed: dict[str, Array | float] = dict.fromkeys(right, 0.0)
     if bounded:
-        exact = expected.source.exact
+        built_in, exact = formulation(FASTEST), expected.source.exact
         allowed = rounding.backward_errors(layer, at, built_in.backward, exact=exact)._asdict()
         allowed["output"] = rounding.output_errors(layer, at, built_in.forward, exact=exact)
     results = {}
     for gradient in ("output", *gradients_of(layer)):
+        if gradient not in ("output", *observed.gradients):
+            continue
         fault = faulty(expected, observed, gradient, "conditions")
+        written = _written(expected, observed, gradient)
+        array = observed.arrays.get(gradient)
         if observed.refusal:
             result = raised(expected, name, gradient, "conditions", observed.refusal)
-        elif fault:
-            result = fault
-        elif gradient not in observed.arrays:
-            reason = "the forward pass gave no output, so the backward pass was not run"
-            result = inconclusive(expected, name, gradient, "conditions", reason)
-        else:
+        elif fault or written:
+            result = fault or written  # type: ignore[assignment]
+        elif array is not None:
             result = compared(expected, observed, gradient, "conditions", right[gradient], allowed[gradient], 0)
             little = sharp and bounded and gradient != "output" and _says_little(right, allowed, at, gradient)
             if result.passed and little and expected.max_error is None:
                 reason = f"rounding in {layer.dtype} may change more than 1/256 of this gradient: little is shown"
                 result = replace(result, status="inconclusive", message=reason)
+        else:
+            reason = "the forward pass gave no output, so the backward pass was not run"
+            result = inconclusive(expected, name, gradient, "conditions", reason)
         results[gradient] = result
     return results
+
+
+def _exactly(observed: Observed, right: Mapping[str, Array], gradients: Collection[str]) -> bool:
+    """Whether a run gave all that is there, and nothing else is to be said: by far the most frequent case."""
+    given = {"output", *gradients} - observed.implementation.absent.keys()
+    return (
+        observed.arrays.keys() == given
+        and not any(observed.modified.values())
+        and all(np.array_equal(array, right[name]) for name, array in observed.arrays.items())
+    )
+
+
+@lru_cache(maxsize=64)
+def _passed(implementation: str, layer: Layer, condition: str | None) -> dict[str, GradientResult]:
+    """Return the results of a run in which everything is exactly right."""
+    return {
+        gradient: GradientResult(
+            implementation, gradient, "conditions", "passed", (size := prod(shape_of(gradient, layer))), size,
+            on_integers=True, condition=condition,
+        )
+        for gradient in ("output", *gradients_of(layer))
+    }  # fmt: skip
+
+
+def _written(expected: Expected, observed: Observed, gradient: str) -> GradientResult | None:
+    """Return the result of a gradient where the code has written into an argument, or around it."""
+    shown_in = {"x": "input", "weight": "weight", "bias": "bias", "grad_output": "input"}
+    for name in (name for names in observed.modified.values() for name in names):
+        if shown_in[name.removeprefix(AROUND)] == gradient:
+            where = "beyond" if name.startswith(AROUND) else "into"
+            message = f"the code writes {where} its argument {name.removeprefix(AROUND)}"
+            known = () if where == "beyond" else (mistake("inputs-modified").diagnosis(),)
+            found = raised(expected, observed.implementation.name, gradient, "conditions", message)
+            return replace(found, status="failed", diagnosis=known)
+    return None
 
 
 def named(result: GradientResult) -> GradientResult:

@@ -20,6 +20,7 @@ from convcheck.checks import conditions
 from convcheck.checks.check_layer import as_taken
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
+from convcheck.checks.ran import run
 from convcheck.checks.running import Progress
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -143,7 +144,8 @@ class Hunter:
         from hypothesis.errors import NoSuchExample, Unsatisfiable
 
         # Half of the cases are plain.
-        cases = st.tuples(layers, st.sampled_from([*[None] * len(conditions.RUNS), *conditions.RUNS]))
+        applicable = [name for name in conditions.RUNS if name not in self._target.inapplicable]
+        cases = st.tuples(layers, st.sampled_from([*[None] * len(applicable), *applicable]))
         how = settings(
             max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet, database=None,
             phases=[Phase.generate],
@@ -183,22 +185,22 @@ class Hunter:
         target = self._target
         target.begin()
         expected = Expected(layer, target, self._max_error, lambda evaluations: None)
-        runs: conditions.Runs | str
         if condition is None:
-            runs = [(expected.operands, Observed.of(target, layer, expected.operands))]
+            runs = [run(expected, target, expected.operands)]
         else:
-            runs = conditions.RUNS[condition](expected, target)
-        if isinstance(runs, str):
+            tried = conditions.runs_of(condition, expected, target)
+            runs = [ran for ran in tried if conditions.refusal_of(condition, ran) is None]
+        if not runs:
             return False
-        refusal = next((reason for _, observed in runs if (reason := _refusal(observed))), None)
+        refusal = next((reason for ran in runs if (reason := _refusal(ran.observed))), None)
         if refusal is not None:
             self._refused += 1
             self._refusals.setdefault(refusal, layer)
             return False
         self._count(layer, condition)
-        for at, observed in runs:
-            bounded = condition == "real" or not expected.exact_data
-            results = conditions.against_built_in(expected, at, observed, bounded=bounded)
+        for ran in runs:
+            bounded = condition == "real" or not ran.expected.exact_data
+            results = conditions.against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded)
             if any(r.status in ("failed", "error") for name, r in results.items() if name not in target.absent):
                 return True
         return False

@@ -20,9 +20,9 @@ def estimate(layer: Layer) -> int:
     unfolded = layer.batch * layer.channels * prod(layer.kernel) * prod(layer.output)
     strides = prod(axis.stride * axis.output_size for axis in layer.axes)
     spread = layer.batch * layer.filters * strides
-    # Operands, integer and real, and those of interleaved calls of a target with what they gave; numeric gradient,
-    # allowance, and their temporaries. How many arrays that is was measured.
-    return _FLOAT64 * (22 * padded + 22 * weight + 28 * output + 3 * full + 3 * unfolded + 2 * spread)
+    # Operands, integer and real, and those that conditions share, with what is right for them and what was given;
+    # numeric gradient, allowance, and their temporaries. How many arrays that is was measured.
+    return _FLOAT64 * (28 * padded + 28 * weight + 34 * output + 3 * full + 3 * unfolded + 2 * spread)
 
 
 def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:

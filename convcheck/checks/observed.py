@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
+from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.loading import framework_refusal, user_traceback
 from convcheck.targets.target import Misfit, Run, Target
 
@@ -44,12 +45,15 @@ class Observed:
         What can be compared: "output", "input", "weight" and "bias".
     faults : mapping of str to Fault
         What is wrong with the rest.
+    gradients : tuple of str
+        Which it was asked for.
     refusal : str or None
         Why the implementation says that it cannot take the layer: what its NotImplementedError says, or a framework's.
     output
         The output as it was given, of whatever shape; None if there was none.
     modified : mapping of str to tuple of str
-        The arguments that "forward" and "backward" wrote into.
+        The arguments that "forward" and "backward" wrote into; all of them by "backward" where the two were not told
+        apart.
     again : mapping of str to array, or Fault, or None
         What a second backward pass gave; None where none was run.
     anew : mapping of str to array, or Fault, or None
@@ -59,6 +63,7 @@ class Observed:
     implementation: Target
     arrays: Mapping[str, Array]
     faults: Mapping[str, Fault]
+    gradients: tuple[str, ...] = ("input", "weight", "bias")
     refusal: str | None = None
     output: Any = None
     modified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -66,16 +71,20 @@ class Observed:
     anew: Mapping[str, Array] | Fault | None = None
 
     @classmethod
-    def of(cls, implementation: Target, layer: Layer, operands: Operands, *, twice: bool = False) -> Observed:
+    def of(
+        cls, implementation: Target, layer: Layer, operands: Operands, how: How = PLAIN, *, twice: bool = False
+    ) -> Observed:
         """Run an implementation; whatever it raises becomes a fault of what it did not give.
 
         Parameters
         ----------
+        how : How
+            How it is called; gradients that it is not asked for are not looked at.
         twice : bool, default False
-            Whether the backward pass is run a second time.
+            Whether the backward pass is run a second time, and the arguments are looked at after each pass.
         """
-        trial = _Trial(implementation, layer)
-        trial.forward(lambda: implementation.run(layer, operands))
+        trial = _Trial(implementation, layer, how, phases=twice)
+        trial.forward(lambda: implementation.run(layer, operands, how))
         trial.backward()
         if twice:
             trial.second_backward(operands)
@@ -99,31 +108,75 @@ class Observed:
         return [trial.observed() for trial in trials]
 
     @classmethod
-    def again_with(cls, implementation: Target, layer: Layer, first: Operands, second: Operands) -> Observed | None:
-        """Run forward and backward, then both again, on the same object and other data, which count.
+    def in_turn(
+        cls,
+        implementation: Target,
+        passes: Iterable[tuple[Layer, Operands, bool]],
+        *,
+        of: Run | None = None,
+        one_object: bool = False,
+    ) -> Iterator[tuple[Operands, Observed, bool]]:
+        """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
-        None where the object takes no second forward pass, which is its right.
+        Yields the data, what came of them, and whether it was the object of the pass before.
+
+        Parameters
+        ----------
+        passes : iterable of (Layer, Operands, bool)
+            What is run, and whether the data lie in other memory than those of the pass before.
+        of : Run, optional
+            Of the object that goes on.
+        one_object : bool, default False
+            Whether an object that takes no further pass ends the sequence; a new one goes on otherwise.
         """
-        earlier, later = _Trial(implementation, layer), _Trial(implementation, layer)
-        earlier.forward(lambda: implementation.run(layer, first))
-        earlier.backward()
-        done = earlier.done
-        if done is None:
-            return earlier.observed()
-        later.forward(lambda: done.again(second))
-        if later.done is None:
-            return None
-        later.backward()
-        return later.observed()
+        before = of
+        for layer, operands, new_memory in passes:
+            trial = _Trial(implementation, layer)
+            if before is not None:
+                earlier = before
+                trial.forward(lambda: earlier.again(operands, layer, new_memory=new_memory))  # noqa: B023 - run at once
+                if trial.done is None and one_object:
+                    return
+            went_on = trial.done is not None
+            if not went_on:
+                trial = _Trial(implementation, layer)
+                trial.forward(lambda: implementation.run(layer, operands))  # noqa: B023 - run at once
+            trial.backward()
+            before = trial.done
+            yield operands, trial.observed(), went_on
+
+    @classmethod
+    def with_another(
+        cls, implementation: Target, layer: Layer, operands: Operands, grad_output: Array
+    ) -> tuple[Observed, Callable[[], bool]]:
+        """Run both passes, and the backward pass again with another grad_output, of which the results count.
+
+        The second value tells, by a third one, whether the object gives the same gradients whenever it is asked for
+        them; one whose memory a backward pass uses up does not, which is its right.
+        """
+        trial, again = _Trial(implementation, layer), _Trial(implementation, layer)
+        trial.forward(lambda: implementation.run(layer, operands))
+        trial.backward()
+        first = dict(trial.observed().arrays)
+        trial.backward(grad_output)
+
+        def repeats() -> bool:
+            again.continues(trial)
+            again.backward(operands.grad_output)
+            last = again.observed().arrays
+            return first.keys() == last.keys() and all(np.array_equal(first[name], last[name]) for name in first)
+
+        return trial.observed(), repeats
 
 
 class _Trial:
     """Collects what one run gives, as far as it gets."""
 
-    def __init__(self, implementation: Target, layer: Layer) -> None:
-        self._implementation, self._layer = implementation, layer
+    def __init__(self, implementation: Target, layer: Layer, how: How = PLAIN, *, phases: bool = False) -> None:
+        self._implementation, self._layer, self._how, self._phases = implementation, layer, how, phases
         gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
-        self._gradients = [name for name in gradients if name not in implementation.absent]
+        wanted = (name for name in gradients if name in how.gradients)
+        self._gradients = [name for name in wanted if name not in implementation.absent]
         self._given: dict[str, Any] = {}
         self._arrays: dict[str, Array] = {}
         self._faults: dict[str, Fault] = {}
@@ -147,9 +200,14 @@ class _Trial:
             self._given["output"] = self.done.output
             # A copy: the backward pass may write into it.
             self._output = _copy(self.done.output)
-            self._modified["forward"] = self.done.modified()
+            if self._phases:
+                self._modified["forward"] = self.done.modified()
 
-    def backward(self) -> None:
+    def continues(self, other: _Trial) -> None:
+        """Take over the forward pass of another trial, whose backward pass is run once more."""
+        self.done, self._output = other.done, other._output
+
+    def backward(self, grad_output: Array | None = None) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
         if self.done is None:
             return
@@ -157,13 +215,16 @@ class _Trial:
         if np.shape(self._output) != self._layer.output_shape:
             return
         try:
-            self._given |= dict(zip(("input", "weight", "bias"), self.done.backward(), strict=True))
+            given = self.done.backward() if grad_output is None else self.done.backward(grad_output)
+            self._given |= dict(zip(("input", "weight", "bias"), given, strict=True))
             self._modified["backward"] = tuple(
-                name for name in self.done.modified() if name not in self._modified["forward"]
+                name for name in self.done.modified() if name not in self._modified.get("forward", ())
             )
         except (Exception, SystemExit) as error:
-            # Of a framework that lacks a kernel; code of the user's says in forward what it does not take.
-            self._refusal = framework_refusal(error)
+            # Of a framework that lacks a kernel; code of the user's says in forward which layers it does not take, but
+            # not what it is given later.
+            own = self._how != PLAIN and isinstance(error, NotImplementedError)
+            self._refusal = str(error) or "the target raised NotImplementedError" if own else framework_refusal(error)
             self._blame(error)
             return
         self._look_at_gradients()
@@ -214,7 +275,7 @@ class _Trial:
     def observed(self) -> Observed:
         """Return all of it."""
         return Observed(
-            self._implementation, self._arrays, self._faults,
+            self._implementation, self._arrays, self._faults, self._how.gradients,
             refusal=self._refusal, output=self._output, modified=self._modified, again=self._again, anew=self._anew,
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from convcheck.checks.attribution import arrays_of, crashed, diagnosed
 from convcheck.checks.check_layer import as_taken
 from convcheck.checks.expected import Expected, Given
 from convcheck.checks.observed import Observed
+from convcheck.checks.ran import Ran, run
 from convcheck.checks.running import Job
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.arrays import Array
@@ -34,6 +35,8 @@ from convcheck.mistakes.diagnose import explains
 from convcheck.reports.contributions import contributions, entry_name
 from convcheck.reports.details import MOST_LEGIBLE_FIRST, headline
 from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, Smallest
+from convcheck.targets.calling import PLAIN, How
+from convcheck.targets.placement import placed
 from convcheck.targets.target import Target
 from convcheck.wording import told_apart
 
@@ -73,6 +76,8 @@ _HELD: dict[str, Callable[[Operands], bool]] = {
     "sparse": lambda at: any(not array.all() for array in _arrays(at).values()),
     "zero-grad-output": lambda at: not at.grad_output.any(),
     "one-sign": lambda at: bool((at.x >= 0).all() or (at.x <= 0).all()),
+    "tiny": lambda at: all(bool((np.abs(array) < 2.0**-10).all()) for array in _arrays(at).values()),
+    "broadcast-grad-output": lambda at: 0 in placed(at.grad_output, "broadcast").strides,
     "large": lambda at: any(bool((np.abs(array) > 3).any()) for array in _arrays(at).values()),
 }
 
@@ -106,12 +111,14 @@ class _Failure(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """A layer with data on which the target fails, and what it gave."""
+    """A layer with data on which the target fails, and what it gave; how it was called, and whether that is all."""
 
     layer: Layer
     operands: Operands
     observed: Observed
     result: GradientResult
+    how: How = PLAIN
+    alone: bool = True
 
 
 def with_smallest(
@@ -248,8 +255,7 @@ class _Search:
 
     @property
     def _data_matter(self) -> bool:
-        condition = self.failure.condition
-        return self.failure.behaviour is None and (condition is None or condition in _HELD)
+        return self.failure.behaviour is None and self.case is not None and self.case.alone
 
     def _set(self, name: str, value: int) -> None:
         """Give as many entries of an array as possible a value, in ever smaller portions."""
@@ -277,14 +283,15 @@ class _Search:
     def takes_data(self, operands: Operands) -> bool:
         """Whether the target fails on other data of the smallest layer; they are then the plainest so far."""
         assert self.case is not None
-        if self.failure.condition is not None and not _HELD[self.failure.condition](operands):
+        held = _HELD.get(self.failure.condition or "")
+        if held is not None and not held(operands):
             return False
         if self.case.operands.grad_output.any() and not operands.grad_output.any():
             # That gradients of nothing are wrong is another failure.
             return False
         self._count()
         expected = Given(self.case.layer, self.target, self.max_error, operands)
-        case = self._case(expected, operands, Observed.of(self.target, self.case.layer, operands))
+        case = self._case(run(expected, self.target, operands, self.case.how))
         self.case = case or self.case
         return case is not None
 
@@ -316,50 +323,49 @@ class _Search:
         expected = Expected(layer, self.target, self.max_error, lambda evaluations: None)
         try:
             passed = True
-            for at, observed in self._runs(expected):
-                case = self._case(expected, at, observed)
+            for ran in self._runs(expected):
+                case = self._case(ran)
                 if case is not None:
                     # Under a condition, the layer must be right otherwise.
                     right = self.failure.condition is None or self._passes(expected)
                     return ("fails", case) if right else ("else", None)
-                passed &= self._right(expected, at, observed)
+                passed &= self._right(ran)
         except (Exception, SystemExit):
             # What the target raises where nothing catches it, as in a further forward pass.
             return "else", None
         return "passes" if passed else "else", None
 
-    def _runs(self, expected: Expected) -> conditions.Runs:
+    def _runs(self, expected: Expected) -> Iterator[Ran]:
         if self.failure.condition is not None:
-            runs = conditions.RUNS[self.failure.condition](expected, self.target)
-            return [] if isinstance(runs, str) else runs
+            yield from conditions.runs_of(self.failure.condition, expected, self.target)
+            return
         at = expected.reals if self.failure.on_reals else expected.operands
-        return [(at, Observed.of(self.target, expected.layer, at, twice=self.failure.behaviour is not None))]
+        yield Ran(expected, at, Observed.of(self.target, expected.layer, at, twice=self.failure.behaviour is not None))
 
-    def _compared(self, expected: Expected, at: Operands, observed: Observed) -> dict[str, GradientResult]:
-        bounded = self.failure.on_reals or self.failure.condition == "real" or not expected.exact_data
-        return conditions.against_built_in(expected, at, observed, bounded=bounded)
+    def _compared(self, ran: Ran) -> dict[str, GradientResult]:
+        bounded = self.failure.on_reals or self.failure.condition == "real" or not ran.expected.exact_data
+        return conditions.against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded)
 
-    def _right(self, expected: Expected, at: Operands, observed: Observed) -> bool:
-        results = self._compared(expected, at, observed)
-        return all(result.passed for name, result in results.items() if name not in self.target.absent)
+    def _right(self, ran: Ran) -> bool:
+        return all(result.passed for name, result in self._compared(ran).items() if name not in self.target.absent)
 
     def _passes(self, expected: Expected) -> bool:
-        return self._right(expected, expected.operands, Observed.of(self.target, expected.layer, expected.operands))
+        return self._right(run(expected, self.target, expected.operands))
 
-    def _case(self, expected: Expected, at: Operands, observed: Observed) -> _Case | None:
+    def _case(self, ran: Ran) -> _Case | None:
         """Return the case if it is the same failure."""
         gradient = self.failure.gradient
         if self.failure.behaviour is not None:
-            return self._misbehaved(expected, at, observed)
-        results = self._compared(expected, at, observed)
+            return self._misbehaved(ran.expected, ran.operands, ran.observed)
+        results = self._compared(ran)
         result = results.get(gradient)
-        if result is None or observed.refusal or (gradient != "output" and not results["output"].passed):
+        if result is None or ran.observed.refusal or (gradient != "output" and not results["output"].passed):
             return None
         if result.status not in ("failed", "error") or _kind(result) != self.failure.kind:
             return None
-        if self.by_name and not self._explained(expected.layer, at, observed):
+        if self.by_name and not self._explained(ran.expected.layer, ran.operands, ran.observed):
             return None
-        return _Case(expected.layer, at, observed, result)
+        return _Case(ran.expected.layer, ran.operands, ran.observed, result, ran.how, ran.alone)
 
     def _explained(self, layer: Layer, at: Operands, observed: Observed) -> bool:
         gradient = self.failure.gradient

@@ -1,4 +1,4 @@
-"""What a shell offers behind a command: suites, files, layers, checks, dtypes, formats, formulations, mistakes, forms.
+"""What a shell offers behind a command: suites, files, layers, checks, conditions, dtypes, formats, and other names.
 
 The shell runs convcheck for every press of Tab, so a mistake here must give nothing rather than an error.
 """
@@ -46,6 +46,13 @@ def checks(incomplete: str) -> list[str]:
     from convcheck.reports.results import CHECKS
 
     return [name for name in CHECKS if name.startswith(incomplete)]
+
+
+def conditions(incomplete: str) -> list[str]:
+    """Return the conditions under which code is run."""
+    from convcheck.mistakes.conditions import CONDITIONS
+
+    return [name for name in CONDITIONS if name.startswith(incomplete)]
 
 
 def dtypes(incomplete: str) -> list[str]:

@@ -65,6 +65,14 @@ def verify(
             help="Run only this check: forward, central, exact, projected or conditions. Repeatable.",
         ),
     ] = None,
+    skip_condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SLUG",
+            autocompletion=completion.conditions,
+            help="Do not run code under this condition, such as negative-strides; the report says so. Repeatable.",
+        ),
+    ] = None,
     formulation: Annotated[
         list[str] | None,
         typer.Option(
@@ -212,11 +220,12 @@ def verify(
                 if save is not None:
                     write_whole(save, as_config(fitted, save.parent))
             report = run(
-                subject, target=target, checks=check, formulations=formulation, select=select,
-                exit_first=exit_first, max_error=max_error, seed=seed, dtype=dtype, complete=complete, blind_spots=True,
-                shrink=not no_shrink, shrink_seconds=shrink_seconds, strict=strict, require_target=require_target,
-                device=device, timeout=timeout, memory=memory, in_process=in_process, keep_case=keep_case,
-                jobs=jobs, progress=progress,
+                subject, target=target, checks=check, skip_conditions=skip_condition or (),
+                formulations=formulation, select=select, exit_first=exit_first, max_error=max_error, seed=seed,
+                dtype=dtype, complete=complete, blind_spots=True, shrink=not no_shrink,
+                shrink_seconds=shrink_seconds, strict=strict, require_target=require_target, device=device,
+                timeout=timeout, memory=memory, in_process=in_process, keep_case=keep_case, jobs=jobs,
+                progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

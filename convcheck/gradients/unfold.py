@@ -12,11 +12,14 @@ crosses the padding, and in blocks that stay in the caches.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from convcheck.layer.arrays import Array, Gradients, at_sites
+from convcheck.layer.axis import Axis
 from convcheck.layer.layer import Layer
 
 #: Entries of a block of columns: 16 MiB of float64, still in the caches when they are multiplied.
@@ -61,8 +64,8 @@ def unfold(layer: Layer, x: Array) -> Array:
         return x.reshape(len(x), layer.groups, -1, prod(layer.output))
     padded = _pad(layer, x)
     columns = np.empty((*x.shape[:2], *layer.kernel, *layer.output), x.dtype)
-    for tap in np.ndindex(*layer.kernel):
-        columns[(slice(None), slice(None), *tap)] = padded[at_sites(_tap_slices(layer, tap))]
+    for place, seen in _tap_slices(layer.axes):
+        columns[place] = padded[seen]
     return columns.reshape(len(x), layer.groups, -1, prod(layer.output))
 
 
@@ -81,14 +84,12 @@ def fold(layer: Layer, columns: Array) -> Array:
         return columns.reshape(len(columns), layer.channels, *layer.input)
     by_tap = np.moveaxis(columns.reshape(len(columns), layer.channels, prod(layer.kernel), *layer.output), 2, 0)
     padded = np.zeros((*by_tap.shape[1:3], *(axis.padded_size for axis in layer.axes)), columns.dtype)
-    for phase, taps in _taps_by_phase(layer).items():
+    for phase, taps in _taps_by_phase(layer.axes):
         # Taps of one phase meet the same samples, every s-th: added up side by side, then set apart once.
-        apart: Array = padded[
-            at_sites(slice(start, None, axis.stride) for start, axis in zip(phase, layer.axes, strict=True))
-        ]
+        apart: Array = padded[phase]
         total = np.zeros(apart.shape, apart.dtype)
-        for tap in taps:
-            total[at_sites(_tap_steps(layer, tap))] += by_tap[np.ravel_multi_index(tap, layer.kernel)]
+        for number, steps in taps:
+            total[steps] += by_tap[number]
         apart[...] = total
     return _crop(layer, padded)
 
@@ -176,24 +177,38 @@ def _crop(layer: Layer, padded: Array) -> Array:
     return np.ascontiguousarray(padded[inside])
 
 
-def _tap_slices(layer: Layer, tap: tuple[int, ...]) -> tuple[slice, ...]:
-    return tuple(axis.tap_slice(a) for axis, a in zip(layer.axes, tap, strict=True))
+#: What indexes an array.
+_Index = tuple[Any, ...]
 
 
-def _taps_by_phase(layer: Layer) -> dict[tuple[int, ...], list[tuple[int, ...]]]:
-    """Taps by the place that they read between two windows: a*d % s per axis."""
-    phases: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-    for tap in np.ndindex(*layer.kernel):
-        phase = tuple(a * axis.dilation % axis.stride for a, axis in zip(tap, layer.axes, strict=True))
-        phases.setdefault(phase, []).append(tap)
-    return phases
+@lru_cache(maxsize=256)
+def _tap_slices(axes: tuple[Axis, ...]) -> list[tuple[_Index, _Index]]:
+    """Return for every tap its place among the columns, and what it reads of the padded input, one per output."""
+    return [
+        (
+            (slice(None), slice(None), *tap),
+            at_sites(axis.tap_slice(a) for axis, a in zip(axes, tap, strict=True)),
+        )
+        for tap in np.ndindex(*(axis.kernel for axis in axes))
+    ]
 
 
-def _tap_steps(layer: Layer, tap: tuple[int, ...]) -> Iterator[slice]:
-    """Per axis, what a tap reads among the samples of its phase, one per output."""
-    for a, axis in zip(tap, layer.axes, strict=True):
-        first = a * axis.dilation // axis.stride
-        yield slice(first, first + axis.output_size)
+@lru_cache(maxsize=256)
+def _taps_by_phase(axes: tuple[Axis, ...]) -> list[tuple[_Index, list[tuple[int, _Index]]]]:
+    """Return the taps by the place that they read between two windows, a*d % s per axis.
+
+    For every such place what it is of the padded input, and for its taps their number, and what each reads of that.
+    """
+    phases: dict[tuple[int, ...], list[tuple[int, _Index]]] = {}
+    for number, tap in enumerate(np.ndindex(*(axis.kernel for axis in axes))):
+        phase = tuple(a * axis.dilation % axis.stride for a, axis in zip(tap, axes, strict=True))
+        firsts = [a * axis.dilation // axis.stride for a, axis in zip(tap, axes, strict=True)]
+        steps = at_sites(slice(f, f + axis.output_size) for f, axis in zip(firsts, axes, strict=True))
+        phases.setdefault(phase, []).append((number, steps))
+    return [
+        (at_sites(slice(start, None, axis.stride) for start, axis in zip(phase, axes, strict=True)), taps)
+        for phase, taps in phases.items()
+    ]
 
 
 def _weight_matrix(layer: Layer, weight: Array) -> Array:

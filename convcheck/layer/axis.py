@@ -7,6 +7,7 @@ documentation: input size n, kernel k, stride s, dilation d, padding (before, af
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,12 @@ class Axis:
     before: int = 0
     after: int = 0
 
-    @property
+    @cached_property
     def effective_kernel(self) -> int:
         """Samples that one window spans: e = d(k - 1) + 1."""
         return self.dilation * (self.kernel - 1) + 1
 
-    @property
+    @cached_property
     def padded_size(self) -> int:
         """Samples after padding: P = n + before + after."""
         return self.size + self.before + self.after
@@ -52,17 +53,17 @@ class Axis:
         """Whether at least one window fits: P >= e."""
         return self.padded_size >= self.effective_kernel
 
-    @property
+    @cached_property
     def output_size(self) -> int:
         """Number of windows: m = (P - e) // s + 1."""
         return (self.padded_size - self.effective_kernel) // self.stride + 1
 
-    @property
+    @cached_property
     def remainder(self) -> int:
         """Trailing padded samples that no window reaches: r = (P - e) % s."""
         return (self.padded_size - self.effective_kernel) % self.stride
 
-    @property
+    @cached_property
     def dilated_size(self) -> int:
         """Size of dL/dO once s - 1 zeros stand between its samples: (m - 1)s + 1."""
         return (self.output_size - 1) * self.stride + 1

@@ -8,7 +8,7 @@ no single result betrays, such as state kept between calls, do not depend on the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from convcheck.layer.data import SHORT, integer_operands, real_operands, short_s
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, changed, neighbours, revealing, shrunk
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.conditions import UNTRIED, Untried
+from convcheck.mistakes.conditions import CONDITIONS, UNTRIED, Untried
 from convcheck.mistakes.mistake import Scene, differs, unless_it_raises
 from convcheck.reports.report import Report
 from convcheck.reports.results import GRADIENTS, BlindSpot, LayerReport, Power
@@ -85,7 +85,9 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
         judged_on_smaller=sum(bool(forms) and shrunk(layer) is not layer for layer, forms in claims),
     )
     checked = [layer.layer for layer in report.layers if layer.passed]
-    spots = _blind_spots(missing, known, layers, probes) + _untried(checked, probes)
+    conditions = {r.condition for layer in report.layers for r in layer.results if r.condition and r.passed}
+    spots = _blind_spots(missing, known, layers, probes) + _untried(checked, probes, conditions)
+    spots += _refused(report.layers)
     return replace(report, power=power, blind_spots=spots)
 
 
@@ -242,17 +244,34 @@ def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
         yield from (form for form in shown_by(plain(report.layer, comparison), comparison) if form[1] == gradient)
 
 
-def _untried(checked: Sequence[Layer], probes: Sequence[Probe]) -> tuple[BlindSpot, ...]:
-    """Name the circumstances in which no layer was checked, and that the code under test takes."""
+def _untried(
+    checked: Sequence[Layer], probes: Sequence[Probe], conditions: Collection[str | None] = ()
+) -> tuple[BlindSpot, ...]:
+    """Name the circumstances in which no layer was checked, and that the code under test takes.
+
+    Those that are conditions too are tried where these were.
+    """
     plainest = plain(min(checked, key=lambda layer: layer.multiply_adds))
     spots = []
     for untried in UNTRIED:
-        if not any(map(untried.shown_by, checked)):
+        tried = untried.words.name.removeprefix("untried-") in conditions
+        if not tried and not any(map(untried.shown_by, checked)):
             for _, layer in _taken([("", replace(plainest, **untried.change))], probes):
                 if untried.shown_by(layer):
                     words = untried.words
                     spots.append(BlindSpot(words.code, words.name, (words.title,), untried.lacking, as_yaml(layer)))
     return tuple(spots)
+
+
+def _refused(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
+    """Name the conditions under which the code refuses to be called; what layers it takes is among its limits."""
+    of_layers = {untried.words.name.removeprefix("untried-") for untried in UNTRIED}
+    every = (r for layer in layers for r in layer.results if r.condition and r.condition not in of_layers)
+    said = {str(r.condition): r.refused for r in every if r.refused}
+    return tuple(
+        BlindSpot(CONDITIONS[name].code, name, (words,), f"a run under {name}, which the code refuses", "")
+        for name, words in said.items()
+    )
 
 
 def plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable

@@ -84,6 +84,8 @@ def render_name(named: Mistake | OtherName, *, width: int = 80, color: bool = Fa
     if isinstance(named, OtherName):
         generally = named.diagnosis()
         facts.add_row("told of", named.told_of)
+        if named.why:
+            facts.add_row("why", named.why)
         facts.add_row("fix", generally.fix)
         parts = [heading, Padding(generally.explanation, (0, 0, 1, _INDENT)), Padding(facts, (0, 0, 0, _INDENT))]
         return _printed(parts, width, color)

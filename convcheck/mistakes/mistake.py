@@ -221,6 +221,8 @@ class OtherName:
         braces.
     told_of : str
         When a report gives this name.
+    why : str
+        Why that must not be; empty where it goes without saying.
     """
 
     code: str
@@ -228,6 +230,7 @@ class OtherName:
     title: str
     fix: str
     told_of: str
+    why: str = ""
 
     def diagnosis(self, details: Mapping[str, str] | None = None) -> Diagnosis:
         """Return what a report says, with the details for what stands in braces; without them, what it says of all."""

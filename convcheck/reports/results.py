@@ -21,6 +21,10 @@ CHECKS = ("forward", "central", "exact", "projected", "conditions")
 
 STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
 
+#: Why a condition was not tried: it was not to be, or what the code says begins like this.
+SKIPPED_BY_HAND = "skipped by --skip-condition"
+REFUSED = "refused under {}: "
+
 #: What was checked where there was no target.
 NO_CODE_OF_YOURS = "convcheck's own formulations; no code of yours"
 
@@ -102,6 +106,13 @@ class GradientResult:
     def kind(self) -> str:
         """How it was checked, in one word: the check, or the condition."""
         return self.condition or self.check
+
+    @property
+    def refused(self) -> str | None:
+        """What the code says that refuses to be called under a condition; None where it does not refuse."""
+        start = REFUSED.format(self.condition)
+        said = self.message or ""
+        return said.removeprefix(start) if self.status == "skipped" and said.startswith(start) else None
 
     @property
     def acceptable(self) -> bool:
@@ -195,7 +206,7 @@ class BlindSpot:
     name: Annotated[str, "Its name in the catalogue."]
     forms: Annotated[tuple[str, ...], "Which gradients, and which variants of the mistake, go unseen."]
     change: Annotated[str, "What the layers lack, for example a stride."]
-    layer: Annotated[str, "A layer that shows them, as one line of a config file."]
+    layer: Annotated[str, "A layer that shows them, as one line of a config file; empty where no layer does."]
 
 
 @dataclass(frozen=True)

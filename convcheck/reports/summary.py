@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from convcheck.reports.results import Hunt, ReportData
+from convcheck.reports.results import SKIPPED_BY_HAND, Hunt, ReportData
 from convcheck.wording import at_most, counted, duration, exact, visible
 
 #: The statuses, from what decides most to what decides least.
@@ -119,6 +119,13 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
             lines.append((label, start + visible("; ".join(texts))))
     if report.max_error is not None:
         lines.append(("gate", f"relative error at most {exact(report.max_error)}"))
+    of_conditions = [result for layer in report.layers for result in layer.results if result.condition]
+    for label, pairs in (
+        ("refused", {r.condition: r.refused for r in of_conditions if r.refused}),
+        ("skipped", {r.condition: r.message for r in of_conditions if r.message == SKIPPED_BY_HAND}),
+    ):
+        if pairs:
+            lines.append((label, visible("; ".join(f"{condition}: {words}" for condition, words in pairs.items()))))
     evaluations = sum(result.evaluations for layer in report.layers for result in layer.results)
     return [
         *lines,

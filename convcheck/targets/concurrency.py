@@ -6,7 +6,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any
 
 from convcheck.targets.target import TargetContractError
 
@@ -14,16 +16,22 @@ from convcheck.targets.target import TargetContractError
 _SWITCH = 1e-6
 
 
-@contextmanager
-def limited_threads(number: str) -> Iterator[None]:
+def limited_threads(number: str) -> AbstractContextManager[Any]:
     """Let NumPy's libraries and OpenMP use "one" thread or "all" that the machine has; "" leaves them as they are."""
     if not number:
-        yield
-        return
-    from threadpoolctl import threadpool_limits
+        return nullcontext()
+    limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(
+        limits=1 if number == "one" else os.cpu_count()
+    )
+    return limit
 
-    with threadpool_limits(1 if number == "one" else os.cpu_count()):
-        yield
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> Any:
+    """Return what sets the threads of the libraries that are loaded; they are looked for anew with every module."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager

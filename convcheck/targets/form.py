@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
@@ -195,12 +195,10 @@ class Form(Target):
         """Return all of the memory in which an array that was given lies, as it is now."""
         return where.base
 
-    @contextmanager
-    def beside(self, layer: Layer, operands: Operands, how: How) -> Iterator[None]:
-        """Run another layer in a thread of its own meanwhile, over and over, where that is asked for."""
+    def beside(self, layer: Layer, operands: Operands, how: How) -> AbstractContextManager[Any]:
+        """Return what runs another layer in a thread of its own meanwhile, over and over, where that is asked for."""
         if not how.at_once:
-            yield
-            return
+            return nullcontext()
         larger = replace(layer, batch=layer.batch + 1)
         more = Operands(
             -np.concatenate([operands.x, operands.x[:1]]), -operands.weight, operands.bias,
@@ -211,8 +209,7 @@ class Form(Target):
             with self.world(larger):
                 _FormRun(self, larger, more, PLAIN).backward()
 
-        with repeated_beside(passes):
-            yield
+        return repeated_beside(passes)
 
     def refill(self, array: Any, values: Array) -> Any:
         """Put other values into an array of the target's own kind; return it, or a new one where that cannot be."""
@@ -256,9 +253,12 @@ class Form(Target):
 
     def changed(self, now: Mapping[str, Any], operands: Operands) -> set[str]:
         """Return which of a session's arguments no longer hold the operands."""
+        views = {"x": self._images.seen_by_target(operands.x), "weight": self._weights.seen_by_target(operands.weight)}
+        if operands.bias is not None:
+            views["bias"] = operands.bias
         return {
             name
-            for name, before in self._pristine(operands).items()
+            for name, before in views.items()
             if not np.array_equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
         }
 

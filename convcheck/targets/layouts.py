@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,12 @@ class Layout:
     first: str
     second: str
 
-    @property
+    @cached_property
+    def usual(self) -> bool:
+        """Whether it is convcheck's own order, with any number of spatial axes."""
+        return self.letters == self.first + self.second + _SPATIAL[-len(self.spatial) :]
+
+    @cached_property
     def spatial(self) -> str:
         """The spatial letters, in the target's order."""
         return "".join(letter for letter in self.letters if letter not in self.first + self.second)
@@ -44,11 +50,17 @@ class Layout:
 
     def to_target(self, array: Array) -> Array:
         """Return a contiguous copy in the target's order."""
-        return np.array(np.transpose(array, self._order(array.ndim - 2)), order="C")
+        return np.array(self.seen_by_target(array), order="C")
+
+    def seen_by_target(self, array: Array) -> Array:
+        """Return a view in the target's order."""
+        return array if self.usual else array.transpose(self._order(array.ndim - 2))
 
     def from_target(self, array: Array) -> Array:
         """Return the array in convcheck's order; one with another number of axes as it is."""
         rank = array.ndim - 2
+        if self.usual:
+            return array
         if not 1 <= rank <= len(_SPATIAL) or not self.fits(rank):
             return array
         return np.transpose(array, np.argsort(self._order(rank)))
@@ -57,14 +69,19 @@ class Layout:
         """Return what belongs to convcheck's axes in the target's order."""
         return [per_axis[axis] for axis in self._order(len(per_axis) - 2)]
 
-    def _order(self, rank: int) -> list[int]:
-        """For each of the target's axes, the number of convcheck's."""
-        letters, spatial = self.letters, self.spatial
-        if len(spatial) != rank:
-            letters, spatial = letters.replace(spatial, _SPATIAL[-rank:]), _SPATIAL[-rank:]
-        in_order = sorted(spatial, key=_SPATIAL.index) if set(spatial) <= set(_SPATIAL) else spatial
-        own = [self.first, self.second, *in_order]
-        return [own.index(letter) for letter in letters]
+    def _order(self, rank: int) -> tuple[int, ...]:
+        return _order(self, rank)
+
+
+@lru_cache(maxsize=64)
+def _order(layout: Layout, rank: int) -> tuple[int, ...]:
+    """For each of the target's axes, the number of convcheck's."""
+    letters, spatial = layout.letters, layout.spatial
+    if len(spatial) != rank:
+        letters, spatial = letters.replace(spatial, _SPATIAL[-rank:]), _SPATIAL[-rank:]
+    in_order = sorted(spatial, key=_SPATIAL.index) if set(spatial) <= set(_SPATIAL) else spatial
+    own = [layout.first, layout.second, *in_order]
+    return tuple(own.index(letter) for letter in letters)
 
 
 def images(letters: str | None) -> Layout:

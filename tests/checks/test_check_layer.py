@@ -190,7 +190,7 @@ class TestWithoutABias:
                 super().__init__(of, layer, operands)
 
         code = _unbiased(Scripted())
-        code.run = lambda layer, at: Sees(code, layer, at)
+        code.run = lambda layer, at, how=None: Sees(code, layer, at)
         told = []
         results = check_layer(SMALL, [code], demand("forward", "central", "exact"), told.append)
         assert kinds(results) == [

@@ -5,18 +5,18 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
-from convcheck import Layer, verify
+from convcheck import Layer, UsageError, verify
 from convcheck.checks import conditions
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums, with_zeros
+from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums
 from convcheck.layer.fields import Dtype
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.results import GradientResult
-from tests.parts import GRADIENTS, Scripted, ScriptedRun, changing, expected, raising, right_arrays
-from tests.targets_for_tests import UNFOLD, Backward, Right, SavedOnTheClass, rounded, with_operands, wrong
-
-LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
+from tests.one_condition import ALSO, LAYER, SINGLE, WRONG, OneBufferForAllCalls, torch_targets
+from tests.parts import GRADIENTS, Scripted, changing, expected, raising, right_arrays
+from tests.targets_for_tests import UNFOLD, Right, Unflipped, with_operands, wrong
 
 
 def results(report, **wanted):
@@ -34,111 +34,171 @@ def failing(target, layer=LAYER, **options):
     return {r.condition for r in bad}
 
 
-class StopsAtZero(Backward):
-    """A shortcut for zeros that breaks out of the loop instead of going on with the next filter."""
-
-    def changed(self, x, weight, grad_output):
-        shortened = grad_output.copy()
-        for image in shortened:
-            empty = [f for f in range(len(image)) if (image[f] == 0).any()]
-            if empty:
-                image[empty[0] + 1 :] = 0
-        return x, weight, shortened
-
-
-class DirtyWhereEmpty(Backward):
-    """Leaves dL/dX unwritten where all of grad_output is zero."""
-
-    def backward(self, grad_output):
-        right = super().backward(grad_output)
-        return right if grad_output.any() else (np.full_like(right.input, 7), *right[1:])
-
-
-class OneBufferForAllCalls(Right):
-    buffers: ClassVar = {}
-
-    def backward(self, grad_output):
-        given = []
-        for name, array in zip("iwb", super().backward(grad_output), strict=True):
-            buffer = self.buffers.setdefault((name, array.shape), np.empty_like(array))
-            buffer[...] = array
-            given.append(buffer)
-        return tuple(given)
-
-
-class KeptOnAStack(Right):
-    """Takes what the last forward pass of any object has saved."""
-
-    stack: ClassVar = []
-
-    def forward(self, x, weight, bias, layer):
-        output = super().forward(x, weight, bias, layer)
-        self.stack.append((x, weight, layer))
-        return output
-
-    def backward(self, grad_output):
-        if self.stack:
-            self.x, self.weight, self.layer = self.stack.pop()
-        return super().backward(grad_output)
-
-
-class PackedOnce(Right):
-    """Keeps the weights of the first call."""
-
-    packed = None
-
-    def backward(self, grad_output):
-        if self.packed is None:
-            self.packed = self.weight.copy()
-        return UNFOLD.backward(self.layer, self.x, self.packed, grad_output)
-
-
-SINGLE = replace(LAYER, dtype="float32")
-
-WRONG = {
-    "operands rounded to TF32": (with_operands(lambda *at: [rounded(a, 10) for a in at]), SINGLE, "real"),
-    "operands rounded to bfloat16": (with_operands(lambda *at: [rounded(a, 7) for a in at]), SINGLE, "real"),
-    "grad_output truncated": (with_operands(lambda x, w, g: (x, w, np.trunc(g))), LAYER, "real"),
-    "grad_output as int8": (with_operands(lambda x, w, g: (x, w, g.astype(np.int8).astype(g.dtype))), LAYER, "real"),
-    "stops at a zero": (StopsAtZero, LAYER, "sparse"),
-    "dirty where grad_output is 0": (DirtyWhereEmpty, LAYER, "zero-grad-output"),
-    "clipped at 0 where no weight is negative": (
-        with_operands(lambda x, w, g: (x, w + (w > 0).all(), g)), LAYER, "one-sign",
-    ),
-    "clipped": (with_operands(lambda x, w, g: (x, w, g.clip(-100, 100))), LAYER, "large"),
-    "saved on the class": (SavedOnTheClass, LAYER, "interleaved"),
-    "kept on a stack": (KeptOnAStack, LAYER, "interleaved"),
-    "wrong behind a ReLU": (
-        with_operands(lambda x, w, g: (x, w + ((x >= 0).all() and (x == 0).any() and (g < 0).any()), g)),
-        LAYER,
-        "sparse",
-    ),
-    "one buffer for all calls": (OneBufferForAllCalls, LAYER, "interleaved"),
-    "weights packed once": (PackedOnce, LAYER, "same-memory"),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_under_one_condition_only_is_caught_there(name):
-    target, layer, condition = WRONG[name]
-    assert condition in failing(target, layer, checks=["forward", "exact", "conditions"])
+    caught_under_it_alone(name, *WRONG[name])
 
 
-def test_the_table_above_has_every_condition():
+def test_so_is_code_of_pytorchs():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for number, (name, wrong_there) in enumerate(torch_targets().items()):
+            caught_under_it_alone(name, *wrong_there, shrink=not number)
+    finally:
+        torch.set_num_threads(before)
+
+
+def caught_under_it_alone(name, target, layer, condition, *, shrink=True):
+    with threadpool_limits(2, user_api="blas"):
+        report = verify(layer, target=target, checks=["forward", "exact", "conditions"], shrink=shrink)
+    bad = [r for r in results(report) if not r.acceptable]
+    wanted = {condition} | ALSO.get(name, set())
+    assert {r.condition for r in bad} == wanted, report
+    assert all(r.diagnosis for r in bad if r.status == "failed")
+    smallest = report.layers[0].smallest
+    # What has become wrong for good is not right anywhere any more.
+    assert smallest is None if name == "dirty border" or not shrink else smallest.condition in wanted
+
+
+def test_the_table_has_every_condition():
+    wrong_ones = {condition for _, _, condition in WRONG.values()}
     assert set(CONDITIONS) == set(conditions.RUNS)
-    assert {condition for _, _, condition in WRONG.values()} == set(CONDITIONS)
+    assert wrong_ones == set(CONDITIONS) - {"some-gradients", "after-no-grad"}
+
+
+def applying(layer):
+    """The conditions that code by the object protocol is run under."""
+    there = {name for name, condition in conditions.RUNS.items() if condition.there(layer)}
+    return there - {"some-gradients", "after-no-grad"}
 
 
 @pytest.mark.parametrize("layer", [LAYER, SINGLE, replace(LAYER, bias=False), replace(LAYER, batch=1)])
 def test_right_code_passes_under_all_of_them(layer):
-    report = verify(layer, target=Right)
+    report = verify(layer, target={"call": Right, "threads": True})
     assert report.passed, report
     found = results(report, check="conditions")
     gradients = {"input", "weight", "bias"} if layer.bias else {"input", "weight"}
     assert {(r.condition, r.gradient) for r in found} == {
-        (condition, gradient) for condition in CONDITIONS for gradient in gradients
+        (condition, gradient)
+        for condition in applying(layer)
+        for gradient in gradients
+        if (condition, gradient) != ("no-bias", "bias")
     }
     assert all(r.entries_checked == r.entries and r.status == "passed" for r in found)
+
+
+def test_right_code_of_pytorchs_passes_under_those_that_its_form_allows():
+    pytest.importorskip("torch")
+    for name in ("torch.nn:Conv2d", "torch.nn.functional:conv2d"):
+        report = verify(replace(LAYER, padding=1), target=name)
+        assert report.passed, report
+        found = {r.condition for r in results(report, check="conditions", status="passed")}
+        assert found == set(CONDITIONS) - {"negative-strides", "read-only"}
+
+
+class Particular(Right):
+    """Takes contiguous arrays that it may write, several samples, and a bias."""
+
+    def forward(self, x, weight, bias, layer):
+        if not (x.flags.c_contiguous and x.flags.writeable):
+            raise ValueError("a contiguous array of my own, please")
+        return super().forward(x, weight, bias, layer) + 0 * bias[0]
+
+    def backward(self, grad_output):
+        given = super().backward(grad_output)
+        return *given[:2], given[2] + 0
+
+
+class TestRefusals:
+    REFUSED: ClassVar = {"not-contiguous", "transposed-memory", "negative-strides", "read-only", "no-bias"}
+
+    def test_what_the_forward_pass_does_not_take_is_refused_and_no_failure(self):
+        report = verify(LAYER, target=Particular)
+        assert report.passed
+        refused = results(report, status="skipped")
+        assert {r.condition for r in refused} == self.REFUSED
+        assert all(r.refused and r.message.startswith(f"refused under {r.condition}: ") for r in refused)
+        assert "a contiguous array of my own, please" in {r.condition: r.refused for r in refused}["read-only"]
+        assert "read-only: ValueError" in " ".join(str(report).split())
+
+    def test_it_is_a_blind_spot(self):
+        report = verify(LAYER, target=Particular, strict=True)
+        assert not report.passed
+        # What layers it does not take is a limit of the code, and no blind spot.
+        assert self.REFUSED & {spot.name for spot in report.blind_spots} == self.REFUSED - {"no-bias"}
+        assert "lacks a run under read-only, which the code refuses" in str(report)
+
+    def test_what_only_the_backward_pass_cannot_do_is_an_error_unless_it_says_so(self):
+        def wants_order(error):
+            class Wants(Right):
+                def backward(self, grad_output):
+                    if not grad_output.flags.c_contiguous:
+                        raise error
+                    return super().backward(grad_output)
+
+            return Wants
+
+        memory = {"not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output"}
+        assert failing(wants_order(ValueError("order"))) == memory
+        report = verify(LAYER, target=wants_order(NotImplementedError("C order")))
+        assert report.passed
+        assert {r.condition: r.refused for r in results(report, status="skipped")} == dict.fromkeys(memory, "C order")
+
+    def test_what_is_wrong_beside_a_refusal_fails(self):
+        class RowsAlone(Right):
+            def forward(self, x, weight, bias, layer):
+                if x.strides[-1] == 2 * x.itemsize:
+                    raise ValueError("no gaps")
+                return super().forward(x, weight, bias, layer) + (not x.flags.c_contiguous)
+
+        assert {"not-contiguous"} <= failing(RowsAlone)
+
+    @pytest.mark.parametrize("field", ["batch", "bias"])
+    def test_what_the_mapping_does_not_take_is_not_run(self, field):
+        feature, slug = {"batch": ("one-sample", "batch-of-one"), "bias": ("no-bias", "no-bias")}[field]
+        report = verify(LAYER, target={"call": Right, "unsupported": [feature]})
+        assert report.passed
+        assert {r.status for r in results(report, condition=slug)} == {"skipped"}
+
+
+class TestSkipping:
+    def test_is_said_and_in_the_options_that_run_it_again(self):
+        report = verify(LAYER, target=Right, skip_conditions=["threads", "tiny"])
+        assert report.passed
+        skipped = results(report, status="skipped")
+        assert {r.condition for r in skipped} == {"tiny", "threads"}
+        assert {r.message for r in skipped} == {"skipped by --skip-condition"}
+        assert report.options == ("--skip-condition", "tiny", "--skip-condition", "threads")
+        assert "tiny: skipped by --skip-condition" in str(report)
+
+    def test_lets_code_pass_that_fails_there_alone(self):
+        name = "strides without signs"
+        assert verify(LAYER, target=WRONG[name][0], skip_conditions=["negative-strides"]).passed
+
+    @pytest.mark.parametrize("skipped", conditions.RUNS)
+    def test_each_is_left_out_alone(self, skipped):
+        found = conditions.check(expected(LAYER, Scripted()), Scripted(), np.inf, [skipped])
+        assert {r.condition for r in found if r.status == "skipped"} == {skipped}
+        assert {r.condition for r in found} == set(CONDITIONS)
+
+    def test_of_none_that_there_is_an_error_names_the_nearest(self):
+        with pytest.raises(UsageError, match=r'unknown condition "negative-stride".*did you mean "negative-strides"'):
+            verify(LAYER, target=Right, skip_conditions=["negative-stride"])
+
+
+class TestConditionsAlone:
+    def test_right_code_passes(self):
+        report = verify(LAYER, target=Right, checks=["conditions"])
+        assert report.passed
+        assert {r.check for r in results(report)} == {"conditions"}
+
+    def test_what_is_wrong_without_any_is_not_blamed_on_them(self):
+        report = verify(LAYER, target=Unflipped, checks=["conditions"])
+        (bad,) = [r for r in results(report) if not r.acceptable]
+        assert (bad.gradient, bad.condition, bad.status) == ("input", None, "failed")
+        assert [diagnosis.name for diagnosis in bad.diagnosis] == ["kernel-not-flipped"]
 
 
 class TestNeverSkipped:
@@ -153,7 +213,7 @@ class TestNeverSkipped:
         report = verify(LAYER, target=Right)
         assert report.passed
         others = {r.condition: r.message for r in results(report, check="conditions", status="skipped")}
-        assert set(others) == set(CONDITIONS) - {"real"}
+        assert set(others) == applying(LAYER) - {"real"}
         assert all("budget" in message for message in others.values())
 
     def test_where_no_integers_are_exact(self, monkeypatch):
@@ -220,169 +280,17 @@ class TestObjects:
         assert failing(RefusesPositive) == {"one-sign"}
 
 
-class TestData:
-    def test_short_sums_keep_an_entry_of_every_filter_and_few_of_each(self):
-        layer = Layer(3, 5, 2, input=(40, 40), batch=2)
-        thin = short_sums(layer, real_operands(layer), 64)
-        per_filter = np.count_nonzero(thin.grad_output, axis=(0, 2, 3))
-        assert (per_filter >= 1).all()
-        assert per_filter.max() < 3 * 64
-        assert short_sums(LAYER, real_operands(LAYER), 1e9).grad_output.all()
-
-    def test_zeros_are_as_many_as_asked_for_and_one_sample_has_nothing_else(self):
-        layer = Layer(8, 8, 3, input=(12, 12), batch=4)
-        at = with_zeros(layer, integer_operands(layer), 0.4)
-        assert 0.3 < np.mean(at.x == 0) < 0.5
-        assert [bool(sample.any()) for sample in at.grad_output].count(False) == 1
-
-    def test_further_draws_are_other_numbers_of_the_same_kind(self):
-        first, second = integer_operands(LAYER), integer_operands(LAYER, 1)
-        assert not np.array_equal(first.x, second.x)
-        assert {*np.unique(second.x)} == {-3, -2, -1, 1, 2, 3}
-        assert not np.array_equal(real_operands(LAYER).x, real_operands(LAYER, 1).x)
-
-    def test_large_integers_keep_every_sum_exact(self):
-        at = integer_operands(LAYER, 4, 2**40)
-        sizes = at.map(np.abs)
-        for total in (
-            UNFOLD.forward(LAYER, sizes.x, sizes.weight, sizes.bias),
-            *UNFOLD.backward(LAYER, sizes.x, sizes.weight, sizes.grad_output),
-        ):
-            assert 2**20 < total.max() <= 2**53
-
-
-def ran(condition, code=None, layer=LAYER):
-    """The data that the code was run on, in the order in which they count, and what came of each."""
-    code = code or Scripted()
-    return conditions.RUNS[condition](expected(layer, code), code)
-
-
-def data(condition, code=None, layer=LAYER):
-    return [at for at, _ in ran(condition, code, layer)]
-
-
-def arrays(at):
-    return {"x": at.x, "weight": at.weight, "bias": at.bias, "grad_output": at.grad_output}
-
-
-def same(one, other):
-    return all(np.array_equal(array, arrays(other)[name]) for name, array in arrays(one).items())
-
-
 def rounding_code():
     code = Scripted()
     code.exact = False
     return code
 
 
-class TestWhatIsRun:
-    @pytest.mark.parametrize("condition", CONDITIONS)
-    @pytest.mark.parametrize("code", [Scripted, rounding_code])
-    def test_what_right_code_gives_is_right_for_the_data_that_it_was_given(self, condition, code):
-        found = ran(condition, code())
-        if not isinstance(found, str):
-            for at, seen in found:
-                for name, array in right_arrays(at).items():
-                    assert np.array_equal(seen.arrays[name], array)
-
-    @pytest.mark.parametrize("code", [Scripted, rounding_code])
-    def test_no_two_runs_are_on_the_same_data(self, code):
-        every = [at for condition in CONDITIONS if not isinstance(ran(condition, code()), str)
-                 for at in data(condition, code())]  # fmt: skip
-        every += [integer_operands(LAYER), integer_operands(LAYER, 7)]
-        for number, at in enumerate(every):
-            for other in every[:number]:
-                assert not np.array_equal(at.x, other.x) or not np.array_equal(at.grad_output, other.grad_output)
-
-    def test_real_numbers_with_short_sums(self):
-        (at,) = data("real")
-        assert same(at, short_sums(LAYER, real_operands(LAYER), SHORT))
-        assert same(data("real", layer=SINGLE)[0], short_sums(SINGLE, real_operands(SINGLE), SHORT))
-
-    def test_and_with_whole_ones_where_no_integers_were_compared(self):
-        short, whole = data("real", rounding_code())
-        assert same(short, short_sums(LAYER, real_operands(LAYER), 1))
-        assert same(whole, real_operands(LAYER))
-        one = Layer(1, 1, 1, input=(1,), batch=1)
-        assert [same(at, real_operands(one)) for at in data("real", rounding_code(), one)] == [True]
-
-    def test_sparse_ones_and_such_as_a_relu_leaves(self):
-        thin, relu = data("sparse", layer=replace(LAYER, batch=9))
-        for array in arrays(thin).values():
-            assert 0.2 < np.mean(array == 0) < 0.6
-        assert not all(sample.any() for sample in thin.grad_output)
-        assert (relu.x >= 0).all()
-        assert 0.4 < np.mean(relu.x == 0) < 0.6
-        for array in (relu.weight, relu.grad_output):
-            assert array.all()
-            assert (array < 0).any()
-
-    def test_a_grad_output_of_zeros_only(self):
-        (at,) = data("zero-grad-output")
-        assert not at.grad_output.any()
-        assert at.grad_output.dtype == LAYER.dtype
-        assert at.x.all()
-        assert at.weight.all()
-
-    def test_one_sign(self):
-        positive, negative, behind_relu = data("one-sign")
-        assert all((array > 0).all() for array in arrays(positive).values())
-        assert all((array < 0).all() for array in arrays(negative).values())
-        assert (behind_relu.x > 0).all()
-        assert all((array > 0).any() and (array < 0).any() for array in (behind_relu.weight, behind_relu.grad_output))
-
-    def test_large_integers(self):
-        (at,) = data("large")
-        assert same(at, integer_operands(LAYER, 4, 2**40))
-        assert np.abs(at.x).max() > 2**20
-        (single,) = data("large", layer=SINGLE)
-        assert np.abs(single.x).max() > 100
-
-    def test_are_left_out_with_the_reason(self, monkeypatch):
-        assert ran("large", rounding_code()) == "the target rounds on integers too"
-        # As large as they ever are where nothing larger is exact: 3, with sums of 96 terms.
-        monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 96 * 9))
-        assert "no larger integers" in ran("large")
-        assert LAYER.dtype in ran("large")
-        monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 96 * 16))
-        assert np.abs(data("large")[0].x).max() == 4
-        monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 2))
-        assert "no larger integers" in ran("large")
-
-    def test_three_calls_whose_backward_passes_come_in_an_order_of_their_own(self):
-        log = []
-
-        class Logged(ScriptedRun):
-            def __init__(self, of, layer, operands):
-                super().__init__(of, layer, operands)
-                self.number = len(log)
-                log.append(("forward", self.number))
-
-            def backward(self):
-                log.append(("backward", self.number))
-                return super().backward()
-
-        code = Scripted()
-        code.run = lambda layer, at: Logged(code, layer, at)
-        assert len(data("interleaved", code)) == 3
-        backward = [number for kind, number in log[3:] if kind == "backward"]
-        assert [kind for kind, _ in log[:3]] == ["forward"] * 3
-        assert sorted(backward) == [0, 1, 2]
-        assert backward not in ([0, 1, 2], [2, 1, 0])
-
-    def test_one_object_with_other_data(self):
-        code = Scripted()
-        ((at, seen),) = ran("same-memory", code)
-        assert code.runs == 1
-        assert np.array_equal(seen.arrays["weight"], right_arrays(at)["weight"])
-
-        class Once(ScriptedRun):
-            def again(self, operands):
-                raise RuntimeError("once")
-
-        code.run = lambda layer, at: Once(code, layer, at)
-        assert ran("same-memory", code) == "the target takes one forward pass per object"
-
+#: Conditions under which code may refuse to be called.
+REFUSABLE = {
+    "not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "read-only", "some-gradients",
+    "after-no-grad", "batch-of-one", "no-bias", "threads",
+}  # fmt: skip
 
 #: With more work for each entry than most.
 WIDE = Layer(16, 16, 5, padding=2, input=(16, 16))
@@ -396,7 +304,8 @@ class TestResults:
 
     def test_one_of_every_gradient_under_every_condition(self):
         found = self.check(Scripted())
-        assert [(r.condition, r.gradient) for r in found] == [(c, g) for c in conditions.RUNS for g in GRADIENTS]
+        every = [(c, g) for c in conditions.RUNS for g in GRADIENTS if (c, g) != ("no-bias", "bias")]
+        assert [(r.condition, r.gradient) for r in found] == every
         for r in found:
             assert (r.status, r.check, r.implementation, r.message) == ("passed", "conditions", "scripted", None)
             assert r.on_integers is (r.condition != "real")
@@ -482,7 +391,7 @@ class TestResults:
                 return array + (name == "weight" and calls.count("weight") == wanted + 1)
 
             code = Scripted(wrong_once)
-            runs = conditions.RUNS["one-sign"](expected(LAYER, code), code)
+            runs = list(conditions.RUNS["one-sign"].runs(expected(LAYER, code), code))
             assert len(runs) == 3
             calls.clear()
             only = {"one-sign": conditions.RUNS["one-sign"]}
@@ -508,12 +417,15 @@ class TestResults:
     def test_a_wrong_output_is_a_result_of_its_own(self):
         found = self.check(Scripted(changing("output", lambda array: array + 1)))
         wrong_output = [r for r in found if r.gradient == "output"]
-        assert [r.condition for r in wrong_output] == list(conditions.RUNS)
+        assert [r.condition for r in wrong_output] == [name for name in conditions.RUNS if name != "many-calls"]
         assert {r.status for r in wrong_output} == {"failed"}
-        assert {r.status for r in found if r.gradient != "output"} == {"passed"}
+        assert {r.status for r in found if r.gradient != "output" and r.condition != "many-calls"} == {"passed"}
+        # One finding is enough where it shows at the second call already.
+        assert {r.message for r in found if r.condition == "many-calls"} == {conditions.SHOWN_IN_SAME_MEMORY}
 
     def test_an_output_of_another_shape_leaves_the_gradients_undecided(self):
-        found = self.check(Scripted(changing("output", lambda array: array[:1])))
+        found = self.check(Scripted(changing("output", lambda array: array[..., :1])))
+        found = [r for r in found if r.condition != "many-calls"]
         assert {(r.gradient, r.status) for r in found} == {
             ("output", "failed"), *((gradient, "inconclusive") for gradient in GRADIENTS),
         }  # fmt: skip
@@ -532,12 +444,16 @@ class TestResults:
 
     def test_a_missing_gradient_is_a_failure_and_a_refusal_an_error(self):
         found = self.check(Scripted(changing("weight", lambda array: None)))
+        found = [r for r in found if r.condition != "many-calls"]
         assert {r.status for r in found if r.gradient == "weight"} == {"failed"}
         assert all("None" in r.message and r.check == "conditions" for r in found if r.gradient == "weight")
         found = self.check(Scripted(changing("output", raising(NotImplementedError("no such data")))))
-        # Of the object's second call it is no failure, but there the first refuses already.
-        assert {(r.status, r.message, r.implementation) for r in found} == {("error", "no such data", "scripted")}
-        assert {r.gradient for r in found} == {"output", *GRADIENTS}
+        data = [r for r in found if r.status == "error"]
+        assert {(r.message, r.implementation) for r in data} == {("no such data", "scripted")}
+        assert {r.gradient for r in data} == {"output", *GRADIENTS}
+        refused = {r.condition: r.message for r in found if r.status == "skipped" and r.condition != "many-calls"}
+        assert refused == {condition: f"refused under {condition}: no such data" for condition in REFUSABLE}
+        assert {r.condition for r in data} == set(CONDITIONS) - REFUSABLE - {"many-calls"}
 
     @pytest.mark.parametrize("gradient", GRADIENTS)
     def test_a_gradient_that_the_target_does_not_give_is_left_out(self, gradient):
@@ -560,24 +476,31 @@ class TestResults:
         ("layer", "work"),
         [
             # Counted by multiply-adds where there are many, and else by entries.
-            (WIDE, 60 * WIDE.multiply_adds),
-            (LAYER, 60 * 100 * (3 * 4 * 7 * 8 + 6 * 2 * 2 * 3 + 3 * 6 * 4 * 8)),
+            (WIDE, WIDE.multiply_adds),
+            (LAYER, 100 * (3 * 4 * 7 * 8 + 6 * 2 * 2 * 3 + 3 * 6 * 4 * 8)),
         ],
     )
-    def test_beyond_the_budget_only_real_numbers_are_tried(self, layer, work):
-        for budget, wanted in ((work, {"passed"}), (work - 1, {"passed", "skipped"})):
+    def test_what_the_budget_does_not_hold_is_left_out_in_their_order(self, layer, work):
+        total = sum(condition.passes for condition in conditions.RUNS.values()) * work
+        for budget, left_out in (
+            (total, 0),
+            (total - 1, 1),
+            (conditions.RUNS["real"].passes * work, len(CONDITIONS) - 1),
+        ):
             found = self.check(Scripted(), layer, budget)
-            assert {r.status for r in found} == wanted
-        skipped = [r for r in found if r.status == "skipped"]
-        assert {r.condition for r in skipped} == set(CONDITIONS) - {"real"}
-        assert all("conditions" in r.message.split() and "budget" in r.message for r in skipped)
-        assert {r.gradient for r in skipped} == set(GRADIENTS)
+            skipped = [r for r in found if r.status == "skipped"]
+            assert [*dict.fromkeys(r.condition for r in skipped)] == list(conditions.RUNS)[len(CONDITIONS) - left_out :]
+            assert all("conditions" in r.message.split() and "budget" in r.message for r in skipped)
+            assert {r.gradient for r in skipped} == (set(GRADIENTS) if left_out else set())
+            assert {r.status for r in found} == {"passed"} | ({"skipped"} if left_out else set())
+        assert {r.condition for r in self.check(Scripted(), layer, 0.0) if r.status == "passed"} == {"real"}
 
     def test_the_gate_decides_under_them_too(self):
         code = Scripted(changing("weight", lambda array: array * (1 + 1e-6)))
         assert all(r.acceptable for r in self.check(code, max_error=1e-5))
         bad = {r.condition for r in self.check(code, max_error=1e-8) if not r.acceptable}
-        assert bad == set(CONDITIONS) - {"zero-grad-output"}
+        # A subnormal number has too few digits for the difference.
+        assert bad == set(CONDITIONS) - {"zero-grad-output", "tiny", "many-calls"}
 
 
 class TestNames:

@@ -158,7 +158,13 @@ def test_the_account_says_what_was_tried():
     report = hunted(Right, cases=300)
     tried = report.hunt
     assert sum(condition.cases for condition in tried.conditions) == tried.cases == 300
-    assert {condition.what for condition in tried.conditions} == {PLAIN, *conditions.RUNS}
+    met = {condition.what for condition in tried.conditions}
+    assert PLAIN in met
+    # Every one that code of this form can be called under, but for what chance has left out.
+    applicable = conditions.RUNS.keys() - {"some-gradients", "after-no-grad"}
+    assert met - {PLAIN} <= applicable
+    assert len(met) > 3 * len(applicable) / 4
+    assert {f"the condition {name}" for name in conditions.RUNS.keys() - met} <= set(tried.not_tried)
     sizes = {drawn.field: (drawn.least, drawn.most) for drawn in tried.sizes}
     assert sizes["channels"][0] == 1
     assert sizes["channels"][1] > 64
@@ -181,13 +187,13 @@ def test_a_short_hunt_says_what_it_did_not_try():
 
 def test_what_is_seen_once_and_not_again_is_no_pass():
     class Once(Spoiled):
-        """Wrong at one call, never again."""
+        """Wrong at a few calls, of which not all are judged, and never again."""
 
         calls = 0
 
         def meets(self, grad_output):
             Once.calls += 1
-            return Once.calls == 200
+            return 200 <= Once.calls < 202
 
     report = hunted(Once)
     assert not report.passed

@@ -8,7 +8,8 @@ import pytest
 from convcheck.checks.observed import Fault, Observed, explained, shape_of
 from convcheck.errors import TargetError
 from convcheck.layer.data import integer_operands
-from tests.parts import LAYER, Scripted, ScriptedRun, changing, raising, target
+from convcheck.targets.calling import PLAIN, How
+from tests.parts import LAYER, Scripted, ScriptedRun, changing, raising, right_arrays, target
 from tests.parts import right_arrays as right
 from tests.targets_for_tests import Right
 
@@ -33,7 +34,7 @@ class TestOneRun:
         assert np.array_equal(seen.output, right(AT)["output"])
         assert (seen.faults, seen.refusal, seen.again, seen.anew) == ({}, None, None, None)
         assert seen.implementation.name == "scripted"
-        assert seen.modified == {"forward": (), "backward": ()}
+        assert seen.modified == {"backward": ()}
 
     def test_without_a_bias_its_gradient_is_not_looked_at(self):
         layer = replace(LAYER, bias=False)
@@ -70,13 +71,15 @@ class TestOneRun:
                 return super().backward()
 
         code = Scripted()
-        code.run = lambda layer, operands: Spoils(code, layer, operands)
+        code.run = lambda layer, operands, how=None: Spoils(code, layer, operands)
         seen = Observed.of(code, LAYER, AT)
         assert same(seen.arrays, right(AT))
 
     def test_what_is_written_into_is_told_by_the_pass_that_wrote(self):
-        seen = of(lambda name, array: array, ("x", "grad_output"))
+        seen = of(lambda name, array: array, ("x", "grad_output"), twice=True)
         assert seen.modified == {"forward": ("x",), "backward": ("grad_output",)}
+        # One look is enough where nobody asks which pass it was.
+        assert of(lambda name, array: array, ("x", "grad_output")).modified == {"backward": ("x", "grad_output")}
 
 
 class TestFaults:
@@ -143,7 +146,7 @@ class TestFaults:
                 return super().backward()[:2]
 
         code = Scripted()
-        code.run = lambda layer, operands: Two(code, layer, operands)
+        code.run = lambda layer, operands, how=None: Two(code, layer, operands)
         assert Observed.of(code, LAYER, AT).faults["bias"].status == "error"
 
     def test_a_backward_pass_that_raises_leaves_what_is_wrong_with_the_output(self):
@@ -199,7 +202,7 @@ class TestASecondBackwardPass:
                 return first
 
         code = Scripted()
-        code.run = lambda layer, operands: Adds(code, layer, operands)
+        code.run = lambda layer, operands, how=None: Adds(code, layer, operands)
         seen = Observed.of(code, LAYER, AT, twice=True)
         assert same(seen.arrays, right(AT))
         assert same(seen.again, {n: 2 * right(AT)[n] for n in GRADIENTS})
@@ -213,14 +216,14 @@ class TestASecondBackwardPass:
                 return super().backward()
 
         code = Scripted()
-        code.run = lambda layer, operands: Once(code, layer, operands)
+        code.run = lambda layer, operands, how=None: Once(code, layer, operands)
         seen = Observed.of(code, LAYER, AT, twice=True)
         assert seen.again.status == "error"
         assert type(error).__name__ in seen.again.message
         assert same(seen.anew, {n: right(AT)[n] for n in GRADIENTS})
         given = []
 
-        def once(layer, operands):
+        def once(layer, operands, how=None):
             given.append(operands)
             return Once(code, layer, operands) if len(given) == 1 else raising(error)(None)
 
@@ -251,7 +254,7 @@ class TestASecondBackwardPass:
                 return super().backward()[: 4 - self.passes]
 
         code = Scripted()
-        code.run = lambda layer, operands: ThenTwo(code, layer, operands)
+        code.run = lambda layer, operands, how=None: ThenTwo(code, layer, operands)
         assert Observed.of(code, LAYER, AT, twice=True).again.status == "error"
 
     def test_that_gives_nothing_has_nothing_to_compare(self):
@@ -301,7 +304,7 @@ class TestInterleaved:
                 return super().backward()
 
         code = Scripted()
-        code.run = lambda layer, operands: Logged(code, layer, operands)
+        code.run = lambda layer, operands, how=None: Logged(code, layer, operands)
         self.run(code, (2, 0, 1))
         assert log == [("forward", 0), ("forward", 1), ("forward", 2), *(("backward", n) for n in (2, 0, 1))]
 
@@ -341,17 +344,22 @@ class TestInterleaved:
             assert set(seen.arrays) == {"output"}
 
 
-class TestAgain:
-    def run(self, code):
-        return Observed.again_with(code, LAYER, AT, OTHER)
+class TestInTurn:
+    PASSES = ((LAYER, AT, False), (LAYER, OTHER, False))
 
-    def test_the_second_data_count(self):
+    def run(self, code, passes=PASSES, **options):
+        return list(Observed.in_turn(code, iter(passes), **options))
+
+    def test_every_pass_gives_what_is_right_for_its_data_on_one_object(self):
         code = Scripted()
-        seen = self.run(code)
-        assert same(seen.arrays, right(OTHER))
-        assert (seen.faults, code.runs) == ({}, 1)
+        first, second = self.run(code)
+        assert [at for at, _, _ in (first, second)] == [AT, OTHER]
+        assert [went_on for _, _, went_on in (first, second)] == [False, True]
+        assert same(first[1].arrays, right(AT))
+        assert same(second[1].arrays, right(OTHER))
+        assert (second[1].faults, code.runs) == ({}, 1)
 
-    def test_the_first_backward_pass_is_run_as_well(self):
+    def test_the_backward_pass_of_each_is_run_before_the_next(self):
         calls = []
 
         def count(name, array):
@@ -361,18 +369,22 @@ class TestAgain:
         self.run(Scripted(count))
         assert calls == [*ALL, *ALL]
 
-    def test_an_object_that_takes_one_forward_pass_only_is_not_accused(self):
-        calls = []
+    @pytest.mark.parametrize(("one_object", "passes"), [(True, 1), (False, 2)])
+    def test_where_an_object_takes_one_pass_only_a_new_one_goes_on_or_none(self, one_object, passes):
+        class Once(ScriptedRun):
+            def again(self, operands, layer=None, *, new_memory=False):
+                raise ValueError("used")
 
-        def once(name, array):
-            calls.append(name)
-            return raising(ValueError("used"))(array) if name == "output" and len(calls) > 1 else array
-
-        assert self.run(Scripted(once)) is None
+        code = Scripted()
+        code.run = lambda layer, operands, how=None: Once(code, layer, operands)
+        seen = self.run(code, one_object=one_object)
+        assert len(seen) == passes
+        assert all(same(observed.arrays, right(at)) for at, observed, _ in seen)
+        assert not any(went_on for _, _, went_on in seen)
 
     def test_what_the_first_forward_pass_raises_is_told(self):
-        assert set(self.run(Scripted(changing("output", raising(ValueError())))).faults) == set(ALL)
-        assert self.run(Scripted(changing("output", raising(NotImplementedError("no"))))).refusal == "no"
+        assert set(self.run(Scripted(changing("output", raising(ValueError()))))[0][1].faults) == set(ALL)
+        assert self.run(Scripted(changing("output", raising(NotImplementedError("no")))))[0][1].refusal == "no"
 
     def test_what_the_second_backward_pass_gives_is_judged(self):
         calls = []
@@ -381,7 +393,26 @@ class TestAgain:
             calls.append(name)
             return None if name == "weight" and calls.count(name) == 2 else array
 
-        assert set(self.run(Scripted(second)).faults) == {"weight"}
+        assert [set(observed.faults) for _, observed, _ in self.run(Scripted(second))] == [set(), {"weight"}]
+
+    def test_the_layer_and_the_memory_are_those_asked_for(self):
+        told = []
+
+        class Tells(ScriptedRun):
+            def again(self, operands, layer=None, *, new_memory=False):
+                told.append((operands, layer, new_memory))
+                return Tells(self.of, layer, operands)
+
+        code = Scripted()
+        code.run = lambda layer, operands, how=None: Tells(code, layer, operands)
+        larger = replace(LAYER, batch=4)
+        at = integer_operands(larger)
+        seen = self.run(code, [(LAYER, AT, True), (larger, at, True), (LAYER, OTHER, False)])
+        assert told == [(at, larger, True), (OTHER, LAYER, False)]
+        assert same(seen[1][1].arrays, right_arrays(at, larger))
+        told.clear()
+        self.run(code, [(LAYER, OTHER, True)], of=Tells(code, LAYER, AT))
+        assert told == [(OTHER, LAYER, True)]
 
     def test_an_object_of_the_users_own_is_run_twice(self):
         class Counts(Right):
@@ -390,8 +421,57 @@ class TestAgain:
             def __init__(self):
                 Counts.made += 1
 
-        assert same(self.run(target(Counts)).arrays, right(OTHER))
+        assert same(self.run(target(Counts))[1][1].arrays, right(OTHER))
         assert Counts.made == 1
+
+
+class TestAnotherGradOutput:
+    def run(self, code):
+        return Observed.with_another(code, LAYER, AT, OTHER.grad_output)
+
+    def test_is_what_counts(self):
+        observed, repeats = self.run(Scripted())
+        assert same(observed.arrays, right(replace(AT, grad_output=OTHER.grad_output)))
+        assert repeats()
+
+    def test_a_result_that_is_kept_is_told_from_memory_that_is_used_up(self):
+        class Kept(ScriptedRun):
+            kept = None
+
+            def backward(self, grad_output=None):
+                self.kept = self.kept or super().backward(grad_output)
+                return self.kept
+
+        class UsedUp(ScriptedRun):
+            def backward(self, grad_output=None):
+                given = super().backward(grad_output)
+                return tuple(array * (self.passes == 1) for array in given)
+
+        class Raises(ScriptedRun):
+            def backward(self, grad_output=None):
+                if self.passes:
+                    raise ValueError("used up")
+                return super().backward(grad_output)
+
+        for kind, repeated in ((Kept, True), (UsedUp, False), (Raises, False)):
+            code = Scripted()
+            code.run = lambda layer, at, how=None, kind=kind, code=code: kind(code, layer, at)
+            observed, repeats = self.run(code)
+            assert not same(observed.arrays, right(replace(AT, grad_output=OTHER.grad_output))) or observed.faults
+            assert repeats() is repeated
+
+
+def test_what_is_not_asked_for_is_not_looked_at():
+    observed = of(changing("weight", lambda array: None), how=How(gradients=("input",)))
+    assert observed.gradients == ("input",)
+    assert set(observed.arrays) == {"output", "input"}
+    assert observed.faults == {}
+
+
+@pytest.mark.parametrize(("how", "refuses"), [(PLAIN, False), (How(guarded=True), True)])
+def test_code_that_does_not_take_what_its_backward_pass_is_given_refuses(how, refuses):
+    observed = of(changing("weight", raising(NotImplementedError("no such memory"))), how=how)
+    assert (observed.refusal == "no such memory") is refuses
 
 
 def test_the_shape_of_every_array():

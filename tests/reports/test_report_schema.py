@@ -61,7 +61,7 @@ def test_the_contract():
     whole = report_schema()
     assert keys(whole) == [
         "schema_version", "convcheck_version", "config", "passed", "elapsed_seconds", "layers", "target", "checked",
-        "power", "blind_spots", "fitted", "limits", "found", "left_out", "hunt", "unchecked",
+        "power", "blind_spots", "seed", "fitted", "limits", "found", "left_out", "hunt", "unchecked",
         "common",
     ]  # fmt: skip
     assert whole["required"] == [*keys(whole)[:8], "common"]

@@ -105,7 +105,8 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False,
         _print_title(console, "FAILED" if report.strict else "BLIND", [f"the suite lacks {change}"])
         spots = [spot for spot in report.blind_spots if (spot.change, spot.layer) == (change, layer)]
         _print_labelled(console, [("unseen", f"{spot.name} ({', '.join(spot.forms)})") for spot in spots])
-        _print_line(console, "add", f"   - {layer}")
+        if layer:
+            _print_line(console, "add", f"   - {layer}")
         console.print()
     verdict = "PASSED" if report.passed else "FAILED"
     said = outcome(report)

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -99,17 +99,8 @@ class TorchForm(Form):
         memory: Array = given.detach().as_strided((where.base.size,), (1,), 0).cpu().numpy()
         return memory
 
-    @contextmanager
-    def threads(self, number: str) -> Iterator[None]:
-        before = self._torch.get_num_threads()
-        with super().threads(number):
-            if number:
-                self._torch.set_num_threads(1 if number == "one" else os.cpu_count())
-            try:
-                yield
-            finally:
-                if number:
-                    self._torch.set_num_threads(before)
+    def threads(self, number: str) -> AbstractContextManager[Any]:
+        return _with_threads(self._torch, number, super().threads(number)) if number else nullcontext()
 
     def refill(self, array: Any, values: Array) -> Any:
         with self._torch.no_grad():
@@ -318,6 +309,18 @@ def _parameter(module: Any, role: str, path: str, tensor: Any) -> Any:
 #: versions as a switch. Reading the switches raises once code has set the names, so that only one kind is touched.
 _PRECISIONS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 _SWITCHES = ("cuda.matmul", "cudnn")
+
+
+@contextmanager
+def _with_threads(torch: Any, number: str, others: AbstractContextManager[Any]) -> Iterator[None]:
+    """PyTorch's own threads, beside those of the libraries that it loads; as many as before afterwards."""
+    before = torch.get_num_threads()
+    with others:
+        torch.set_num_threads(1 if number == "one" else os.cpu_count())
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager
