@@ -84,7 +84,7 @@ class Observed:
             Whether the backward pass is run a second time, and the arguments are looked at after each pass.
         """
         trial = _Trial(implementation, layer, how, phases=twice)
-        trial.forward(lambda: implementation.run(layer, operands, how))
+        trial.forward(lambda: implementation.both(layer, operands, how))
         trial.backward()
         if twice:
             trial.second_backward(operands)
@@ -134,13 +134,13 @@ class Observed:
             trial = _Trial(implementation, layer)
             if before is not None:
                 earlier = before
-                trial.forward(lambda: earlier.again(operands, layer, new_memory=new_memory))  # noqa: B023 - run at once
+                trial.forward(lambda: earlier.both_again(operands, layer, new_memory=new_memory))  # noqa: B023 - run at once
                 if trial.done is None and one_object:
                     return
             went_on = trial.done is not None
             if not went_on:
                 trial = _Trial(implementation, layer)
-                trial.forward(lambda: implementation.run(layer, operands))  # noqa: B023 - run at once
+                trial.forward(lambda: implementation.both(layer, operands))  # noqa: B023 - run at once
             trial.backward()
             before = trial.done
             yield operands, trial.observed(), went_on
@@ -155,7 +155,7 @@ class Observed:
         them; one whose memory a backward pass uses up does not, which is its right.
         """
         trial, again = _Trial(implementation, layer), _Trial(implementation, layer)
-        trial.forward(lambda: implementation.run(layer, operands))
+        trial.forward(lambda: implementation.both(layer, operands))
         trial.backward()
         first = dict(trial.observed().arrays)
         trial.backward(grad_output)

@@ -22,7 +22,6 @@ from convcheck.targets.forms.tape import tape_form
 from convcheck.targets.forms.torch_code import TorchForm, is_torch
 from convcheck.targets.loading import load
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Target
 
 #: Every form whose target is one class or function, by the style that a mapping names.
 FORMS: dict[str, type[ObjectForm | LayerForm | TorchForm | JaxForm]] = {
@@ -33,7 +32,7 @@ FORMS: dict[str, type[ObjectForm | LayerForm | TorchForm | JaxForm]] = {
 }
 
 
-def choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType] | None = None) -> Target:
+def choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType] | None = None) -> Form:
     """Load what a target names and return it in its form.
 
     Parameters

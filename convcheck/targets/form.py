@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -19,7 +19,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.calling import AROUND, PLAIN, How
 from convcheck.targets.concurrency import limited_threads, repeated_beside
-from convcheck.targets.layouts import images, one_sample, weights
+from convcheck.targets.layouts import Layout, images, one_sample, weights
 from convcheck.targets.placement import Placed, placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, Run, Target, TargetContractError
@@ -78,6 +78,19 @@ class Session(ABC):
         raise NotImplementedError("an object of this form makes no forward pass without gradients")
 
 
+def refusal(spec: TargetSpec, takes: Collection[str], layer: Layer) -> str | None:
+    """Return why a target that takes some features cannot take a layer; None if it can."""
+    rank = len(layer.kernel)
+    for layout in _layouts(spec):
+        if not layout.fits(rank):
+            return f"the layout {layout.letters} is not defined for {rank} spatial axes"
+    return features.missing(layer, takes)
+
+
+def _layouts(spec: TargetSpec) -> tuple[Layout, Layout]:
+    return images(spec.layout), weights(spec.weight_layout)
+
+
 class Form(Target):
     """Code of the user's.
 
@@ -90,6 +103,8 @@ class Form(Target):
 
     Attributes
     ----------
+    takes : frozenset of str
+        Features that it takes, as far as one can see and by its mapping.
     bias_per_position : bool
         Whether there is one bias per output position.
     """
@@ -107,8 +122,8 @@ class Form(Target):
         self.averages = spec.mean_over_batch
         self.bias_per_position = spec.bias == "per-position"
         self.untold = frozenset(spec.supports) & {"stride", "padding", "dilation"} - takes
-        self._takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
-        self._images, self._weights = images(spec.layout), weights(spec.weight_layout)
+        self.takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
+        self._images, self._weights = _layouts(spec)
         self.absent = {
             gradient: "the target does not give this gradient"
             for gradient in ("input", "weight", "bias")
@@ -117,14 +132,10 @@ class Form(Target):
         self.at_once = spec.threads
 
     def unsupported(self, layer: Layer) -> str | None:
-        rank = len(layer.kernel)
-        for layout in (self._images, self._weights):
-            if not layout.fits(rank):
-                return f"the layout {layout.letters} is not defined for {rank} spatial axes"
-        return features.missing(layer, self._takes)
+        return refusal(self.spec, self.takes, layer)
 
     def takes_bias(self) -> bool:
-        return "bias" in self._takes
+        return "bias" in self.takes
 
     @abstractmethod
     def session(self, layer: Layer, given: Given) -> Session:

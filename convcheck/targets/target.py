@@ -86,6 +86,10 @@ class Run(ABC):
             Whether the data are given in other memory; in the same where the form allows that otherwise.
         """
 
+    def both_again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        """Do the same as `again` where the backward pass is asked for next, as `Target.both` does."""
+        return self.again(operands, layer, new_memory=new_memory)
+
     def modified(self) -> tuple[str, ...]:
         """Return those of "x", "weight", "bias" and "grad_output" that no longer hold what was given.
 
@@ -172,6 +176,13 @@ class Target(ABC):
     @abstractmethod
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         """Run the forward pass, called in a certain way; what comes of it can be followed by the backward pass."""
+
+    def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+        """Run the forward pass, where nothing else is asked for before its backward pass.
+
+        That one may run at once; what it gives, or raises, is told when it is asked for.
+        """
+        return self.run(layer, operands, how)
 
 
 class BuiltIn(Target):

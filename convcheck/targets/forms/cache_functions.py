@@ -79,7 +79,7 @@ class CacheForm(Form):
             return layer
         if what == "conv_param":
             names = {key: self.spec.keywords.get(key, usual) for key, usual in _KEYS.items()}
-            wanted = [key for key in names if key in ("stride", "padding") or key in self._takes]
+            wanted = [key for key in names if key in ("stride", "padding") or key in self.takes]
             given: dict[str, Any] = {}
             for key in wanted:
                 own = names[key] or ()

@@ -27,6 +27,7 @@ from convcheck.layer.arrays import Array
 from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     DISCONNECTED,
+    HALFWAY,
     LONGEST_ANSWER,
     WHERE,
     BrokenWireError,
@@ -35,7 +36,9 @@ from convcheck.targets.process.wire import (
     framed,
     legible,
     parsed,
+    read_arrays,
     shared_file,
+    texts_in,
     write_arrays,
 )
 from convcheck.targets.programs.one_shot import remove_folders_of
@@ -68,9 +71,9 @@ class EndedError(ConvcheckError):
         Whether a new worker would take long to end in the same way.
     """
 
-    def __init__(self, message: str, *, costly: bool = False) -> None:
+    def __init__(self, message: str, *, costly: bool = False, halfway: tuple[Array, list[str]] | None = None) -> None:
         super().__init__(message)
-        self.costly = costly
+        self.costly, self.halfway = costly, halfway
 
 
 def supported() -> bool:
@@ -227,14 +230,18 @@ class Worker:
         mine, its = socket.socketpair()
         heard, printed = os.pipe()
         self._connection, self._heard = mine, heard
-        self.there, self.back, self._where = shared_file(), shared_file(), shared_file()
+        self.there, self.back, self._where, self._halfway = (shared_file() for _ in range(4))
+        self._number = 0
+        self._both: Slot | None = None
         os.set_blocking(heard, False)
         order = {
             "environment": dict(os.environ), "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
             "threads": limits.threads,
         }  # fmt: skip
         try:
-            self.pid = self._keeper.fork(order, [its.fileno(), self.there, self.back, printed, self._where])
+            self.pid = self._keeper.fork(
+                order, [its.fileno(), self.there, self.back, printed, self._where, self._halfway]
+            )
         except EndedError:
             self._keeper.kill()
             self._close_files()
@@ -262,7 +269,8 @@ class Worker:
             there = [number for number, array in enumerate(arrays) if array is not None]
             for number, slot in zip(there, write_arrays(self.there, [arrays[i] for i in there]), strict=True):  # type: ignore[misc]
                 slots[number] = slot
-            number = next(self._numbers)
+            number = self._number = next(self._numbers)
+            self._both = request.get("both")
             message = pickle.dumps((number, verb, {**request, "slots": slots}))
             with suppress(OSError):
                 self._connection.sendall(framed(message))
@@ -378,8 +386,17 @@ class Worker:
         words = legible(bytes(self._words).decode("utf-8", "replace")).strip()
         if words and "the target's process" in message:
             message += f"\nThe last that it printed:\n{words}"
+        halfway = self._output()
         self.close(message)
-        raise EndedError(message, costly=costly)
+        raise EndedError(message, costly=costly, halfway=halfway)
+
+    def _output(self) -> tuple[Array, list[str]] | None:
+        """Return the output and what was written into, where the forward pass has run of a request for both."""
+        with suppress(BrokenWireError, OSError, MemoryError):
+            said = {} if self._both is None else parsed(os.pread(self._halfway, HALFWAY, 0))
+            if self._both is not None and said.get("number") == self._number:
+                return read_arrays(self.back, [self._both])[0], texts_in(said, "modified")
+        return None
 
     def close(self, why: str = "the target's process was ended") -> None:
         """End the worker, and everything that it left behind."""
@@ -408,7 +425,7 @@ class Worker:
         self._keeper.preload(module)
 
     def _close_files(self) -> None:
-        for descriptor in (self._heard, self.there, self.back, self._where):
+        for descriptor in (self._heard, self.there, self.back, self._where, self._halfway):
             with suppress(OSError):
                 os.close(descriptor)
         self._connection.close()

@@ -34,9 +34,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 #: Seconds in which everything that a worker left behind must have ended.
 _PATIENCE = 5.0
 
-#: What a worker gets: its connection, the files in which arrays come and go, where it prints, and where it says where
-#: it is.
-DESCRIPTORS = 5
+#: What a worker gets: its connection, the files in which arrays come and go, where it prints, where it says where it
+#: is, and where it says that it has got half way.
+DESCRIPTORS = 6
 
 
 def main(control: int) -> None:
@@ -117,7 +117,7 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
         os._exit(1)
     # Out of the way of code that closes or uses the first few descriptors.
     descriptors = [_moved(descriptor) for descriptor in descriptors]
-    connection, there, back, printed, where = descriptors
+    connection, there, back, printed, where, halfway = descriptors
     null = os.open(os.devnull, os.O_RDONLY)
     for descriptor, number in ((null, 0), (printed, 1), (printed, 2)):
         os.dup2(descriptor, number)
@@ -142,7 +142,7 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
     if order["memory"] is not None:
         _limit_memory(order["memory"])
     try:
-        serve(connection, there, back, where, order["threads"])
+        serve(connection, there, back, where, halfway, order["threads"])
     except OSError:
         os._exit(DISCONNECTED)
     os._exit(0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pickle
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import count
 from math import prod
 from pathlib import Path
@@ -20,9 +21,10 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
+from convcheck.targets.form import refusal
 from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
 from convcheck.targets.process.limits import Limits
-from convcheck.targets.process.wire import BrokenWireError, read_arrays, slot_in, text_in, texts_in
+from convcheck.targets.process.wire import BrokenWireError, Slot, read_arrays, slot_in, text_in, texts_in
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import (
     Misfit,
@@ -45,6 +47,20 @@ _SECONDS = 0.5
 
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
+
+_GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
+
+
+#: Multiply-adds of a layer up to which both passes are asked for in one request: there the request is what takes time.
+_SMALL = 2**23
+
+
+class _EndedHalfwayError(TargetContractError):
+    """The process has ended in the backward pass, when the forward pass had run."""
+
+    def __init__(self, message: str, output: Array, modified: list[str]) -> None:
+        super().__init__(message)
+        self.output, self.modified = output, modified
 
 
 class Place:
@@ -127,6 +143,8 @@ class Place:
         except EndedError as error:
             if error.costly:
                 self._unusable = str(error)
+            if error.halfway is not None:
+                raise _EndedHalfwayError(str(error), *error.halfway) from None
             raise TargetContractError(str(error)) from None
         finally:
             if self._worker.ended is not None:
@@ -221,6 +239,10 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
     return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
 
 
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
 def _raise(raised: Any) -> NoReturn:
     """Raise what the worker says that was raised."""
     try:
@@ -275,6 +297,7 @@ class Remote(Target):
     def __init__(self, place: Place, spec: TargetSpec) -> None:
         self.place = place
         self._number, answer = place.open(spec)
+        self._spec, self._takes = spec, frozenset(texts_in(answer, "takes"))
         #: That the last forward pass took.
         self._seconds = 0.0
         self.name = spec.named
@@ -304,19 +327,14 @@ class Remote(Target):
         self.place.begin()
 
     def unsupported(self, layer: Layer) -> str | None:
-        try:
-            answer = self._ask("unsupported", {"layer": layer})
-        except (ConvcheckError, TargetRaisedError):
-            # How its process ended shows when it is run.
-            return None
-        return None if answer.get("unsupported") is None else text_in(answer, "unsupported")
+        return refusal(self._spec, self._takes, layer)
 
     def takes_bias(self) -> bool:
         return self._takes_bias
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         began = time.monotonic()
-        answer = self._ask("forward", {"layer": layer}, (x, weight, bias))
+        answer = self._ask("forward", {"layer": _pickled(layer)}, (x, weight, bias))
         self._seconds = time.monotonic() - began
         (output,) = self.place.values(answer, ["output"], layer)
         if isinstance(output, Misfit):
@@ -343,7 +361,7 @@ class Remote(Target):
             part = slice(first, first + at_once)
             at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
             count = len(at[0] if varies == "x" else at[1])
-            answer = self._ask("merged", {"layer": of, "varies": varies, "copies": count}, at)
+            answer = self._ask("merged", {"layer": _pickled(of), "varies": varies, "copies": count}, at)
             (output,) = self.place.values(answer, ["output"], of, count)
             if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
                 raise TargetContractError("what the target's process sent cannot be used: it is not the outputs")
@@ -355,7 +373,10 @@ class Remote(Target):
         return np.moveaxis(split, 0, 2).reshape(layer.output_shape)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return RemoteRun(self, layer, "run", {"layer": layer, "how": how}, operands)
+        return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands)
+
+    def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+        return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands, both=True)
 
     def stop(self) -> None:
         self.place.stop()
@@ -364,35 +385,69 @@ class Remote(Target):
         self.place.close()
 
 
-class RemoteRun(Run):
-    """A forward pass that another process has run."""
+@lru_cache(maxsize=64)
+def _pickled(layer: Layer) -> bytes:
+    return pickle.dumps(layer)
 
-    def __init__(self, of: Remote, layer: Layer, verb: str, request: dict[str, Any], operands: Operands) -> None:
+
+class RemoteRun(Run):
+    """A forward pass that another process has run, and the backward pass where both were asked for at once."""
+
+    def __init__(
+        self, of: Remote, layer: Layer, verb: str, request: dict[str, Any], operands: Operands, *, both: bool = False
+    ) -> None:
         self._of, self._layer = of, layer
+        #: What the backward pass that ran with the forward pass gives when it is asked for.
+        self._next: Callable[[], tuple[Any, Any, Any]] | None = None
         place = of.place
         self._number = next(place.numbers)
         at = (operands.x, operands.weight, operands.bias, operands.grad_output)
-        answer = of._ask(verb, {**request, "run": self._number}, at)
+        output = Slot(layer.dtype, layer.output_shape) if both and layer.multiply_adds <= _SMALL else None
+        try:
+            answer = of._ask(verb, {**request, "run": self._number, "both": output}, at)
+        except _EndedHalfwayError as error:
+            self._generation, self.output = place.generation, error.output
+            self._note(error.modified)
+            self._next = partial(_fail, TargetContractError(str(error)))
+            return
         self._generation = place.generation
-        self._note(answer)
+        self._note(texts_in(answer, "modified"))
+        if "modified_at_last" in answer:
+            self.output, *gradients = place.values(answer, ["output", *_GRADIENTS], layer)
+            modified = texts_in(answer, "modified_at_last")
+            self._next = lambda: self._gave(gradients, modified)
+            return
         (self.output,) = place.values(answer, ["output"], layer)
+        if "raised_at_last" in answer:
+            self._next = partial(_raise, answer["raised_at_last"])
 
-    def _note(self, answer: Mapping[str, Any]) -> None:
-        told = texts_in(answer, "modified")
-        self._modified = tuple(name for name in _WRITTEN if name in told)
+    def _note(self, modified: Sequence[str]) -> None:
+        self._modified = tuple(name for name in _WRITTEN if name in modified)
 
-    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
-        self._require_same_process()
-        answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
-        self._note(answer)
-        labels = ["grad_input", "grad_weight", "grad_bias"]
-        grad_input, grad_weight, grad_bias = self._of.place.values(answer, labels, self._layer)
+    def _gave(self, gradients: Sequence[Any], modified: Sequence[str]) -> tuple[Any, Any, Any]:
+        self._note(modified)
+        grad_input, grad_weight, grad_bias = gradients
         return grad_input, grad_weight, grad_bias
 
-    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        ran, self._next = self._next, None
+        if ran is not None and grad_output is None:
+            return ran()
         self._require_same_process()
-        request = {"of": self._number, "layer": layer, "new_memory": new_memory}
-        return RemoteRun(self._of, layer or self._layer, "again", request, operands)
+        answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
+        return self._gave(self._of.place.values(answer, _GRADIENTS, self._layer), texts_in(answer, "modified"))
+
+    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        return self._again(operands, layer, new_memory, both=False)
+
+    def both_again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        return self._again(operands, layer, new_memory, both=True)
+
+    def _again(self, operands: Operands, layer: Layer | None, new_memory: bool, *, both: bool) -> Run:
+        self._require_same_process()
+        pickled = None if layer is None else _pickled(layer)
+        request = {"of": self._number, "layer": pickled, "new_memory": new_memory}
+        return RemoteRun(self._of, layer or self._layer, "again", request, operands, both=both)
 
     def modified(self) -> tuple[str, ...]:
         return self._modified

@@ -44,6 +44,9 @@ PASSING = frozenset(DTYPES) | {
 
 _ALIGNMENT = 64
 
+#: Bytes in which a worker writes down that the forward pass has run.
+HALFWAY = 1024
+
 
 class Slot(NamedTuple):
     """An array that lies in shared memory."""
@@ -78,11 +81,11 @@ def shared_file() -> int:
         return os.dup(file.fileno())
 
 
-def write_arrays(file: int, arrays: Iterable[Array]) -> list[Slot]:
-    """Put arrays into a shared file; return what a message tells of them."""
+def write_arrays(file: int, arrays: Iterable[Array], after: Sequence[Slot] = ()) -> list[Slot]:
+    """Put arrays into a shared file, after those that lie there; return what a message tells of them."""
     whole = [np.ascontiguousarray(array) for array in arrays]
     slots = [Slot(_name_of(array.dtype), array.shape) for array in whole]
-    for array, start in zip(whole, places(slots)[0], strict=True):
+    for array, start in zip(whole, places([*after, *slots])[0][len(after) :], strict=True):
         left = _bytes_of(array)
         while left:
             written = os.pwrite(file, left, start)

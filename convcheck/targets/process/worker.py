@@ -14,6 +14,7 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO, cast
@@ -23,17 +24,28 @@ import numpy as np
 from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 from convcheck.targets.choice import choose
 from convcheck.targets.isolation import Guarded, Unclosable, kept_settings
 from convcheck.targets.loading import framework_refusal, last_line, user_traceback
-from convcheck.targets.process.wire import LONGEST_TEXT, PASSING, Incoming, Slot, framed, places, receive, write_arrays
+from convcheck.targets.process.wire import (
+    HALFWAY,
+    LONGEST_TEXT,
+    PASSING,
+    Incoming,
+    Slot,
+    framed,
+    places,
+    receive,
+    write_arrays,
+)
 from convcheck.targets.target import Misfit, Run, TargetContractError
 
 # The code under test may replace what modules hold.
 _write, _getpid, _exit, _dumps, _loads = os.write, os.getpid, os._exit, json.dumps, pickle.loads
 
 
-def serve(connection: int, there: int, back: int, where: int, threads: int | None) -> None:
+def serve(connection: int, there: int, back: int, where: int, halfway: int, threads: int | None) -> None:
     """Answer requests until there are none.
 
     Parameters
@@ -44,6 +56,8 @@ def serve(connection: int, there: int, back: int, where: int, threads: int | Non
         Shared files in which arrays come, and go.
     where : int
         File in which it is written where the code was when it was stopped.
+    halfway : int
+        File in which it is written that the forward pass has run, of a request for both.
     threads : int or None
         That matrix products may use.
     """
@@ -54,12 +68,12 @@ def serve(connection: int, there: int, back: int, where: int, threads: int | Non
     # Which code that takes it for its own can close.
     sys.stdout = cast(TextIO, Unclosable())
     np.random.seed()  # noqa: NPY002 - every fork has the same state
-    code, incoming, me = _Code(there, back), Incoming(), _getpid()
+    code, incoming, me = _Code(there, back, halfway), Incoming(), _getpid()
     flush = _flusher()
     while (message := receive(connection, incoming)) is not None:
         os.truncate(where, 0)
         number, verb, request = _loads(message)
-        answer = code.answer(verb, request)
+        answer = code.answer(verb, {**request, "number": number})
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
@@ -75,8 +89,8 @@ def serve(connection: int, there: int, back: int, where: int, threads: int | Non
 class _Code:
     """The targets that were asked for, and the forward passes that can be followed by backward passes."""
 
-    def __init__(self, there: int, back: int) -> None:
-        self._there, self._back = there, back
+    def __init__(self, there: int, back: int, halfway: int) -> None:
+        self._there, self._back, self._halfway = there, back, halfway
         self._memory = mmap.mmap(-1, 1)
         self._files: dict[Path, ModuleType] = {}
         self._targets: dict[int, Guarded] = {}
@@ -88,9 +102,11 @@ class _Code:
             self._runs.pop(number, None)
         try:
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-                "open": self._open, "unsupported": self._unsupported, "forward": self._forward,
-                "merged": self._merged, "run": self._run, "backward": self._backward, "again": self._again,
+                "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
+                "backward": self._backward, "again": self._again,
             }  # fmt: skip
+            if request.get("layer") is not None:
+                request = {**request, "layer": _layer(request["layer"])}
             answer = verbs[verb](request)
             target = self._targets[request["target"]]
             return {**answer, "takes_bias": target.takes_bias(), "found": list(target.found)}
@@ -104,11 +120,9 @@ class _Code:
         loaded = [name for name in ("torch",) if name in sys.modules]
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
-            "inapplicable": list(found.inapplicable), "reasons": list(found.inapplicable.values()),
+            "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
+            "reasons": list(found.inapplicable.values()),
         }  # fmt: skip
-
-    def _unsupported(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"unsupported": self._targets[request["target"]].unsupported(request["layer"])}
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
         arrays: Any = self._arrays(request["slots"])
@@ -143,7 +157,19 @@ class _Code:
 
     def _done(self, request: dict[str, Any], run: Run) -> dict[str, Any]:
         self._runs[request["run"]] = run
-        return {"values": self._sent([run.output]), "modified": run.modified()}
+        values = self._sent([run.output])
+        answer = {"values": values, "modified": run.modified()}
+        both: Slot | None = request["both"]
+        if both is None or values != [{"dtype": both.dtype, "shape": list(both.shape)}]:
+            return answer
+        # Should the process end in the backward pass, the forward pass still counts.
+        half = {"number": request["number"], "modified": answer["modified"]}
+        os.pwrite(self._halfway, _dumps(half).encode().ljust(HALFWAY), 0)
+        try:
+            gradients = self._sent(run.backward(None), after=[both])
+            return {**answer, "values": values + gradients, "modified_at_last": run.modified()}
+        except BaseException as error:
+            return {**answer, "raised_at_last": _told(error)}
 
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
@@ -168,8 +194,11 @@ class _Code:
         # Copies: a run keeps them.
         return Operands(*(None if array is None else array.copy() for array in self._arrays(request["slots"])))  # type: ignore[arg-type]
 
-    def _sent(self, values: Sequence[Any]) -> list[Any]:
-        """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array."""
+    def _sent(self, values: Sequence[Any], after: Sequence[Slot] = ()) -> list[Any]:
+        """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array.
+
+        Those that lie there already stay.
+        """
         told: list[Any] = []
         arrays: list[Array] = []
         for value in values:
@@ -185,8 +214,18 @@ class _Code:
                 arrays.append(array)
             else:
                 told.append({"foreign": str(array.dtype)[:100]})
-        write_arrays(self._back, arrays)
+        write_arrays(self._back, arrays, after)
         return told
+
+
+@lru_cache(maxsize=64)
+def _layer(pickled: bytes) -> Layer:
+    """Return the layer of a request: the same object each time, since forms ask whether it is that of the pass before.
+
+    What is computed once per layer is thereby kept too.
+    """
+    layer: Layer = _loads(pickled)
+    return layer
 
 
 def _told(error: BaseException) -> dict[str, Any]:
