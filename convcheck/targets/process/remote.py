@@ -239,8 +239,8 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
     return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
 
 
-def _fail(error: Exception) -> NoReturn:
-    raise error
+def _fail(message: str) -> NoReturn:
+    raise TargetContractError(message)
 
 
 def _raise(raised: Any) -> NoReturn:
@@ -397,8 +397,9 @@ class RemoteRun(Run):
         self, of: Remote, layer: Layer, verb: str, request: dict[str, Any], operands: Operands, *, both: bool = False
     ) -> None:
         self._of, self._layer = of, layer
-        #: What the backward pass that ran with the forward pass gives when it is asked for.
-        self._next: Callable[[], tuple[Any, Any, Any]] | None = None
+        #: Returns or raises what came of the backward pass that ran with the forward pass. It refers neither to this
+        #: run nor to an exception, which would keep the worker alive.
+        self._next: Callable[[], tuple[Sequence[Any], Sequence[str]]] | None = None
         place = of.place
         self._number = next(place.numbers)
         at = (operands.x, operands.weight, operands.bias, operands.grad_output)
@@ -408,14 +409,13 @@ class RemoteRun(Run):
         except _EndedHalfwayError as error:
             self._generation, self.output = place.generation, error.output
             self._note(error.modified)
-            self._next = partial(_fail, TargetContractError(str(error)))
+            self._next = partial(_fail, str(error))
             return
         self._generation = place.generation
         self._note(texts_in(answer, "modified"))
         if "modified_at_last" in answer:
             self.output, *gradients = place.values(answer, ["output", *_GRADIENTS], layer)
-            modified = texts_in(answer, "modified_at_last")
-            self._next = lambda: self._gave(gradients, modified)
+            self._next = partial(tuple, (gradients, texts_in(answer, "modified_at_last")))
             return
         (self.output,) = place.values(answer, ["output"], layer)
         if "raised_at_last" in answer:
@@ -432,7 +432,7 @@ class RemoteRun(Run):
     def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
         ran, self._next = self._next, None
         if ran is not None and grad_output is None:
-            return ran()
+            return self._gave(*ran())
         self._require_same_process()
         answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
         return self._gave(self._of.place.values(answer, _GRADIENTS, self._layer), texts_in(answer, "modified"))

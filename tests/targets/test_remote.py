@@ -1,0 +1,143 @@
+"""Runs in a worker process: both passes in one request, and what is left when the process ends between them."""
+
+import numpy as np
+import pytest
+
+from convcheck import Layer
+from convcheck.layer.data import integer_operands
+from convcheck.targets import resolve
+from convcheck.targets.process.host import Worker
+from convcheck.targets.process.limits import Limits
+from convcheck.targets.target import TargetContractError, TargetRaisedError
+from tests.parts import right_arrays
+
+LAYER = Layer(2, 3, (2, 3), input=(4, 5), batch=2)
+AT, OTHER = integer_operands(LAYER), integer_operands(LAYER, 1)
+
+SOURCE = """
+import ctypes
+import numpy as np
+from tests.targets_for_tests import Right
+class Code(Right):
+    place = None
+    def forward(self, x, weight, bias, layer):
+        output = super().forward(x, weight, bias, layer)
+        {forward}
+        return output
+    def backward(self, grad_output):
+        {backward}
+        return super().backward(grad_output)
+"""
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The verbs of all requests."""
+    verbs, ask = [], Worker.ask
+
+    def noted(worker, verb, *words):
+        verbs.append(verb)
+        return ask(worker, verb, *words)
+
+    monkeypatch.setattr(Worker, "ask", noted)
+    return verbs
+
+
+@pytest.fixture
+def opened(tmp_path, asked):
+    """Opens code in a worker, which ends with the test."""
+    targets = []
+
+    def of(forward="pass", backward="pass"):
+        (tmp_path / "code.py").write_text(SOURCE.format(forward=forward, backward=backward))
+        targets.append(resolve("code.py:Code", tmp_path, limits=Limits(in_process=False)))
+        asked.clear()
+        return targets[-1]
+
+    yield of
+    for target in targets:
+        target.close()
+
+
+def assert_right(run, at):
+    right = right_arrays(at, LAYER)
+    assert np.array_equal(run.output, right.pop("output"))
+    assert all(np.array_equal(*pair) for pair in zip(run.backward(), right.values(), strict=True))
+
+
+def test_both_passes_are_one_request_and_a_further_backward_pass_another(opened, asked):
+    run = opened().both(LAYER, AT)
+    assert_right(run, AT)
+    assert asked == ["run"]
+    assert np.array_equal(run.backward(OTHER.grad_output)[2], right_arrays(OTHER, LAYER)["bias"])
+    assert_right(run.both_again(OTHER, LAYER), OTHER)
+    assert asked == ["run", "backward", "again"]
+
+
+def test_the_backward_pass_waits_where_it_is_not_said_that_it_comes_next(opened, asked):
+    run = opened(backward="grad_output[...] = 0").run(LAYER, AT)
+    assert run.modified() == ()
+    run.backward()
+    assert asked == ["run", "backward"]
+
+
+def test_what_each_pass_wrote_into_is_told_apart(opened):
+    run = opened("x[...] = 0", "self.weight[...] = 0").both(LAYER, AT)
+    assert run.modified() == ("x",)
+    run.backward()
+    assert run.modified() == ("x", "weight")
+
+
+def test_the_output_is_that_before_the_backward_pass(opened):
+    run = opened("self.output = output", "self.output[...] = 0").both(LAYER, AT)
+    assert np.array_equal(run.output, right_arrays(AT, LAYER)["output"])
+
+
+@pytest.mark.parametrize("forward", ["output = output[:, :1]", "output = output.astype(np.float32)"])
+def test_no_backward_pass_runs_by_itself_after_a_wrong_output(forward, opened, asked):
+    run = opened(forward, "raise ValueError").both(LAYER, AT)
+    assert asked == ["run"]
+    assert run.output.dtype != LAYER.dtype or run.output.shape != LAYER.output_shape
+    with pytest.raises(TargetRaisedError):
+        run.backward()
+    assert asked == ["run", "backward"]
+
+
+def test_what_the_backward_pass_raises_is_raised_when_it_is_asked_for(opened, asked):
+    run = opened(backward="raise NotImplementedError('not yet')").both(LAYER, AT)
+    assert np.array_equal(run.output, right_arrays(AT, LAYER)["output"])
+    with pytest.raises(NotImplementedError, match="not yet"):
+        run.backward()
+    assert asked == ["run"]
+
+
+def test_a_crash_in_the_backward_pass_leaves_the_forward_pass(opened):
+    run = opened("x[...] = 0", "ctypes.string_at(0)").both(LAYER, AT)
+    assert np.array_equal(run.output, right_arrays(AT, LAYER)["output"])
+    assert run.modified() == ("x",)
+    with pytest.raises(TargetContractError, match="SIGSEGV"):
+        run.backward()
+    with pytest.raises(TargetContractError, match="the process of the forward pass has ended"):
+        run.again(AT)
+
+
+def test_a_crash_in_a_later_forward_pass_leaves_no_output_of_an_earlier_one(opened):
+    target = opened("if x[0, 0, 0, 0] == 77: ctypes.string_at(0)")
+    target.both(LAYER, AT).backward()
+    marked = type(AT)(AT.x.copy(), AT.weight, AT.bias, AT.grad_output)
+    marked.x[0, 0, 0, 0] = 77
+    with pytest.raises(TargetContractError, match="SIGSEGV"):
+        target.both(LAYER, marked)
+
+
+@pytest.mark.parametrize("new_memory", [False, True])
+def test_a_pass_of_the_same_layer_uses_the_same_memory_again(new_memory, opened):
+    there = "self.place, before = x.ctypes.data, self.place; output = output + 1000 * (before == self.place)"
+    run = opened(there).both(LAYER, AT).both_again(OTHER, LAYER, new_memory=new_memory)
+    assert np.all(run.output - right_arrays(OTHER, LAYER)["output"] == (0 if new_memory else 1000))
+
+
+def test_what_it_does_not_take_is_known_without_asking(opened, asked):
+    target = opened()
+    assert target.unsupported(LAYER) is None
+    assert asked == []
