@@ -239,6 +239,10 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
     return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
 
 
+def _both(gradients: Sequence[Any], modified: Sequence[str]) -> tuple[Sequence[Any], Sequence[str]]:
+    return gradients, modified
+
+
 def _fail(message: str) -> NoReturn:
     raise TargetContractError(message)
 
@@ -415,7 +419,7 @@ class RemoteRun(Run):
         self._note(texts_in(answer, "modified"))
         if "modified_at_last" in answer:
             self.output, *gradients = place.values(answer, ["output", *_GRADIENTS], layer)
-            self._next = partial(tuple, (gradients, texts_in(answer, "modified_at_last")))
+            self._next = partial(_both, gradients, texts_in(answer, "modified_at_last"))
             return
         (self.output,) = place.values(answer, ["output"], layer)
         if "raised_at_last" in answer:
