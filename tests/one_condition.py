@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import ClassVar
@@ -9,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from convcheck import Layer
+from convcheck.targets.concurrency import BESIDE
 from tests.targets_for_tests import UNFOLD, Backward, Right, SavedOnTheClass, rounded, with_operands
 
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
@@ -263,13 +265,17 @@ class DividedAmongThreads(Right):
 
 
 class OneWorkspace(Right):
-    """Objects share one workspace, and are slow."""
+    """Objects share one workspace, and are so slow that another thread always comes by."""
 
     workspace: ClassVar = {}
 
     def backward(self, grad_output):
         self.workspace["grad_output"] = grad_output
-        time.sleep(0.001)
+        names = [thread.name for thread in threading.enumerate()]
+        if BESIDE in names and threading.current_thread().name != BESIDE:
+            ends = time.monotonic() + 5
+            while self.workspace["grad_output"] is grad_output and time.monotonic() < ends:
+                time.sleep(0.0001)
         if self.workspace["grad_output"].shape != grad_output.shape:
             return tuple(0 * array for array in super().backward(grad_output))
         return super().backward(grad_output)

@@ -15,6 +15,9 @@ from convcheck.targets.target import TargetContractError
 #: Seconds after which Python lets another thread go on, meanwhile: so short that threads meet within a short pass.
 _SWITCH = 1e-6
 
+#: The name of the thread that runs beside.
+BESIDE = "convcheck-beside"
+
 
 def limited_threads(number: str) -> AbstractContextManager[Any]:
     """Let NumPy's libraries and OpenMP use "one" thread or "all" that the machine has; "" leaves them as they are."""
@@ -56,7 +59,7 @@ def repeated_beside(passes: Callable[[], None]) -> Iterator[None]:
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH)
-    thread = threading.Thread(target=repeat, daemon=True)
+    thread = threading.Thread(target=repeat, name=BESIDE, daemon=True)
     try:
         thread.start()
         begun.wait()

@@ -141,3 +141,13 @@ def test_what_it_does_not_take_is_known_without_asking(opened, asked):
     target = opened()
     assert target.unsupported(LAYER) is None
     assert asked == []
+
+
+@pytest.mark.parametrize("key", ["modified", "found", "modified_at_last"])
+@pytest.mark.parametrize("value", [7, "x", [7], ["x"] * 101])
+def test_a_list_that_is_none_is_told(opened, monkeypatch, key, value):
+    target = opened()
+    ask = Worker.ask
+    monkeypatch.setattr(Worker, "ask", lambda *words: {**ask(*words), key: value})
+    with pytest.raises(TargetContractError, match=f"cannot be used: {key} is no list"):
+        target.run(LAYER, AT)

@@ -45,6 +45,11 @@ _RESTARTS = 2
 #: Seconds that several forward passes in one request may take.
 _SECONDS = 0.5
 
+#: Lists of texts that an answer may have, which are looked at before anything else is.
+_LISTS = (
+    "loaded", "takes", "unsaid", "untold", "inapplicable", "reasons", "found", "modified", "modified_at_last",
+)  # fmt: skip
+
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
 
@@ -151,6 +156,12 @@ class Place:
                 self._worker = None
             if self.left is not None:
                 self.left -= time.monotonic() - began
+        try:
+            for key in _LISTS:
+                texts_in(answer, key)
+        except BrokenWireError as error:
+            self.close()
+            raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
         raised = answer.get("raised")
         if raised is not None:
             _raise(raised)
