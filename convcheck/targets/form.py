@@ -78,6 +78,22 @@ class Session(ABC):
         raise NotImplementedError("an object of this form makes no forward pass without gradients")
 
 
+class StatelessSession(Session):
+    """Calls of code that keeps nothing: they are told of the layer and given the arguments anew."""
+
+    def __init__(self, layer: Layer, given: Given) -> None:
+        self._layer, self._given = layer, given
+
+    def arguments(self) -> Mapping[str, Any]:
+        return vars(self._given)
+
+    def renew(self, given: Given) -> None:
+        self._given = given
+
+    def resize(self, layer: Layer) -> None:
+        self._layer = layer
+
+
 def refusal(spec: TargetSpec, takes: Collection[str], layer: Layer) -> str | None:
     """Return why a target that takes some features cannot take a layer; None if it can."""
     rank = len(layer.kernel)

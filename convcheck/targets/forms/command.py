@@ -9,7 +9,7 @@ from typing import Any
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.form import GRADIENTS, Form, Given, Session
+from convcheck.targets.form import GRADIENTS, Form, Given, Session, StatelessSession
 from convcheck.targets.programs.cases import Cases
 from convcheck.targets.programs.one_shot import OneShot
 from convcheck.targets.programs.process import Program
@@ -61,9 +61,10 @@ class CommandForm(Form):
         return self._program.ask(Request(direction, layer, arrays, shapes))
 
 
-class _CommandSession(Session):
+class _CommandSession(StatelessSession):
     def __init__(self, form: CommandForm, layer: Layer, given: Given) -> None:
-        self._form, self._layer, self._given = form, layer, given
+        super().__init__(layer, given)
+        self._form = form
 
     def forward(self) -> Any:
         return self._form.ask("forward", self._layer, self._given)["output"]
@@ -72,12 +73,3 @@ class _CommandSession(Session):
         found = self._form.ask("backward", self._layer, self._given, grad_output)
         grad_input, grad_weight, grad_bias = (found.get(name) for name in GRADIENTS)
         return grad_input, grad_weight, grad_bias
-
-    def arguments(self) -> Mapping[str, Any]:
-        return vars(self._given)
-
-    def renew(self, given: Given) -> None:
-        self._given = given
-
-    def resize(self, layer: Layer) -> None:
-        self._layer = layer

@@ -19,7 +19,7 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, per_axis, refuse_unused
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import Form, Given, Session, StatelessSession
 from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 
@@ -104,9 +104,10 @@ class JaxForm(Form):
         return self._jax
 
 
-class _JaxSession(Session):
+class _JaxSession(StatelessSession):
     def __init__(self, target: JaxForm, layer: Layer, given: Given) -> None:
-        self._target, self._layer, self._given = target, layer, given
+        super().__init__(layer, given)
+        self._target = target
         self._pull: Any = None
         self._names: list[str] = []
 
@@ -127,15 +128,6 @@ class _JaxSession(Session):
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
         found = dict(zip(self._names, self._pull(grad_output), strict=True))
         return found.get("input"), found.get("weight"), found.get("bias")
-
-    def arguments(self) -> Mapping[str, Any]:
-        return vars(self._given)
-
-    def renew(self, given: Given) -> None:
-        self._given = given
-
-    def resize(self, layer: Layer) -> None:
-        self._layer = layer
 
 
 def _import_jax(name: str) -> Any:

@@ -14,7 +14,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import Form, Given, Session, StatelessSession
 from convcheck.targets.placement import placed
 from convcheck.targets.programs.protocol import RefusedError
 from convcheck.targets.spec import TargetSpec
@@ -116,9 +116,10 @@ class LibraryForm(Form):
         return results
 
 
-class _LibrarySession(Session):
+class _LibrarySession(StatelessSession):
     def __init__(self, form: LibraryForm, layer: Layer, given: Given) -> None:
-        self._form, self._layer, self._given = form, layer, given
+        super().__init__(layer, given)
+        self._form = form
 
     def forward(self) -> Any:
         given = self._given
@@ -134,15 +135,6 @@ class _LibrarySession(Session):
         arrays = (given.x, given.weight, given.bias, grad_output)
         grad_input, grad_weight, grad_bias = self._form.call("backward", self._layer, arrays, shapes)
         return grad_input, grad_weight, grad_bias
-
-    def arguments(self) -> Mapping[str, Any]:
-        return vars(self._given)
-
-    def renew(self, given: Given) -> None:
-        self._given = given
-
-    def resize(self, layer: Layer) -> None:
-        self._layer = layer
 
 
 def _loaded(place: str, folder: Path) -> ctypes.CDLL:
