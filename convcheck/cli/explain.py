@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, InProcess, Memory, Timeout, limits_of
 from convcheck.explain import DATA_HELP
 from convcheck.explain.sums.writers import FORMATS
 
@@ -45,9 +45,7 @@ def explain(
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="DATA", help=DATA_HELP)] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
-    ] = None,
+    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,

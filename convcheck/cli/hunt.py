@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import InProcess, Memory, Timeout
+from convcheck.cli.running import Device, InProcess, Memory, Timeout
 from convcheck.cli.verify import known_format
 from convcheck.errors import Parameter, UsageError
+from convcheck.layer.fields import RANDOM
 from convcheck.reports.formats import FORMATS
-
-#: Seeds that are drawn stay short enough to be copied.
-_SEEDS = 10**6
 
 
 def hunt(
@@ -49,9 +47,7 @@ def hunt(
     shrink_seconds: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long the search for the smallest case may take.")
     ] = 5.0,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
-    ] = None,
+    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,
@@ -76,17 +72,16 @@ def hunt(
 
     Exit status: 0 if nothing was found, 1 if something was, 2 for a wrong option, config or target, 130 if interrupted.
     """
-    import random
-
     from convcheck.cli.output import choose_destinations
     from convcheck.cli.progress import Progress
+    from convcheck.layer.layer import drawn_seed
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import Interrupted
     from convcheck.verification import hunt as run
 
-    if seed != "random" and not seed.isdecimal():
+    if seed != RANDOM and not seed.isdecimal():
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0, or random")
-    number = random.SystemRandom().randrange(_SEEDS) if seed == "random" else int(seed)
+    number = drawn_seed() if seed == RANDOM else int(seed)
     places = choose_destinations(output_format, output or [], quiet=quiet)
     # What the code under test prints must not end up inside the report.
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import Memory, Timeout, limits_of
+from convcheck.cli.running import Device, Memory, Timeout, limits_of
 from convcheck.cli.verify import parsed_seed
 from convcheck.layer.fields import RANDOM
 
@@ -36,9 +36,7 @@ def judge(
     seconds: Annotated[
         float, typer.Option(metavar="S", help="How long to search for a layer and a condition on which it fails.")
     ] = 20.0,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
-    ] = None,
+    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     output: Annotated[

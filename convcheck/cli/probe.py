@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, InProcess, Memory, Timeout, limits_of
 
 
 def probe(
@@ -22,9 +22,7 @@ def probe(
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the suite that fits, and the target, as a config.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
-    ] = None,
+    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,

@@ -23,6 +23,8 @@ def _bytes(text: str) -> int:
     return size
 
 
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")]
+
 InProcess = Annotated[
     bool,
     typer.Option(

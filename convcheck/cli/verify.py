@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import InProcess, KeepCase, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, InProcess, KeepCase, Memory, Timeout, limits_of
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.fields import RANDOM
 from convcheck.reports.formats import FORMATS
@@ -134,9 +134,7 @@ def verify(
             help="Fail with status 2 where no code of yours would be checked, only convcheck's own formulations.",
         ),
     ] = False,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
-    ] = None,
+    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,

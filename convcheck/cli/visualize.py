@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, InProcess, Memory, Timeout, limits_of
 from convcheck.explain import DATA_HELP, MEGABYTES, MOST_MEGABYTES
 from convcheck.explain.pictures.drawing import ANIMATIONS, FORMATS, MOVING
 
@@ -81,9 +81,7 @@ def visualize(
         ),
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="DATA", help=DATA_HELP)] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")
-    ] = None,
+    device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,
