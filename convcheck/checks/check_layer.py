@@ -9,6 +9,7 @@ from math import isinf
 from convcheck.checks import central, conditions, exact, forward, projected
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
+from convcheck.checks.draws import with_draws
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained
 from convcheck.checks.plan import TARGET_CALLS, Step, plan
@@ -118,7 +119,7 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     results = [output] if "forward" in demand.checks or not output.passed else []
     for step in steps:
         results.append(_run(step, expected, observed, on_reals, affordable))
-    results = attributed(results, expected, implementation)
+    results = attributed(with_draws(results, expected, implementation, demand.budget), expected, implementation)
     if implementation.builtin:
         return results
     results = with_behaviour(results, expected, observed)

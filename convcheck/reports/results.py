@@ -96,6 +96,17 @@ class GradientResult:
     on_integers: bool = False
     single_pass: bool = True
     condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
+    draws: Annotated[
+        int | None,
+        "Draws of the data that were compared, where sums are so long that data have zeros for them to stay exact.",
+        OnlyWith("draws"),
+    ] = None
+    exercised: Annotated[
+        float | None,
+        "Share of the entries of input, weight and grad_output, whichever is smallest, that were no zero in a draw.",
+        _Probability,
+        OnlyWith("draws"),
+    ] = None
 
     @property
     def passed(self) -> bool:

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.directions import Directions, Forward, Step, direction_count
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import integer_magnitude
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.data import integer_magnitude, largest_output
 from convcheck.layer.layer import Layer
 
 #: Step of all differences: a power of two, so that dividing by it is exact.
@@ -74,8 +73,7 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     magnitude = integer_magnitude(layer)
     reach = 1 if gradient == "bias" else magnitude
     radix = 1 << (2 * reach).bit_length()
-    start = layer.channels_per_group * prod(layer.kernel) * magnitude**2 + magnitude
-    room = DTYPES[layer.dtype].exact_limit - start
+    room = layer.exact_limit - largest_output(layer)
     digits, total = 0, 0
     while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
         digits += 1
