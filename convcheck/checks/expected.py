@@ -182,7 +182,8 @@ class Expected:
     @property
     def _relative_error(self) -> float:
         """Of an output that is made of sums, and of the steps around it."""
-        return rounding.gamma(self._terms + 4, self.layer.sums) + DTYPES[self.layer.dtype].roundoff
+        stored = DTYPES[self.layer.dtype].roundoff if self.layer.sums != self.layer.dtype else 0.0
+        return rounding.gamma(self._terms + 4, self.layer.sums) + stored
 
     @property
     def _largest_output(self) -> float:

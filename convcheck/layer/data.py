@@ -67,7 +67,8 @@ def _dense_magnitude(layer: Layer, most: int) -> int:
     """Largest entry, up to ``most``, with which all sums stay exact without a zero in the data; 0 if there is none."""
     taps = prod(layer.kernel)
     sites = layer.batch * prod(layer.output)
-    terms = max(layer.channels_per_group * taps + 1, layer.filters_per_group * taps, sites)
+    # To an output come the bias and the step of a difference.
+    terms = max(layer.channels_per_group * taps + 2, layer.filters_per_group * taps, sites)
     return min(most, isqrt(layer.exact_limit // terms))
 
 

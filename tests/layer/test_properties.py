@@ -89,7 +89,8 @@ def test_every_property_is_had_and_lacked_by_some_layer():
         layer(channels=16, filters=16, padding="same"),
         layer(channels=4, filters=4, groups=4, dilation=2, kernel=[2, 3], input=[9, 10]),
         layer(channels=1, filters=1, kernel=1, stride=2, input=[5]),
-        layer(channels=16, filters=32, padding=1),
+        layer(channels=16, filters=32, padding=1, dtype="float16"),
+        layer(channels=16, filters=32, padding=1, dtype="bfloat16"),
         layer(channels=1, filters=1, kernel=[1, 2, 3], input=[3, 4, 5]),
     ]
     for name, one in PROPERTIES.items():

@@ -95,7 +95,8 @@ def _stored(layer: Layer, error: Array, right: Array) -> Array:
     if layer.sums == layer.dtype:
         return error
     stored = DTYPES[layer.dtype]
-    return error + stored.roundoff * (np.abs(right) + error) + stored.smallest / 2
+    size = np.abs(right) + error
+    return error + stored.roundoff * size + np.minimum(stored.smallest / 2, size)
 
 
 def output_errors(layer: Layer, operands: Operands, forward: Forward, *, exact: bool = True) -> NDArray[np.float64]:
