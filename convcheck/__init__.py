@@ -62,7 +62,8 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'convcheck' has no attribute {name!r}")
     module = import_module(f"convcheck.{_PUBLIC[name]}")
-    return module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    # Two public names are modules themselves.
+    return module if name in ("figures", "strategies") else getattr(module, name)
 
 
 def __dir__() -> list[str]:

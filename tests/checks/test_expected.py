@@ -32,10 +32,10 @@ def without_integers(monkeypatch):
 
 
 def source(forward=UNFOLD.forward, *, exact=True, builtin=False):
-    return SimpleNamespace(
-        forward=forward, exact=exact, builtin=builtin, merging=builtin,
-        merged=lambda of, layer, *at: forward(layer, *at),
-    )  # fmt: skip
+    def merged(of, *arguments):
+        return forward(*arguments)
+
+    return SimpleNamespace(forward=forward, merged=merged, exact=exact, builtin=builtin, merging=builtin)
 
 
 def of(forward, layer=LAYER, **options):

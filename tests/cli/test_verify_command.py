@@ -86,7 +86,7 @@ def test_every_option_reaches_the_verification(run, called):
         "unfold", "-k", "conv and not stem", "-x", "--max-error", "1e-6", "--seed", "3", "--complete",
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
         "--require-target", "--dtype", "float32", "--no-shrink", "--shrink-seconds", "2",
-        "--memory", "1.5GiB",
+        "--memory", "1.5GiB", "--skip-condition", "tiny", "--skip-condition", "threads",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
     assert called == {
@@ -101,6 +101,7 @@ def test_every_option_reaches_the_verification(run, called):
         "timeout": 2.5,
         "memory": 3 * 2**29,
         "keep_case": None,
+        "skip_conditions": ["tiny", "threads"],
         "in_process": False,
         "jobs": 2,
         "seed": 3,
@@ -200,8 +201,8 @@ def test_an_interruption_is_no_error(run, monkeypatch):
         (["--max-error", "x"], "'--max-error'"),
         (["--seed", "-1"], "--seed -1 is not allowed; expected an integer of at least 0"),
         (["--seed", "1.5"], "'--seed'"),
-        (["--check", "exakt"], 'unknown check "exakt"; expected one of forward, central, exact, projected'),
-        (["--dtype", "float31"], 'unknown dtype "float31"; expected one of float64, float32'),
+        (["--check", "exakt"], 'unknown check "exakt"; did you mean "exact"?'),
+        (["--dtype", "float31"], 'unknown dtype "float31"; did you mean "float32"?'),
         (["--formulation", "fft"], 'unknown formulation "fft"; expected one of '),
         (["--output-format", "xml"], "'xml' is not one of " + ", ".join(FORMATS)),
         (["-k", "nothing"], '-k "nothing" selects no layer of textbook'),

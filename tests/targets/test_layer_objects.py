@@ -53,10 +53,15 @@ class Conv:
         self.grad_weight, self.grad_bias = weight, bias
 
 
+def passes(result):
+    """Whether a result passed; a condition may not apply."""
+    return result.acceptable if result.condition else result.status == "passed"
+
+
 def wrong(found, layer=LAYER, **mapping):
     """The gradients that do not pass, of any check."""
     report = verify(layer, target={"call": found, **mapping})
-    return {r.gradient for r in report.layers[0].results if r.status != "passed"}
+    return {r.gradient for r in report.layers[0].results if not passes(r)}
 
 
 def found_out(found, layer=LAYER, **mapping):

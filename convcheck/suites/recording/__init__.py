@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import UsageError
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.fields import CONVOLUTION, FIELDS
 from convcheck.reports.results import GRADIENTS
 from convcheck.suites.importing.model import Findings, Model
@@ -60,7 +60,9 @@ def record(command: Sequence[str], target: str | None = None) -> tuple[Model, in
         reasons = "".join(f"\n  {left_out}" for left_out in model.left_out)
         raise UsageError(
             f"{model.source} ended with status {status}, and called no convolution that can be recorded: of PyTorch, "
-            f"of JAX, or of what --target names{reasons}"
+            "of JAX, or of what ",
+            Parameter("target"),
+            f" names{reasons}",
         )
     # A process that a signal ended has the status that a shell gives it.
     return model, status if status >= 0 else 128 - status

@@ -96,6 +96,9 @@ class TorchForm(Form):
         return array
 
     def surroundings(self, given: Any, where: Placed) -> Array:
+        if given.untyped_storage().nbytes() != where.base.nbytes:
+            # A module that wants another format of memory was given its arguments in memory of their own.
+            return where.base
         memory: Array = given.detach().as_strided((where.base.size,), (1,), 0).cpu().numpy()
         return memory
 
@@ -234,6 +237,7 @@ class _TorchSession(Session):
         training = module is not None and module.training
         if module is not None:
             module.eval()
+        _bring_into(self._torch, x, self._bound.memory)
         with self._torch.no_grad():
             call(self._padded(x))
         if module is not None:
