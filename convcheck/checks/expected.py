@@ -27,8 +27,8 @@ from convcheck.targets.target import Target
 #: The axis along which the groups of an array lie side by side.
 _GROUPED = {"x": 1, "weight": 0, "grad_output": 1}
 
-#: Entries up to which a layer is small.
-_SMALL = 2**16
+#: Entries, those of the unfolded input too, up to which a layer is small: a dozen then take no more than some MiB.
+_SMALL = 2**14
 
 
 class Expected:
@@ -99,7 +99,9 @@ class Expected:
     def small(self) -> bool:
         """Whether several data fit into memory, and a pass takes about as long for one as for all of them."""
         layer = self.layer
-        return prod(layer.input_shape) + prod(layer.weight_shape) + prod(layer.output_shape) <= _SMALL
+        unfolded = layer.multiply_adds // layer.filters_per_group
+        entries = sum(map(prod, (layer.input_shape, layer.weight_shape, layer.output_shape)))
+        return entries + unfolded <= _SMALL
 
     def foresee(self, data: Sequence[Operands]) -> None:
         """Compute what is right for several data in one pass, in which each has groups of its own, and keep it."""
