@@ -3,6 +3,7 @@ loses a layer, hangs, or leaves a process."""
 
 import contextlib
 import time
+from itertools import product
 
 import psutil
 import pytest
@@ -21,6 +22,9 @@ SUITE = Suite(name="suite", layers=LAYERS, lines=(None,) * 2)
 MEBIBYTE = 2**20
 
 HOW = {"plain": {}, "timeout": {"timeout": 0.7}, "two": {"jobs": 2}}
+
+#: Seconds for each call where no limit is given.
+PATIENCE = 1.5
 
 #: Run by default: at least one of every kind.
 REPRESENTATIVE = (
@@ -69,7 +73,13 @@ def judged(folder, text, **options):
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """Not ten minutes, where no limit is given."""
-    monkeypatch.setattr("convcheck.targets.process.remote.CALL_SECONDS", 1.5)
+    monkeypatch.setattr("convcheck.targets.process.remote.CALL_SECONDS", PATIENCE)
+
+
+def some(names, moments):
+    """Every behaviour once, at moments and in ways that take turns; `tests.hostile_runs` tries all of them."""
+    turns = list(product(moments, HOW))
+    return [(name, *turns[number % len(turns)]) for number, name in enumerate(names)]
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVE)
@@ -118,18 +128,14 @@ def test_no_text_of_the_codes_has_control_characters(name, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("name", BEHAVIOURS)
-def test_every_behaviour(name, moment, how, tmp_path):
+@pytest.mark.parametrize(("name", "moment", "how"), some(BEHAVIOURS, MOMENTS))
+def test_every_behaviour_at_some_moment(name, moment, how, tmp_path):
     judged(tmp_path, source(BEHAVIOURS[name], moment), **HOW[how])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("moment", ["forward", "backward"])
-@pytest.mark.parametrize("name", RESULTS)
-def test_every_result(name, moment, how, tmp_path):
+@pytest.mark.parametrize(("name", "moment", "how"), some(RESULTS, ["forward", "backward"]))
+def test_every_result_at_some_moment(name, moment, how, tmp_path):
     judged(tmp_path, source(RESULTS[name], moment), **HOW[how])
 
 

@@ -16,6 +16,7 @@ from convcheck.gradients.dilate_flip import padded_input
 from convcheck.gradients.unfold import fold, unfold
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
+from convcheck.wording import counted
 
 #: Rows and columns of the matrices that are shown.
 _TAPS, _WINDOWS, _FILTERS = 12, 12, 6
@@ -62,7 +63,7 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     ) -> Panel:  # fmt: skip
         order = np.ix_(sides[down][0], sides[across][0])
         values, kept = matrix[order], None if kinds is None else kinds[order]
-        lines = [f"{matrix.shape[0]} {down}s × {matrix.shape[1]} {across}s", *([note] if note else [])]
+        lines = [f"{counted(matrix.shape[0], down)} × {counted(matrix.shape[1], across)}", *([note] if note else [])]
         if values.shape != matrix.shape:
             lines.append(f"shown: {values.shape[0]} × {values.shape[1]}; the labels say which")
         cells = [
