@@ -5,7 +5,7 @@ Each yields the runs that count. What only prepares them, such as another layer 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations, cycle
@@ -49,9 +49,14 @@ def broadcast_grad_output(expected: Expected, target: Target) -> Iterator[Ran]:
     # Of real numbers some are zero.
     of_each = np.take_along_axis(maps, (maps != 0).argmax(axis=2, keepdims=True), axis=2)
     of_each = of_each.reshape(*maps.shape[:2], *[1] * len(expected.layer.output))
-    for value in (of_each.flat[(of_each != 0).argmax()], of_each):
-        grad_output = np.broadcast_to(value, at.grad_output.shape).astype(at.grad_output.dtype)
-        yield run(expected, target, replace(at, grad_output=grad_output), How("broadcast", ("grad_output",)))
+    data = [
+        replace(at, grad_output=np.broadcast_to(value, at.grad_output.shape).astype(at.grad_output.dtype))
+        for value in (of_each.flat[(of_each != 0).argmax()], of_each)
+    ]
+    if expected.small:
+        expected.foresee(data)
+    for each in data:
+        yield run(expected, target, each, How("broadcast", ("grad_output",)))
 
 
 def some_gradients(expected: Expected, target: Target) -> Iterator[Ran]:
@@ -106,21 +111,25 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
 
     Then a second backward pass for another grad_output.
     """
+    _, second, third = expected.draws
+    another = replace(second, grad_output=third.grad_output)
     names: list[str | None] = []
+    data: Iterable[tuple[str | None, Operands]] = _data_of(expected, target, of)
+    if expected.small:
+        data = list(data)
+        expected.foresee([another, *(at for _, at in data)])
 
     def passes() -> Iterator[tuple[Layer, Operands, bool]]:
-        for name, at in _data_of(expected, target, of):
+        for name, at in data:
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
     for at, observed, went_on in Observed.in_turn(target, passes()):
         yield Ran(expected, at, observed, alone=False, regime=names[-1], went_on=went_on)
-    _, second, third = expected.draws
-    at = replace(second, grad_output=third.grad_output)
-    observed, repeats = Observed.with_another(target, expected.layer, second, at.grad_output)
-    wrong = any(not np.array_equal(array, expected.right(at)[name]) for name, array in observed.arrays.items())
+    observed, repeats = Observed.with_another(target, expected.layer, second, another.grad_output)
+    wrong = any(not np.array_equal(array, expected.right(another)[name]) for name, array in observed.arrays.items())
     if not (wrong or observed.faults) or repeats():
-        yield Ran(expected, at, observed, alone=False)
+        yield Ran(expected, another, observed, alone=False)
 
 
 def _data_of(expected: Expected, target: Target, of: Collection[str]) -> Iterator[tuple[str | None, Operands]]:

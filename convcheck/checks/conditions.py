@@ -26,7 +26,7 @@ from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes import mistake
@@ -235,6 +235,7 @@ def _results(condition: str, ran: Ran, *, sharp: bool) -> _Results:
 def _reported(
     expected: Expected, target: Target, condition: str, outcome: list[_Results] | str | None
 ) -> Iterator[GradientResult]:
+    exact = _passed(target.name, expected.layer, None)
     for gradient in ("output", *gradients_of(expected.layer)):
         if gradient in target.absent:
             continue
@@ -246,8 +247,7 @@ def _reported(
         results = [results_of_run[gradient] for results_of_run in outcome if gradient in results_of_run]
         if results:
             worst = max(results, key=_gravity)
-            exact = _passed(target.name, expected.layer, None)[gradient]
-            if worst is exact and gradient != "output":
+            if worst is exact[gradient] and gradient != "output":
                 yield _passed(target.name, expected.layer, condition)[gradient]
             elif gradient != "output" or not worst.passed:
                 yield replace(worst, condition=condition)
@@ -318,7 +318,7 @@ def _exactly(observed: Observed, right: Mapping[str, Array], gradients: Collecti
     return (
         observed.arrays.keys() == given
         and not any(observed.modified.values())
-        and all(np.array_equal(array, right[name]) for name, array in observed.arrays.items())
+        and all(equal(array, right[name]) for name, array in observed.arrays.items())
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -20,9 +20,15 @@ from convcheck.gradients.numeric.differences import (
 )
 from convcheck.gradients.numeric.directions import Directions, EntryDirections, directions_of
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import SHORT, Operands, integer_operands, real_operands, short_sums
+from convcheck.layer.data import SHORT, Operands, integer_magnitude, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Target
+
+#: The axis along which the groups of an array lie side by side.
+_GROUPED = {"x": 1, "weight": 0, "grad_output": 1}
+
+#: Entries, those of the unfolded input too, up to which a layer is small: a dozen then take no more than some MiB.
+_SMALL = 2**14
 
 
 class Expected:
@@ -45,7 +51,7 @@ class Expected:
         self._advance = advance
         self._exact: dict[tuple[str, int], NumericGradient] = {}
         self._central: dict[str, NumericGradient] = {}
-        self._right: list[tuple[Operands, dict[str, Array]]] = []
+        self._right: dict[int, tuple[Operands, dict[str, Array]]] = {}
 
     @cached_property
     def integers(self) -> Operands | None:
@@ -84,26 +90,58 @@ class Expected:
 
     def right(self, at: Operands) -> dict[str, Array]:
         """Return what the built-in passes give in float64, the output too; kept for the shared draws, and the last."""
-        for known, right in self._right:
-            if known is at:
-                return right
-        wide = at.map(lambda array: array.astype(np.float64))
-        built_in = formulation(FASTEST)
-        right = built_in.backward(self.layer, wide.x, wide.weight, wide.grad_output)._asdict()
-        right["output"] = built_in.forward(self.layer, wide.x, wide.weight, wide.bias)
-        self.know(at, right)
-        return right
+        if id(at) not in self._right:
+            shared = vars(self).get("draws", ())
+            self.foresee(shared if self.small and any(at is draw for draw in shared) else [at])
+        return self._right[id(at)][1]
+
+    @cached_property
+    def small(self) -> bool:
+        """Whether several data fit into memory, and a pass takes about as long for one as for all of them."""
+        layer = self.layer
+        unfolded = layer.multiply_adds // layer.filters_per_group
+        entries = sum(map(prod, (layer.input_shape, layer.weight_shape, layer.output_shape)))
+        return entries + unfolded <= _SMALL
+
+    def foresee(self, data: Sequence[Operands]) -> None:
+        """Compute what is right for several data in one pass, in which each has groups of its own, and keep it."""
+        pairs = [pair for at in data if (pair := self._right.get(id(at)))]
+        new = list({id(at): at for at in data if id(at) not in self._right}.values())
+        if new:
+            sizes = {name: len(new) * getattr(self.layer, name) for name in ("groups", "channels", "filters")}
+            merged = self.layer if len(new) == 1 else replace(self.layer, **sizes)
+
+            def side_by_side(name: str, axis: int) -> Array:
+                return np.concatenate([getattr(at, name) for at in new], axis, dtype=np.float64)
+
+            x, weight, grad_output = (side_by_side(name, axis) for name, axis in _GROUPED.items())
+            bias = side_by_side("bias", 0) if self.layer.bias else None
+            built_in = formulation(FASTEST)
+            found = built_in.backward(merged, x, weight, grad_output)._asdict()
+            found["output"] = built_in.forward(merged, x, weight, bias)
+            given = {name: array for name, array in found.items() if array is not None}
+            for number, at in enumerate(new):
+                pairs.append((at, {name: _part(array, name, number, len(new)) for name, array in given.items()}))
+        self._keep(pairs)
 
     def know(self, at: Operands, right: dict[str, Array]) -> None:
         """Keep what is right for some data, where it follows from what is right for others."""
-        shared = vars(self).get("draws", ())
-        kept = [pair for pair in self._right if any(pair[0] is draw for draw in shared)]
-        self._right = [*kept, (at, right)]
+        self._keep([(at, right)])
+
+    def _keep(self, pairs: Iterable[tuple[Operands, dict[str, Array]]]) -> None:
+        shared = {id(draw) for draw in vars(self).get("draws", ())}
+        kept = {key: pair for key, pair in self._right.items() if key in shared}
+        self._right = kept | {id(at): (at, right) for at, right in pairs}
 
     @property
     def exact_data(self) -> bool:
         """Whether the source can be checked on data on which nothing rounds."""
-        return self.integers is not None and self.source.exact
+        return self.source.exact and self.has_integers
+
+    @cached_property
+    def has_integers(self) -> bool:
+        """Whether there are integers that stay exact."""
+        return integer_magnitude(self.layer) > 0
 
     @property
     def operands(self) -> Operands:
@@ -246,6 +284,14 @@ class Expected:
         return self._central[gradient]
 
 
+def _part(array: Array, name: str, number: int, count: int) -> Array:
+    """Return the output or gradient of one of so many layers side by side."""
+    axis = 1 if name in ("input", "output") else 0
+    size = array.shape[axis] // count
+    part = slice(number * size, (number + 1) * size)
+    return array[:, part] if axis else array[part]
+
+
 class Given(Expected):
     """A layer on data that are given."""
 
@@ -259,6 +305,11 @@ class Given(Expected):
         arrays = (self._given.x, self._given.weight, self._given.bias, self._given.grad_output)
         whole = all(bool((array == np.rint(array)).all()) for array in arrays if array is not None)
         return self._given if whole else None
+
+    @cached_property
+    def has_integers(self) -> bool:
+        """Whether the data are integers."""
+        return self.integers is not None
 
     @cached_property
     def reals(self) -> Operands:

@@ -232,7 +232,7 @@ class _Trial:
     def look(self) -> None:
         """Take what was given as it is now."""
         if self.done is not None:
-            self._accept("output", self._given["output"])
+            self._accept("output", _copy(self._given["output"]))
             if "input" in self._given:
                 self._look_at_gradients()
 
@@ -266,7 +266,7 @@ class _Trial:
             missing = "zero-gradient" if value is None and name != "output" else None
             self._faults[name] = Fault("failed", fault, value.slug if isinstance(value, Misfit) else missing)
         else:
-            self._arrays[name] = np.array(value)
+            self._arrays[name] = np.asarray(value)
 
     def _blame(self, error: BaseException) -> None:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
@@ -292,13 +292,8 @@ def _copy(value: Any) -> Any:
 
 def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
     """Return the shape that the output or a gradient must have."""
-    shapes = {
-        "output": layer.output_shape,
-        "input": layer.input_shape,
-        "weight": layer.weight_shape,
-        "bias": layer.bias_shape,
-    }
-    return shapes[name]
+    shape: tuple[int, ...] = getattr(layer, f"{name}_shape")
+    return shape
 
 
 def _fault(name: str, value: Any, layer: Layer) -> str | None:

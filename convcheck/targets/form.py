@@ -13,7 +13,7 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
@@ -264,6 +264,8 @@ class Form(Target):
 
     def placed_arguments(self, operands: Operands, how: How) -> tuple[Given, dict[str, Placed]]:
         """Return fresh arguments of a forward pass as they are to be given, and where they lie in larger memory."""
+        if how.memory == "plain" and not (how.guarded or how.read_only):
+            return self._given(operands.x, operands.weight, operands.bias, gradients=how.gradients), {}
         pristine = self._pristine(operands)
         if "bias" in pristine:
             pristine["bias"] = pristine["bias"].copy()
@@ -286,7 +288,7 @@ class Form(Target):
         return {
             name
             for name, before in views.items()
-            if not np.array_equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
+            if not equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
         }
 
     def in_its_order(self, grad_output: Array) -> Array:
@@ -349,8 +351,10 @@ class Form(Target):
         Of integers the mean is rounded, however it is made, and so is what it gives times the number of samples: where
         that is as near to an integer as rounding explains, it is taken for that integer.
         """
+        if name not in self.averages or isinstance(value, Misfit):
+            return value
         array = np.asarray(value)
-        if name not in self.averages or array.dtype.kind != "f" or isinstance(value, Misfit):
+        if array.dtype.kind != "f":
             return value
         total = (array * array.dtype.type(layer.batch)).astype(np.float64)
         if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):
@@ -415,7 +419,7 @@ class _FormRun(Run):
         with target.world(layer), target.threads(how.threads), target.beside(layer, operands, how):
             given, where = target.place("grad_output", pristine.copy(), how)
             gradients = self._session.backward(given)
-            if not np.array_equal(target.numpy(given), pristine):
+            if not equal(np.asarray(target.numpy(given)), pristine):
                 self._changed.add("grad_output")
             if where is not None and where.spilled(target.surroundings(given, where)):
                 self._changed.add(AROUND + "grad_output")
@@ -448,6 +452,8 @@ class _FormRun(Run):
             for name, where in self._places.items():
                 if where.spilled(target.surroundings(getattr(self._arguments, name), where)):
                     changed.add(AROUND + name)
+        if not changed:
+            return ()
         names = ("x", "weight", "bias", "grad_output")
         return tuple(name for name in (*names, *(AROUND + name for name in names)) if name in changed)
 
