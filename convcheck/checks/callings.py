@@ -45,19 +45,8 @@ def called(ways: Sequence[How], first: int, expected: Expected, target: Target) 
 
 def broadcast_grad_output(expected: Expected, target: Target) -> Iterator[Ran]:
     """As behind a sum of all outputs, and as behind a mean over the sites."""
-    at = expected.draws[0]
-    maps = at.grad_output.reshape(*at.grad_output.shape[:2], -1)
-    # Of real numbers some are zero.
-    of_each = np.take_along_axis(maps, (maps != 0).argmax(axis=2, keepdims=True), axis=2)
-    of_each = of_each.reshape(*maps.shape[:2], *[1] * len(expected.layer.output))
-    data = [
-        replace(at, grad_output=np.broadcast_to(value, at.grad_output.shape).astype(at.grad_output.dtype))
-        for value in (of_each.flat[(of_each != 0).argmax()], of_each)
-    ]
-    if expected.small:
-        expected.foresee(data)
-    for each in data:
-        yield run(expected, target, each, How("broadcast", ("grad_output",)))
+    for at in expected.even:
+        yield run(expected, target, at, How("broadcast", ("grad_output",)))
 
 
 def some_gradients(expected: Expected, target: Target) -> Iterator[Ran]:
@@ -74,7 +63,7 @@ def threads(expected: Expected, target: Target) -> Iterator[Ran]:
 
 def other_layer(changes: dict[str, Any], expected: Expected, target: Target) -> Iterator[Ran]:
     """The layer itself, but for one option."""
-    layer = replace(expected.layer, **changes)
+    layer = expected.layer.alike(**changes)
     refusal = target.unsupported(layer)
     if refusal:
         raise LeftOutError(refusal)
@@ -164,7 +153,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
         layer,
         {"channels": layer.groups * few[0], "filters": layer.groups * few[1], "batch": max(1, layer.batch - 1)},
     )
-    narrower = replace(layer, dtype=next(name for name in DTYPES if name != layer.dtype))
+    narrower = layer.alike(dtype=next(name for name in DTYPES if name != layer.dtype))
     # On the object that has served the larger one, where it takes another input.
     done = _served(target, larger)
     _served(target, narrower)
@@ -172,7 +161,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     [(_, observed, _, _)] = Observed.in_turn(target, passes, of=done)
     yield Ran(expected, first, observed, alone=False)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
-    unseen = replace(layer, batch=layer.batch + 2)
+    unseen = layer.alike(batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
     _served(target, smaller)
     _served(target, twin)

@@ -226,7 +226,7 @@ class Form(Target):
         """Return what runs another layer in a thread of its own meanwhile, over and over, where that is asked for."""
         if not how.at_once:
             return nullcontext()
-        larger = replace(layer, batch=layer.batch + 1)
+        larger = layer.alike(batch=layer.batch + 1)
         more = Operands(
             -np.concatenate([operands.x, operands.x[:1]]), -operands.weight, operands.bias,
             -np.concatenate([operands.grad_output, operands.grad_output[:1]]),
@@ -463,7 +463,7 @@ class SampleBySample(Session):
 
     def __init__(self, target: Form, layer: Layer, given: Given) -> None:
         self._target = target
-        one = replace(layer, batch=1)
+        one = layer.alike(batch=1)
         self._sessions = [target.session(one, sample) for sample in self._samples(given)]
 
     @staticmethod

@@ -330,14 +330,25 @@ class TestSeveralAtOnce:
         assert shared.right(known) is told
         assert np.array_equal(shared.right(new)["output"], UNFOLD.forward(LAYER, new.x, new.weight, new.bias))
 
-    def test_the_shared_draws_are_kept_and_others_make_way(self):
+    @pytest.mark.parametrize("small", [True, False])
+    def test_the_shared_draws_are_kept_and_of_a_large_layer_others_make_way(self, small):
         shared = expected()
+        shared.small = small
         first, other = shared.draws[0], integer_operands(LAYER, 20)
         right = shared.right(first)
         of_other = shared.right(other)
         shared.right(integer_operands(LAYER, 21))
         assert shared.right(first) is right
-        assert shared.right(other) is not of_other
+        assert (shared.right(other) is of_other) is small
+
+    def test_what_a_large_layer_gives_is_not_computed_ahead(self):
+        shared = expected()
+        shared.small = False
+        first, second = shared.draws[:2]
+        shared.foresee([first, second])
+        shared.know(second, told := {"output": np.zeros(1)})
+        assert shared.right(second) is told
+        assert np.array_equal(shared.right(first)["output"], UNFOLD.forward(LAYER, first.x, first.weight, first.bias))
 
     def test_a_layer_is_small_by_its_entries(self):
         assert expected().small
