@@ -146,8 +146,8 @@ def verify(
     exit_first : bool, default False
         Stop after the first layer that does not pass.
     timeout : float, optional
-        Seconds that all calls of a target may take for each layer; in a worker process by default an hour, or a day where
-        every entry is checked.
+        Seconds that all calls of a target may take for each layer; in a worker process by default an hour, or a day
+        where every entry is checked.
     memory : int, optional
         Bytes that a target may use; runs it in a worker process.
     in_process : bool, optional

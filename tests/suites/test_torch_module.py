@@ -177,16 +177,15 @@ class TestInAProcessOfItsOwn:
     @pytest.mark.parametrize(
         ("lines", "words"),
         [
-            ("os.abort()", ["ended by SIGABRT", "in Net"]),
+            ("os.abort()", ["ended by SIGABRT", "line 2"]),
             ("os._exit(0)", ["has ended itself with exit status 0"]),
-            ("while True: pass", ["timeout of 1 s", "in Net"]),
+            ("while True: pass", ["timeout of 2 s", "line 2"]),
             ("raise KeyboardInterrupt", ["cannot be run", "KeyboardInterrupt"]),
-            ("sys.modules.clear()", ["net.py:Net"]),
         ],
     )
     def test_an_end_or_a_loop_is_an_error_message(self, elsewhere, lines, words):
         with pytest.raises(UsageError) as caught:
-            elsewhere(f"def Net():\n    {lines}\n", timeout=1)
+            elsewhere(lines, timeout=2 if "while" in lines else None)
         assert all(word in str(caught.value) for word in ["net.py:Net", *words])
 
     def test_a_message_names_the_parameter(self, elsewhere):
@@ -195,7 +194,7 @@ class TestInAProcessOfItsOwn:
         assert caught.value.args[1:4:2] == (Parameter("input_size"), Parameter("input_size", (1, 3, 224, 224)))
 
     def test_what_cannot_be_imported_is_an_error_of_the_code(self, elsewhere):
-        with pytest.raises(TargetError, match="net.py"):
+        with pytest.raises(TargetError, match="not today"):
             elsewhere("raise ValueError('not today')")
 
 

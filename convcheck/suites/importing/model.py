@@ -114,7 +114,6 @@ class Model:
     def layers(self) -> tuple[Layer, ...]:
         return tuple(found.layer for found in self.found)
 
-
     def told(self) -> dict[str, Any]:
         """Return the layers and what was left out as plain data; what more is known of a layer is not in it."""
         left_out = [[each.name, each.kind, each.reason] for each in self.left_out]
@@ -258,8 +257,10 @@ def understood(source: str, told: Mapping[str, Any]) -> Model:
     if not isinstance(layers, list) or not isinstance(left_out, list):
         raise UsageError(f"{source}: {_UNTOLD}")
     for spec in layers:
-        if not isinstance(spec, dict) or spec.keys() != FIELDS.keys() or not all(
-            isinstance(spec[key], str) for key in ("name", "dtype")
+        if (
+            not isinstance(spec, dict)
+            or spec.keys() != FIELDS.keys()
+            or not all(isinstance(spec[key], str) for key in ("name", "dtype"))
         ):
             raise UsageError(f"{source}: {_UNTOLD}")
         findings.add(kind="layer", **spec)

@@ -87,8 +87,9 @@ def _part(told: Any) -> str | Parameter:
     if not isinstance(told, dict):
         return legible(str(told))
     sizes = told.get("input_size")
-    known = isinstance(sizes, list) and all(type(size) is int for size in sizes)
-    return Parameter("input_size", tuple(sizes) if known else None)
+    if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
+        return Parameter("input_size")
+    return Parameter("input_size", tuple(sizes))
 
 
 def _recorded(source: str, input_size: Sequence[int] | None) -> Model:

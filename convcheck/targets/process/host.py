@@ -297,7 +297,8 @@ class Worker:
             if left <= 0:
                 place = self._place(ask=True)
                 self._fail(
-                    f"the target did not return within its timeout of {self._limits.seconds:g} s; it was stopped{place}",
+                    f"the target did not return within its timeout of {self._limits.seconds:g} s; it was "
+                    f"stopped{place}",
                     costly=True,
                 )
         self._listen()
