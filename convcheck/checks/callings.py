@@ -112,7 +112,7 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
-    for at, observed, went_on, done in Observed.in_turn(target, passes()):
+    for at, observed, went_on, done in Observed.in_turn(target, passes()):  # noqa: B007 - the last one's is needed
         yield Ran(expected, at, observed, alone=False, regime=names[-1], went_on=went_on)
     if done is None:
         return
