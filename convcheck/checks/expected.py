@@ -218,7 +218,7 @@ class Expected:
         """Numeric gradient on integer data.
 
         Where the source's forward pass is not the definition, one entry at a time, since neither colouring nor packing
-        may then be relied upon.
+        may then be relied upon; in unit steps too where it gives something else than whole changes of the size foreseen.
         """
         assert self.integers is not None
         directions: Directions = EntryDirections(self.layer, self.integers, gradient)
@@ -231,6 +231,8 @@ class Expected:
             self._exact[key] = exact_gradient(
                 self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
             )
+        if packing.digits > 1 and np.isnan(self._exact[key].values).any():
+            return self.exact(gradient, packed=False)
         return self._exact[key]
 
     def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
