@@ -5,9 +5,9 @@ Convolution is linear in each operand, so a difference has no truncation error a
 *Central* differences, on real data, are off by rounding only. *Exact* ones, on integer data, are not off at all, and
 need one new evaluation each, since f at the starting point is shared. There, several directions share one evaluation:
 direction t is taken with the step B**t, and as every change of an output is an integer of size at most (B - 1)/2, the
-total has them as its digits in base B. They are not told apart one by one: every k-th digit is taken out at once, by one
-mask, multiplied by grad_output and added up over the outputs that see the same entries. B**k is larger than what any
-digit can add up to, so that the few sums that are left are read off in base B**k.
+total has them as its digits in base B. They are not told apart one by one: a mask takes out every k-th digit, which are
+multiplied by grad_output and added up over the outputs that see the same entries all at once. B**k is larger than what
+any digit can add up to, so that the few sums that are left are read off in base B**k.
 """
 
 from __future__ import annotations

@@ -146,7 +146,8 @@ class InputDirections(Directions):
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
         """Over the filters of a group, at every window: shape (N * groups, prod(output))."""
         layer = self.layer
-        return weighted.reshape(layer.batch * layer.groups, layer.filters_per_group, -1).sum(axis=1)
+        total: NDArray[Any] = weighted.reshape(layer.batch * layer.groups, layer.filters_per_group, -1).sum(axis=1)
+        return total
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add each window's part to the one sample that it saw."""
@@ -310,7 +311,7 @@ class EntryDirections(Directions):
 
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
         """Over all outputs: every one's change belongs to the one entry."""
-        return weighted.sum(keepdims=True).reshape(1)
+        return np.array([weighted.sum()])
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add to the entries."""
@@ -319,7 +320,8 @@ class EntryDirections(Directions):
 
 def _over_sites(weighted: NDArray[Any]) -> NDArray[Any]:
     """Sum over the batch and the outputs, shape (F,)."""
-    return weighted.reshape(*weighted.shape[:2], -1).sum(axis=2).sum(axis=0)
+    total: NDArray[Any] = weighted.reshape(*weighted.shape[:2], -1).sum(axis=2).sum(axis=0)
+    return total
 
 
 class Portion(Directions):
@@ -357,9 +359,18 @@ class Portion(Directions):
         """As of the whole."""
         return self._whole.empty_gradient()
 
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Book to a direction of the whole."""
-        self._whole.book(gradient, self._first + direction, weighted)
+    @property
+    def terms(self) -> int:
+        """As of the whole."""
+        return self._whole.terms
+
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """As of the whole."""
+        return self._whole.sums(weighted)
+
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Book to directions of the whole."""
+        self._whole.book(gradient, [self._first + direction for direction in directions], sums)
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """As of the whole."""
