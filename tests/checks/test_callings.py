@@ -203,6 +203,9 @@ class TestManyCalls:
                     return given
                 return self.first if kept else tuple(0 * array for array in given)
 
+            def again(self, operands, layer=None, *, new_memory=False):
+                return Second(self.of, layer or self.layer, operands)
+
         code = Noting()
         code.run = lambda layer, at, how=PLAIN: Second(code, layer, at)
         found = list(callings.many_calls(expected(LAYER, code), code, []))
