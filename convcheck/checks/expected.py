@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -18,7 +18,7 @@ from convcheck.gradients.numeric.differences import (
     exact_gradient,
     packing_for,
 )
-from convcheck.gradients.numeric.directions import Directions, EntryDirections, directions_of
+from convcheck.gradients.numeric.directions import Directions, EntryDirections, Portion, directions_of
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import SHORT, Operands, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
@@ -36,9 +36,19 @@ class Expected:
         The gate, if there is one.
     advance : callable
         Told the number of evaluations as they are made.
+    known : mapping of (str, str) to NumericGradient, optional
+        Numeric gradients that were put together from portions, by check and gradient.
     """
 
-    def __init__(self, layer: Layer, source: Target, max_error: float | None, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        source: Target,
+        max_error: float | None,
+        advance: Callable[[int], None],
+        known: Mapping[tuple[str, str], NumericGradient] | None = None,
+    ) -> None:
+        self._known = known or {}
         self.layer = layer
         self.source = source
         self.max_error = max_error
@@ -46,6 +56,10 @@ class Expected:
         self._exact: dict[tuple[str, int], NumericGradient] = {}
         self._central: dict[str, NumericGradient] = {}
         self._right: list[tuple[Operands, dict[str, Array]]] = []
+
+    def on(self, layer: Layer) -> Expected:
+        """Return the same of another layer."""
+        return Expected(layer, self.source, self.max_error, self._advance, self._known)
 
     @cached_property
     def integers(self) -> Operands | None:
@@ -224,6 +238,8 @@ class Expected:
         directions: Directions = EntryDirections(self.layer, self.integers, gradient)
         packing = Packing(radix=2, digits=1)
         if self.follows_definition:
+            if packed and ("exact", gradient) in self._known:
+                return self._known["exact", gradient]
             directions = directions_of(gradient, self.layer, self.integers)
             packing = packing_for(self.layer, gradient) if packed else packing
         key = gradient, packing.digits
@@ -238,12 +254,31 @@ class Expected:
 
     def central(self, gradient: str) -> NumericGradient:
         """Numeric gradient on real data."""
+        if ("central", gradient) in self._known:
+            return self._known["central", gradient]
         if gradient not in self._central:
             directions = directions_of(gradient, self.layer, self.reals)
             self._central[gradient] = central_gradient(
                 self._merged, directions, merge=self.source.merging, advance=self._advance
             )
         return self._central[gradient]
+
+    def portion(self, check: str, gradient: str, first: int, last: int) -> NumericGradient | None:
+        """Numeric gradient along some directions, 0 at what the others reach.
+
+        None where the source's output is not right, which colouring needs. That is found out from one forward pass of
+        the fast formulation; the verdict on the output is not this function's.
+        """
+        at = self.operands
+        right = formulation(FASTEST).forward(self.layer, at.x, at.weight, at.bias)
+        if self.start.shape != right.shape or not bool((np.abs(self.start - right) <= self.forward_allowance).all()):
+            return None
+        directions = directions_of(gradient, self.layer, self.reals if check == "central" else at)
+        some, merge = Portion(directions, first, last), self.source.merging
+        if check == "central":
+            return central_gradient(self._merged, some, merge=merge, advance=self._advance)
+        packing = packing_for(self.layer, gradient)
+        return exact_gradient(self._merged, some, self.start, packing, merge=merge, advance=self._advance)
 
 
 class Given(Expected):

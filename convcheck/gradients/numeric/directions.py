@@ -267,6 +267,50 @@ class EntryDirections(Directions):
         gradient.flat[direction] += weighted.sum()
 
 
+class Portion(Directions):
+    """Some of the directions of a set, numbered from 0: what the others reach stays 0.
+
+    Directions reach different entries, so the gradients of portions that lie side by side add up to that of the whole.
+
+    Parameters
+    ----------
+    whole : Directions
+    first, last : int
+        The portion, without ``last``.
+    """
+
+    def __init__(self, whole: Directions, first: int, last: int) -> None:
+        super().__init__(whole.layer, whole.operands)
+        self._whole, self._first, self._last = whole, first, last
+
+    @property
+    def count(self) -> int:
+        """Number of directions of the portion."""
+        return self._last - self._first
+
+    @property
+    def entries(self) -> int:
+        """As of the whole."""
+        return self._whole.entries
+
+    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+        """Evaluate along directions of the whole."""
+        moved = [[(self._first + direction, amount) for direction, amount in steps] for steps in evaluations]
+        return self._whole.evaluate(forward, moved)
+
+    def empty_gradient(self) -> NDArray[np.float64]:
+        """As of the whole."""
+        return self._whole.empty_gradient()
+
+    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
+        """Book to a direction of the whole."""
+        self._whole.book(gradient, self._first + direction, weighted)
+
+    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As of the whole."""
+        return self._whole.finish(gradient)
+
+
 def _input_colors(axis: Axis) -> list[int]:
     """Colours that input samples have; one that only padding has needs no evaluation."""
     return sorted(set(axis.colors().tolist()))
