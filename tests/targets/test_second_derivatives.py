@@ -194,6 +194,14 @@ class TestPyTorch:
         ours = {name: all(r.passed for r in rows(getattr(functions, name)).values()) for name in verdicts}
         assert ours == verdicts == dict.fromkeys(verdicts, False) | {"Right": True}
 
+    def test_it_is_a_blind_spot_unless_the_mapping_says_that_nobody_will_ask(self, functions):
+        code = {"call": functions.Once, "style": "torch"}
+        spots = {spot.name for spot in verify(LAYER, target=code, strict=True, shrink=False).blind_spots}
+        assert "graph-broken" in spots
+        quiet = verify(LAYER, target={**code, "unsupported": ["double"]}, strict=True, shrink=False)
+        assert "graph-broken" not in {spot.name for spot in quiet.blind_spots}
+        assert "double" not in {r.check for r in quiet.layers[0].results}
+
     def test_a_mean_over_the_batch_is_not_differentiated_again(self, torch):
         assert not target("torch.nn:Conv2d", mean_over_batch=("weight",)).differentiable
         assert target("torch.nn:Conv2d").differentiable
