@@ -13,7 +13,6 @@ from convcheck.checks.verdict import compared, faulty, inconclusive
 from convcheck.gradients.numeric.projection import Draw, draw_size, project
 from convcheck.reports.results import GradientResult, Worst
 
-
 _OTHER_FORWARD = "the forward pass is not the definition's, and too large to be differenced one entry at a time"
 
 

@@ -21,7 +21,7 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
 #: Integer data are drawn from -3..3 without 0: with 3 a packed difference takes three bits a digit (2*3 + 1 < 2**3).
-_LARGEST_MAGNITUDE = 3
+LARGEST_MAGNITUDE = 3
 
 #: Real data are multiples of the dtype's grid, at most this in size.
 _REAL_LIMIT = 4.0
@@ -83,7 +83,7 @@ def nonzero_terms(layer: Layer) -> int | None:
     return layer.exact_limit - room - 1 if room else 0
 
 
-def integer_magnitude(layer: Layer, most: int = _LARGEST_MAGNITUDE) -> int:
+def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
     """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
     return _dense_magnitude(layer, most) or min(most, 1, nonzero_terms(layer) or 0)
 
@@ -95,7 +95,7 @@ def largest_output(layer: Layer) -> int:
     return min(terms, nonzero_terms(layer) or terms) * magnitude**2 + magnitude
 
 
-def integer_operands(layer: Layer, draw: int = 0, most: int = _LARGEST_MAGNITUDE) -> Operands | None:
+def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE) -> Operands | None:
     """Integers of both signs, nonzero where possible; None if not even ones and zeros keep the sums exact.
 
     Parameters
@@ -111,17 +111,19 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = _LARGEST_MAGNITUDE
     if nonzero_terms(layer):
         return _ones_and_zeros(layer, draw)
     generator = np.random.default_rng([layer.seed, 0, draw] if draw else [layer.seed, 0])
-    kind = np.int8 if magnitude <= _LARGEST_MAGNITUDE else np.int64
+    kind = np.int8 if magnitude <= LARGEST_MAGNITUDE else np.int64
     if draw:
         # Many further draws are made of each layer: all their numbers at once take half as long.
-        biases = layer.bias_shape if layer.bias else (0,)
-        sizes = [*map(prod, (layer.input_shape, layer.weight_shape, biases, layer.output_shape))]
-        drawn = generator.integers(-magnitude, magnitude, sum(sizes), dtype=kind)
-        x, weight, bias, grad_output, _ = np.split((drawn + (drawn >= 0)).astype(layer.dtype), np.cumsum(sizes))
-        return Operands(
-            x.reshape(layer.input_shape), weight.reshape(layer.weight_shape), bias if layer.bias else None,
-            grad_output.reshape(layer.output_shape),
-        )  # fmt: skip
+        shapes = (layer.input_shape, layer.weight_shape, layer.bias_shape if layer.bias else (0,), layer.output_shape)
+        drawn = generator.integers(-magnitude, magnitude, sum(map(prod, shapes)), dtype=kind)
+        every, taken = (drawn + (drawn >= 0)).astype(layer.dtype), 0
+
+        def following(shape: tuple[int, ...]) -> Array:
+            nonlocal taken
+            taken += (count := prod(shape))
+            return every[taken - count : taken].reshape(shape)
+
+        return _draw_all(layer, following)
 
     def numbers(shape: tuple[int, ...]) -> Array:
         values = generator.integers(1, magnitude, shape, endpoint=True, dtype=kind)

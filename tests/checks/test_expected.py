@@ -10,12 +10,13 @@ import pytest
 
 from convcheck import Layer
 from convcheck.checks.expected import Expected
-from convcheck.gradients import ORACLE, formulation
+from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.gradients.numeric.differences import packing_for
+from convcheck.gradients.numeric.differences import NumericGradient, packing_for
 from convcheck.gradients.numeric.directions import direction_count
 from convcheck.layer.data import SHORT, integer_operands, real_operands
 from convcheck.layer.fields import Dtype
+from convcheck.targets import builtin
 from tests.parts import LAYER, expected
 from tests.targets_for_tests import UNFOLD
 
@@ -266,6 +267,17 @@ class TestNumericGradients:
         if gradient != "bias":
             assert asked.exact(gradient).evaluations < found.evaluations
 
+    @pytest.mark.parametrize("gradient", ["input", "weight"])
+    @pytest.mark.parametrize("spoilt", [lambda y: y + 0.25, lambda y: y * 4, lambda y: y * np.nan])
+    def test_where_shared_steps_give_what_cannot_be_read_unit_steps_do(self, gradient, spoilt):
+        def near(layer, x, weight, bias):
+            output = UNFOLD.forward(layer, x, weight, bias)
+            return spoilt(output) if max(np.abs(x).max(), np.abs(weight).max()) > 4 else output
+
+        asked, *_ = self.counting(forward=near)
+        assert np.array_equal(asked.exact(gradient).values, getattr(asked.reference, gradient))
+        assert asked.exact(gradient).evaluations == direction_count(gradient, LAYER)
+
     @GRADIENTS
     def test_of_another_forward_pass_every_entry_is_differenced_by_itself(self, gradient):
         def twice(layer, x, weight, bias):
@@ -299,7 +311,98 @@ class TestNumericGradients:
     @pytest.mark.parametrize("kind", ["exact", "central"])
     @GRADIENTS
     def test_only_the_built_in_passes_are_given_several_at_once(self, gradient, kind):
-        for builtin in (True, False):
-            asked, _, calls = self.counting(builtin=builtin)
+        for merging in (True, False):
+            asked, _, calls = self.counting(builtin=merging)
             asked.exact(gradient, packed=False) if kind == "exact" else asked.central(gradient)
-            assert (max(calls) > 1) is (builtin and gradient != "bias")
+            assert (max(calls) > 1) is (merging and gradient != "bias")
+
+
+class TestSeveralAtOnce:
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("count", [1, 2, 4])
+    def test_what_is_right_for_several_data_is_what_is_right_for_each(self, bias, count):
+        layer = replace(LAYER, bias=bias)
+        shared = expected(layer)
+        data = [integer_operands(layer, 20 + number) for number in range(count)]
+        shared.foresee([*data, data[0]])
+        for at in data:
+            found = shared.right(at)
+            right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output)._asdict()
+            right["output"] = UNFOLD.forward(layer, at.x, at.weight, at.bias)
+            for name, array in right.items():
+                assert array is None or np.array_equal(found[name], array), name
+            assert (found.get("bias") is None) is not bias
+
+    def test_data_may_lack_the_bias_that_the_layer_has(self):
+        shared = expected()
+        with_bias, without = shared.draws[0], replace(shared.draws[1], bias=None)
+        shared.foresee([without, with_bias])
+        for at in (without, with_bias):
+            assert np.array_equal(shared.right(at)["output"], UNFOLD.forward(LAYER, at.x, at.weight, at.bias))
+
+    def test_what_was_known_of_some_of_them_is_kept(self):
+        shared = expected()
+        known, new = (integer_operands(LAYER, number) for number in (20, 21))
+        told = {"output": np.zeros(1)}
+        shared.know(known, told)
+        shared.foresee([new, known])
+        assert shared.right(known) is told
+        assert np.array_equal(shared.right(new)["output"], UNFOLD.forward(LAYER, new.x, new.weight, new.bias))
+
+    @pytest.mark.parametrize("small", [True, False])
+    def test_the_shared_draws_are_kept_and_of_a_large_layer_others_make_way(self, small):
+        shared = expected()
+        shared.small = small
+        first, other = shared.draws[0], integer_operands(LAYER, 20)
+        right = shared.right(first)
+        of_other = shared.right(other)
+        shared.right(integer_operands(LAYER, 21))
+        assert shared.right(first) is right
+        assert (shared.right(other) is of_other) is small
+
+    def test_what_a_large_layer_gives_is_not_computed_ahead(self):
+        shared = expected()
+        shared.small = False
+        first, second = shared.draws[:2]
+        shared.foresee([first, second])
+        shared.know(second, told := {"output": np.zeros(1)})
+        assert shared.right(second) is told
+        assert np.array_equal(shared.right(first)["output"], UNFOLD.forward(LAYER, first.x, first.weight, first.bias))
+
+    def test_a_layer_is_small_by_its_entries(self):
+        assert expected().small
+        assert not expected(replace(LAYER, batch=2000)).small
+
+
+class TestPortions:
+    @pytest.mark.parametrize("check", ["exact", "central"])
+    @GRADIENTS
+    def test_add_up_to_the_gradient_and_are_then_known(self, gradient, check):
+        whole = getattr(expected(), check)(gradient)
+        count = direction_count(gradient, LAYER)
+        found = [expected().portion(check, gradient, first, min(first + 2, count)) for first in range(0, count, 2)]
+        together = sum(portion.values for portion in found)
+        np.testing.assert_array_equal(together, whole.values)
+        known = NumericGradient(together, 7)
+        source = builtin(FASTEST)
+        asked = Expected(LAYER, source, None, lambda evaluations: None, {(check, gradient): known})
+        assert getattr(asked, check)(gradient) is known
+        assert asked.on(replace(LAYER, name="another")).layer.name == "another"
+        assert getattr(asked.on(replace(LAYER, name="another")), check)(gradient) is known
+        other = "central" if check == "exact" else "exact"
+        assert getattr(asked, other)(gradient) is not known
+
+    def test_what_is_known_says_nothing_of_another_forward_pass_or_of_unit_steps(self):
+        known = {("exact", "input"): NumericGradient(np.zeros(LAYER.input_shape), 7)}
+        asked = Expected(LAYER, builtin(FASTEST), None, lambda evaluations: None, known)
+        assert asked.exact("input", packed=False).values.any()
+        other = source(lambda *at: 2 * UNFOLD.forward(*at))
+        asked = Expected(LAYER, other, None, lambda evaluations: None, known)
+        np.testing.assert_array_equal(asked.exact("input").values, 2 * asked.reference.input)
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_there_are_none_of_a_wrong_forward_pass(self, dtype):
+        layer = replace(LAYER, dtype=dtype)
+        for wrong in (lambda *at: 2 * UNFOLD.forward(*at), lambda *at: UNFOLD.forward(*at)[:1]):
+            assert expected(layer, source(wrong)).portion("exact", "input", 0, 1) is None
+        assert expected(layer, source()).portion("exact", "input", 0, 1) is not None

@@ -457,7 +457,7 @@ def test_duplicate_names():
 def test_all_errors_are_reported_in_order_of_position():
     text = """\
 version: 3
-defaults: {dtype: float16, stride: 0}
+defaults: {dtype: float_8, stride: 0}
 gate: {max_error: 0}
 target: 1
 extra: 1

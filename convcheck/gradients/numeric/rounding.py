@@ -155,9 +155,7 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
     )  # fmt: skip
 
 
-def _total(
-    sizes: Array, terms: int, noise: Array, layer: Layer, result: Array | None
-) -> NDArray[np.float64]:
+def _total(sizes: Array, terms: int, noise: Array, layer: Layer, result: Array | None) -> NDArray[np.float64]:
     """Rounding of the analytic sum, of the evaluations, and of the numeric sum."""
     assert result is not None
     summed = terms + _EXTRA_ROUNDINGS
