@@ -39,6 +39,7 @@ def with_precision(
     exact = {result.gradient for result in results if result.check == "exact" and result.passed}
     if "output" in observed.arrays and np.array_equal(observed.arrays["output"], expected.definition):
         exact.add("output")
+    narrow = {r.gradient: r.accumulates for r in results if r.check == "accumulate" and r.status == "failed"}
     faulty = {*observed.faults, *on_reals.faults}
     marked = []
     for result in results:
@@ -49,6 +50,8 @@ def with_precision(
         near = result.status == "failed" and result.max_rel_error <= _COARSEST and unnamed
         if compared and near and result.gradient not in faulty and expected.max_error is None:
             hint = _hint(expected, observed, on_reals, result, exact=result.gradient in exact)
+            if result.gradient in narrow:
+                hint = f"right in structure, accumulates in {narrow[result.gradient]}"
         marked.append(replace(result, message=f"{result.message}; {hint}") if hint else result)
     return marked
 

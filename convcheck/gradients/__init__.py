@@ -55,7 +55,8 @@ class _Rounded:
         if x.dtype.itemsize > _HALF_SIZE:
             return self._made.backward(layer, x, weight, grad_output)
         found = self._made.backward(layer, *(array.astype(WIDE_SUMS) for array in (x, weight, grad_output)))
-        return Gradients(*(None if array is None else array.astype(x.dtype) for array in found))
+        grad_bias = None if found.bias is None else found.bias.astype(x.dtype)
+        return Gradients(found.input.astype(x.dtype), found.weight.astype(x.dtype), grad_bias)
 
 
 @cache

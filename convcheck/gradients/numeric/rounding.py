@@ -242,4 +242,5 @@ def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> 
     terms = layer.channels_per_group * prod(layer.kernel) + 1
     output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
     right = _right_output(layer, operands, forward)
-    return 2 * _stored(layer, gamma(terms, layer.sums) * output, right) * (1 + gamma(terms, "float64"))
+    once = _stored(layer, gamma(terms, layer.sums) * output, right)
+    return 2 * once.astype(np.float64, copy=False) * (1 + gamma(terms, "float64"))
