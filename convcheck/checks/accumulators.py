@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,7 +216,7 @@ def _probed(layer: Layer, target: Target, wanted: Sequence[str]) -> dict[str, _T
         for name in _rounded(generator, layer, target, tallies, 1 + 2.0**-bits):
             tallies[name].rounded.add(bits)
     for repeat in range(_repeats(layer)):
-        for name, views in _VIEWS.items():
+        for views in _VIEWS.values():
             if tallies.keys().isdisjoint(views.shows):
                 continue
             rows, first = views.sums(layer)
@@ -337,7 +337,7 @@ class _View:
     sums: Callable[[Layer], tuple[int, int]]
     terms: Callable[[Layer], int]
     operands: Callable[[Layer, Operands, NDArray[np.float64]], Operands]
-    by_owner: dict[str, Callable[[Layer, Array], Array]]
+    by_owner: dict[str, Callable[[Layer, NDArray[Any]], NDArray[Any]]]
 
 
 def _weight_by_filter(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
@@ -356,11 +356,11 @@ def _grad_output(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> O
     return replace(plain, weight=np.zeros_like(plain.weight), grad_output=np.ascontiguousarray(grad_output))
 
 
-def _second_axis_first(layer: Layer, array: Array) -> Array:
+def _second_axis_first(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
 
 
-def _rows(layer: Layer, array: Array) -> Array:
+def _rows(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(len(array), -1)
 
 
