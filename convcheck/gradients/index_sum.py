@@ -56,9 +56,7 @@ def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
     for i, a, p in _terms(layer):
         gradient[a] += at_output[i] @ at_sample[p].swapaxes(-1, -2)
     if layer.transposed:
-        return np.ascontiguousarray(
-            _sites_last(gradient.swapaxes(-1, -2), (layer.channels, layer.filters_per_group))
-        )
+        return np.ascontiguousarray(_sites_last(gradient.swapaxes(-1, -2), (layer.channels, layer.filters_per_group)))
     return np.ascontiguousarray(_sites_last(gradient, (layer.filters, layer.channels_per_group)))
 
 
@@ -89,7 +87,9 @@ def outputs_reading(layer: Layer, axis: int, p: int) -> list[tuple[int, int]]:
         if _sample(layer, q, n) == p:
             lowest = max(0, -((d * (k - 1) - q - before) // s))
             highest = min(m - 1, (q + before) // s)
-            pairs += [(i, (q + before - i * s) // d) for i in range(lowest, highest + 1) if (q + before - i * s) % d == 0]
+            pairs += [
+                (i, (q + before - i * s) // d) for i in range(lowest, highest + 1) if (q + before - i * s) % d == 0
+            ]
     return pairs
 
 
@@ -122,8 +122,8 @@ def _terms(layer: Layer) -> Iterator[tuple[Index, Index, Index]]:
         else:
             read = [(i, a, _sample(layer, i * s + a * d - before, n)) for i in range(m) for a in range(k)]
             per_axis.append([(i, a, p) for i, a, p in read if p is not None])
-    for triples in product(*per_axis):
-        i, a, p = zip(*triples, strict=True)
+    for terms in product(*per_axis):
+        i, a, p = zip(*terms, strict=True)
         yield i, a, p
 
 

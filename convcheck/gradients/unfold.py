@@ -50,7 +50,9 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
     if layer.transposed:
         columns = unfold(layer.twin, grad_output)
         grad_input = (_weight_matrix(layer.twin, weight) @ columns).reshape(x.shape)
-        grad_weight = (x.reshape(len(x), layer.groups, layer.channels_per_group, -1) @ columns.swapaxes(2, 3)).sum(axis=0)
+        grad_weight = (x.reshape(len(x), layer.groups, layer.channels_per_group, -1) @ columns.swapaxes(2, 3)).sum(
+            axis=0
+        )
         return Gradients(grad_input, grad_weight.reshape(layer.weight_shape), grad_bias)
     if _in_runs(layer):
         return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)

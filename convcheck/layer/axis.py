@@ -155,7 +155,7 @@ class Axis:
         """The table: input sample that output i reads through tap a, shape (m, k); -1 where there is none."""
         outputs, taps = np.arange(self.output_size)[:, np.newaxis], np.arange(self.kernel) * self.dilation
         if not self.transposed:
-            return self.origin[outputs * self.stride + taps]
+            return self.origin.take(outputs * self.stride + taps)
         window, off_grid = np.divmod(outputs + self.before - taps, self.stride)
         return np.where((off_grid == 0) & (window >= 0) & (window < self.size), window, -1)
 

@@ -52,6 +52,19 @@ class Operands:
         return Operands(function(self.x), function(self.weight), bias, function(self.grad_output))
 
 
+def by_filter(layer: Layer, weight: Array) -> Array:
+    """Weight as (groups, F/groups, C/groups, *kernel), whichever comes first in the layer's own."""
+    if not layer.transposed:
+        return weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    return weight.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, *layer.kernel).swapaxes(1, 2)
+
+
+def as_weight(layer: Layer, by_filter: Array) -> Array:
+    """Return what has the entries of `by_filter`, of any shape, in the layer's own order."""
+    weight = by_filter.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    return (weight.swapaxes(1, 2) if layer.transposed else weight).reshape(layer.weight_shape)
+
+
 def integer_magnitude(layer: Layer, most: int = _LARGEST_MAGNITUDE) -> int:
     """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
     sites = layer.batch * prod(layer.output)

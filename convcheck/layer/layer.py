@@ -187,7 +187,7 @@ class Layer:
         """
         twin = replace(
             self, channels=self.filters, filters=self.channels, input=self.output, bias=False, transposed=False,
-            output_padding=0,
+            output_padding=(0,) * len(self.input),
         )  # fmt: skip
         # Where output_padding holds whole strides, more windows would fit than there are.
         vars(twin)["axes"] = tuple(axis.twin for axis in self.axes)

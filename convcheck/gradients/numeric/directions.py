@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.layer.arrays import Array, at_sites
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 
 #: forward(layer, x, weight, bias) -> output. Where several evaluations are merged into one call, the layer given has
@@ -176,7 +176,7 @@ class WeightDirections(Directions):
         """Merge the evaluations into one layer with as many more filters in each group."""
         layer, operands, copies = self.layer, self.operands, len(evaluations)
         # What a direction moves stands last, behind all filters of a group: (groups, copies, F/groups, directions).
-        grouped = _filters_first(layer, operands.weight).reshape(layer.groups, 1, layer.filters_per_group, -1)
+        grouped = by_filter(layer, operands.weight).reshape(layer.groups, 1, layer.filters_per_group, -1)
         weight = np.repeat(grouped, copies, axis=1)
         for copy, steps in enumerate(evaluations):
             for direction, amount in steps:
@@ -185,7 +185,7 @@ class WeightDirections(Directions):
         bias = operands.bias
         if bias is not None:
             bias = np.repeat(bias.reshape(layer.groups, 1, -1), copies, axis=1).reshape(-1)
-        output = forward(merged, operands.x, _as_weight(merged, weight), bias)
+        output = forward(merged, operands.x, as_weight(merged, weight), bias)
         split = output.reshape(layer.batch, layer.groups, copies, layer.filters_per_group, *layer.output)
         return np.moveaxis(split, 2, 0).reshape(copies, *layer.output_shape)
 
@@ -199,20 +199,7 @@ class WeightDirections(Directions):
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give every channel and tap its axis."""
-        return _as_weight(self.layer, gradient)
-
-
-def _filters_first(layer: Layer, weight: Array) -> Array:
-    """Weight as (groups, F/groups, C/groups, *kernel), whichever comes first in it."""
-    if not layer.transposed:
-        return weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
-    return weight.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, *layer.kernel).swapaxes(1, 2)
-
-
-def _as_weight(layer: Layer, grouped: Array) -> Array:
-    """Undo `_filters_first`."""
-    weight = grouped.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
-    return (weight.swapaxes(1, 2) if layer.transposed else weight).reshape(layer.weight_shape)
+        return as_weight(self.layer, gradient).astype(np.float64)
 
 
 class BiasDirections(Directions):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from convcheck.gradients.numeric.differences import STEP
 from convcheck.gradients.numeric.directions import Forward
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
@@ -130,11 +130,9 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
 
 def _of_weight(layer: Layer, per_filter: Array) -> Array:
     """Numbers of the filters, each at all entries of dL/dW that belong to its filter."""
-    sites = [1] * len(layer.kernel)
-    if not layer.transposed:
-        return per_filter.reshape(-1, 1, *sites)
-    by_group = per_filter.reshape(layer.groups, 1, layer.filters_per_group, *sites)
-    return np.repeat(by_group, layer.channels_per_group, axis=1).reshape(layer.channels, layer.filters_per_group, *sites)
+    grouped = per_filter.reshape(layer.groups, layer.filters_per_group, 1)
+    entries = layer.channels_per_group * prod(layer.kernel)
+    return as_weight(layer, np.repeat(grouped, entries, axis=2))
 
 
 def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.float64]:
