@@ -39,6 +39,6 @@ def require_plain(layer: Layer) -> None:
     if layer.transposed or layer.padding_mode != ZEROS:
         what = "transposed layers" if layer.transposed else f"{layer.padding_mode} padding"
         raise UsageError(
-            f"layer {layer.name}: {what} can be verified, but neither drawn nor explained; expected a layer that is not "
-            f"transposed, with padding_mode {ZEROS}"
+            f"layer {layer.name}: {what} can be verified, but neither drawn nor explained; expected a layer that is "
+            f"not transposed, with padding_mode {ZEROS}"
         )

@@ -62,7 +62,8 @@ def dilated_gradient(layer: Layer, grad_output: Array) -> Array:
 def full_gradient(layer: Layer, grad_output: Array) -> Array:
     """Dilated dL/dO, padded to full size, shape (N, F, *full) with full = n + e - 1 on each axis.
 
-    Where the padding is not zeros, full = P + e - 1, as its gradient counts too. In front e - 1 - before zeros, behind e - 1 - after and the remainder; where that is negative, it is a crop.
+    In front e - 1 - before zeros, behind e - 1 - after and the remainder; where that is negative, it is a crop. Where
+    the padding is not zeros, it counts too: full = P + e - 1, and nothing is cropped.
     """
     return _pad_or_crop(dilated_gradient(layer, grad_output), [axis.full_padding for axis in layer.axes])
 

@@ -153,8 +153,8 @@ FIELDS: Mapping[str, Field] = {
     "stride": Field("per axis", "Step between neighbouring windows: an integer, or one per axis.", default=1,
         names=("stride", "strides", "window_strides", "step", "stride_size", "stride_length", "s")),
     "padding": Field("padding", "Samples added around the input, or of a transposed layer outputs removed at both "
-        "ends: an integer, one per axis, [before, after] per axis, valid (none) or same (ceil(input / stride) outputs, or of a transposed layer input * stride; of an odd total, the "
-        "extra zero goes behind).", default=0,
+        "ends: an integer, one per axis, [before, after] per axis, valid (none) or same (ceil(input / stride) outputs, "
+        "or of a transposed layer input * stride; of an odd total, the extra one is behind).", default=0,
         least=0, choices=("valid", "same"), names=("padding", "pad", "pads", "paddings", "pad_width",
             "pad_size", "padding_size", "zero_padding", "p")),
     "dilation": Field("per axis", "Step between neighbouring taps of one window: an integer, or one per axis.",

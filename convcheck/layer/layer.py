@@ -363,8 +363,8 @@ class _Resolver:
         if axis.output_padding > most:
             self._wrong(
                 self._at("output_padding", index),
-                f"{axis.output_padding} is not allowed with stride {axis.stride} and dilation {axis.dilation}; expected "
-                f"less than the larger of the two: at most {most}",
+                f"{axis.output_padding} is not allowed with stride {axis.stride} and dilation {axis.dilation}; "
+                f"expected less than the larger of the two: at most {most}",
             )
         elif axis.before < 0:
             missing = axis.stride - axis.effective_kernel - axis.output_padding

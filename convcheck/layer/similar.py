@@ -103,7 +103,7 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
 
 
 def _spans(axis: Axis) -> list[range]:
-    """Padded positions, or of a transposed axis outputs before the removal, from the first to the last tap of every window."""
+    """From the first to the last tap of every window; of a transposed axis, in outputs before the removal."""
     return [range(i * axis.stride, i * axis.stride + axis.effective_kernel) for i in range(axis.windows)]
 
 

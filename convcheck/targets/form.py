@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from convcheck.errors import TargetError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array

@@ -122,7 +122,7 @@ class InputDirections(Directions):
         return output.reshape(len(x), *layer.output_shape)
 
     def empty_gradient(self) -> NDArray[np.float64]:
-        """Zeros of shape (N, groups, C/groups, prod(input) + 1): the last for outputs that see no sample of a colour."""
+        """Zeros of shape (N, groups, C/groups, prod(input) + 1), the last for outputs that see no such sample."""
         layer = self.layer
         return np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input) + 1))
 
