@@ -36,9 +36,9 @@ def forward_geometry(layer: Layer) -> list[str]:
 
 
 def backward_geometry(layer: Layer) -> list[str]:
-    """Return what the backward pass of the layer works with, in phrases that are to stay whole."""
+    """Return what the backward pass works with, or the forward pass of a transposed layer; phrases that stay whole."""
     return [
-        f"dL/dO dilated to {_per_axis(axis.dilated_size for axis in layer.axes)}",
+        f"{'X' if layer.transposed else 'dL/dO'} dilated to {_per_axis(axis.dilated_size for axis in layer.axes)}",
         f"full padding {_pairs([axis.full_padding for axis in layer.axes], always=True)}",
         f"remainder {_per_axis(axis.remainder for axis in layer.axes)}",
     ]

@@ -278,7 +278,8 @@ class Probe:
         for rank in (2, 1, 3):
             size = self.base.input[0]
             per_axis = {
-                field: [getattr(self.base, field)[0]] * rank for field in ("kernel", "stride", "padding", "dilation")
+                field: [getattr(self.base, field)[0]] * rank
+                for field in ("kernel", "stride", "padding", "dilation", "output_padding")
             }
             layer = changed(self.base, {**per_axis, "input": [size] * rank})
             if f"{rank}d" not in self.taken:
