@@ -29,7 +29,7 @@ from convcheck.checks.plan import TOO_MUCH, gradients_of
 from convcheck.checks.verdict import skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
@@ -341,12 +341,12 @@ class _View:
 
 
 def _weight_by_filter(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
-    return replace(plain, weight=terms.reshape(layer.weight_shape).astype(layer.dtype))
+    return replace(plain, weight=as_weight(layer, terms).astype(layer.dtype))
 
 
 def _weight_by_channel(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
     grouped = terms.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, -1)
-    weight = grouped.swapaxes(1, 2).reshape(layer.weight_shape).astype(layer.dtype)
+    weight = as_weight(layer, grouped.swapaxes(1, 2)).astype(layer.dtype)
     return replace(plain, x=np.zeros_like(plain.x), weight=weight)
 
 
@@ -360,8 +360,8 @@ def _second_axis_first(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
     return np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
 
 
-def _rows(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
-    return array.reshape(len(array), -1)
+def _by_filter(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
+    return (array if array.ndim == 1 else by_filter(layer, array)).reshape(layer.filters, -1)
 
 
 _VIEWS = {
@@ -378,6 +378,6 @@ _VIEWS = {
     "weight": _View(
         ("weight", "bias"), False, lambda layer: (layer.filters, layer.batch),
         lambda layer: layer.batch * prod(layer.output), _grad_output,
-        {"weight": _rows, "bias": _rows},
+        {"weight": _by_filter, "bias": _by_filter},
     ),
 }  # fmt: skip

@@ -43,7 +43,7 @@ class Operands:
     Attributes
     ----------
     x : array, shape (N, C, *input)
-    weight : array, shape (F, C/groups, *kernel)
+    weight : array, shape (F, C/groups, *kernel), or of a transposed layer (C, F/groups, *kernel)
     bias : array, shape (F,), or None
     grad_output : array, shape (N, F, *output)
     """
@@ -65,10 +65,10 @@ class Operands:
 
 def _dense_magnitude(layer: Layer, most: int) -> int:
     """Largest entry, up to ``most``, with which all sums stay exact without a zero in the data; 0 if there is none."""
-    taps = prod(layer.kernel)
     sites = layer.batch * prod(layer.output)
     # To an output come the bias and the step of a difference.
-    terms = max(layer.channels_per_group * taps + 2, layer.filters_per_group * taps, sites)
+    more = 1 + prod(axis.repeats for axis in layer.axes)
+    terms = max(layer.output_terms + more, layer.input_terms, layer.weight_terms, sites)
     return min(most, isqrt(layer.exact_limit // terms))
 
 
@@ -80,7 +80,21 @@ def nonzero_terms(layer: Layer) -> int | None:
     if _dense_magnitude(layer, 1):
         return None
     room = layer.exact_limit // 3
-    return layer.exact_limit - room - 1 if room else 0
+    most = layer.exact_limit - room - 1 if room else 0
+    return most if most >= prod(axis.copies for axis in layer.axes) else 0
+
+
+def by_filter(layer: Layer, weight: Array) -> Array:
+    """Weight as (groups, F/groups, C/groups, *kernel), whichever comes first in the layer's own."""
+    if not layer.transposed:
+        return weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    return weight.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, *layer.kernel).swapaxes(1, 2)
+
+
+def as_weight(layer: Layer, by_filter: NDArray[Any]) -> NDArray[Any]:
+    """Return what has the entries of `by_filter`, of any shape, in the layer's own order."""
+    weight = by_filter.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    return (weight.swapaxes(1, 2) if layer.transposed else weight).reshape(layer.weight_shape)
 
 
 def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
@@ -91,7 +105,7 @@ def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
 def largest_output(layer: Layer) -> int:
     """Bound of the outputs on integer data, and of their partial sums."""
     magnitude = integer_magnitude(layer)
-    terms = layer.channels_per_group * prod(layer.kernel)
+    terms = layer.output_terms
     return min(terms, nonzero_terms(layer) or terms) * magnitude**2 + magnitude
 
 
@@ -147,14 +161,14 @@ def _ones_and_zeros(layer: Layer, draw: int) -> Operands:
         return (generator.integers(0, 1, shape, endpoint=True, dtype=np.int8) * 2 - 1).astype(layer.dtype)
 
     at = _draw_all(layer, ones)
-    by_filter = (layer.filters, -1)
-    by_channel = (layer.groups * layer.channels_per_group, -1)
-    grouped = (layer.groups, layer.filters_per_group, layer.channels_per_group, -1)
-    terms = max(layer.channels_per_group, layer.filters_per_group) * prod(layer.kernel)
-    kept = _share(layer.weight_shape, most / terms, [layer.seed, 8], draw)
-    kept = _at_most(most, kept.reshape(by_filter)).reshape(grouped)
-    kept = _at_most(most, kept.swapaxes(1, 2).reshape(by_channel)).reshape(np.swapaxes(kept, 1, 2).shape)
-    at.weight[~kept.swapaxes(1, 2).reshape(layer.weight_shape)] = 0
+    grouped = (layer.groups, layer.filters_per_group, layer.channels_per_group, prod(layer.kernel))
+    # Padding lets a sample be read by the same weight several times.
+    met = most // prod(axis.copies for axis in layer.axes)
+    share = min(most / prod(grouped[2:]), met / (grouped[1] * grouped[3]))
+    kept = _share(grouped, share, [layer.seed, 8], draw)
+    kept = _at_most(most, kept.reshape(layer.filters, -1)).reshape(grouped).swapaxes(1, 2)
+    kept = _at_most(met, kept.reshape(layer.channels, -1)).reshape(kept.shape).swapaxes(1, 2)
+    at.weight[~as_weight(layer, kept)] = 0
     sites = layer.batch * prod(layer.output)
     kept = _at_most(most, _share((layer.filters, sites), most / sites, [layer.seed, 9], draw))
     at.grad_output[~np.moveaxis(kept.reshape(layer.filters, layer.batch, *layer.output), 1, 0)] = 0
@@ -196,7 +210,7 @@ def short_sums(layer: Layer, operands: Operands, terms: float, draw: int = 0) ->
     small mistake. Adding a zero does not round. Every filter keeps at least one entry.
     """
     sites = layer.batch * prod(layer.output)
-    met = layer.filters_per_group * prod(layer.kernel) / prod(layer.stride)
+    met = layer.input_terms / (1 if layer.transposed else prod(layer.stride))
     share = terms / max(sites, met)
     if share >= 1:
         return operands
@@ -224,7 +238,7 @@ def example_operands(layer: Layer) -> Operands:
     """
     generator = np.random.default_rng([layer.seed, 2])
     terms = max(layer.channels_per_group, layer.filters_per_group, layer.batch) * max(
-        prod(layer.kernel), prod(layer.output)
+        prod(axis.taps_per_sample for axis in layer.axes), prod(layer.output), prod(axis.windows for axis in layer.axes)
     )
     largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < DTYPES[layer.dtype].exact_limit else 1
     values = np.array([v for v in range(-largest, largest + 1) if v])

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -71,10 +71,11 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents.
 
     An output sees one entry of a direction, times one weight (or one input sample): a unit step changes it by at most
-    the largest integer in the data.
+    the largest integer in the data; by several of them where padding lets an output read a sample more than once.
     """
     magnitude = integer_magnitude(layer)
-    reach = 1 if gradient == "bias" else magnitude
+    repeats = prod(axis.repeats for axis in layer.axes) if gradient == "input" else 1
+    reach = 1 if gradient == "bias" else magnitude * repeats
     radix = 1 << (2 * reach).bit_length()
     room = layer.exact_limit - largest_output(layer)
     digits, total = 0, 0

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from convcheck.gradients.numeric.differences import STEP
 from convcheck.gradients.numeric.directions import Forward
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
@@ -135,24 +135,33 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
     sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
     analytic = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
     output = forward(layer, sizes.x, sizes.weight, sizes.bias)
-    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    terms = layer.output_terms + 1
+    repeats = prod(axis.repeats for axis in layer.axes)
     results, start = _right(layer, operands, backward), np.abs(_right_output(layer, operands, forward))
     # One evaluation's error per unit step: two evaluations, divided by twice the step.
     noise = {}
-    for name, reach in (("input", sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0)):
+    for name, reach in (("input", repeats * sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0)):
         summed = (output + STEP * reach) * gamma(terms, layer.sums)
         noise[name] = sizes.grad_output * _stored(layer, summed, start + STEP * reach) / STEP
     ones = np.ones_like(sizes.weight)
     reached = backward(layer, sizes.x, ones, noise["input"])
     over_sites = (0, *range(2, output.ndim))
     per_filter = {name: noise[name].sum(axis=over_sites) for name in ("weight", "bias")}
-    taps, sites = prod(layer.kernel), layer.batch * prod(layer.output)
+    # Of the numeric sum, the terms are the outputs.
+    sites = layer.batch * prod(layer.output)
     return Gradients(
-        _total(analytic.input, layer.filters_per_group * taps, reached.input, layer, results.input),
-        _total(analytic.weight, sites, per_filter["weight"].reshape(-1, *[1] * (analytic.weight.ndim - 1)), layer,
+        _total(analytic.input, layer.input_terms, reached.input, layer, results.input),
+        _total(analytic.weight, max(sites, layer.weight_terms), _of_weight(layer, per_filter["weight"]), layer,
                results.weight),
         None if analytic.bias is None else _total(analytic.bias, sites, per_filter["bias"], layer, results.bias),
     )  # fmt: skip
+
+
+def _of_weight(layer: Layer, per_filter: Array) -> Array:
+    """Numbers of the filters, each at all entries of dL/dW that belong to its filter."""
+    grouped = per_filter.reshape(layer.groups, layer.filters_per_group, 1)
+    entries = layer.channels_per_group * prod(layer.kernel)
+    return as_weight(layer, np.repeat(grouped, entries, axis=2))
 
 
 def _total(sizes: Array, terms: int, noise: Array, layer: Layer, result: Array | None) -> NDArray[np.float64]:
@@ -191,7 +200,7 @@ def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Ba
     sizes = np.abs(operands.grad_output.astype(np.float64))
     per_filter = float(sizes.sum(axis=(0, *range(2, sizes.ndim))).max())
     seen = {
-        "input": float(sizes.max()) * layer.filters_per_group * prod(layer.kernel),
+        "input": float(sizes.max()) * layer.input_terms,
         "weight": per_filter,
         "bias": per_filter,
     }
@@ -214,6 +223,9 @@ def _transform_errors(layer: Layer, operands: Operands) -> tuple[float, dict[str
         name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
         for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
     }
+    # Padding that repeats samples makes a larger image, and adds up several entries of its gradient.
+    copies = prod(axis.copies for axis in layer.axes)
+    norms["x"] *= copies**0.5
     points = _transform_points(layer)
     unit = DTYPES[layer.sums].roundoff
     eta = unit + gamma(4, layer.sums) * (2**0.5 + unit)
@@ -222,7 +234,7 @@ def _transform_errors(layer: Layer, operands: Operands) -> tuple[float, dict[str
     relative *= 1 + DTYPES[layer.dtype].roundoff * (layer.sums != layer.dtype)
     terms = {
         "output": layer.channels_per_group * norms["x"] * norms["weight"],
-        "input": layer.filters_per_group * norms["grad_output"] * norms["weight"],
+        "input": copies * layer.filters_per_group * norms["grad_output"] * norms["weight"],
         "weight": layer.batch * norms["grad_output"] * norms["x"],
     }
     return relative, terms | {"x norm": norms["x"], "weight norm": norms["weight"]}
@@ -239,7 +251,7 @@ def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> 
         A right forward pass, run in float64 on absolute values.
     """
     sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
-    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    terms = layer.output_terms + 1
     output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
     right = _right_output(layer, operands, forward)
     once = _stored(layer, gamma(terms, layer.sums) * output, right)
