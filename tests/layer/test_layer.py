@@ -75,6 +75,9 @@ class TestResolution:
             "input": [6, 7],
             "batch": 2,
             "dtype": "float64",
+            "padding_mode": "zeros",
+            "transposed": False,
+            "output_padding": [0, 0],
             "seed": 0,
         }
         with pytest.raises(TypeError):
@@ -327,7 +330,7 @@ class TestRefusals:
         with pytest.raises(LayerError) as caught:
             make(
                 name="", channels=0, filters=0, kernel=[0, 3], stride=0, padding=-1, dilation=0, groups=0, bias=0,
-                input=[0, 9], batch=0, dtype=0, seed=-1,
+                input=[0, 9], batch=0, dtype=0, padding_mode=0, transposed=0, output_padding=-1, seed=-1,
             )  # fmt: skip
         paths = {problem.path for problem in caught.value.problems}
         assert paths == {("kernel", 0), ("input", 0)} | {
