@@ -248,7 +248,7 @@ class Probe:
         reasons = []
         for layer in layers:
             others = [] if layer is None else [other for other in needed(layer) if other != name]
-            if layer is None or any(other in self.refused for other in others):
+            if layer is None or not FEATURES[name].needed_by(layer) or any(other in self.refused for other in others):
                 continue
             attempt = self.attempt(layer)
             given = self._given(layer, attempt) if name in DTYPES else name
