@@ -97,9 +97,9 @@ class TorchForm(Form):
 
     def _own_options(self, found: Any, spec: TargetSpec) -> Iterator[str]:
         """Yield those parameters that only some code has, and that PyTorch calls so."""
-        owner = getattr(found, "__self__", found)
+        owner: Any = getattr(found, "__self__", found)
         if isinstance(owner, type) and issubclass(owner, self._torch.autograd.Function):
-            found = owner.forward
+            found = getattr(owner, "forward")  # noqa: B009 - of no type in particular
         parameters = {parameter.name: parameter for parameter in parameters_of(found) or ()}
         mode = parameters.get("padding_mode")
         if mode is not None and mode.default in (mode.empty, ZEROS) and mode.name not in spec.constants:
@@ -155,12 +155,11 @@ class TorchForm(Form):
         takes_padding = self._binding.takes & {"padding", "layer"}
         if not asymmetric and takes_padding:
             return layer, _Outside()
-        rank = len(layer.input)
-        nothing = {"padding": ((0, 0),) * rank}
+        nothing = ((0, 0),) * len(layer.input)
         if layer.transposed:
             # From behind, so that the same holds for every input.
             whole = [slice(before, -after or None) for before, after in layer.padding]
-            return replace(layer, **nothing), _Outside(crop=self._images.in_order([slice(None), slice(None), *whole]))
+            return replace(layer, padding=nothing), _Outside(crop=self._images.in_order([slice(None), slice(None), *whole]))
         padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
         pairs = self._images.in_order([(0, 0), (0, 0), *layer.padding])
         mode = "constant"
@@ -170,7 +169,7 @@ class TorchForm(Form):
                     f"{layer.padding_mode} padding that differs in front and behind, channels last"
                 )
             mode, pairs = layer.padding_mode, pairs[2:]
-        inner = replace(layer, **nothing, input=padded, padding_mode=ZEROS)
+        inner = replace(layer, padding=nothing, input=padded, padding_mode=ZEROS)
         return inner, _Outside([side for pair in reversed(pairs) for side in pair], mode)
 
     def _function(self, layer: Layer, given: Given) -> _Bound:

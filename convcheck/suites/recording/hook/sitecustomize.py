@@ -111,9 +111,8 @@ def _recorded_torch(torch: Any, name: str, original: Any) -> Any:
 
 def _described_torch(torch: Any, name: str, args: Any, kwargs: Any) -> dict[str, Any] | None:
     transposed = "transpose" in name
-    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-    if transposed:
-        names = (*names[:5], "output_padding", "groups", "dilation")
+    names: tuple[str, ...] = ("input", "weight", "bias", "stride", "padding")
+    names += ("output_padding", "groups", "dilation") if transposed else ("dilation", "groups")
     given = {**dict(zip(names, args)), **kwargs}  # noqa: B905 - of any Python
     x, weight, bias = given["input"], given["weight"], given.get("bias")
     if not isinstance(x, torch.Tensor) or not isinstance(weight, torch.Tensor):
