@@ -202,7 +202,9 @@ class Layer:
             The batch, the bias, the dtype or the seed; or channels, filters and groups, all times the same number.
         """
         other = object.__new__(Layer)
-        vars(other).update(vars(self) | changes)
+        # Of what was found out before, only what follows from the axes alone.
+        known = {name: vars(self)[name] for name in (*FIELDS, "axes", "output") if name in vars(self)}
+        vars(other).update(known | changes)
         return other
 
     def spec(self) -> dict[str, Any]:
