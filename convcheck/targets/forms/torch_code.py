@@ -159,7 +159,9 @@ class TorchForm(Form):
         if layer.transposed:
             # From behind, so that the same holds for every input.
             whole = [slice(before, -after or None) for before, after in layer.padding]
-            return replace(layer, padding=nothing), _Outside(crop=self._images.in_order([slice(None), slice(None), *whole]))
+            return replace(layer, padding=nothing), _Outside(
+                crop=self._images.in_order([slice(None), slice(None), *whole])
+            )
         padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
         pairs = self._images.in_order([(0, 0), (0, 0), *layer.padding])
         mode = "constant"
