@@ -163,7 +163,7 @@ def check(expected: Expected, target: Target, budget: float, sound: Sequence[str
     for name in wanted:
         tally = tallies[name]
         if not tally.known:
-            reason = "sums of fewer than three terms do not show what they are made in"
+            reason = "too few terms meet in its sums to show what they are made in: it takes three"
             found.append(skipped(expected, target.name, name, "accumulate", reason))
             continue
         entries = prod(shape_of(name, layer))
