@@ -232,22 +232,24 @@ class Expected:
         """Numeric gradient on integer data.
 
         Where the source's forward pass is not the definition, one entry at a time, since neither colouring nor packing
-        may then be relied upon.
+        may then be relied upon. In unit steps too where it gives what is no whole change of the size foreseen.
         """
         assert self.integers is not None
         directions: Directions = EntryDirections(self.layer, self.integers, gradient)
         packing = Packing(radix=2, digits=1)
         if self.follows_definition:
-            if packed and ("exact", gradient) in self._known:
-                return self._known["exact", gradient]
             directions = directions_of(gradient, self.layer, self.integers)
             packing = packing_for(self.layer, gradient) if packed else packing
+        found = self._known.get(("exact", gradient)) if packed and self.follows_definition else None
         key = gradient, packing.digits
-        if key not in self._exact:
+        if found is None and key not in self._exact:
             self._exact[key] = exact_gradient(
                 self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
             )
-        return self._exact[key]
+        found = found or self._exact[key]
+        if packing.digits > 1 and np.isnan(found.values).any():
+            return self.exact(gradient, packed=False)
+        return found
 
     def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self.source.merged(self.layer, layer, x, weight, bias)

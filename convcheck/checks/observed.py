@@ -253,7 +253,7 @@ class _Trial:
             given = {name: _copy(value) for name, value in pairs if name in self._arrays and value is not None}
         except (Exception, SystemExit) as error:
             return Fault("error", explained(error))
-        faults = [fault for name, value in given.items() if (fault := _fault(name, value, self._layer))]
+        faults = [fault for name, value in given.items() if (fault := fault_of(name, value, self._layer))]
         return Fault("failed", f"differs in kind from the first: {faults[0]}") if faults else given
 
     def _look_at_gradients(self) -> None:
@@ -261,7 +261,7 @@ class _Trial:
             self._accept(name, _copy(self._given[name]))
 
     def _accept(self, name: str, value: Any) -> None:
-        fault = _fault(name, value, self._layer)
+        fault = fault_of(name, value, self._layer)
         if fault:
             missing = "zero-gradient" if value is None and name != "output" else None
             self._faults[name] = Fault("failed", fault, value.slug if isinstance(value, Misfit) else missing)
@@ -301,7 +301,7 @@ def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
     return shapes[name]
 
 
-def _fault(name: str, value: Any, layer: Layer) -> str | None:
+def fault_of(name: str, value: Any, layer: Layer) -> str | None:
     label = name if name == "output" else f"grad_{name}"
     if value is None:
         return f"{label} is missing (None); expected an array of shape {shape_of(name, layer)}"

@@ -70,6 +70,7 @@ class Guarded(Target):
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
         self.at_once, self.inapplicable = target.at_once, target.inapplicable
+        self.differentiable = target.differentiable
         self.files = {} if files is None else files
         self._target = target
         self._timeout = timeout
@@ -95,6 +96,12 @@ class Guarded(Target):
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands, how)))
+
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        return self.call(lambda: self._target.second(layer, operands, along))
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        return self.call(lambda: self._target.tangent(layer, operands, along))
 
     def call(self, function: Callable[[], Result]) -> Result:
         try:

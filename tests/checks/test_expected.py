@@ -267,6 +267,17 @@ class TestNumericGradients:
         if gradient != "bias":
             assert asked.exact(gradient).evaluations < found.evaluations
 
+    @pytest.mark.parametrize("gradient", ["input", "weight"])
+    @pytest.mark.parametrize("spoilt", [lambda y: y + 0.25, lambda y: y * 4, lambda y: y * np.nan])
+    def test_where_shared_steps_give_what_cannot_be_read_unit_steps_do(self, gradient, spoilt):
+        def near(layer, x, weight, bias):
+            output = UNFOLD.forward(layer, x, weight, bias)
+            return spoilt(output) if max(np.abs(x).max(), np.abs(weight).max()) > 4 else output
+
+        asked, *_ = self.counting(forward=near)
+        assert np.array_equal(asked.exact(gradient).values, getattr(asked.reference, gradient))
+        assert asked.exact(gradient).evaluations == direction_count(gradient, LAYER)
+
     @GRADIENTS
     def test_of_another_forward_pass_every_entry_is_differenced_by_itself(self, gradient):
         def twice(layer, x, weight, bias):
