@@ -77,14 +77,16 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE)
     kind = np.int8 if magnitude <= LARGEST_MAGNITUDE else np.int64
     if draw:
         # Many further draws are made of each layer: all their numbers at once take half as long.
-        biases = layer.bias_shape if layer.bias else (0,)
-        sizes = [*map(prod, (layer.input_shape, layer.weight_shape, biases, layer.output_shape))]
-        drawn = generator.integers(-magnitude, magnitude, sum(sizes), dtype=kind)
-        x, weight, bias, grad_output, _ = np.split((drawn + (drawn >= 0)).astype(layer.dtype), np.cumsum(sizes))
-        return Operands(
-            x.reshape(layer.input_shape), weight.reshape(layer.weight_shape), bias if layer.bias else None,
-            grad_output.reshape(layer.output_shape),
-        )  # fmt: skip
+        shapes = (layer.input_shape, layer.weight_shape, layer.bias_shape if layer.bias else (0,), layer.output_shape)
+        drawn = generator.integers(-magnitude, magnitude, sum(map(prod, shapes)), dtype=kind)
+        every, taken = (drawn + (drawn >= 0)).astype(layer.dtype), 0
+
+        def following(shape: tuple[int, ...]) -> Array:
+            nonlocal taken
+            taken += (count := prod(shape))
+            return every[taken - count : taken].reshape(shape)
+
+        return _draw_all(layer, following)
 
     def numbers(shape: tuple[int, ...]) -> Array:
         values = generator.integers(1, magnitude, shape, endpoint=True, dtype=kind)

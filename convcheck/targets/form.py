@@ -13,7 +13,7 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
@@ -256,7 +256,7 @@ class Form(Target):
         """Return what runs another layer in a thread of its own meanwhile, over and over, where that is asked for."""
         if not how.at_once:
             return nullcontext()
-        larger = replace(layer, batch=layer.batch + 1)
+        larger = layer.alike(batch=layer.batch + 1)
         more = Operands(
             -np.concatenate([operands.x, operands.x[:1]]), -operands.weight, operands.bias,
             -np.concatenate([operands.grad_output, operands.grad_output[:1]]),
@@ -294,6 +294,8 @@ class Form(Target):
 
     def placed_arguments(self, operands: Operands, how: How) -> tuple[Given, dict[str, Placed]]:
         """Return fresh arguments of a forward pass as they are to be given, and where they lie in larger memory."""
+        if how.memory == "plain" and not (how.guarded or how.read_only):
+            return self._given(operands.x, operands.weight, operands.bias, gradients=how.gradients), {}
         pristine = self._pristine(operands)
         if "bias" in pristine:
             pristine["bias"] = pristine["bias"].copy()
@@ -316,7 +318,7 @@ class Form(Target):
         return {
             name
             for name, before in views.items()
-            if not np.array_equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
+            if not equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
         }
 
     def in_its_order(self, grad_output: Array) -> Array:
@@ -379,8 +381,10 @@ class Form(Target):
         Of integers the mean is rounded, however it is made, and so is what it gives times the number of samples: where
         that is as near to an integer as rounding explains, it is taken for that integer.
         """
+        if name not in self.averages or isinstance(value, Misfit):
+            return value
         array = np.asarray(value)
-        if name not in self.averages or array.dtype.kind != "f" or isinstance(value, Misfit):
+        if array.dtype.kind != "f":
             return value
         total = (array * array.dtype.type(layer.batch)).astype(np.float64)
         if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):
@@ -445,7 +449,7 @@ class _FormRun(Run):
         with target.world(layer), target.threads(how.threads), target.beside(layer, operands, how):
             given, where = target.place("grad_output", pristine.copy(), how)
             gradients = self._session.backward(given)
-            if not np.array_equal(target.numpy(given), pristine):
+            if not equal(np.asarray(target.numpy(given)), pristine):
                 self._changed.add("grad_output")
             if where is not None and where.spilled(target.surroundings(given, where)):
                 self._changed.add(AROUND + "grad_output")
@@ -478,6 +482,8 @@ class _FormRun(Run):
             for name, where in self._places.items():
                 if where.spilled(target.surroundings(getattr(self._arguments, name), where)):
                     changed.add(AROUND + name)
+        if not changed:
+            return ()
         names = ("x", "weight", "bias", "grad_output")
         return tuple(name for name in (*names, *(AROUND + name for name in names)) if name in changed)
 
@@ -487,7 +493,7 @@ class SampleBySample(Session):
 
     def __init__(self, target: Form, layer: Layer, given: Given) -> None:
         self._target = target
-        one = replace(layer, batch=1)
+        one = layer.alike(batch=1)
         self._sessions = [target.session(one, sample) for sample in self._samples(given)]
 
     @staticmethod
