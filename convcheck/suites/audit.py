@@ -22,6 +22,9 @@ from convcheck.suites.importing import import_model
 from convcheck.suites.importing.model import Found, Model
 from convcheck.wording import one_line
 
+#: Multiply-adds of a layer that is not large.
+_QUICK = 2**24
+
 #: Layers to judge, in any of the ways in which they can be given.
 Source = Layer | Suite | Model | str | os.PathLike[str]
 
@@ -119,7 +122,8 @@ def found_in(source: Source, input_size: Sequence[int] | None = None, format: st
 def fewest(model: Model) -> Model:
     """Return few layers of a model: for each number of axes, all known mistakes show that show on any.
 
-    The greedy cover: again and again the layer that shows most of what is left, of equal ones the smallest.
+    The greedy cover: again and again the layer that shows most of what is left, of equal ones the smallest. Large
+    layers come last, for what no other shows.
     """
     chosen: list[Found] = []
     for rank in sorted({len(found.layer.input) for found in model.found}):
@@ -128,7 +132,10 @@ def fewest(model: Model) -> Model:
             if len(found.layer.input) == rank:
                 candidates.setdefault(plain(found.layer), found)
         wanted = frozenset[Form]().union(*map(shown_by, candidates))
-        chosen += [candidates[layer] for layer, _ in covering(candidates, wanted)]
+        quick = [layer for layer, found in candidates.items() if found.layer.multiply_adds <= _QUICK]
+        few = covering(quick, wanted)
+        few += covering(candidates, wanted.difference(*(forms for _, forms in few)))
+        chosen += [candidates[layer] for layer, _ in few]
     return replace(model, found=tuple(found for found in model.found if found in chosen), of=len(model.found))
 
 
