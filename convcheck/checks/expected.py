@@ -159,7 +159,8 @@ class Expected:
             return np.concatenate([getattr(at, name) for at in data], axis, dtype=np.float64)
 
         x, weight, grad_output = (side_by_side(name, axis) for name, axis in _GROUPED.items())
-        bias = side_by_side("bias", 0) if self.layer.bias else None
+        biases = [np.zeros(self.layer.filters) if at.bias is None else at.bias for at in data]
+        bias = np.concatenate(biases, dtype=np.float64) if self.layer.bias else None
         built_in = formulation(FASTEST)
         found = built_in.backward(merged, x, weight, grad_output)._asdict()
         found["output"] = built_in.forward(merged, x, weight, bias)

@@ -333,6 +333,13 @@ class TestSeveralAtOnce:
                 assert array is None or np.array_equal(found[name], array), name
             assert (found.get("bias") is None) is not bias
 
+    def test_data_may_lack_the_bias_that_the_layer_has(self):
+        shared = expected()
+        with_bias, without = shared.draws[0], replace(shared.draws[1], bias=None)
+        shared.foresee([without, with_bias])
+        for at in (without, with_bias):
+            assert np.array_equal(shared.right(at)["output"], UNFOLD.forward(LAYER, at.x, at.weight, at.bias))
+
     def test_what_was_known_of_some_of_them_is_kept(self):
         shared = expected()
         known, new = (integer_operands(LAYER, number) for number in (20, 21))
