@@ -132,13 +132,13 @@ class Expected:
         return entries + unfolded <= _SMALL
 
     def was_right(self, gradient: str, array: Array, at: Operands) -> bool:
-        """Whether an array that some data gave is, entry by entry, what is right for other data that the code was given."""
+        """Whether an array that some data gave is, entry by entry, what is right for other data that the code had."""
         own = self.integers if self.exact_data else None
         others = [(known, right[gradient]) for known, right in self._right.values() if gradient in right]
         if own is not None:
             others.append((own, self.definition if gradient == "output" else getattr(self.reference, gradient)))
         here = self.right(at)[gradient]
-        return array.any() and any(
+        return bool(array.any()) and any(
             known is not at and np.array_equal(array, right) and not np.array_equal(right, here)
             for known, right in others
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,18 @@ def _choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType]) -> Fo
             )
         )
     return FORMS[style](spec.named, found, spec)
+
+
+def inapplicable_to(spec: TargetSpec, claimed: Collection[str]) -> Mapping[str, str]:
+    """Return the conditions under which a target cannot be called, with the reasons.
+
+    Its own process says which; only what a form says that the target can have counts, and none where no form says so:
+    code that spares itself a condition fails under it.
+    """
+    forms: list[type[Form]] = [FORMS.get(spec.style or "", Form)] if spec.style else [Form, TorchForm, JaxForm]
+    if spec.command is not None or spec.library is not None:
+        forms = [LibraryForm if spec.command is None else CommandForm]
+    return next((form.inapplicable for form in forms if set(form.inapplicable) == set(claimed)), {})
 
 
 def _style_of(found: Any) -> str:

@@ -48,6 +48,17 @@ def test_an_answer_that_was_memorised_before_the_run_is_named(tmp_path):
     assert "memorised-answer" in names
 
 
+def test_code_cannot_spare_itself_the_conditions(tmp_path):
+    (tmp_path / "code.py").write_text(
+        "from convcheck.mistakes.conditions import CONDITIONS\n"
+        "from convcheck.targets.form import Form\n"
+        "from tests.targets.tricks import ZeroWeightsSkipped\n"
+        "Form.inapplicable = dict.fromkeys(CONDITIONS, 'not me')\n"
+    )
+    report = verify(LAYERS, target=f"{tmp_path}/code.py:ZeroWeightsSkipped", in_process=False, shrink=False)
+    assert "sparse" in {d.name for layer in report.layers for r in layer.results for d in r.diagnosis}
+
+
 @pytest.mark.parametrize("code", ["Weight", "LazyAndRight"])
 def test_what_is_honest_passes(code):
     assert failed(code) == []

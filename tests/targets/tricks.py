@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import ClassVar
 
 import numpy as np
 
@@ -41,11 +42,11 @@ class Reused(Weight):
 
 
 class ByAddress(Right):
-    cache = {}
+    def __init__(self):
+        self.cache = {}
 
     def backward(self, grad_output):
-        arrays = self.x, self.weight, grad_output
-        key = (*(array.ctypes.data for array in arrays), *(array.shape for array in arrays), grad_output.dtype.name)
+        key = self.x.ctypes.data, self.weight.ctypes.data, self.x.shape, grad_output.shape, grad_output.dtype.name
         if key not in self.cache:
             self.cache[key] = super().backward(grad_output)
         return tuple(np.array(array) for array in self.cache[key])
@@ -66,14 +67,14 @@ class RightThreeTimes(Weight):
 class Memorised(Weight):
     """The first answer for a layer; forward and the numeric checks on the default seed do not show it."""
 
-    known = {}
+    known: ClassVar = {}
 
     def given(self, grad_weight):
         return self.known.setdefault((str(self.layer), grad_weight.dtype.name), grad_weight).copy()
 
 
 class OneBuffer(Weight):
-    buffers = {}
+    buffers: ClassVar = {}
 
     def given(self, grad_weight):
         buffer = self.buffers.setdefault((grad_weight.shape, grad_weight.dtype.name), np.empty_like(grad_weight))
@@ -82,7 +83,7 @@ class OneBuffer(Weight):
 
 
 class OneOutputBuffer(Right):
-    buffers = {}
+    buffers: ClassVar = {}
 
     def forward(self, x, weight, bias, layer):
         output = super().forward(x, weight, bias, layer)

@@ -83,7 +83,7 @@ def _panel(
     place = np.arange(axis.padded_size) - axis.before
     inside, read = (place >= 0) & (place < axis.size), read_positions(axis)
     kinds[-1] = np.where(read, np.where(inside, Kind.VALUE, Kind.BORDER), Kind.UNREAD)
-    texts = {(row, i): "" for row in range(_ROWS) for i in shown}
+    texts: dict[Index, str] = {(row, i): "" for row in range(_ROWS) for i in shown}
     texts |= {(_ROWS - 1, i): str(place[i]) for i in shown if inside[i]}
     for i in _outputs_above(axis, shown):
         kinds[_above(axis, i)], texts[_above(axis, i)] = Kind.VALUE, str(i)
