@@ -90,10 +90,15 @@ def inapplicable_to(spec: TargetSpec, claimed: Collection[str]) -> Mapping[str, 
     Its own process says which; only what a form says that the target can have counts, and none where no form says so:
     code that spares itself a condition fails under it.
     """
-    forms: list[type[Form]] = [FORMS.get(spec.style or "", Form)] if spec.style else [Form, TorchForm, JaxForm]
-    if spec.command is not None or spec.library is not None:
-        forms = [LibraryForm if spec.command is None else CommandForm]
-    return next((form.inapplicable for form in forms if set(form.inapplicable) == set(claimed)), {})
+    if spec.command is not None:
+        forms = [CommandForm.inapplicable]
+    elif spec.library is not None:
+        forms = [LibraryForm.inapplicable]
+    elif spec.style is not None:
+        forms = [FORMS[spec.style].inapplicable if spec.style in FORMS else Form.inapplicable]
+    else:
+        forms = [Form.inapplicable, TorchForm.inapplicable, JaxForm.inapplicable]
+    return next((conditions for conditions in forms if conditions.keys() == set(claimed)), {})
 
 
 def _style_of(found: Any) -> str:

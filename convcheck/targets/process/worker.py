@@ -122,7 +122,8 @@ class _Code:
         loaded = [name for name in ("torch",) if name in sys.modules]
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
-            "takes": sorted(found.takes), "inapplicable": list(found.inapplicable), "differentiable": found.differentiable,
+            "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
+            "differentiable": found.differentiable,
         }  # fmt: skip
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
