@@ -132,7 +132,7 @@ def _terms(layer: Layer) -> Iterator[tuple[Index, Places, Places]]:
 
 
 def _by_tap(layer: Layer, per_axis: list[list[tuple[int, int, int]]]) -> Iterator[tuple[Index, Places, Places]]:
-    """Every tap with index arrays of the i and p that stand beside it in the triples (i, a, p), if any do on every axis."""
+    """Every tap with index arrays of the i and p beside it in the triples (i, a, p), if there are any on every axis."""
     joined = [
         [([i for i, b, _ in triples if b == a], [p for _, b, p in triples if b == a]) for a in range(k)]
         for k, triples in zip(layer.kernel, per_axis, strict=True)
