@@ -193,6 +193,20 @@ class Layer:
         vars(twin)["axes"] = tuple(axis.twin for axis in self.axes)
         return twin
 
+    def alike(self, **changes: Any) -> Layer:
+        """Return a layer that only differs where nothing needs to be checked anew, so that this takes no time.
+
+        Parameters
+        ----------
+        **changes
+            The batch, the bias, the dtype or the seed; or channels, filters and groups, all times the same number.
+        """
+        other = object.__new__(Layer)
+        # Of what was found out before, only what follows from the axes alone.
+        known = {name: vars(self)[name] for name in (*FIELDS, "axes", "output") if name in vars(self)}
+        vars(other).update(known | changes)
+        return other
+
     def spec(self) -> dict[str, Any]:
         """All fields, resolved, as plain data that can be written as JSON or given to ``Layer`` again."""
         return {name: _as_list(getattr(self, name)) for name in FIELDS}

@@ -235,6 +235,19 @@ class TestKinds:
         assert (transposed.output_terms, transposed.input_terms) == (2 * 4, 3 * 9)
         assert transposed.weight_terms == 3 * 35
 
+    @pytest.mark.parametrize("transposed", [False, True])
+    def test_a_layer_alike_knows_nothing_of_the_old_sizes(self, transposed):
+        layer = Layer(4, 6, 3, stride=2, groups=2, input=(5, 7), batch=3, transposed=transposed)
+        for warm in (False, True):
+            if warm:
+                _ = layer.output_terms, layer.input_terms, layer.weight_terms, transposed and layer.twin
+            more = layer.alike(channels=8, filters=12, groups=4, batch=2)
+            assert more == Layer(8, 12, 3, stride=2, groups=4, input=(5, 7), batch=2, transposed=transposed)
+            assert more.weight_terms == layer.weight_terms // 3 * 2
+            if transposed:
+                assert more.twin.weight_shape == more.weight_shape
+                assert more.twin.batch == 2
+
 
 class TestRoundTrips:
     @given(specs())
