@@ -18,9 +18,9 @@ cannot hide.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.layer import Layer
@@ -28,7 +28,7 @@ from convcheck.layer.layer import Layer
 Index = tuple[int, ...]
 
 #: One index array per axis.
-Places = tuple[NDArray[np.intp], ...]
+Places = tuple[Any, ...]
 
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:

@@ -159,8 +159,8 @@ class InputDirections(Directions):
         """Over the filters of a group, at every output: shape (T, N * groups, prod(output))."""
         layer = self.layer
         maps = layer.batch * layer.groups
-        total = weighted.reshape(len(weighted) * maps, layer.filters_per_group, -1).sum(axis=1)
-        return total.reshape(len(weighted), maps, -1)
+        total: NDArray[Any] = weighted.reshape(len(weighted), maps, layer.filters_per_group, -1).sum(axis=2)
+        return total
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add each output's part to the one sample that it saw."""
@@ -178,7 +178,7 @@ class InputDirections(Directions):
         """Leave out what belongs to no sample."""
         return gradient[..., :-1].reshape(self.layer.input_shape)
 
-    def _find_samples(self, color: int) -> tuple[NDArray[np.intp], ...]:
+    def _find_samples(self, color: int) -> tuple[Any, ...]:
         """Index arrays of the input samples of a colour."""
         by_axis = zip(self.layer.axes, self._colors[color], strict=True)
         return np.ix_(*(np.flatnonzero(axis.colors == c) for axis, c in by_axis))
