@@ -41,7 +41,7 @@ def test_to_standard_output(run, net):
     status, out, err = run("import", "net.py:Net", "--input-size", "2x3x9x11", "--in-process")
     assert status == 0
     assert out.endswith(
-        'version: 1\nlayers:\n  - name: first\n    channels: 3\n    filters: 4\n    kernel: 3\n    stride: 2\n'
+        "version: 1\nlayers:\n  - name: first\n    channels: 3\n    filters: 4\n    kernel: 3\n    stride: 2\n"
         "    input: [9, 11]\n    batch: 2\n"
     )
     assert err.endswith("imported 1 layer\n")
