@@ -334,10 +334,10 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     if probe.right and probe.base.weight_shape[:3] == (3, 2, 3):
         return spec, probe
     if not probe.usable and not spec.tuples and probe.misses_sizes:
-        per_axis, other = probed(replace(spec, tuples=True), make)
-        if other.usable:
-            other.note("sizes as one number per axis: tuples: true")
-            return per_axis, other
+        per_axis, of_sizes = probed(replace(spec, tuples=True), make)
+        if of_sizes.usable:
+            of_sizes.note("sizes as one number per axis: tuples: true")
+            return per_axis, of_sizes
     if probe.right and "several-channels" not in probe.taken:
         # Code that knows one channel only may know as many as there are filters, each for itself.
         depthwise = replace(spec, supports=(*spec.supports, "groups"))
