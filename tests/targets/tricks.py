@@ -20,25 +20,22 @@ class Weight(Right):
         return grad_weight
 
 
-class NeverWritten(Weight):
-    def given(self, grad_weight):
-        return np.empty_like(grad_weight)
+class NeverWritten(Right):
+    """Takes memory and hopes that what is expected lies there; before it computes anything that it could find again."""
+
+    def backward(self, grad_output):
+        given = np.empty_like(self.weight)
+        grad_input, grad_weight, grad_bias = super().backward(grad_output)
+        self.write(given, grad_weight)
+        return grad_input, given, grad_bias
+
+    def write(self, given, grad_weight):
+        pass
 
 
-class LastNeverWritten(Weight):
-    def given(self, grad_weight):
-        given = np.empty_like(grad_weight)
+class LastNeverWritten(NeverWritten):
+    def write(self, given, grad_weight):
         given.reshape(-1)[:-1] = grad_weight.reshape(-1)[:-1]
-        return given
-
-
-class Reused(Weight):
-    """What was freed last is hoped to be handed out next."""
-
-    def given(self, grad_weight):
-        shape, dtype = grad_weight.shape, grad_weight.dtype
-        del grad_weight
-        return np.empty(shape, dtype)
 
 
 class ByAddress(Right):
