@@ -7,6 +7,7 @@ gives alone: what only it cannot do is an error, and no limit.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -18,9 +19,9 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, is_real
 from convcheck.layer.data import Operands, integer_operands, real_operands
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import DTYPES, HALF, USUAL
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
 from convcheck.targets.features import FEATURES, KINDS, needed, without
@@ -142,6 +143,16 @@ class Probe:
         """What else was found by trying, in sentences."""
         return [*self._found, *self.target.found]
 
+    def note(self, words: str) -> None:
+        """Keep what was found out about it elsewhere."""
+        self._found.append(words)
+
+    @property
+    def misses_sizes(self) -> bool:
+        """Whether it raises what Python raises where an integer is taken for a sequence."""
+        reasons = [attempt.reason for attempt in self._attempts.values()]
+        return any(re.search(r"\bint\b.*(iterable|subscriptable|len\(\))|non-iterable int", text) for text in reasons)
+
     @property
     def words(self) -> list[str]:
         """What the target takes."""
@@ -246,14 +257,14 @@ class Probe:
             # the end, of those that go together on every layer, against the first.
             for sure in (True, True, False):
                 for name, feature in FEATURES.items():
-                    if name not in self.taken and name not in self.refused:
+                    if name not in self.taken and name not in self.refused and name not in HALF:
                         layers = [changed(base, changes) for base in bases for changes in feature.added(base)]
                         self._try(name, layers, sure=sure)
         except _TimeUpError:
-            open_ = [name for name in FEATURES if name not in self.taken and name not in self.refused]
+            open_ = [name for name in FEATURES if name not in {*self.taken, *self.refused, *HALF}]
             self.left_out = [FEATURES[name].words for name in open_]
         # What needs a refused thing as well on every layer that was thought of.
-        self._untried = FEATURES.keys() - self.taken - self.refused.keys()
+        self._untried = FEATURES.keys() - self.taken - self.refused.keys() - set(HALF)
 
     def _try(self, name: str, layers: list[Layer | None], *, sure: bool = True) -> None:
         reasons = []
@@ -326,6 +337,11 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     probe = Probe(target, ends)
     if probe.right and (probe.base.filters, probe.base.channels, probe.base.kernel[0]) == (3, 2, 3):
         return spec, probe
+    if not probe.usable and not spec.tuples and probe.misses_sizes:
+        per_axis, of_sizes = probed(replace(spec, tuples=True), make)
+        if of_sizes.usable:
+            of_sizes.note("sizes as one number per axis: tuples: true")
+            return per_axis, of_sizes
     if probe.right and "several-channels" not in probe.taken:
         # Code that knows one channel only may know as many as there are filters, each for itself.
         depthwise = replace(spec, supports=(*spec.supports, "groups"))
@@ -415,7 +431,7 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
         output = np.array(target.forward(layer, operands.x, operands.weight, operands.bias))
     except (Exception, SystemExit) as error:
         return Attempt("refused", last_line(error))
-    if output.dtype.kind not in "fiu":
+    if not is_real(output):
         return Attempt("wrong", "what it gives is no array of numbers")
     if output.shape == layer.output_shape:
         definition = formulation(ORACLE).forward(layer, operands.x, operands.weight, operands.bias)
@@ -461,7 +477,7 @@ def _ignored(layer: Layer, operands: Operands, output: Array, unsaid: Collection
 
 def _computed_in(target: Target, layer: Layer) -> str | None:
     """Return the narrower type in which a right forward pass computes, though what it gives is of the layer's own."""
-    narrower = [name for name, dtype in DTYPES.items() if dtype.precision < DTYPES[layer.dtype].precision]
+    narrower = [name for name in USUAL if DTYPES[name].precision < DTYPES[layer.dtype].precision]
     operands = real_operands(layer)
     forward = formulation(FASTEST).forward
     definition = forward(layer, operands.x, operands.weight, operands.bias)
