@@ -165,9 +165,9 @@ class Mistake(ABC):
         Fewest spatial axes with which it can be made.
     combines : bool
         Whether it is looked for together with another mistake: not if it leaves no trace of the other.
-    transposed, repeated : bool
-        Whether it can be made in a transposed layer too, or where the padding repeats samples, and what it computes
-        there is that mistake alone. In grad_bias, every mistake can.
+    plain, transposed, repeated : bool
+        Whether it can be made in a plain layer, in a transposed one, and where the padding repeats samples; what it
+        computes there is that mistake alone. In grad_bias, every mistake can.
     behaviour : str or None
         For a mistake that no single result betrays: how it is detected.
     """
@@ -181,6 +181,7 @@ class Mistake(ABC):
     gradients: ClassVar[tuple[str, ...]]
     least_axes: ClassVar[int] = 1
     combines: ClassVar[bool] = True
+    plain: ClassVar[bool] = True
     transposed: ClassVar[bool] = False
     repeated: ClassVar[bool] = False
     behaviour: ClassVar[str | None] = None
@@ -199,7 +200,9 @@ class Mistake(ABC):
             return False
         if gradient == "bias":
             return layer.bias
-        return (self.transposed or not layer.transposed) and (self.repeated or not layer.repeats_samples)
+        if layer.transposed or layer.repeats_samples:
+            return self.transposed if layer.transposed else self.repeated
+        return self.plain
 
     def wrong(self, scene: Scene, gradient: str) -> tuple[Wrong, ...]:
         """Return every wrong array that the mistake can make of a gradient in a scene."""

@@ -18,9 +18,8 @@ class BorderDropped(Mistake):
     )
     shows_on = "circular, reflect and replicate padding"
     gradients = ("input", "weight")
-    repeated = True
+    plain, repeated = False, True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        if scene.layer.repeats_samples:
-            as_zeros = scene.on(padding_mode=ZEROS)
-            yield "", None if as_zeros is None else as_zeros.answer(gradient)
+        as_zeros = scene.on(padding_mode=ZEROS)
+        yield "", None if as_zeros is None else as_zeros.answer(gradient)

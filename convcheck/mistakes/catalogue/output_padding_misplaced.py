@@ -16,7 +16,7 @@ class OutputPaddingMisplaced(Mistake):
     fix = "Read grad_output from its first entry on, p*s + a*d - before, and let the added outputs be the last."
     shows_on = "transposed layers with output_padding"
     gradients = ("input", "weight")
-    transposed = True
+    plain, transposed = False, True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         layer = scene.layer

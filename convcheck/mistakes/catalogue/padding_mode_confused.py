@@ -15,11 +15,10 @@ class PaddingModeConfused(Mistake):
     fix = "Fold the gradient back, and pad the input for grad_weight, by the same indices as the forward pass."
     shows_on = "circular, reflect and replicate padding, on inputs of several samples"
     gradients = ("input", "weight")
-    repeated = True
+    plain, repeated = False, True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        if scene.layer.repeats_samples:
-            for mode in FIELDS["padding_mode"].choices:
-                if mode not in (ZEROS, scene.layer.padding_mode):
-                    other = scene.on(padding_mode=mode)
-                    yield f"as {mode} padding", None if other is None else other.answer(gradient)
+        for mode in FIELDS["padding_mode"].choices:
+            if mode not in (ZEROS, scene.layer.padding_mode):
+                other = scene.on(padding_mode=mode)
+                yield f"as {mode} padding", None if other is None else other.answer(gradient)

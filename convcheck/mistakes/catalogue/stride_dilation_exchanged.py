@@ -15,8 +15,7 @@ class StrideDilationExchanged(Mistake):
     fix = "Input p meets output p*s + a*d - before through tap a, in all three passes."
     shows_on = "transposed layers whose stride is not their dilation, with more than one sample or tap"
     gradients = ("input", "weight")
-    transposed = True
+    plain, transposed = False, True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        if scene.layer.transposed:
-            yield "", met(scene, gradient, stride=scene.layer.dilation, dilation=scene.layer.stride)
+        yield "", met(scene, gradient, stride=scene.layer.dilation, dilation=scene.layer.stride)

@@ -20,12 +20,10 @@ class WeightAxesNotExchanged(Mistake):
     fix = "Take the weight as (C, F/groups, *kernel), and give grad_weight in this order."
     shows_on = "transposed layers with more than one channel or filter in a group"
     gradients = ("input", "weight")
-    transposed = True
+    plain, transposed = False, True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         layer = scene.layer
-        if not layer.transposed:
-            return
         plain = (layer.filters, layer.channels_per_group, *layer.kernel)
         if gradient == "weight":
             filters_first = np.ascontiguousarray(by_filter(layer, scene.answer("weight")))
