@@ -93,17 +93,16 @@ def interleaved(expected: Expected, target: Target) -> Iterator[Ran]:
     data = expected.draws
     seen = Observed.interleaved(target, expected.layer, data, order=(1, 0, 2))
     for at, observed in zip(data, seen, strict=True):
-        yield Ran(expected, at, observed, alone=False)
+        yield Ran(expected, at, lambda observed=observed: observed, alone=False)  # type: ignore[misc]
 
 
 def same_memory(expected: Expected, target: Target) -> Iterator[Ran]:
     """Other data in the same memory, on the same object."""
     passes = ((expected.layer, at, False) for at in expected.draws[:2])
-    seen = list(Observed.in_turn(target, passes, one_object=True))
-    if len(seen) == 1 and seen[0][1].output is not None:
+    (_, first), (at, second) = Observed.in_turn(target, passes)
+    if not second.seen().went_on and first.seen().output is not None:
         raise LeftOutError("the target takes one forward pass per object")
-    _, observed, _ = seen[-1]
-    yield Ran(expected, expected.draws[1], observed, alone=False)
+    yield Ran(expected, at, second.seen, alone=False)
 
 
 def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(REGIMES)) -> Iterator[Ran]:
@@ -124,12 +123,12 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
-    for at, observed, went_on in Observed.in_turn(target, passes()):
-        yield Ran(expected, at, observed, alone=False, regime=names[-1], went_on=went_on)
+    for at, trial in Observed.in_turn(target, passes()):
+        yield Ran(expected, at, trial.seen, alone=False, regime=names[-1])
     observed, repeats = Observed.with_another(target, expected.layer, second, another.grad_output)
     wrong = any(not np.array_equal(array, expected.right(another)[name]) for name, array in observed.arrays.items())
     if not (wrong or observed.faults) or repeats():
-        yield Ran(expected, another, observed, alone=False)
+        yield Ran(expected, another, lambda: observed, alone=False)
 
 
 def _data_of(expected: Expected, target: Target, of: Collection[str]) -> Iterator[tuple[str | None, Operands]]:
@@ -158,8 +157,8 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     done = _served(target, larger)
     _served(target, narrower)
     passes = [(layer, first, True)]
-    [(_, observed, _)] = Observed.in_turn(target, passes, of=done)
-    yield Ran(expected, first, observed, alone=False)
+    [(_, trial)] = Observed.in_turn(target, passes, of=done)
+    yield Ran(expected, first, trial.seen, alone=False)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
     unseen = replace(layer, batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
@@ -179,9 +178,7 @@ def _served(target: Target, layer: Layer | None) -> Run | None:
     """Let the code serve another layer; what comes of that is no matter."""
     with suppress(Exception, SystemExit):
         if layer is not None and not target.unsupported(layer):
-            done = target.run(layer, _filled(layer))
-            done.backward()
-            return done
+            return Observed.asked(target, layer, _filled(layer)).done
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,8 @@ class Observed:
         What a second backward pass gave; None where none was run.
     anew : mapping of str to array, or Fault, or None
         What a new object gave on the same data; run only where the second backward pass differs from the first.
+    went_on : bool
+        Whether the object of the run before made it.
     """
 
     implementation: Target
@@ -69,6 +72,7 @@ class Observed:
     modified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     again: Mapping[str, Array] | Fault | None = None
     anew: Mapping[str, Array] | Fault | None = None
+    went_on: bool = False
 
     @classmethod
     def of(
@@ -83,12 +87,16 @@ class Observed:
         twice : bool, default False
             Whether the backward pass is run a second time, and the arguments are looked at after each pass.
         """
-        trial = _Trial(implementation, layer, how, phases=twice)
-        trial.forward(lambda: implementation.both(layer, operands, how))
+        trial = Trial(implementation, layer, lambda: implementation.both(layer, operands, how), how, phases=twice)
         trial.backward()
         if twice:
             trial.second_backward(operands)
-        return trial.observed()
+        return trial.seen()
+
+    @classmethod
+    def asked(cls, implementation: Target, layer: Layer, operands: Operands, how: How = PLAIN) -> Trial:
+        """Ask for both passes, of which another process may run ahead; return what waits for what came of them."""
+        return Trial(implementation, layer, lambda: implementation.both(layer, operands, how), how).ahead()
 
     @classmethod
     def interleaved(
@@ -98,14 +106,15 @@ class Observed:
 
         What they gave is looked at when all have run, so that arrays that are used again show.
         """
-        trials = [_Trial(implementation, layer) for _ in data]
-        for trial, operands in zip(trials, data, strict=True):
-            trial.forward(lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
+        trials = [
+            Trial(implementation, layer, lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
+            for operands in data
+        ]
         for number in order:
             trials[number].backward()
         for trial in trials:
             trial.look()
-        return [trial.observed() for trial in trials]
+        return [trial.seen() for trial in trials]
 
     @classmethod
     def in_turn(
@@ -114,11 +123,10 @@ class Observed:
         passes: Iterable[tuple[Layer, Operands, bool]],
         *,
         of: Run | None = None,
-        one_object: bool = False,
-    ) -> Iterator[tuple[Operands, Observed, bool]]:
+    ) -> Iterator[tuple[Operands, Trial]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
-        Yields the data, what came of them, and whether it was the object of the pass before.
+        A new one goes on otherwise. Yields the data, and what waits for what came of them.
 
         Parameters
         ----------
@@ -126,24 +134,15 @@ class Observed:
             What is run, and whether the data lie in other memory than those of the pass before.
         of : Run, optional
             Of the object that goes on.
-        one_object : bool, default False
-            Whether an object that takes no further pass ends the sequence; a new one goes on otherwise.
         """
-        before = of
         for layer, operands, new_memory in passes:
-            trial = _Trial(implementation, layer)
-            if before is not None:
-                earlier = before
-                trial.forward(lambda: earlier.both_again(operands, layer, new_memory=new_memory))  # noqa: B023 - run at once
-                if trial.done is None and one_object:
-                    return
-            went_on = trial.done is not None
-            if not went_on:
-                trial = _Trial(implementation, layer)
-                trial.forward(lambda: implementation.both(layer, operands))  # noqa: B023 - run at once
-            trial.backward()
-            before = trial.done
-            yield operands, trial.observed(), went_on
+            before = of
+            trial = Trial(
+                implementation, layer,
+                lambda: implementation.onward(before, layer, operands, new_memory=new_memory),  # noqa: B023 - run at once
+            ).ahead()  # fmt: skip
+            of = trial.done
+            yield operands, trial
 
     @classmethod
     def with_another(
@@ -154,25 +153,34 @@ class Observed:
         The second value tells, by a third one, whether the object gives the same gradients whenever it is asked for
         them; one whose memory a backward pass uses up does not, which is its right.
         """
-        trial, again = _Trial(implementation, layer), _Trial(implementation, layer)
-        trial.forward(lambda: implementation.both(layer, operands))
+        trial = Trial(implementation, layer, lambda: implementation.both(layer, operands))
         trial.backward()
-        first = dict(trial.observed().arrays)
+        first = dict(trial.seen().arrays)
         trial.backward(grad_output)
 
         def repeats() -> bool:
+            again = Trial(implementation, layer)
             again.continues(trial)
             again.backward(operands.grad_output)
-            last = again.observed().arrays
+            last = again.seen().arrays
             return first.keys() == last.keys() and all(np.array_equal(first[name], last[name]) for name in first)
 
-        return trial.observed(), repeats
+        return trial.seen(), repeats
 
 
-class _Trial:
-    """Collects what one run gives, as far as it gets."""
+class Trial:
+    """Collects what one run gives, as far as it gets.
 
-    def __init__(self, implementation: Target, layer: Layer, how: How = PLAIN, *, phases: bool = False) -> None:
+    Attributes
+    ----------
+    done : Run or None
+        The forward pass; in another process it may still run, and raise.
+    """
+
+    def __init__(
+        self, implementation: Target, layer: Layer, run: Callable[[], Run] | None = None, how: How = PLAIN, *,
+        phases: bool = False,
+    ) -> None:  # fmt: skip
         self._implementation, self._layer, self._how, self._phases = implementation, layer, how, phases
         gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
         wanted = (name for name in gradients if name in how.gradients)
@@ -186,29 +194,52 @@ class _Trial:
         self._refusal: str | None = None
         self._output: Any = None
         self.done: Run | None = None
+        #: What is still to be waited for: the output, and the gradients of a run that goes on ahead.
+        self._to_come = self._ahead = False
+        if run is not None:
+            with self._blaming():
+                self.done = run()
+                self._to_come = True
+            if not implementation.ahead(layer):
+                self._arrive()
 
-    def forward(self, run: Callable[[], Run]) -> None:
-        """Run the forward pass."""
+    def ahead(self) -> Trial:
+        """Run the backward pass too, and wait for nothing that runs in another process."""
+        self._ahead = self._to_come
+        if not self._ahead:
+            self.backward()
+        return self
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
         try:
-            self.done = run()
+            yield
         except NotImplementedError as error:
-            self._refusal = str(error) or "the target raised NotImplementedError"
+            self._refusal, self.done = str(error) or "the target raised NotImplementedError", None
         except (Exception, SystemExit) as error:
-            self._refusal = framework_refusal(error)
+            self._refusal, self.done = framework_refusal(error), None
             self._blame(error)
-        else:
-            self._given["output"] = self.done.output
+
+    def _arrive(self) -> None:
+        """Wait for what the forward pass gives."""
+        if not self._to_come:
+            return
+        self._to_come = False
+        with self._blaming():
+            assert self.done is not None
+            output = self._given["output"] = self.done.output
             # A copy: the backward pass may write into it.
-            self._output = _copy(self.done.output)
+            self._output = _copy(output)
             if self._phases:
                 self._modified["forward"] = self.done.modified()
 
-    def continues(self, other: _Trial) -> None:
+    def continues(self, other: Trial) -> None:
         """Take over the forward pass of another trial, whose backward pass is run once more."""
         self.done, self._output = other.done, other._output
 
     def backward(self, grad_output: Array | None = None) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
+        self._arrive()
         if self.done is None:
             return
         self._accept("output", self._output)
@@ -231,6 +262,7 @@ class _Trial:
 
     def look(self) -> None:
         """Take what was given as it is now."""
+        self._arrive()
         if self.done is not None:
             self._accept("output", _copy(self._given["output"]))
             if "input" in self._given:
@@ -272,11 +304,15 @@ class _Trial:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
         self._faults |= {name: Fault("error", explained(error)) for name in missing}
 
-    def observed(self) -> Observed:
+    def seen(self) -> Observed:
         """Return all of it."""
+        if self._ahead:
+            self._ahead = False
+            self.backward()
+        went_on = self.done is not None and self.done.went_on
         return Observed(
-            self._implementation, self._arrays, self._faults, self._how.gradients,
-            refusal=self._refusal, output=self._output, modified=self._modified, again=self._again, anew=self._anew,
+            self._implementation, self._arrays, self._faults, self._how.gradients, refusal=self._refusal,
+            output=self._output, modified=self._modified, again=self._again, anew=self._anew, went_on=went_on,
         )  # fmt: skip
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
 from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.target import Target
+
+#: Runs that are asked for before what came of the first of them is looked at.
+_AHEAD = 8
+
+Tried = TypeVar("Tried")
 
 
 class LeftOutError(Exception):
@@ -23,25 +33,40 @@ class Ran:
     ----------
     expected : Expected
         The layer that was run, which may be another than the one that is checked.
+    seen : callable
+        Returns what came of it, for which it may have to wait.
     how : How
         How it was called.
     alone : bool
         Whether this run shows by itself what is wrong, whatever ran before it.
     regime : str or None
         Of its data, where these are of another condition.
-    went_on : bool
-        Whether the object of the run before made it.
     """
 
     expected: Expected
     operands: Operands
-    observed: Observed
+    seen: Callable[[], Observed]
     how: How = PLAIN
     alone: bool = True
     regime: str | None = None
-    went_on: bool = False
+
+    @cached_property
+    def observed(self) -> Observed:
+        """What came of it."""
+        return self.seen()
 
 
 def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> Ran:
     """Run a target by itself."""
-    return Ran(expected, at, Observed.of(target, expected.layer, at, how), how)
+    return Ran(expected, at, Observed.asked(target, expected.layer, at, how).seen, how)
+
+
+def ahead(runs: Iterable[Tried], target: Target, layer: Layer) -> Iterator[Tried]:
+    """Yield runs some time after they were asked for, so that those of another process go on meanwhile."""
+    waiting: deque[Tried] = deque()
+    most = _AHEAD if target.ahead(layer) else 0
+    for one in runs:
+        waiting.append(one)
+        if len(waiting) > most:
+            yield waiting.popleft()
+    yield from waiting

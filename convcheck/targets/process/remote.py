@@ -5,14 +5,15 @@ from __future__ import annotations
 import pickle
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import count
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.form import refusal
 from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
 from convcheck.targets.process.limits import Limits
-from convcheck.targets.process.wire import BrokenWireError, Slot, read_arrays, slot_in, text_in, texts_in
+from convcheck.targets.process.wire import BrokenWireError, read_arrays, slot_in, start_in, text_in, texts_in
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import (
     Misfit,
@@ -46,9 +47,9 @@ _RESTARTS = 2
 _SECONDS = 0.5
 
 #: Lists of texts that an answer may have, which are looked at before anything else is.
-_LISTS = (
-    "loaded", "takes", "unsaid", "untold", "inapplicable", "reasons", "found", "modified", "modified_at_last",
-)  # fmt: skip
+_LISTS = frozenset(
+    {"loaded", "takes", "unsaid", "untold", "inapplicable", "reasons", "found", "modified", "modified_at_last"}
+)
 
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
@@ -56,16 +57,60 @@ _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
 _GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 
 
-#: Multiply-adds of a layer up to which both passes are asked for in one request: there the request is what takes time.
+#: Multiply-adds of a layer up to which both passes are asked for in one request, and the next run before what came of
+#: this one has been looked at: there the requests are what takes time.
 _SMALL = 2**23
 
+#: Requests that may be under way, and bytes of their arrays.
+_AT_ONCE = 16
+_BYTES_AT_ONCE = 2**25
 
-class _EndedHalfwayError(TargetContractError):
-    """The process has ended in the backward pass, when the forward pass had run."""
+_ENDED = "not run: the process of the forward pass has ended"
 
-    def __init__(self, message: str, output: Array, modified: list[str]) -> None:
-        super().__init__(message)
-        self.output, self.modified = output, modified
+
+@dataclass(eq=False)
+class Asked:
+    """A request to a target, and what came of it.
+
+    Attributes
+    ----------
+    layer : Layer, optional
+        Whose output, and gradients if there are any, an answer may hold, of so many passes.
+    both : bool
+        Whether both passes are asked for.
+    generation : int
+        Which worker it was sent to last.
+    number : int
+        Under which that one has it.
+    answer : dict or None
+        Once it has come.
+    values : list
+        The arrays of the answer, or what is there in their place.
+    error : Exception or None
+        What there is in place of an answer; raised once.
+    """
+
+    verb: str
+    target: int
+    request: dict[str, Any]
+    arrays: Sequence[Array | None] = ()
+    labels: Sequence[str] = ()
+    layer: Layer | None = None
+    passes: int = 1
+    both: bool = False
+    generation: int = 0
+    number: int = 0
+    answer: dict[str, Any] | None = None
+    values: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays, about."""
+        return sum(array.nbytes for array in self.arrays if array is not None)
+
+    def fail(self, message: str) -> None:
+        self.error = TargetContractError(message)
 
 
 class Place:
@@ -88,10 +133,15 @@ class Place:
         self._released: list[int] = []
         self._opened: dict[int, int] = {}
         self._specs: dict[int, bytes] = {}
+        #: What is not answered, and the bytes of arrays that were sent since all was.
+        self._under_way: deque[Asked] = deque()
+        self._bytes = 0
         self.numbers = count(1)
 
     def begin(self) -> None:
-        """Prepare for another layer."""
+        """Prepare for another layer, when all that was asked of the last one is answered."""
+        while self._under_way:
+            self._receive()
         self.left, self._restarts, self._unusable = self.limits.timeout, 0, None
 
     def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
@@ -112,60 +162,133 @@ class Place:
             raise TargetError(f'target "{spec.named}" cannot be imported:\n{error}') from error
 
     def _open(self, number: int) -> dict[str, Any]:
-        answer = self._ask("open", {"target": number, "spec": self._specs[number], "folder": str(self.folder)}, ())
-        self._opened[number] = self.generation
+        opened = Asked("open", number, {"spec": self._specs[number], "folder": str(self.folder)})
+        self._send(opened)
+        answer = self.wait(opened)
+        self._opened[number] = opened.generation
         assert self._worker is not None
         for module in texts_in(answer, "loaded"):
             if module == "torch":
                 self._worker.preload(module)
         return answer
 
-    def ask(
-        self, verb: str, target: int, request: dict[str, Any], arrays: Sequence[Array | None] = ()
-    ) -> dict[str, Any]:
-        """Ask a target, which is opened again in a new worker where the last one has ended.
+    def ask(self, asked: Asked) -> None:
+        """Ask something of a target, which is opened again in a new worker where the last one has ended."""
+        while self._under_way and (len(self._under_way) >= _AT_ONCE or self._bytes + asked.size > _BYTES_AT_ONCE):
+            self._receive()
+        try:
+            if self._worker is None or self._opened.get(asked.target) != self.generation:
+                self._open(asked.target)
+            self._send(asked)
+        except (ConvcheckError, TargetRaisedError) as error:
+            asked.error = error.with_traceback(None)
+
+    def wait(self, asked: Asked) -> dict[str, Any]:
+        """Return the answer.
 
         Raises
         ------
         ConvcheckError
             What the target raised, or how its process ended.
         """
-        if self._worker is None or self._opened.get(target) != self.generation:
-            self._open(target)
-        return self._ask(verb, {"target": target, **request}, arrays)
+        while asked.answer is None and asked.error is None:
+            self._receive()
+        if asked.error is not None:
+            error, asked.error = asked.error, TargetContractError("not run")
+            raise error
+        assert asked.answer is not None
+        return asked.answer
 
-    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None]) -> dict[str, Any]:
+    def _send(self, asked: Asked) -> None:
         if self.left is not None and self.left <= 0:
             raise TargetContractError(f"not run: the target has used up its timeout of {self.limits.timeout:g} s")
         if self._worker is None:
             self._start()
         assert self._worker is not None
         released, self._released = self._released, []
+        request = {**asked.request, "target": asked.target, "both": asked.both, "released": released}
+        asked.generation = self.generation
+        if not self._under_way:
+            self._bytes = 0
+        self._bytes += asked.size
+        asked.number = self._worker.send(asked.verb, request, asked.arrays)
+        self._under_way.append(asked)
+
+    def _receive(self) -> None:
+        """Wait for the answer to the first request that is under way."""
+        asked, worker = self._under_way.popleft(), self._worker
+        assert worker is not None
+        seconds = CALL_SECONDS if self.left is None else max(self.left, 0.0)
+        shape = asked.layer.output_shape if asked.both and asked.layer is not None else None
         began = time.monotonic()
         try:
-            request["released"] = released
-            answer = self._worker.ask(verb, request, arrays, CALL_SECONDS if self.left is None else self.left)
+            asked.answer = worker.receive(asked.number, seconds, shape)
+            self._look_at(asked, worker)
         except EndedError as error:
-            if error.costly:
-                self._unusable = str(error)
-            if error.halfway is not None:
-                raise _EndedHalfwayError(str(error), *error.halfway) from None
-            raise TargetContractError(str(error)) from None
+            self._ended(asked, error)
+        except (BrokenWireError, OSError, MemoryError) as error:
+            message = f"what the target's process sent cannot be used: {error}"
+            worker.close(message)
+            self._ended(asked, EndedError(message))
+        except BaseException:
+            for other in (asked, *self._under_way):
+                other.fail("not run: the run was interrupted")
+            self._under_way.clear()
+            self._worker = None
+            raise
         finally:
-            if self._worker.ended is not None:
-                self._worker = None
+            # Only the time in which it is waited for: the code may run while other things are done here.
             if self.left is not None:
                 self.left -= time.monotonic() - began
-        try:
-            for key in _LISTS:
-                texts_in(answer, key)
-        except BrokenWireError as error:
-            self.close()
-            raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
-        raised = answer.get("raised")
+
+    def _look_at(self, asked: Asked, worker: Worker) -> None:
+        """Take what an answer holds; raises BrokenWireError if it is not allowed."""
+        assert asked.answer is not None
+        for key in _LISTS & asked.answer.keys():
+            texts_in(asked.answer, key)
+        raised = asked.answer.get("raised")
         if raised is not None:
-            _raise(raised)
-        return answer
+            asked.error = _raised(raised)
+        elif asked.layer is not None:
+            told = asked.answer.get("values")
+            if not isinstance(told, list) or len(told) not in {
+                1 if asked.both else len(asked.labels),
+                len(asked.labels),
+            }:
+                raise BrokenWireError("it has not the arrays that were asked for")
+            most = asked.passes * _most_entries(asked.layer)
+            slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
+            fits = all(prod(slot.shape) <= most for slot in slots)
+            arrays = iter(read_arrays(worker.back, slots, start_in(asked.answer)) if fits else [None] * len(slots))
+            sizes = iter(slots)
+            pairs = zip(told, asked.labels[: len(told)], strict=True)
+            asked.values = [_value(one, label, asked.layer, arrays, sizes) for one, label in pairs]
+            if "raised_at_last" in asked.answer:
+                _raised(asked.answer["raised_at_last"])
+
+    def _ended(self, asked: Asked, error: EndedError) -> None:
+        """Note how the worker has ended at a request, and ask the next one for what is left."""
+        self._worker, asked.answer = None, None
+        later = list(self._under_way)
+        self._under_way.clear()
+        if error.costly:
+            self._unusable = str(error)
+        if error.output is not None:
+            told = {"kind": "contract", "text": str(error)}
+            asked.answer = {"modified": list(error.modified), "raised_at_last": told}
+            asked.values = [error.output]
+        elif asked.request.get("of"):
+            # An object that takes no further pass; a new one goes on.
+            later.insert(0, asked)
+        else:
+            asked.fail(str(error))
+        for other in later:
+            if other.verb == "backward":
+                other.fail(_ENDED)
+                continue
+            if other.request.get("of"):
+                other.request["of"] = 0
+            self.ask(other)
 
     def _start(self) -> None:
         if self._stopped:
@@ -181,23 +304,6 @@ class Place:
             self._worker = Worker(self.limits)
         except EndedError as error:
             raise TargetContractError(str(error)) from None
-
-    def values(self, answer: Mapping[str, Any], labels: Sequence[str], layer: Layer, passes: int = 1) -> list[Any]:
-        """Return what an answer tells of arrays: arrays, None, or what stands for what cannot be compared."""
-        told = answer.get("values")
-        try:
-            if not isinstance(told, list) or len(told) != len(labels):
-                raise BrokenWireError("it has not the arrays that were asked for")
-            most = passes * _most_entries(layer)
-            slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
-            fits = [prod(slot.shape) <= most for slot in slots]
-            assert self._worker is not None
-            arrays = iter(read_arrays(self._worker.back, slots) if all(fits) else [None] * len(slots))
-            sizes = iter(slots)
-            return [_value(one, label, layer, arrays, sizes) for one, label in zip(told, labels, strict=True)]
-        except (BrokenWireError, OSError, MemoryError) as error:
-            self.close()
-            raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
 
     def runs(self, generation: int) -> bool:
         """Whether the worker is still that of an earlier time."""
@@ -220,12 +326,15 @@ class Place:
         if self._worker is not None:
             self._worker.close()
             self._worker = None
+        while self._under_way:
+            self._under_way.popleft().fail(_ENDED)
 
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
 
 
+@lru_cache(maxsize=64)
 def _most_entries(layer: Layer) -> int:
     shapes = (layer.input_shape, layer.weight_shape, layer.output_shape)
     return max(_LARGE, _LARGEST * max(map(prod, shapes)))
@@ -250,29 +359,16 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
     return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
 
 
-def _both(gradients: Sequence[Any], modified: Sequence[str]) -> tuple[Sequence[Any], Sequence[str]]:
-    return gradients, modified
-
-
-def _fail(message: str) -> NoReturn:
-    raise TargetContractError(message)
-
-
-def _raise(raised: Any) -> NoReturn:
-    """Raise what the worker says that was raised."""
-    try:
-        if not isinstance(raised, dict):
-            raise BrokenWireError("what was raised is no object")
-        kind, text = raised.get("kind"), text_in(raised, "text")
-        if kind in ("unimplemented", "raised"):
-            refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
-            error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
-            raise error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
-        if kind == "convcheck":
-            raise TargetError(text)
-        raise TargetContractError(text)
-    except BrokenWireError as error:
-        raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
+def _raised(raised: Any) -> Exception:
+    """Return what the worker says that was raised; raises BrokenWireError if it says nothing of the kind."""
+    if not isinstance(raised, dict):
+        raise BrokenWireError("what was raised is no object")
+    kind, text = raised.get("kind"), text_in(raised, "text")
+    if kind in ("unimplemented", "raised"):
+        refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
+        error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
+        return error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
+    return TargetError(text) if kind == "convcheck" else TargetContractError(text)
 
 
 def _portable(spec: TargetSpec) -> bytes:
@@ -333,8 +429,16 @@ class Remote(Target):
         self._takes_bias = answer.get("takes_bias") is not False
         self.found = texts_in(answer, "found")
 
-    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None] = ()) -> dict[str, Any]:
-        answer = self.place.ask(verb, self._number, request, arrays)
+    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], **of: Any) -> list[Any]:
+        """Ask for arrays and wait for them."""
+        asked = Asked(verb, self._number, request, arrays, **of)
+        self.place.ask(asked)
+        self.told(asked)
+        return asked.values
+
+    def told(self, asked: Asked) -> dict[str, Any]:
+        """Wait for an answer and take what it says about the target."""
+        answer = self.place.wait(asked)
         self._note(answer)
         return answer
 
@@ -347,11 +451,13 @@ class Remote(Target):
     def takes_bias(self) -> bool:
         return self._takes_bias
 
+    def ahead(self, layer: Layer) -> bool:
+        return layer.multiply_adds <= _SMALL
+
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         began = time.monotonic()
-        answer = self._ask("forward", {"layer": _pickled(layer)}, (x, weight, bias))
+        (output,) = self._ask("forward", {"layer": _pickled(layer)}, (x, weight, bias), labels=["output"], layer=layer)
         self._seconds = time.monotonic() - began
-        (output,) = self.place.values(answer, ["output"], layer)
         if isinstance(output, Misfit):
             raise TargetContractError(output.reason)
         return output if output is not None else np.asarray(None)
@@ -376,8 +482,8 @@ class Remote(Target):
             part = slice(first, first + at_once)
             at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
             count = len(at[0] if varies == "x" else at[1])
-            answer = self._ask("merged", {"layer": _pickled(of), "varies": varies, "copies": count}, at)
-            (output,) = self.place.values(answer, ["output"], of, count)
+            request = {"layer": _pickled(of), "varies": varies, "copies": count}
+            (output,) = self._ask("merged", request, at, labels=["output"], layer=of, passes=count)
             if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
                 raise TargetContractError("what the target's process sent cannot be used: it is not the outputs")
             outputs.append(output)
@@ -388,10 +494,14 @@ class Remote(Target):
         return np.moveaxis(split, 0, 2).reshape(layer.output_shape)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands)
+        return RemoteRun(self, layer, operands, how, both=False)
 
     def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands, both=True)
+        return RemoteRun(self, layer, operands, how, both=self.ahead(layer))
+
+    def onward(self, before: Run | None, layer: Layer, operands: Operands, *, new_memory: bool = False) -> Run:
+        of = before.number_in(self.place) if isinstance(before, RemoteRun) else 0
+        return RemoteRun(self, layer, operands, of=of, new_memory=new_memory, both=self.ahead(layer))
 
     def stop(self) -> None:
         self.place.stop()
@@ -406,71 +516,72 @@ def _pickled(layer: Layer) -> bytes:
 
 
 class RemoteRun(Run):
-    """A forward pass that another process has run, and the backward pass where both were asked for at once."""
+    """A forward pass in another process, and the backward pass where both are asked for at once.
+
+    What comes of it is waited for when it is looked at.
+    """
 
     def __init__(
-        self, of: Remote, layer: Layer, verb: str, request: dict[str, Any], operands: Operands, *, both: bool = False
-    ) -> None:
-        self._of, self._layer = of, layer
-        #: Returns or raises what came of the backward pass that ran with the forward pass. It refers neither to this
-        #: run nor to an exception, which would keep the worker alive.
-        self._next: Callable[[], tuple[Sequence[Any], Sequence[str]]] | None = None
-        place = of.place
-        self._number = next(place.numbers)
+        self, target: Remote, layer: Layer, operands: Operands, how: How = PLAIN, *, both: bool, of: int | None = None,
+        new_memory: bool = False,
+    ) -> None:  # fmt: skip
+        self._target, self._layer, self._place = target, layer, target.place
+        self._number = next(self._place.numbers)
+        request = {
+            "layer": _pickled(layer), "how": how, "run": self._number, "of": of, "new_memory": new_memory,
+        }  # fmt: skip
         at = (operands.x, operands.weight, operands.bias, operands.grad_output)
-        output = Slot(layer.dtype, layer.output_shape) if both and layer.multiply_adds <= _SMALL else None
-        try:
-            answer = of._ask(verb, {**request, "run": self._number, "both": output}, at)
-        except _EndedHalfwayError as error:
-            self._generation, self.output = place.generation, error.output
-            self._note(error.modified)
-            self._next = partial(_fail, str(error))
-            return
-        self._generation = place.generation
-        self._note(texts_in(answer, "modified"))
-        if "modified_at_last" in answer:
-            self.output, *gradients = place.values(answer, ["output", *_GRADIENTS], layer)
-            self._next = partial(_both, gradients, texts_in(answer, "modified_at_last"))
-            return
-        (self.output,) = place.values(answer, ["output"], layer)
-        if "raised_at_last" in answer:
-            self._next = partial(_raise, answer["raised_at_last"])
+        labels = ["output", *_GRADIENTS] if both else ["output"]
+        self._asked = Asked("run", target._number, request, at, labels, layer, both=both)
+        self._modified: tuple[str, ...] | None = None
+        #: Whether the backward pass that ran with the forward pass has not been asked about.
+        self._fresh = both
+        self._place.ask(self._asked)
 
-    def _note(self, modified: Sequence[str]) -> None:
-        self._modified = tuple(name for name in _WRITTEN if name in modified)
+    @property
+    def output(self) -> Any:  # type: ignore[override]
+        self._wait()
+        return self._asked.values[0]
 
-    def _gave(self, gradients: Sequence[Any], modified: Sequence[str]) -> tuple[Any, Any, Any]:
-        self._note(modified)
-        grad_input, grad_weight, grad_bias = gradients
-        return grad_input, grad_weight, grad_bias
-
-    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
-        ran, self._next = self._next, None
-        if ran is not None and grad_output is None:
-            return self._gave(*ran())
-        self._require_same_process()
-        answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
-        return self._gave(self._of.place.values(answer, _GRADIENTS, self._layer), texts_in(answer, "modified"))
-
-    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
-        return self._again(operands, layer, new_memory, both=False)
-
-    def both_again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
-        return self._again(operands, layer, new_memory, both=True)
-
-    def _again(self, operands: Operands, layer: Layer | None, new_memory: bool, *, both: bool) -> Run:
-        self._require_same_process()
-        pickled = None if layer is None else _pickled(layer)
-        request = {"of": self._number, "layer": pickled, "new_memory": new_memory}
-        return RemoteRun(self._of, layer or self._layer, "again", request, operands, both=both)
+    @property
+    def went_on(self) -> bool:  # type: ignore[override]
+        return self._wait().get("went_on") is True
 
     def modified(self) -> tuple[str, ...]:
+        if self._modified is None:
+            self._modified = _written(self._wait(), "modified")
         return self._modified
 
-    def _require_same_process(self) -> None:
-        if not self._of.place.runs(self._generation):
-            raise TargetContractError("not run: the process of the forward pass has ended")
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        answer, values = self._wait(), self._asked.values[1:]
+        fresh, self._fresh = self._fresh and grad_output is None, False
+        if fresh and "raised_at_last" in answer:
+            raise _raised(answer["raised_at_last"])
+        if fresh and values:
+            self._modified = _written(answer, "modified_at_last")
+        else:
+            if not self.number_in(self._place):
+                raise TargetContractError(_ENDED)
+            asked = Asked(
+                "backward", self._target._number, {"run": self._number}, (grad_output,), _GRADIENTS, self._layer
+            )
+            self._place.ask(asked)
+            self._modified, values = _written(self._target.told(asked), "modified"), asked.values
+        grad_input, grad_weight, grad_bias = values
+        return grad_input, grad_weight, grad_bias
+
+    def number_in(self, place: Place) -> int:
+        """Return the number under which a place's worker has it; 0 if it has not."""
+        return self._number if place is self._place and place.runs(self._asked.generation) else 0
+
+    def _wait(self) -> dict[str, Any]:
+        return self._target.told(self._asked)
 
     def __del__(self) -> None:
         with suppress(Exception):
-            self._of.place.release(self._number, self._generation)
+            self._place.release(self._number, self._asked.generation)
+
+
+def _written(answer: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    modified = texts_in(answer, key)
+    return tuple(name for name in _WRITTEN if name in modified)

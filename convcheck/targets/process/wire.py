@@ -1,8 +1,9 @@
 """What passes between the process that judges and the one that runs the code under test, and how it is written.
 
 A message is its length and its bytes. Requests are pickled, since what the judge says can be trusted; answers are JSON,
-of which nothing is executed and everything is checked. Arrays lie in a file in memory that both sides have open, one
-for each direction: in the order in which the message tells of them, each at a multiple of 64 bytes.
+of which nothing is executed and everything is checked. Several requests may be under way; their answers come in their
+order. Arrays lie in a file in memory that both sides have open, one for each direction: in the order in which the
+message tells of them, each at a multiple of 64 bytes, after those that the other side may not have read yet.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ PASSING = frozenset(DTYPES) | {
 }  # fmt: skip
 
 _ALIGNMENT = 64
+_GAP = memoryview(bytes(_ALIGNMENT))
 
 #: Bytes in which a worker writes down that the forward pass has run.
 HALFWAY = 1024
@@ -64,9 +66,9 @@ class BrokenWireError(Exception):
     """What came is no message, or the other side is gone."""
 
 
-def places(slots: Sequence[Slot]) -> tuple[list[int], int]:
-    """Return where each array begins, and where the last one ends."""
-    starts, end = [], 0
+def places(slots: Iterable[Slot], start: int = 0) -> tuple[list[int], int]:
+    """Return where each array begins, of which the first comes after so many bytes, and where the last one ends."""
+    starts, end = [], start
     for slot in slots:
         starts.append(-(-end // _ALIGNMENT) * _ALIGNMENT)
         end = starts[-1] + slot.size
@@ -81,37 +83,48 @@ def shared_file() -> int:
         return os.dup(file.fileno())
 
 
-def write_arrays(file: int, arrays: Iterable[Array], after: Sequence[Slot] = ()) -> list[Slot]:
-    """Put arrays into a shared file, after those that lie there; return what a message tells of them."""
+def write_arrays(file: int, arrays: Sequence[Array], start: int = 0) -> tuple[list[Slot], int]:
+    """Put arrays into a shared file, after so many bytes; return what a message tells of them, and where they end."""
     whole = [np.ascontiguousarray(array) for array in arrays]
     slots = [Slot(_name_of(array.dtype), array.shape) for array in whole]
-    for array, start in zip(whole, places([*after, *slots])[0][len(after) :], strict=True):
-        left = _bytes_of(array)
-        while left:
-            written = os.pwrite(file, left, start)
-            left, start = left[written:], start + written
-    return slots
+    starts, end = places(slots, start)
+    # All in one go: the gaps between them are less than what a call of the system's costs.
+    pieces, at = [], start
+    for array, begins in zip(whole, starts, strict=True):
+        if begins > at:
+            pieces.append(_GAP[: begins - at])
+        pieces.append(_bytes_of(array))
+        at = begins + array.nbytes
+    while pieces:
+        written = os.pwritev(file, pieces, start)
+        start += written
+        while pieces and written >= len(pieces[0]):
+            written -= len(pieces.pop(0))
+        if written:
+            pieces[0] = pieces[0][written:]
+    return slots, end
 
 
-def read_arrays(file: int, slots: Sequence[Slot]) -> list[Array]:
-    """Return copies of the arrays in a shared file.
+def read_arrays(file: int, slots: Sequence[Slot], start: int = 0) -> list[Array]:
+    """Return copies of the arrays that lie in a shared file after so many bytes.
 
     Raises
     ------
     BrokenWireError
         If the file is shorter than what was told of it.
     """
-    arrays = []
-    for slot, start in zip(slots, places(slots)[0], strict=True):
-        array = np.empty(slot.shape, np.dtype(slot.dtype))
-        left = _bytes_of(array)
-        while left:
-            count = os.preadv(file, [left], start)
-            if not count:
-                raise BrokenWireError("an array ends early")
-            left, start = left[count:], start + count
-        arrays.append(array)
-    return arrays
+    starts, end = places(slots, start)
+    memory = np.empty(end - start, np.uint8)
+    left = memoryview(memory)  # type: ignore[arg-type]
+    while left:
+        count = os.preadv(file, [left], end - len(left))
+        if not count:
+            raise BrokenWireError("an array ends early")
+        left = left[count:]
+    return [
+        memory[begins - start : begins - start + slot.size].view(slot.dtype).reshape(slot.shape)
+        for slot, begins in zip(slots, starts, strict=True)
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -220,3 +233,11 @@ def slot_in(value: Mapping[str, Any]) -> Slot:
     if not all(type(size) is int and 0 <= size < 2**48 for size in shape):
         raise BrokenWireError("no array has such a shape")
     return Slot(dtype, tuple(shape))
+
+
+def start_in(answer: Mapping[str, Any]) -> int:
+    """Return after how many bytes the arrays of an answer lie; raises BrokenWireError if that cannot be."""
+    start = answer.get("start")
+    if type(start) is not int or not 0 <= start < 2**48:
+        raise BrokenWireError("its arrays lie nowhere")
+    return start

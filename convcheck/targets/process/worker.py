@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import mmap
 import os
 import pickle
 import sys
@@ -33,9 +32,8 @@ from convcheck.targets.process.wire import (
     LONGEST_TEXT,
     PASSING,
     Incoming,
-    Slot,
     framed,
-    places,
+    read_arrays,
     receive,
     write_arrays,
 )
@@ -72,8 +70,8 @@ def serve(connection: int, there: int, back: int, where: int, halfway: int, thre
     flush = _flusher()
     while (message := receive(connection, incoming)) is not None:
         os.truncate(where, 0)
-        number, verb, request = _loads(message)
-        answer = code.answer(verb, {**request, "number": number})
+        verb, request = _loads(message)
+        answer = code.answer(verb, request)
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
@@ -81,7 +79,7 @@ def serve(connection: int, there: int, back: int, where: int, halfway: int, thre
         if _getpid() != me:
             # A child that the code has forked and not ended.
             _exit(0)
-        left = memoryview(framed(_dumps({"number": number, **answer}).encode()))
+        left = memoryview(framed(_dumps({"number": request["number"], **answer}).encode()))
         while left:
             left = left[_write(connection, left) :]
 
@@ -91,25 +89,31 @@ class _Code:
 
     def __init__(self, there: int, back: int, halfway: int) -> None:
         self._there, self._back, self._halfway = there, back, halfway
-        self._memory = mmap.mmap(-1, 1)
+        #: The last request that was answered, and where its arrays end in the shared file.
+        self._answered = self._end = 0
         self._files: dict[Path, ModuleType] = {}
         self._targets: dict[int, Guarded] = {}
         self._runs: dict[int, Run] = {}
 
     def answer(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; what the code raises is an answer too."""
+        if request["answered"] == self._answered:
+            # All has been read that lies there.
+            self._end = 0
+        self._answered = request["number"]
+        start = self._end
         for number in request["released"]:
             self._runs.pop(number, None)
         try:
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                 "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
-                "backward": self._backward, "again": self._again,
+                "backward": self._backward,
             }  # fmt: skip
-            if request.get("layer") is not None:
-                request = {**request, "layer": _layer(request["layer"])}
+            if "layer" in request:
+                request["layer"] = _layer(request["layer"])
             answer = verbs[verb](request)
             target = self._targets[request["target"]]
-            return {**answer, "takes_bias": target.takes_bias(), "found": list(target.found)}
+            return {**answer, "start": start, "takes_bias": target.takes_bias(), "found": list(target.found)}
         except BaseException as error:
             return {"raised": _told(error)}
 
@@ -125,15 +129,13 @@ class _Code:
         }  # fmt: skip
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
-        arrays: Any = self._arrays(request["slots"])
-        x, weight, bias = arrays
+        x, weight, bias = self._arrays(request)
         return {"values": self._sent([self._targets[request["target"]].forward(request["layer"], x, weight, bias)])}
 
     def _merged(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run several forward passes, with inputs of their own, or else with weights."""
         target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
-        arrays: Any = self._arrays(request["slots"])
-        x, weight, bias = arrays
+        x, weight, bias = self._arrays(request)
         outputs = np.empty((copies, *layer.output_shape), layer.dtype)
         for number in range(copies):
             at = x[number] if request["varies"] == "x" else x, weight if request["varies"] == "x" else weight[number]
@@ -148,57 +150,39 @@ class _Code:
         return {"values": self._sent([outputs])}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
-        target = self._targets[request["target"]]
-        return self._done(request, target.run(request["layer"], self._operands(request), request["how"]))
-
-    def _again(self, request: dict[str, Any]) -> dict[str, Any]:
-        earlier, at = self._runs[request["of"]], self._operands(request)
-        return self._done(request, earlier.again(at, request["layer"], new_memory=request["new_memory"]))
-
-    def _done(self, request: dict[str, Any], run: Run) -> dict[str, Any]:
+        target, layer = self._targets[request["target"]], request["layer"]
+        operands = Operands(*self._arrays(request))
+        if request["of"] is None:
+            run = target.run(layer, operands, request["how"])
+        else:
+            run = target.onward(self._runs.get(request["of"]), layer, operands, new_memory=request["new_memory"])
         self._runs[request["run"]] = run
+        start = self._end
         values = self._sent([run.output])
-        answer = {"values": values, "modified": run.modified()}
-        both: Slot | None = request["both"]
-        if both is None or values != [{"dtype": both.dtype, "shape": list(both.shape)}]:
+        answer = {"values": values, "modified": run.modified(), "went_on": run.went_on}
+        if not request["both"] or values[0] is None or values[0].get("shape") != list(layer.output_shape):
             return answer
         # Should the process end in the backward pass, the forward pass still counts.
-        half = {"number": request["number"], "modified": answer["modified"]}
+        half = {"number": request["number"], "start": start, "modified": answer["modified"], **values[0]}
         os.pwrite(self._halfway, _dumps(half).encode().ljust(HALFWAY), 0)
         try:
-            gradients = self._sent(run.backward(None), after=[both])
+            gradients = self._sent(run.backward(None))
             return {**answer, "values": values + gradients, "modified_at_last": run.modified()}
         except BaseException as error:
             return {**answer, "raised_at_last": _told(error)}
 
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
-        (grad_output,) = self._arrays(request["slots"])
-        gradients = run.backward(None if grad_output is None else grad_output.copy())
-        return {"values": self._sent(gradients), "modified": run.modified()}
+        (grad_output,) = self._arrays(request)
+        return {"values": self._sent(run.backward(grad_output)), "modified": run.modified()}
 
-    def _arrays(self, slots: Sequence[Slot | None]) -> list[Array | None]:
-        """Return the arrays that came with a request, in memory that the next request uses again."""
-        given = [slot for slot in slots if slot is not None]
-        starts, end = places(given)
-        if len(self._memory) < end:
-            self._memory = mmap.mmap(self._there, end, access=mmap.ACCESS_READ)
-        found = iter(
-            np.frombuffer(self._memory, np.dtype(slot.dtype), count=slot.size // np.dtype(slot.dtype).itemsize,
-                          offset=start).reshape(slot.shape)
-            for slot, start in zip(given, starts, strict=True)
-        )  # fmt: skip
-        return [None if slot is None else next(found) for slot in slots]
+    def _arrays(self, request: dict[str, Any]) -> list[Any]:
+        """Return the arrays that came with a request."""
+        arrays = iter(read_arrays(self._there, [slot for slot in request["slots"] if slot], request["start"]))
+        return [slot and next(arrays) for slot in request["slots"]]
 
-    def _operands(self, request: dict[str, Any]) -> Operands:
-        # Copies: a run keeps them.
-        return Operands(*(None if array is None else array.copy() for array in self._arrays(request["slots"])))  # type: ignore[arg-type]
-
-    def _sent(self, values: Sequence[Any], after: Sequence[Slot] = ()) -> list[Any]:
-        """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array.
-
-        Those that lie there already stay.
-        """
+    def _sent(self, values: Sequence[Any]) -> list[Any]:
+        """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array."""
         told: list[Any] = []
         arrays: list[Array] = []
         for value in values:
@@ -214,7 +198,7 @@ class _Code:
                 arrays.append(array)
             else:
                 told.append({"foreign": str(array.dtype)[:100]})
-        write_arrays(self._back, arrays, after)
+        _, self._end = write_arrays(self._back, arrays, self._end)
         return told
 
 
