@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed
+from convcheck.checks.observed import Observed, Trial
 from convcheck.checks.plan import gradients_of
 from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.regimes import REGIMES
@@ -100,9 +100,9 @@ def same_memory(expected: Expected, target: Target) -> Iterator[Ran]:
     """Other data in the same memory, on the same object."""
     passes = ((expected.layer, at, False) for at in expected.draws[:2])
     (_, first), (at, second) = Observed.in_turn(target, passes)
-    if not second.seen().went_on and first.seen().output is not None:
+    if not second().went_on and first().output is not None:
         raise LeftOutError("the target takes one forward pass per object")
-    yield Ran(expected, at, second.seen, alone=False)
+    yield Ran(expected, at, second, alone=False)
 
 
 def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(REGIMES)) -> Iterator[Ran]:
@@ -123,8 +123,8 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
-    for at, trial in Observed.in_turn(target, passes()):
-        yield Ran(expected, at, trial.seen, alone=False, regime=names[-1])
+    for at, seen in Observed.in_turn(target, passes()):
+        yield Ran(expected, at, seen, alone=False, regime=names[-1])
     observed, repeats = Observed.with_another(target, expected.layer, second, another.grad_output)
     wrong = any(not np.array_equal(array, expected.right(another)[name]) for name, array in observed.arrays.items())
     if not (wrong or observed.faults) or repeats():
@@ -157,8 +157,8 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     done = _served(target, larger)
     _served(target, narrower)
     passes = [(layer, first, True)]
-    [(_, trial)] = Observed.in_turn(target, passes, of=done)
-    yield Ran(expected, first, trial.seen, alone=False)
+    [(_, seen)] = Observed.in_turn(target, passes, of=done)
+    yield Ran(expected, first, seen, alone=False)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
     unseen = replace(layer, batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
@@ -178,7 +178,9 @@ def _served(target: Target, layer: Layer | None) -> Run | None:
     """Let the code serve another layer; what comes of that is no matter."""
     with suppress(Exception, SystemExit):
         if layer is not None and not target.unsupported(layer):
-            return Observed.asked(target, layer, _filled(layer)).done
+            trial = Trial(target, layer, lambda: target.both(layer, _filled(layer)))
+            trial.ahead()
+            return trial.done
     return None
 
 

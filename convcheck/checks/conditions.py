@@ -201,7 +201,7 @@ def _on_one_object(
         # Its second pass was that of other data in the same memory.
         outcomes["same-memory"] = alone = second
         if not second or not all(_right(results) for several in found.values() for results in several):
-            outcomes["same-memory"] = alone = _judged("same-memory", RUNS["same-memory"].runs(expected, target))
+            outcomes["same-memory"] = alone = _by_itself("same-memory", expected, target)
         if not isinstance(alone, str) and not all(map(_right, alone)):
             outcomes["many-calls"] = SHOWN_IN_SAME_MEMORY
     return outcomes

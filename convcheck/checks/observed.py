@@ -94,11 +94,6 @@ class Observed:
         return trial.seen()
 
     @classmethod
-    def asked(cls, implementation: Target, layer: Layer, operands: Operands, how: How = PLAIN) -> Trial:
-        """Ask for both passes, of which another process may run ahead; return what waits for what came of them."""
-        return Trial(implementation, layer, lambda: implementation.both(layer, operands, how), how).ahead()
-
-    @classmethod
     def interleaved(
         cls, implementation: Target, layer: Layer, data: Sequence[Operands], order: Sequence[int]
     ) -> list[Observed]:
@@ -123,7 +118,7 @@ class Observed:
         passes: Iterable[tuple[Layer, Operands, bool]],
         *,
         of: Run | None = None,
-    ) -> Iterator[tuple[Operands, Trial]]:
+    ) -> Iterator[tuple[Operands, Callable[[], Observed]]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
         A new one goes on otherwise. Yields the data, and what waits for what came of them.
@@ -140,9 +135,10 @@ class Observed:
             trial = Trial(
                 implementation, layer,
                 lambda: implementation.onward(before, layer, operands, new_memory=new_memory),  # noqa: B023 - run at once
-            ).ahead()  # fmt: skip
+            )  # fmt: skip
+            seen = trial.ahead()
             of = trial.done
-            yield operands, trial
+            yield operands, seen
 
     @classmethod
     def with_another(
@@ -194,8 +190,8 @@ class Trial:
         self._refusal: str | None = None
         self._output: Any = None
         self.done: Run | None = None
-        #: What is still to be waited for: the output, and the gradients of a run that goes on ahead.
-        self._to_come = self._ahead = False
+        #: Whether the output is still to be waited for.
+        self._to_come = False
         if run is not None:
             with self._blaming():
                 self.done = run()
@@ -203,12 +199,18 @@ class Trial:
             if not implementation.ahead(layer):
                 self._arrive()
 
-    def ahead(self) -> Trial:
-        """Run the backward pass too, and wait for nothing that runs in another process."""
-        self._ahead = self._to_come
-        if not self._ahead:
+    def ahead(self) -> Callable[[], Observed]:
+        """Run the backward pass too; return what waits for what came of both, where they run in another process."""
+        if self._to_come:
+            return self._waited
+        self.backward()
+        observed = self.seen()
+        return lambda: observed
+
+    def _waited(self) -> Observed:
+        if self._to_come:
             self.backward()
-        return self
+        return self.seen()
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:
@@ -306,9 +308,6 @@ class Trial:
 
     def seen(self) -> Observed:
         """Return all of it."""
-        if self._ahead:
-            self._ahead = False
-            self.backward()
         went_on = self.done is not None and self.done.went_on
         return Observed(
             self._implementation, self._arrays, self._faults, self._how.gradients, refusal=self._refusal,

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed
+from convcheck.checks.observed import Observed, Trial
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
@@ -58,7 +58,8 @@ class Ran:
 
 def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> Ran:
     """Run a target by itself."""
-    return Ran(expected, at, Observed.asked(target, expected.layer, at, how).seen, how)
+    trial = Trial(target, expected.layer, lambda: target.both(expected.layer, at, how), how)
+    return Ran(expected, at, trial.ahead(), how)
 
 
 def ahead(runs: Iterable[Tried], target: Target, layer: Layer) -> Iterator[Tried]:
