@@ -539,7 +539,7 @@ class RemoteRun(Run):
         self._place.ask(self._asked)
 
     @property
-    def output(self) -> Any:  # type: ignore[override]
+    def output(self) -> Any:
         self._wait()
         return self._asked.values[0]
 
