@@ -146,7 +146,8 @@ def verify(
     exit_first : bool, default False
         Stop after the first layer that does not pass.
     timeout : float, optional
-        Seconds that a target may take for each layer; in a worker process by default ten minutes for each call.
+        Seconds that all calls of a target may take for each layer; in a worker process by default an hour, or a day
+        where every entry is checked.
     memory : int, optional
         Bytes that a target may use; runs it in a worker process.
     in_process : bool, optional
@@ -186,7 +187,7 @@ def verify(
             raise UsageError(Parameter("seed", seed), f' is not allowed; expected an integer, or "{RANDOM}"')
         seed = drawn_seed()
     _check_numbers(max_error, seed, timeout, jobs)
-    limits = _limits(timeout, memory, in_process, jobs, keep_case)
+    limits = replace(_limits(timeout, memory, in_process, jobs, keep_case), complete=complete)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
             Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
 
@@ -14,7 +14,9 @@ from convcheck.checks.observed import Observed, explained
 from convcheck.checks.plan import TARGET_CALLS, Step, plan
 from convcheck.checks.precision import with_precision
 from convcheck.checks.verdict import inconclusive, raised, refused, skipped
+from convcheck.checks.work import beside
 from convcheck.gradients import FASTEST
+from convcheck.gradients.numeric.differences import NumericGradient
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin
@@ -51,38 +53,52 @@ def affordable_evaluations(layer: Layer, demand: Demand, implementation: Target)
     return affordable if implementation.builtin or isinf(affordable) else min(affordable, TARGET_CALLS)
 
 
-def foreseen_evaluations(layer: Layer, demand: Demand, implementations: Sequence[Target]) -> int:
-    """Count the forward passes that the numeric checks of a layer will take."""
-    affordable = affordable_evaluations(layer, demand, implementations[0])
-    return sum(step.evaluations for step in plan(layer, demand.checks, affordable))
+def steps_of(layer: Layer, demand: Demand, implementations: Sequence[Target]) -> tuple[Step, ...]:
+    """Return the numeric checks that are planned for a layer; built-in formulations share their differences."""
+    return plan(layer, demand.checks, affordable_evaluations(layer, demand, implementations[0]))
+
+
+def foreseen_work(layer: Layer, demand: Demand, implementations: Sequence[Target]) -> float:
+    """Return the work that all checks of a layer will take, as `convcheck.checks.work` counts it."""
+    evaluations = sum(step.evaluations for step in steps_of(layer, demand, implementations))
+    return float(evaluations * layer.multiply_adds + sum(beside(layer, implementations, demand.checks, demand.budget)))
 
 
 def check_layer(
     layer: Layer,
     implementations: Sequence[Target],
     demand: Demand,
-    advance: Callable[[int], None] = lambda evaluations: None,
+    advance: Callable[[float], None] = lambda work: None,
+    known: Mapping[tuple[str, str], NumericGradient] | None = None,
 ) -> tuple[GradientResult, ...]:
     """Check one layer.
 
     Parameters
     ----------
     advance : callable
-        Told the number of evaluations as they are made.
+        Told the work as it is done.
+    known : mapping of (str, str) to NumericGradient, optional
+        Numeric gradients by check and gradient that need no evaluations any more.
     """
-    shared = Expected(layer, builtin(FASTEST), demand.max_error, advance)
+
+    def evaluated(count: int) -> None:
+        advance(count * layer.multiply_adds)
+
+    shared = Expected(layer, builtin(FASTEST), demand.max_error, evaluated, known)
     results: list[GradientResult] = []
-    for implementation in implementations:
+    work = beside(layer, implementations, demand.checks, demand.budget)
+    for implementation, done in zip(implementations, work, strict=True):
         if implementation.builtin:
             results += _check_implementation(shared, implementation, demand)
         else:
-            results += _check_target(layer, implementation, demand, advance)
+            results += _check_target(Expected(layer, implementation, demand.max_error, evaluated, known), demand)
+        advance(done)
     return tuple(results)
 
 
-def _check_target(layer: Layer, target: Target, demand: Demand, advance: Callable[[int], None]) -> list[GradientResult]:
+def _check_target(expected: Expected, demand: Demand) -> list[GradientResult]:
     """Check a layer on a target, or as much of it as the target takes."""
-    expected = Expected(layer, target, demand.max_error, advance)
+    layer, target = expected.layer, expected.source
     refusal = target.unsupported(layer)
     if refusal:
         return refused(expected, target.name, demand.checks, refusal)
@@ -90,7 +106,7 @@ def _check_target(layer: Layer, target: Target, demand: Demand, advance: Callabl
     taken = as_taken(layer, target)
     if taken is layer:
         return _check_implementation(expected, target, demand)
-    results = _check_implementation(Expected(taken, target, demand.max_error, advance), target, demand)
+    results = _check_implementation(expected.on(taken), target, demand)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
         kind = next(result.check for result in reversed(results) if result.condition is None)

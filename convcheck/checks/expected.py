@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -18,7 +18,7 @@ from convcheck.gradients.numeric.differences import (
     exact_gradient,
     packing_for,
 )
-from convcheck.gradients.numeric.directions import Directions, EntryDirections, directions_of
+from convcheck.gradients.numeric.directions import Directions, EntryDirections, Portion, directions_of
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import SHORT, Operands, integer_magnitude, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
@@ -42,9 +42,19 @@ class Expected:
         The gate, if there is one.
     advance : callable
         Told the number of evaluations as they are made.
+    known : mapping of (str, str) to NumericGradient, optional
+        Numeric gradients that were put together from portions, by check and gradient.
     """
 
-    def __init__(self, layer: Layer, source: Target, max_error: float | None, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        source: Target,
+        max_error: float | None,
+        advance: Callable[[int], None],
+        known: Mapping[tuple[str, str], NumericGradient] | None = None,
+    ) -> None:
+        self._known = known or {}
         self.layer = layer
         self.source = source
         self.max_error = max_error
@@ -52,6 +62,10 @@ class Expected:
         self._exact: dict[tuple[str, int], NumericGradient] = {}
         self._central: dict[str, NumericGradient] = {}
         self._right: dict[int, tuple[Operands, dict[str, Array]]] = {}
+
+    def on(self, layer: Layer) -> Expected:
+        """Return the same of another layer."""
+        return Expected(layer, self.source, self.max_error, self._advance, self._known)
 
     @cached_property
     def integers(self) -> Operands | None:
@@ -256,7 +270,7 @@ class Expected:
         """Numeric gradient on integer data.
 
         Where the source's forward pass is not the definition, one entry at a time, since neither colouring nor packing
-        may then be relied upon.
+        may then be relied upon. In unit steps too where it gives what is no whole change of the size foreseen.
         """
         assert self.integers is not None
         directions: Directions = EntryDirections(self.layer, self.integers, gradient)
@@ -264,24 +278,47 @@ class Expected:
         if self.follows_definition:
             directions = directions_of(gradient, self.layer, self.integers)
             packing = packing_for(self.layer, gradient) if packed else packing
+        found = self._known.get(("exact", gradient)) if packed and self.follows_definition else None
         key = gradient, packing.digits
-        if key not in self._exact:
+        if found is None and key not in self._exact:
             self._exact[key] = exact_gradient(
                 self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
             )
-        return self._exact[key]
+        found = found or self._exact[key]
+        if packing.digits > 1 and np.isnan(found.values).any():
+            return self.exact(gradient, packed=False)
+        return found
 
     def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self.source.merged(self.layer, layer, x, weight, bias)
 
     def central(self, gradient: str) -> NumericGradient:
         """Numeric gradient on real data."""
+        if ("central", gradient) in self._known:
+            return self._known["central", gradient]
         if gradient not in self._central:
             directions = directions_of(gradient, self.layer, self.reals)
             self._central[gradient] = central_gradient(
                 self._merged, directions, merge=self.source.merging, advance=self._advance
             )
         return self._central[gradient]
+
+    def portion(self, check: str, gradient: str, first: int, last: int) -> NumericGradient | None:
+        """Numeric gradient along some directions, 0 at what the others reach.
+
+        None where the source's output is not right, which colouring needs. That is found out from one forward pass of
+        the fast formulation; the verdict on the output is not this function's.
+        """
+        at = self.operands
+        right = formulation(FASTEST).forward(self.layer, at.x, at.weight, at.bias)
+        if self.start.shape != right.shape or not bool((np.abs(self.start - right) <= self.forward_allowance).all()):
+            return None
+        directions = directions_of(gradient, self.layer, self.reals if check == "central" else at)
+        some, merge = Portion(directions, first, last), self.source.merging
+        if check == "central":
+            return central_gradient(self._merged, some, merge=merge, advance=self._advance)
+        packing = packing_for(self.layer, gradient)
+        return exact_gradient(self._merged, some, self.start, packing, merge=merge, advance=self._advance)
 
 
 def _part(array: Array, name: str, number: int, count: int) -> Array:

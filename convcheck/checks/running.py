@@ -16,7 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from convcheck.checks.check_layer import Demand, check_layer, foreseen_evaluations
+from convcheck.checks import check_layer as layers
+from convcheck.checks.check_layer import Demand, check_layer, steps_of
 from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.layer import Layer
@@ -116,20 +117,16 @@ class Job:
 
 
 def foreseen_work(job: Job) -> float:
-    """Return the multiply-adds that the numeric checks of a job will take."""
-    return float(job.layer.multiply_adds * foreseen_evaluations(job.layer, job.demand, job.targets))
+    """Return the work that a job will take, in multiply-adds."""
+    return layers.foreseen_work(job.layer, job.demand, job.targets)
 
 
 def run_in_turn(jobs: Sequence[Job], progress: Progress) -> Iterator[Results]:
     """Check one layer after the other in this process."""
     for job in jobs:
-        evaluations = foreseen_evaluations(job.layer, job.demand, job.targets)
+        evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
         progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
-
-        def advance(count: int, size: int = job.layer.multiply_adds) -> None:
-            progress.advance(count * size)
-
-        yield check_layer(job.layer, job.targets, job.demand, advance)
+        yield check_layer(job.layer, job.targets, job.demand, progress.advance)
 
 
 def run_in_threads(jobs: Sequence[Job], progress: Progress, count: int) -> Iterator[Results]:

@@ -28,6 +28,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.loading import user_traceback
+from convcheck.targets.process.limits import USED_UP
 from convcheck.targets.target import Run, Target, TargetContractError
 
 Result = TypeVar("Result")
@@ -115,7 +116,7 @@ class Guarded(Target):
             yield
             return
         if self._left <= 0:
-            raise TargetContractError(f"not run: the target has used up its timeout of {self._timeout:g} s")
+            raise TargetContractError(USED_UP.format(self._timeout))
         began = time.monotonic()
         before = signal.signal(signal.SIGALRM, _stop)
         signal.setitimer(signal.ITIMER_REAL, self._left, _AGAIN)

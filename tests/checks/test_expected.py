@@ -10,12 +10,13 @@ import pytest
 
 from convcheck import Layer
 from convcheck.checks.expected import Expected
-from convcheck.gradients import ORACLE, formulation
+from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.gradients.numeric.differences import packing_for
+from convcheck.gradients.numeric.differences import NumericGradient, packing_for
 from convcheck.gradients.numeric.directions import direction_count
 from convcheck.layer.data import SHORT, integer_operands, real_operands
 from convcheck.layer.fields import Dtype
+from convcheck.targets import builtin
 from tests.parts import LAYER, expected
 from tests.targets_for_tests import UNFOLD
 
@@ -266,6 +267,17 @@ class TestNumericGradients:
         if gradient != "bias":
             assert asked.exact(gradient).evaluations < found.evaluations
 
+    @pytest.mark.parametrize("gradient", ["input", "weight"])
+    @pytest.mark.parametrize("spoilt", [lambda y: y + 0.25, lambda y: y * 4, lambda y: y * np.nan])
+    def test_where_shared_steps_give_what_cannot_be_read_unit_steps_do(self, gradient, spoilt):
+        def near(layer, x, weight, bias):
+            output = UNFOLD.forward(layer, x, weight, bias)
+            return spoilt(output) if max(np.abs(x).max(), np.abs(weight).max()) > 4 else output
+
+        asked, *_ = self.counting(forward=near)
+        assert np.array_equal(asked.exact(gradient).values, getattr(asked.reference, gradient))
+        assert asked.exact(gradient).evaluations == direction_count(gradient, LAYER)
+
     @GRADIENTS
     def test_of_another_forward_pass_every_entry_is_differenced_by_itself(self, gradient):
         def twice(layer, x, weight, bias):
@@ -299,10 +311,10 @@ class TestNumericGradients:
     @pytest.mark.parametrize("kind", ["exact", "central"])
     @GRADIENTS
     def test_only_the_built_in_passes_are_given_several_at_once(self, gradient, kind):
-        for builtin in (True, False):
-            asked, _, calls = self.counting(builtin=builtin)
+        for merging in (True, False):
+            asked, _, calls = self.counting(builtin=merging)
             asked.exact(gradient, packed=False) if kind == "exact" else asked.central(gradient)
-            assert (max(calls) > 1) is (builtin and gradient != "bias")
+            assert (max(calls) > 1) is (merging and gradient != "bias")
 
 
 class TestSeveralAtOnce:
@@ -342,3 +354,37 @@ class TestSeveralAtOnce:
     def test_a_layer_is_small_by_its_entries(self):
         assert expected().small
         assert not expected(replace(LAYER, batch=2000)).small
+
+
+class TestPortions:
+    @pytest.mark.parametrize("check", ["exact", "central"])
+    @GRADIENTS
+    def test_add_up_to_the_gradient_and_are_then_known(self, gradient, check):
+        whole = getattr(expected(), check)(gradient)
+        count = direction_count(gradient, LAYER)
+        found = [expected().portion(check, gradient, first, min(first + 2, count)) for first in range(0, count, 2)]
+        together = sum(portion.values for portion in found)
+        np.testing.assert_array_equal(together, whole.values)
+        known = NumericGradient(together, 7)
+        source = builtin(FASTEST)
+        asked = Expected(LAYER, source, None, lambda evaluations: None, {(check, gradient): known})
+        assert getattr(asked, check)(gradient) is known
+        assert asked.on(replace(LAYER, name="another")).layer.name == "another"
+        assert getattr(asked.on(replace(LAYER, name="another")), check)(gradient) is known
+        other = "central" if check == "exact" else "exact"
+        assert getattr(asked, other)(gradient) is not known
+
+    def test_what_is_known_says_nothing_of_another_forward_pass_or_of_unit_steps(self):
+        known = {("exact", "input"): NumericGradient(np.zeros(LAYER.input_shape), 7)}
+        asked = Expected(LAYER, builtin(FASTEST), None, lambda evaluations: None, known)
+        assert asked.exact("input", packed=False).values.any()
+        other = source(lambda *at: 2 * UNFOLD.forward(*at))
+        asked = Expected(LAYER, other, None, lambda evaluations: None, known)
+        np.testing.assert_array_equal(asked.exact("input").values, 2 * asked.reference.input)
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_there_are_none_of_a_wrong_forward_pass(self, dtype):
+        layer = replace(LAYER, dtype=dtype)
+        for wrong in (lambda *at: 2 * UNFOLD.forward(*at), lambda *at: UNFOLD.forward(*at)[:1]):
+            assert expected(layer, source(wrong)).portion("exact", "input", 0, 1) is None
+        assert expected(layer, source()).portion("exact", "input", 0, 1) is not None

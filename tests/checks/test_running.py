@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from convcheck import ConvcheckError, TargetError, UsageError
-from convcheck.checks.check_layer import Demand
+from convcheck.checks.check_layer import Demand, steps_of
 from convcheck.checks.running import Job, Subjects, foreseen_work, run_in_threads, run_in_turn, run_side_by_side
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.data import integer_operands
@@ -108,15 +108,15 @@ class TestPlace:
 
 
 class TestInTurn:
-    def test_every_evaluation_is_told_in_multiply_adds(self):
+    def test_all_work_is_told_as_it_is_done(self):
         work, progress = jobs(), Recorder()
         results = list(run_in_turn(work, progress))
         assert [len(found) for found in results] == [4, 4, 4]
         assert all(each.passed for found in results for each in found)
         assert sum(progress.done) == sum(map(foreseen_work, work)) > 0
         for job, name in zip(work, progress.names, strict=True):
-            evaluations = foreseen_work(job) / job.layer.multiply_adds
-            assert name == f"{job.layer.name} · {evaluations:,.0f} evaluations"
+            evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
+            assert name == f"{job.layer.name} · {evaluations:,} evaluations"
 
     def test_the_next_layer_begins_when_the_last_was_taken(self):
         progress = Recorder()

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from convcheck import Layer
 from convcheck.gradients import FASTEST, formulation
-from convcheck.gradients.numeric.differences import Packing, exact_gradient
-from convcheck.gradients.numeric.directions import EntryDirections, direction_count, directions_of
+from convcheck.gradients.numeric.differences import Packing, exact_gradient, packing_for
+from convcheck.gradients.numeric.directions import EntryDirections, Portion, direction_count, directions_of
 from convcheck.layer.data import integer_operands
 from tests.strategies import layers
 
@@ -44,6 +45,22 @@ def test_coloured_and_uncoloured_gradients_are_equal(layer):
         coloured = exact_gradient(FORWARD, directions_of(gradient, layer, at), base, Packing(2, 1), merge=False)
         np.testing.assert_array_equal(coloured.values, one_by_one.values)
         assert coloured.evaluations <= one_by_one.evaluations
+
+
+@given(layer=layers(max_axes=2, max_batch=2), cut=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_portions_of_the_directions_reach_each_its_own_entries_and_together_all(layer, cut):
+    at = integer_operands(layer)
+    base = FORWARD(layer, at.x, at.weight, at.bias)
+    for gradient in ("input", "weight") + ("bias",) * layer.bias:
+        whole = directions_of(gradient, layer, at)
+        first = round(cut * whole.count)
+        portions = [Portion(whole, 0, first), Portion(whole, first, whole.count)]
+        assert sum(portion.count for portion in portions) == whole.count
+        packing = packing_for(layer, gradient)
+        one, other = (exact_gradient(FORWARD, portion, base, packing, merge=True).values for portion in portions)
+        assert not (one * other).any()
+        np.testing.assert_array_equal(one + other, exact_gradient(FORWARD, whole, base, packing, merge=True).values)
 
 
 def test_colours_on_a_wrong_premise_alias():
@@ -148,9 +165,9 @@ class TestBooking:
         assert not gradient.any()
         assert gradient.dtype == np.float64
         weighted = np.arange(float(BASE.size)).reshape(BASE.shape) + 1
-        directions.book(gradient, directions.count - 1, weighted)
+        directions.book(gradient, [directions.count - 1], directions.sums(weighted)[np.newaxis])
         once = directions.finish(gradient).copy()
-        directions.book(gradient, directions.count - 1, weighted)
+        directions.book(gradient, [directions.count - 1], directions.sums(weighted)[np.newaxis])
         np.testing.assert_array_equal(directions.finish(gradient), 2 * once)
         assert once.shape == {"input": AT.x, "bias": AT.bias}.get(kind, AT.weight).shape
         assert once.any()
@@ -167,7 +184,7 @@ class TestBooking:
         place = {"input": 0, "bias": 2}.get(kind, 1)
         for direction in (0, directions.count // 2, directions.count - 1):
             gradient = directions.empty_gradient()
-            directions.book(gradient, direction, np.ones(BASE.shape))
+            directions.book(gradient, [direction], directions.sums(np.ones(BASE.shape))[np.newaxis])
             directions.evaluate(forward, [[(direction, 1.0)]])
             entries = moved.pop()[place] != (AT.x, AT.weight, AT.bias)[place]
             reached = directions.finish(gradient) != 0

@@ -45,9 +45,6 @@ from convcheck.targets.process.wire import (
 from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
 
-#: Seconds that one call may take where nobody gave a limit.
-CALL_SECONDS = 600.0
-
 #: Seconds between two looks at how much memory a worker uses.
 _TICK = 0.05
 
@@ -293,7 +290,7 @@ class Worker:
             raise EndedError(self.ended)
         self._half = number, output
         try:
-            answer = parsed(self._answer(time.monotonic() + seconds, seconds))
+            answer = parsed(self._answer(time.monotonic() + seconds))
             if answer.get("number") != number:
                 raise BrokenWireError("it answers another request")
             self._answered = number
@@ -308,7 +305,7 @@ class Worker:
         # What it says later would be taken for another answer.
         self.close("the target's process was ended, for convcheck was interrupted")
 
-    def _answer(self, ends: float, seconds: float) -> bytes:
+    def _answer(self, ends: float) -> bytes:
         while (message := self._incoming.take()) is None:
             if self._receive():
                 continue
@@ -323,7 +320,7 @@ class Worker:
             if left <= 0:
                 place = self._place(ask=True)
                 self._fail(
-                    f"the target did not return within its timeout of {self._limits.timeout or seconds:g} s; it was "
+                    f"the target did not return within its timeout of {self._limits.seconds:g} s; it was "
                     f"stopped{place}",
                     costly=True,
                 )

@@ -6,7 +6,7 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -23,9 +23,9 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.form import refusal
-from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
-from convcheck.targets.process.limits import Limits
-from convcheck.targets.process.wire import BrokenWireError, read_arrays, slot_in, start_in, text_in, texts_in
+from convcheck.targets.process.host import EndedError, Worker
+from convcheck.targets.process.limits import USED_UP, Limits
+from convcheck.targets.process.wire import BrokenWireError, parsed, read_arrays, slot_in, start_in, text_in, texts_in
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import (
     Misfit,
@@ -39,6 +39,12 @@ from convcheck.targets.target import (
 #: Entries that any array of a layer's has at most this many times as many of as what is given back is looked at.
 _LARGEST = 64
 _LARGE = 2**22
+
+#: Bytes of plain data that a function may give.
+_LONGEST = 2**26
+
+#: What is said of an answer that is none.
+UNUSABLE = "what the target's process sent cannot be used: {}"
 
 #: Workers that may be started for one layer after its first has ended.
 _RESTARTS = 2
@@ -74,10 +80,14 @@ class Asked:
 
     Attributes
     ----------
-    layer : Layer, optional
-        Whose output, and gradients if there are any, an answer may hold, of so many passes.
-    both : bool
-        Whether both passes are asked for.
+    labels : sequence of str
+        What the arrays of an answer are called.
+    dtype : str
+        Which they should have.
+    most : int
+        Entries that each may have.
+    output : tuple of int, optional
+        The shape of the output, where both passes are asked for: it may come alone.
     generation : int
         Which worker it was sent to last.
     number : int
@@ -95,9 +105,9 @@ class Asked:
     request: dict[str, Any]
     arrays: Sequence[Array | None] = ()
     labels: Sequence[str] = ()
-    layer: Layer | None = None
-    passes: int = 1
-    both: bool = False
+    dtype: str = ""
+    most: int = 0
+    output: tuple[int, ...] | None = None
     generation: int = 0
     number: int = 0
     answer: dict[str, Any] | None = None
@@ -125,7 +135,7 @@ class Place:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.generation = 0
-        self.left = limits.timeout
+        self.left = limits.seconds
         self._worker: Worker | None = None
         self._restarts = 0
         self._unusable: str | None = None
@@ -142,7 +152,7 @@ class Place:
         """Prepare for another layer, when all that was asked of the last one is answered."""
         while self._under_way:
             self._receive()
-        self.left, self._restarts, self._unusable = self.limits.timeout, 0, None
+        self.left, self._restarts, self._unusable = self.limits.seconds, 0, None
 
     def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
         """Open a target; return its number and what the worker says of it.
@@ -199,14 +209,35 @@ class Place:
         assert asked.answer is not None
         return asked.answer
 
+    def call(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+        """Return the plain data that a function of convcheck's gives, which runs somebody's code.
+
+        Raises
+        ------
+        ConvcheckError, TargetRaisedError
+            What the code raised, or how its process ended.
+        """
+        request = {"function": pickle.dumps((function, arguments))}
+        asked = Asked("call", 0, request, labels=["text"], dtype="uint8", most=_LONGEST)
+        self._send(asked)
+        self.wait(asked)
+        (text,) = asked.values
+        try:
+            if not isinstance(text, np.ndarray) or text.dtype != np.uint8:
+                raise BrokenWireError("it is no text, or too long")
+            return parsed(text.tobytes())
+        except BrokenWireError as error:
+            self.close()
+            raise TargetContractError(UNUSABLE.format(error)) from None
+
     def _send(self, asked: Asked) -> None:
-        if self.left is not None and self.left <= 0:
-            raise TargetContractError(f"not run: the target has used up its timeout of {self.limits.timeout:g} s")
+        if self.left <= 0:
+            raise TargetContractError(USED_UP.format(self.limits.seconds))
         if self._worker is None:
             self._start()
         assert self._worker is not None
         released, self._released = self._released, []
-        request = {**asked.request, "target": asked.target, "both": asked.both, "released": released}
+        request = {**asked.request, "target": asked.target, "both": asked.output is not None, "released": released}
         asked.generation = self.generation
         if not self._under_way:
             self._bytes = 0
@@ -218,16 +249,14 @@ class Place:
         """Wait for the answer to the first request that is under way."""
         asked, worker = self._under_way.popleft(), self._worker
         assert worker is not None
-        seconds = CALL_SECONDS if self.left is None else max(self.left, 0.0)
-        shape = asked.layer.output_shape if asked.both and asked.layer is not None else None
         began = time.monotonic()
         try:
-            asked.answer = worker.receive(asked.number, seconds, shape)
+            asked.answer = worker.receive(asked.number, max(self.left, 0.0), asked.output)
             self._look_at(asked, worker)
         except EndedError as error:
             self._ended(asked, error)
         except (BrokenWireError, OSError, MemoryError) as error:
-            message = f"what the target's process sent cannot be used: {error}"
+            message = UNUSABLE.format(error)
             worker.close(message)
             self._ended(asked, EndedError(message))
         except BaseException:
@@ -238,8 +267,7 @@ class Place:
             raise
         finally:
             # Only the time in which it is waited for: the code may run while other things are done here.
-            if self.left is not None:
-                self.left -= time.monotonic() - began
+            self.left -= time.monotonic() - began
 
     def _look_at(self, asked: Asked, worker: Worker) -> None:
         """Take what an answer holds; raises BrokenWireError if it is not allowed."""
@@ -249,20 +277,16 @@ class Place:
         raised = asked.answer.get("raised")
         if raised is not None:
             asked.error = _raised(raised)
-        elif asked.layer is not None:
+        elif asked.labels:
             told = asked.answer.get("values")
-            if not isinstance(told, list) or len(told) not in {
-                1 if asked.both else len(asked.labels),
-                len(asked.labels),
-            }:
+            if not isinstance(told, list) or len(told) not in {len(asked.labels), asked.output is None or 1}:
                 raise BrokenWireError("it has not the arrays that were asked for")
-            most = asked.passes * _most_entries(asked.layer)
             slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
-            fits = all(prod(slot.shape) <= most for slot in slots)
+            fits = all(prod(slot.shape) <= asked.most for slot in slots)
             arrays = iter(read_arrays(worker.back, slots, start_in(asked.answer)) if fits else [None] * len(slots))
             sizes = iter(slots)
             pairs = zip(told, asked.labels[: len(told)], strict=True)
-            asked.values = [_value(one, label, asked.layer, arrays, sizes) for one, label in pairs]
+            asked.values = [_value(one, label, asked.dtype, arrays, sizes) for one, label in pairs]
             if "raised_at_last" in asked.answer:
                 _raised(asked.answer["raised_at_last"])
 
@@ -340,7 +364,7 @@ def _most_entries(layer: Layer) -> int:
     return max(_LARGE, _LARGEST * max(map(prod, shapes)))
 
 
-def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
+def _value(one: Any, label: str, dtype: str, arrays: Any, slots: Any) -> Any:
     if one is None:
         return None
     if not isinstance(one, dict):
@@ -350,7 +374,7 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
         return Misfit(text_in(one, "misfit"), text_in(one, "slug") if slug is not None else None)
     if "foreign" in one:
         return Misfit(
-            f"{label} has dtype {text_in(one, 'foreign')}; expected {layer.dtype}; give back the type that came in: "
+            f"{label} has dtype {text_in(one, 'foreign')}; expected {dtype}; give back the type that came in: "
             ".astype(x.dtype)"
         )
     if "dtype" not in one:
@@ -429,10 +453,18 @@ class Remote(Target):
         self._takes_bias = answer.get("takes_bias") is not False
         self.found = texts_in(answer, "found")
 
-    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], **of: Any) -> list[Any]:
-        """Ask for arrays and wait for them."""
-        asked = Asked(verb, self._number, request, arrays, **of)
+    def ask(
+        self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], labels: Sequence[str], layer: Layer, *,
+        passes: int = 1, both: bool = False,
+    ) -> Asked:  # fmt: skip
+        """Ask for arrays of a layer's."""
+        output = layer.output_shape if both else None
+        most = passes * _most_entries(layer)
+        asked = Asked(verb, self._number, request, arrays, labels, layer.dtype, most, output)
         self.place.ask(asked)
+        return asked
+
+    def _values(self, asked: Asked) -> list[Any]:
         self.told(asked)
         return asked.values
 
@@ -456,7 +488,8 @@ class Remote(Target):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         began = time.monotonic()
-        (output,) = self._ask("forward", {"layer": _pickled(layer)}, (x, weight, bias), labels=["output"], layer=layer)
+        asked = self.ask("forward", {"layer": _pickled(layer)}, (x, weight, bias), ["output"], layer)
+        (output,) = self._values(asked)
         self._seconds = time.monotonic() - began
         if isinstance(output, Misfit):
             raise TargetContractError(output.reason)
@@ -483,9 +516,9 @@ class Remote(Target):
             at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
             count = len(at[0] if varies == "x" else at[1])
             request = {"layer": _pickled(of), "varies": varies, "copies": count}
-            (output,) = self._ask("merged", request, at, labels=["output"], layer=of, passes=count)
+            (output,) = self._values(self.ask("merged", request, at, ["output"], of, passes=count))
             if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
-                raise TargetContractError("what the target's process sent cannot be used: it is not the outputs")
+                raise TargetContractError(UNUSABLE.format("it is not the outputs"))
             outputs.append(output)
         whole = np.concatenate(outputs)
         if varies == "x":
@@ -532,11 +565,10 @@ class RemoteRun(Run):
         }  # fmt: skip
         at = (operands.x, operands.weight, operands.bias, operands.grad_output)
         labels = ["output", *_GRADIENTS] if both else ["output"]
-        self._asked = Asked("run", target._number, request, at, labels, layer, both=both)
+        self._asked = target.ask("run", request, at, labels, layer, both=both)
         self._modified: tuple[str, ...] | None = None
         #: Whether the backward pass that ran with the forward pass has not been asked about.
         self._fresh = both
-        self._place.ask(self._asked)
 
     @property
     def output(self) -> Any:
@@ -562,10 +594,7 @@ class RemoteRun(Run):
         else:
             if not self.number_in(self._place):
                 raise TargetContractError(_ENDED)
-            asked = Asked(
-                "backward", self._target._number, {"run": self._number}, (grad_output,), _GRADIENTS, self._layer
-            )
-            self._place.ask(asked)
+            asked = self._target.ask("backward", {"run": self._number}, (grad_output,), _GRADIENTS, self._layer)
             self._modified, values = _written(self._target.told(asked), "modified"), asked.values
         grad_input, grad_weight, grad_bias = values
         return grad_input, grad_weight, grad_bias
