@@ -122,6 +122,12 @@ class Asked:
     def fail(self, message: str) -> None:
         self.error = TargetContractError(message)
 
+    def taken(self) -> Exception:
+        """Return the error, which is kept no longer: with its traceback it would keep the worker alive."""
+        error, self.error = self.error, TargetContractError("not run")
+        assert error is not None
+        return error
+
 
 class Place:
     """Where targets are opened and run: a worker process, which several targets share, and the next when it has ended.
@@ -204,8 +210,7 @@ class Place:
         while asked.answer is None and asked.error is None:
             self._receive()
         if asked.error is not None:
-            error, asked.error = asked.error, TargetContractError("not run")
-            raise error
+            raise asked.taken()
         assert asked.answer is not None
         return asked.answer
 
@@ -454,8 +459,8 @@ class Remote(Target):
         self.found = texts_in(answer, "found")
 
     def ask(
-        self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], labels: Sequence[str], layer: Layer, *,
-        passes: int = 1, both: bool = False,
+        self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], labels: Sequence[str], layer: Layer,
+        *, passes: int = 1, both: bool = False,
     ) -> Asked:  # fmt: skip
         """Ask for arrays of a layer's."""
         output = layer.output_shape if both else None
