@@ -8,10 +8,12 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
@@ -24,6 +26,7 @@ from convcheck.checks.running import (
     run_in_threads,
     run_in_turn,
     run_side_by_side,
+    sendable,
 )
 from convcheck.checks.smallest import with_smallest
 from convcheck.errors import Parameter, UsageError
@@ -121,7 +124,7 @@ def verify(
         Seed of the data of all layers; by default each layer's own. "random" draws one, which the report tells.
     dtype : str, optional
         Data type in which all layers are checked, such as "float32"; by default each layer's own.
-    checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
+    checks : collection of {"forward", "central", "exact", "projected", "conditions", "double"}, optional
         Kinds of check; by default all that a layer needs.
     skip_conditions : collection of str, optional
         Conditions under which code is not run, by their slugs, such as "negative-strides"; the report says so.
@@ -279,6 +282,7 @@ def hunt(
     timeout: float | None = None,
     memory: int | None = None,
     in_process: bool | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Search for a layer and a condition on which a target fails, within what it takes.
@@ -300,6 +304,9 @@ def hunt(
         How many cases to try at most.
     seed : int, default 0
         From which the cases and their data are drawn. The same seed gives the same cases.
+    jobs : int, default 1
+        How many searches run at once, each in a process of its own that draws other cases. What they find depends on
+        the seed and their number, not on which is faster. Every target then runs in a worker process.
     device, max_error, shrink, shrink_seconds, timeout, memory, in_process, progress
         As for `verify`.
 
@@ -320,13 +327,14 @@ def hunt(
     from convcheck.suites import strategies  # noqa: F401 - a hunt without Hypothesis ends here, before code is run
     from convcheck.targets.process.remote import Remote
 
-    _check_numbers(max_error, seed, timeout, 1)
+    _check_numbers(max_error, seed, timeout, jobs)
     for name, value in (("seconds", seconds), ("cases", cases)):
         if value is not None and not (isfinite(value) and value > 0):
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
-    spec, probe = taken(target, device=device, limits=_limits(timeout, memory, in_process, 1, None))
+    limits = _limits(timeout, memory, in_process, jobs, None)
+    spec, probe = taken(target, device=device, limits=limits)
     options: dict[str, Any] = {
         "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
         "timeout": timeout, "memory": memory, "in_process": in_process, "target": target,
@@ -336,13 +344,19 @@ def hunt(
         return verify(Fit(spec, probe, Suite("a hunt", (layer,), (None,), target=spec)), **options)
 
     report = checked(replace(probe.base, name="plainest", seed=seed))
-    hunter = Hunter(
-        probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
-        progress=progress or _Silent(),
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "seed": seed, "seconds": seconds, "most": inf if cases is None else cases, "max_error": max_error,
+    }  # fmt: skip
+    told = progress or _Silent()
+    hunter = Hunter(probe, near, **how, progress=told)
+    beside = None
+    if jobs > 1:
+        code = sendable(Subjects(spec, Path.cwd(), device, limits))
+        search = Search(code, probe.knowledge(), near, **how, threads=limits.threads or 1)
+        beside = partial(search_beside, search, jobs, told)
     try:
         with kept_state():
-            found = hunter.search() if report.passed else None
+            found = hunter.search(beside) if report.passed else None
             if found is not None:
                 verdict = checked(replace(found[0], name="found"))
                 # What is wrong is told of this layer; the plainest one passed.

@@ -18,6 +18,7 @@ from convcheck.checks.observed import Observed, Trial
 from convcheck.checks.plan import gradients_of
 from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.regimes import REGIMES
+from convcheck.layer.arrays import equal
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
@@ -44,19 +45,8 @@ def called(ways: Sequence[How], first: int, expected: Expected, target: Target) 
 
 def broadcast_grad_output(expected: Expected, target: Target) -> Iterator[Ran]:
     """As behind a sum of all outputs, and as behind a mean over the sites."""
-    at = expected.draws[0]
-    maps = at.grad_output.reshape(*at.grad_output.shape[:2], -1)
-    # Of real numbers some are zero.
-    of_each = np.take_along_axis(maps, (maps != 0).argmax(axis=2, keepdims=True), axis=2)
-    of_each = of_each.reshape(*maps.shape[:2], *[1] * len(expected.layer.output))
-    data = [
-        replace(at, grad_output=np.broadcast_to(value, at.grad_output.shape).astype(at.grad_output.dtype))
-        for value in (of_each.flat[(of_each != 0).argmax()], of_each)
-    ]
-    if expected.small:
-        expected.foresee(data)
-    for each in data:
-        yield run(expected, target, each, How("broadcast", ("grad_output",)))
+    for at in expected.even:
+        yield run(expected, target, at, How("broadcast", ("grad_output",)))
 
 
 def some_gradients(expected: Expected, target: Target) -> Iterator[Ran]:
@@ -73,7 +63,7 @@ def threads(expected: Expected, target: Target) -> Iterator[Ran]:
 
 def other_layer(changes: dict[str, Any], expected: Expected, target: Target) -> Iterator[Ran]:
     """The layer itself, but for one option."""
-    layer = replace(expected.layer, **changes)
+    layer = expected.layer.alike(**changes)
     refusal = target.unsupported(layer)
     if refusal:
         raise LeftOutError(refusal)
@@ -99,7 +89,7 @@ def interleaved(expected: Expected, target: Target) -> Iterator[Ran]:
 def same_memory(expected: Expected, target: Target) -> Iterator[Ran]:
     """Other data in the same memory, on the same object."""
     passes = ((expected.layer, at, False) for at in expected.draws[:2])
-    (_, first), (at, second) = Observed.in_turn(target, passes)
+    (_, first, _), (at, second, _) = Observed.in_turn(target, passes)
     if not second().went_on and first().output is not None:
         raise LeftOutError("the target takes one forward pass per object")
     yield Ran(expected, at, second, alone=False)
@@ -110,25 +100,36 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
 
     Then a second backward pass for another grad_output.
     """
-    _, second, third = expected.draws
-    another = replace(second, grad_output=third.grad_output)
     names: list[str | None] = []
     data: Iterable[tuple[str | None, Operands]] = _data_of(expected, target, of)
     if expected.small:
         data = list(data)
-        expected.foresee([another, *(at for _, at in data)])
+        expected.foresee([at for _, at in data])
 
     def passes() -> Iterator[tuple[Layer, Operands, bool]]:
         for name, at in data:
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
-    for at, seen in Observed.in_turn(target, passes()):
+    for at, seen, done in Observed.in_turn(target, passes()):  # noqa: B007 - the last one's is needed
         yield Ran(expected, at, seen, alone=False, regime=names[-1])
-    observed, repeats = Observed.with_another(target, expected.layer, second, another.grad_output)
-    wrong = any(not np.array_equal(array, expected.right(another)[name]) for name, array in observed.arrays.items())
-    if not (wrong or observed.faults) or repeats():
-        yield Ran(expected, another, lambda: observed, alone=False)
+    observed = seen()
+    if done is None or observed.output is None:
+        return
+    first, _, third = expected.draws
+    another = replace(at, grad_output=(first if at is third else third).grad_output)
+    again = observed.with_another(expected.layer, done, another.grad_output)
+    right = expected.right(another)
+    wrong = any(not equal(array, right[name]) for name, array in again.arrays.items())
+    # An object whose memory a backward pass uses up gives the same gradients no second time, which is its right.
+    if not (wrong or again.faults) or _repeats(observed, expected.layer, done, at):
+        yield Ran(expected, another, lambda: again, alone=False)
+
+
+def _repeats(observed: Observed, layer: Layer, done: Run, at: Operands) -> bool:
+    """Whether an object gives the gradients that it gave whenever it is asked for them."""
+    last = observed.with_another(layer, done, at.grad_output).arrays
+    return observed.arrays.keys() == last.keys() and all(equal(array, last[n]) for n, array in observed.arrays.items())
 
 
 def _data_of(expected: Expected, target: Target, of: Collection[str]) -> Iterator[tuple[str | None, Operands]]:
@@ -152,15 +153,15 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
         layer,
         {"channels": layer.groups * few[0], "filters": layer.groups * few[1], "batch": max(1, layer.batch - 1)},
     )
-    narrower = replace(layer, dtype=next(name for name in DTYPES if name != layer.dtype))
+    narrower = layer.alike(dtype=next(name for name in DTYPES if name != layer.dtype))
     # On the object that has served the larger one, where it takes another input.
     done = _served(target, larger)
     _served(target, narrower)
     passes = [(layer, first, True)]
-    [(_, seen)] = Observed.in_turn(target, passes, of=done)
+    [(_, seen, _)] = Observed.in_turn(target, passes, of=done)
     yield Ran(expected, first, seen, alone=False)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
-    unseen = replace(layer, batch=layer.batch + 2)
+    unseen = layer.alike(batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
     _served(target, smaller)
     _served(target, twin)

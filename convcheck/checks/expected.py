@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -102,11 +102,25 @@ class Expected:
         """
         return self.draw(5), self.draw(6), self.draw(9)
 
+    @cached_property
+    def even(self) -> tuple[Operands, Operands]:
+        """The first of these draws, with a grad_output as behind a sum of all outputs, and behind a mean over sites."""
+        at = self.draws[0]
+        maps = at.grad_output.reshape(*at.grad_output.shape[:2], -1)
+        # Of real numbers some are zero.
+        of_each = np.take_along_axis(maps, (maps != 0).argmax(axis=2)[..., None], axis=2)
+        of_all = of_each.flat[(of_each != 0).argmax()]
+        full = np.full_like(maps, of_all), np.broadcast_to(of_each, maps.shape).astype(maps.dtype)
+        same, per_map = (replace(at, grad_output=filled.reshape(at.grad_output.shape)) for filled in full)
+        return same, per_map
+
     def right(self, at: Operands) -> dict[str, Array]:
-        """Return what the built-in passes give in float64, the output too; kept for the shared draws, and the last."""
+        """Return what the built-in passes give in float64, the output too.
+
+        It is kept; of a layer that is not small, only for the shared draws and for what was asked for last.
+        """
         if id(at) not in self._right:
-            shared = vars(self).get("draws", ())
-            self.foresee(shared if self.small and any(at is draw for draw in shared) else [at])
+            self._compute([at])
         return self._right[id(at)][1]
 
     @cached_property
@@ -118,34 +132,36 @@ class Expected:
         return entries + unfolded <= _SMALL
 
     def foresee(self, data: Sequence[Operands]) -> None:
-        """Compute what is right for several data in one pass, in which each has groups of its own, and keep it."""
-        pairs = [pair for at in data if (pair := self._right.get(id(at)))]
+        """Compute what is right for several data at once, where they are small."""
         new = list({id(at): at for at in data if id(at) not in self._right}.values())
-        if new:
-            sizes = {name: len(new) * getattr(self.layer, name) for name in ("groups", "channels", "filters")}
-            merged = self.layer if len(new) == 1 else replace(self.layer, **sizes)
+        if self.small and new:
+            self._compute(new)
 
-            def side_by_side(name: str, axis: int) -> Array:
-                return np.concatenate([getattr(at, name) for at in new], axis, dtype=np.float64)
+    def _compute(self, data: Sequence[Operands]) -> None:
+        """Compute what is right for several data in one pass, in which each has groups of its own."""
+        merged = self.layer.alike(
+            **{name: len(data) * getattr(self.layer, name) for name in ("groups", "channels", "filters")}
+        )
 
-            x, weight, grad_output = (side_by_side(name, axis) for name, axis in _GROUPED.items())
-            bias = side_by_side("bias", 0) if self.layer.bias else None
-            built_in = formulation(FASTEST)
-            found = built_in.backward(merged, x, weight, grad_output)._asdict()
-            found["output"] = built_in.forward(merged, x, weight, bias)
-            given = {name: array for name, array in found.items() if array is not None}
-            for number, at in enumerate(new):
-                pairs.append((at, {name: _part(array, name, number, len(new)) for name, array in given.items()}))
-        self._keep(pairs)
+        def side_by_side(name: str, axis: int) -> Array:
+            return np.concatenate([getattr(at, name) for at in data], axis, dtype=np.float64)
+
+        x, weight, grad_output = (side_by_side(name, axis) for name, axis in _GROUPED.items())
+        biases = [np.zeros(self.layer.filters) if at.bias is None else at.bias for at in data]
+        bias = np.concatenate(biases, dtype=np.float64) if self.layer.bias else None
+        built_in = formulation(FASTEST)
+        found = built_in.backward(merged, x, weight, grad_output)._asdict()
+        found["output"] = built_in.forward(merged, x, weight, bias)
+        given = {name: array for name, array in found.items() if array is not None}
+        for number, at in enumerate(data):
+            self.know(at, {name: _part(array, name, number, len(data)) for name, array in given.items()})
 
     def know(self, at: Operands, right: dict[str, Array]) -> None:
-        """Keep what is right for some data, where it follows from what is right for others."""
-        self._keep([(at, right)])
-
-    def _keep(self, pairs: Iterable[tuple[Operands, dict[str, Array]]]) -> None:
-        shared = {id(draw) for draw in vars(self).get("draws", ())}
-        kept = {key: pair for key, pair in self._right.items() if key in shared}
-        self._right = kept | {id(at): (at, right) for at, right in pairs}
+        """Keep what is right for some data."""
+        if not self.small:
+            shared = {id(draw) for draw in vars(self).get("draws", ())}
+            self._right = {key: pair for key, pair in self._right.items() if key in shared}
+        self._right[id(at)] = at, right
 
     @property
     def exact_data(self) -> bool:

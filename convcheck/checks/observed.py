@@ -118,10 +118,10 @@ class Observed:
         passes: Iterable[tuple[Layer, Operands, bool]],
         *,
         of: Run | None = None,
-    ) -> Iterator[tuple[Operands, Callable[[], Observed]]]:
+    ) -> Iterator[tuple[Operands, Callable[[], Observed], Run | None]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
-        A new one goes on otherwise. Yields the data, and what waits for what came of them.
+        A new one goes on otherwise. Yields the data, what waits for what came of them, and the run itself.
 
         Parameters
         ----------
@@ -136,32 +136,15 @@ class Observed:
                 implementation, layer,
                 lambda: implementation.onward(before, layer, operands, new_memory=new_memory),  # noqa: B023 - run at once
             )  # fmt: skip
-            seen = trial.ahead()
-            of = trial.done
-            yield operands, seen
+            seen, of = trial.ahead(), trial.done
+            yield operands, seen, of
 
-    @classmethod
-    def with_another(
-        cls, implementation: Target, layer: Layer, operands: Operands, grad_output: Array
-    ) -> tuple[Observed, Callable[[], bool]]:
-        """Run both passes, and the backward pass again with another grad_output, of which the results count.
-
-        The second value tells, by a third one, whether the object gives the same gradients whenever it is asked for
-        them; one whose memory a backward pass uses up does not, which is its right.
-        """
-        trial = Trial(implementation, layer, lambda: implementation.both(layer, operands))
-        trial.backward()
-        first = dict(trial.seen().arrays)
+    def with_another(self, layer: Layer, done: Run, grad_output: Array) -> Observed:
+        """Run the backward pass of this run once more, for another grad_output."""
+        trial = Trial(self.implementation, layer)
+        trial.continues(done, self.output)
         trial.backward(grad_output)
-
-        def repeats() -> bool:
-            again = Trial(implementation, layer)
-            again.continues(trial)
-            again.backward(operands.grad_output)
-            last = again.seen().arrays
-            return first.keys() == last.keys() and all(np.array_equal(first[name], last[name]) for name in first)
-
-        return trial.seen(), repeats
+        return trial.seen()
 
 
 class Trial:
@@ -235,9 +218,9 @@ class Trial:
             if self._phases:
                 self._modified["forward"] = self.done.modified()
 
-    def continues(self, other: Trial) -> None:
-        """Take over the forward pass of another trial, whose backward pass is run once more."""
-        self.done, self._output = other.done, other._output
+    def continues(self, done: Run, output: Any) -> None:
+        """Take over a forward pass, whose backward pass is run once more."""
+        self.done, self._output = done, output
 
     def backward(self, grad_output: Array | None = None) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
@@ -287,7 +270,7 @@ class Trial:
             given = {name: _copy(value) for name, value in pairs if name in self._arrays and value is not None}
         except (Exception, SystemExit) as error:
             return Fault("error", explained(error))
-        faults = [fault for name, value in given.items() if (fault := _fault(name, value, self._layer))]
+        faults = [fault for name, value in given.items() if (fault := fault_of(name, value, self._layer))]
         return Fault("failed", f"differs in kind from the first: {faults[0]}") if faults else given
 
     def _look_at_gradients(self) -> None:
@@ -295,7 +278,7 @@ class Trial:
             self._accept(name, _copy(self._given[name]))
 
     def _accept(self, name: str, value: Any) -> None:
-        fault = _fault(name, value, self._layer)
+        fault = fault_of(name, value, self._layer)
         if fault:
             missing = "zero-gradient" if value is None and name != "output" else None
             self._faults[name] = Fault("failed", fault, value.slug if isinstance(value, Misfit) else missing)
@@ -331,7 +314,7 @@ def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
     return shape
 
 
-def _fault(name: str, value: Any, layer: Layer) -> str | None:
+def fault_of(name: str, value: Any, layer: Layer) -> str | None:
     label = name if name == "output" else f"grad_{name}"
     if value is None:
         return f"{label} is missing (None); expected an array of shape {shape_of(name, layer)}"

@@ -201,7 +201,7 @@ def run_side_by_side(
         If a process ended while it checked a layer.
     """
     futures = [
-        executor.submit(_check_elsewhere, job.layer, _sendable(job.subjects), job.demand, threads) for job in jobs
+        executor.submit(_check_elsewhere, job.layer, sendable(job.subjects), job.demand, threads) for job in jobs
     ]
     try:
         for job, future in zip(jobs, futures, strict=True):
@@ -221,7 +221,8 @@ def run_side_by_side(
             future.cancel()
 
 
-def _sendable(subjects: Subjects) -> bytes:
+def sendable(subjects: Subjects) -> bytes:
+    """Return what is checked as it is sent to another process; raises UsageError where it cannot be."""
     try:
         return pickle.dumps(subjects)
     except Exception as error:

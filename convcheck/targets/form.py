@@ -77,6 +77,14 @@ class Session(ABC):
         """Run a further forward pass on another input, without gradients and in evaluation mode."""
         raise NotImplementedError("an object of this form makes no forward pass without gradients")
 
+    def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
+        """Differentiate the backward pass, as `Target.second` does, and return what the target gives."""
+        raise NotImplementedError("an object of this form gives no derivatives of its gradients")
+
+    def tangent(self, along: Given) -> Any:
+        """Run the forward pass in forward mode, as `Target.tangent` does, and return what the target gives."""
+        raise NotImplementedError("an object of this form has no forward mode")
+
 
 class StatelessSession(Session):
     """Calls of code that keeps nothing: they are told of the layer and given the arguments anew."""
@@ -153,6 +161,12 @@ class Form(Target):
     def takes_bias(self) -> bool:
         return "bias" in self.takes
 
+    @property
+    def gives_sums(self) -> bool:
+        """Whether it gives every gradient of a batch as it is defined, and may be asked for the derivatives of that."""
+        whole = not self.absent and not self.averages and not self.bias_per_position
+        return whole and not one_sample(self.spec.layout) and "double" not in self.spec.unsupported
+
     @abstractmethod
     def session(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass."""
@@ -191,6 +205,22 @@ class Form(Target):
         with self.world(layer), self.threads(how.threads), self.beside(layer, operands, how):
             return _FormRun(self, layer, operands, how)
 
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        with self.world(layer):
+            grad_output = self.own(self.in_its_order(operands.grad_output))
+            found = self._opened(layer, operands).second(grad_output, self._arguments(along))
+            return self.image(found[0]), self.image(found[1]), self.kernel(found[2])
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        with self.world(layer):
+            return self.image(self._opened(layer, operands).tangent(self._arguments(along)))
+
+    def _opened(self, layer: Layer, operands: Operands) -> Session:
+        return self.open(layer, self._arguments(operands))
+
+    def _arguments(self, operands: Operands) -> Given:
+        return self._given(operands.x, operands.weight, operands.bias, gradients=PLAIN.gradients)
+
     def place(self, name: str, array: Array, how: How) -> tuple[Any, Placed | None]:
         """Return an argument as the target's own kind of array, lying in memory as is asked for, and where that is.
 
@@ -226,7 +256,7 @@ class Form(Target):
         """Return what runs another layer in a thread of its own meanwhile, over and over, where that is asked for."""
         if not how.at_once:
             return nullcontext()
-        larger = replace(layer, batch=layer.batch + 1)
+        larger = layer.alike(batch=layer.batch + 1)
         more = Operands(
             -np.concatenate([operands.x, operands.x[:1]]), -operands.weight, operands.bias,
             -np.concatenate([operands.grad_output, operands.grad_output[:1]]),
@@ -463,7 +493,7 @@ class SampleBySample(Session):
 
     def __init__(self, target: Form, layer: Layer, given: Given) -> None:
         self._target = target
-        one = replace(layer, batch=1)
+        one = layer.alike(batch=1)
         self._sessions = [target.session(one, sample) for sample in self._samples(given)]
 
     @staticmethod

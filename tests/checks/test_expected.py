@@ -333,6 +333,13 @@ class TestSeveralAtOnce:
                 assert array is None or np.array_equal(found[name], array), name
             assert (found.get("bias") is None) is not bias
 
+    def test_data_may_lack_the_bias_that_the_layer_has(self):
+        shared = expected()
+        with_bias, without = shared.draws[0], replace(shared.draws[1], bias=None)
+        shared.foresee([without, with_bias])
+        for at in (without, with_bias):
+            assert np.array_equal(shared.right(at)["output"], UNFOLD.forward(LAYER, at.x, at.weight, at.bias))
+
     def test_what_was_known_of_some_of_them_is_kept(self):
         shared = expected()
         known, new = (integer_operands(LAYER, number) for number in (20, 21))
@@ -342,14 +349,25 @@ class TestSeveralAtOnce:
         assert shared.right(known) is told
         assert np.array_equal(shared.right(new)["output"], UNFOLD.forward(LAYER, new.x, new.weight, new.bias))
 
-    def test_the_shared_draws_are_kept_and_others_make_way(self):
+    @pytest.mark.parametrize("small", [True, False])
+    def test_the_shared_draws_are_kept_and_of_a_large_layer_others_make_way(self, small):
         shared = expected()
+        shared.small = small
         first, other = shared.draws[0], integer_operands(LAYER, 20)
         right = shared.right(first)
         of_other = shared.right(other)
         shared.right(integer_operands(LAYER, 21))
         assert shared.right(first) is right
-        assert shared.right(other) is not of_other
+        assert (shared.right(other) is of_other) is small
+
+    def test_what_a_large_layer_gives_is_not_computed_ahead(self):
+        shared = expected()
+        shared.small = False
+        first, second = shared.draws[:2]
+        shared.foresee([first, second])
+        shared.know(second, told := {"output": np.zeros(1)})
+        assert shared.right(second) is told
+        assert np.array_equal(shared.right(first)["output"], UNFOLD.forward(LAYER, first.x, first.weight, first.bias))
 
     def test_a_layer_is_small_by_its_entries(self):
         assert expected().small

@@ -348,7 +348,7 @@ class TestInTurn:
     PASSES = ((LAYER, AT, False), (LAYER, OTHER, False))
 
     def run(self, code, passes=PASSES, **options):
-        return [(at, seen()) for at, seen in Observed.in_turn(code, iter(passes), **options)]
+        return [(at, seen()) for at, seen, _ in Observed.in_turn(code, iter(passes), **options)]
 
     def test_every_pass_gives_what_is_right_for_its_data_on_one_object(self):
         code = Scripted()
@@ -426,14 +426,18 @@ class TestInTurn:
 
 class TestAnotherGradOutput:
     def run(self, code):
-        return Observed.with_another(code, LAYER, AT, OTHER.grad_output)
+        """What the first backward pass gave, another one, and the first one again."""
+        [(_, seen, done)] = Observed.in_turn(code, [(LAYER, AT, True)])
+        first = seen()
+        return first, *(first.with_another(LAYER, done, given.grad_output) for given in (OTHER, AT))
 
     def test_is_what_counts(self):
-        observed, repeats = self.run(Scripted())
-        assert same(observed.arrays, right(replace(AT, grad_output=OTHER.grad_output)))
-        assert repeats()
+        first, another, again = self.run(Scripted())
+        assert same(another.arrays, right(replace(AT, grad_output=OTHER.grad_output)))
+        assert same(first.arrays, right(AT))
+        assert same(again.arrays, right(AT))
 
-    def test_a_result_that_is_kept_is_told_from_memory_that_is_used_up(self):
+    def test_what_is_kept_or_used_up_shows(self):
         class Kept(ScriptedRun):
             kept = None
 
@@ -455,9 +459,10 @@ class TestAnotherGradOutput:
         for kind, repeated in ((Kept, True), (UsedUp, False), (Raises, False)):
             code = Scripted()
             code.run = lambda layer, at, how=None, kind=kind, code=code: kind(code, layer, at)
-            observed, repeats = self.run(code)
-            assert not same(observed.arrays, right(replace(AT, grad_output=OTHER.grad_output))) or observed.faults
-            assert repeats() is repeated
+            first, another, again = self.run(code)
+            assert same(first.arrays, right(AT))
+            assert not same(another.arrays, right(replace(AT, grad_output=OTHER.grad_output))) or another.faults
+            assert (again.arrays.keys() == first.arrays.keys() and same(again.arrays, first.arrays)) is repeated
 
 
 def test_what_is_not_asked_for_is_not_looked_at():

@@ -452,6 +452,7 @@ class Remote(Target):
         self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
         conditions, reasons = (texts_in(answer, key) for key in ("inapplicable", "reasons"))
         self.inapplicable = dict(zip(conditions, reasons, strict=False))
+        self.differentiable = answer.get("differentiable") is True
         self._note(answer)
 
     def _note(self, answer: Mapping[str, Any]) -> None:
@@ -540,6 +541,21 @@ class Remote(Target):
     def onward(self, before: Run | None, layer: Layer, operands: Operands, *, new_memory: bool = False) -> Run:
         of = before.number_in(self.place) if isinstance(before, RemoteRun) else 0
         return RemoteRun(self, layer, operands, of=of, new_memory=new_memory, both=self.ahead(layer))
+
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        by_output, by_input, by_weight = self._along("second", layer, operands, along, ("output", "input", "weight"))
+        return by_output, by_input, by_weight
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        (found,) = self._along("tangent", layer, operands, along, ("output",))
+        return found
+
+    def _along(
+        self, verb: str, layer: Layer, operands: Operands, along: Operands, labels: Sequence[str]
+    ) -> Sequence[Any]:
+        arrays = [array for at in (operands, along) for array in (at.x, at.weight, at.bias, at.grad_output)]
+        told = [f"the derivative by the {label}" for label in labels]
+        return self._values(self.ask(verb, {"layer": _pickled(layer)}, arrays, told, layer))
 
     def stop(self) -> None:
         self.place.stop()

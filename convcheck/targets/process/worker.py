@@ -109,7 +109,7 @@ class _Code:
                 return {"start": start, **self._call(request)}
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                 "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
-                "backward": self._backward,
+                "backward": self._backward, "second": self._second, "tangent": self._tangent,
             }  # fmt: skip
             if "layer" in request:
                 request["layer"] = _layer(request["layer"])
@@ -127,7 +127,7 @@ class _Code:
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
             "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
-            "reasons": list(found.inapplicable.values()),
+            "reasons": list(found.inapplicable.values()), "differentiable": found.differentiable,
         }  # fmt: skip
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +182,18 @@ class _Code:
         run = self._runs[request["run"]]
         (grad_output,) = self._arrays(request)
         return {"values": self._sent(run.backward(grad_output)), "modified": run.modified()}
+
+    def _second(self, request: dict[str, Any]) -> dict[str, Any]:
+        target = self._targets[request["target"]]
+        return {"values": self._sent(target.second(request["layer"], *self._pair_of_operands(request)))}
+
+    def _tangent(self, request: dict[str, Any]) -> dict[str, Any]:
+        target = self._targets[request["target"]]
+        return {"values": self._sent([target.tangent(request["layer"], *self._pair_of_operands(request))])}
+
+    def _pair_of_operands(self, request: dict[str, Any]) -> tuple[Operands, Operands]:
+        arrays = self._arrays(request)
+        return Operands(*arrays[:4]), Operands(*arrays[4:])
 
     def _arrays(self, request: dict[str, Any]) -> list[Any]:
         """Return the arrays that came with a request."""
