@@ -32,15 +32,14 @@ from convcheck.targets.process.wire import (
     WHERE,
     BrokenWireError,
     Incoming,
+    Room,
     framed,
     legible,
     parsed,
     read_arrays,
     shared_file,
     slot_in,
-    start_in,
     texts_in,
-    write_arrays,
 )
 from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
@@ -235,8 +234,9 @@ class Worker:
         heard, printed = os.pipe()
         self._connection, self._heard = mine, heard
         self.there, self.back, self._where, self._halfway = (shared_file() for _ in range(4))
-        #: The last request that was sent, the last that was answered, and where its arrays end in the shared file.
-        self._sent = self._answered = self._end = 0
+        self._room = Room(self.there)
+        #: The last request that was answered.
+        self._answered = 0
         os.set_blocking(heard, False)
         order = {
             "environment": dict(os.environ), "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
@@ -263,18 +263,17 @@ class Worker:
         if self.ended is not None:
             raise EndedError(self.ended)
         try:
-            start = 0 if self._answered == self._sent else self._end
-            found, self._end = write_arrays(self.there, [array for array in arrays if array is not None], start)
-            left = iter(found)
+            number = next(self._numbers)
+            start, found = self._room.put(number, [array for array in arrays if array is not None], self._answered)
+            left = map(tuple, found)
             slots = [None if array is None else next(left) for array in arrays]
-            self._sent = next(self._numbers)
-            told = {**request, "number": self._sent, "answered": self._answered, "start": start, "slots": slots}
+            told = {**request, "number": number, "answered": self._answered, "start": start, "slots": slots}
             with suppress(OSError):
                 self._connection.sendall(framed(pickle.dumps((verb, told))))
         except BaseException:
             self._interrupted()
             raise
-        return self._sent
+        return number
 
     def receive(self, number: int, seconds: float, output: tuple[int, ...] | None = None) -> dict[str, Any]:
         """Wait for an answer; those to earlier requests have come.
@@ -422,9 +421,9 @@ class Worker:
         with suppress(BrokenWireError, OSError, MemoryError):
             said = {} if shape is None else parsed(os.pread(self._halfway, HALFWAY, 0))
             if said.get("number") == number:
-                slot, start = slot_in(said), start_in(said)
+                slot = slot_in(said)
                 if slot.shape == shape:
-                    return read_arrays(self.back, [slot], start)[0], texts_in(said, "modified")
+                    return read_arrays(self._halfway, [slot], HALFWAY)[0], texts_in(said, "modified")
         return None, []
 
     def close(self, why: str = "the target's process was ended") -> None:

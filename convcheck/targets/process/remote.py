@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import count
 from math import prod
 from pathlib import Path
@@ -69,7 +69,7 @@ _SMALL = 2**23
 
 #: Requests that may be under way, and bytes of their arrays.
 _AT_ONCE = 16
-_BYTES_AT_ONCE = 2**25
+_MOST_AT_ONCE = 2**25
 
 _ENDED = "not run: the process of the forward pass has ended"
 
@@ -114,7 +114,7 @@ class Asked:
     values: list[Any] = field(default_factory=list)
     error: Exception | None = None
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of its arrays, about."""
         return sum(array.nbytes for array in self.arrays if array is not None)
@@ -149,9 +149,8 @@ class Place:
         self._released: list[int] = []
         self._opened: dict[int, int] = {}
         self._specs: dict[int, bytes] = {}
-        #: What is not answered, and the bytes of arrays that were sent since all was.
+        #: What is not answered.
         self._under_way: deque[Asked] = deque()
-        self._bytes = 0
         self.numbers = count(1)
 
     def begin(self) -> None:
@@ -190,7 +189,10 @@ class Place:
 
     def ask(self, asked: Asked) -> None:
         """Ask something of a target, which is opened again in a new worker where the last one has ended."""
-        while self._under_way and (len(self._under_way) >= _AT_ONCE or self._bytes + asked.size > _BYTES_AT_ONCE):
+        while self._under_way and (
+            len(self._under_way) >= _AT_ONCE
+            or asked.size + sum(other.size for other in self._under_way) > _MOST_AT_ONCE
+        ):
             self._receive()
         try:
             if self._worker is None or self._opened.get(asked.target) != self.generation:
@@ -244,9 +246,6 @@ class Place:
         released, self._released = self._released, []
         request = {**asked.request, "target": asked.target, "both": asked.output is not None, "released": released}
         asked.generation = self.generation
-        if not self._under_way:
-            self._bytes = 0
-        self._bytes += asked.size
         asked.number = self._worker.send(asked.verb, request, asked.arrays)
         self._under_way.append(asked)
 

@@ -13,8 +13,10 @@ import os
 import signal
 import struct
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -46,7 +48,10 @@ PASSING = frozenset(DTYPES) | {
 _ALIGNMENT = 64
 _GAP = memoryview(bytes(_ALIGNMENT))
 
-#: Bytes in which a worker writes down that the forward pass has run.
+#: Bytes of a shared file after which it is written from its beginning again, if there is room.
+_LAP = 2**19
+
+#: Bytes in which a worker writes down that the forward pass has run; the output comes after them.
 HALFWAY = 1024
 
 
@@ -66,15 +71,6 @@ class BrokenWireError(Exception):
     """What came is no message, or the other side is gone."""
 
 
-def places(slots: Iterable[Slot], start: int = 0) -> tuple[list[int], int]:
-    """Return where each array begins, of which the first comes after so many bytes, and where the last one ends."""
-    starts, end = [], start
-    for slot in slots:
-        starts.append(-(-end // _ALIGNMENT) * _ALIGNMENT)
-        end = starts[-1] + slot.size
-    return starts, end
-
-
 def shared_file() -> int:
     """Return a descriptor of a file that lies in memory where the system has such files, and has no name."""
     if hasattr(os, "memfd_create"):
@@ -83,18 +79,12 @@ def shared_file() -> int:
         return os.dup(file.fileno())
 
 
-def write_arrays(file: int, arrays: Sequence[Array], start: int = 0) -> tuple[list[Slot], int]:
-    """Put arrays into a shared file, after so many bytes; return what a message tells of them, and where they end."""
-    whole = [np.ascontiguousarray(array) for array in arrays]
-    slots = [Slot(_name_of(array.dtype), array.shape) for array in whole]
-    starts, end = places(slots, start)
+def write_arrays(file: int, arrays: Iterable[Array], start: int) -> None:
+    """Put arrays into a shared file, after so many bytes, each at the next multiple of 64."""
+    pieces: list[Any] = []
+    for array in arrays:
+        pieces += [_bytes_of(array), _GAP[: -array.nbytes % _ALIGNMENT]]
     # All in one go: the gaps between them are less than what a call of the system's costs.
-    pieces, at = [], start
-    for array, begins in zip(whole, starts, strict=True):
-        if begins > at:
-            pieces.append(_GAP[: begins - at])
-        pieces.append(_bytes_of(array))
-        at = begins + array.nbytes
     while pieces:
         written = os.pwritev(file, pieces, start)
         start += written
@@ -102,10 +92,9 @@ def write_arrays(file: int, arrays: Sequence[Array], start: int = 0) -> tuple[li
             written -= len(pieces.pop(0))
         if written:
             pieces[0] = pieces[0][written:]
-    return slots, end
 
 
-def read_arrays(file: int, slots: Sequence[Slot], start: int = 0) -> list[Array]:
+def read_arrays(file: int, slots: Sequence[Slot], start: int) -> list[Array]:
     """Return copies of the arrays that lie in a shared file after so many bytes.
 
     Raises
@@ -113,22 +102,66 @@ def read_arrays(file: int, slots: Sequence[Slot], start: int = 0) -> list[Array]
     BrokenWireError
         If the file is shorter than what was told of it.
     """
-    starts, end = places(slots, start)
-    memory = np.empty(end - start, np.uint8)
+    ends = list(accumulate(_taken(slot.size) for slot in slots))
+    memory = np.empty(ends[-1] if ends else 0, np.uint8)
     left = memoryview(memory)  # type: ignore[arg-type]
     while left:
-        count = os.preadv(file, [left], end - len(left))
+        count = os.preadv(file, [left], start + len(memory) - len(left))
         if not count:
             raise BrokenWireError("an array ends early")
         left = left[count:]
     return [
-        memory[begins - start : begins - start + slot.size].view(slot.dtype).reshape(slot.shape)
-        for slot, begins in zip(slots, starts, strict=True)
+        memory[begins : begins + slot.size].view(slot.dtype).reshape(slot.shape)
+        for slot, begins in zip(slots, [0, *ends], strict=False)
     ]
 
 
+def _taken(size: int) -> int:
+    """Bytes from the beginning of one array to that of the next."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+class Room:
+    """Where the arrays of messages go in a shared file: round and round, so that the same memory is used again.
+
+    None is written over that the other side may still have to read.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        #: By message: its number, and where its arrays begin and end.
+        self._held: deque[tuple[int, int, int]] = deque()
+
+    def put(self, number: int, arrays: Sequence[Array], read: int) -> tuple[int, list[Slot]]:
+        """Write the arrays of a message; return where they begin, and what it tells of them.
+
+        Parameters
+        ----------
+        read : int
+            Of the last message whose arrays the other side has read.
+        """
+        whole = [np.ascontiguousarray(array) for array in arrays]
+        size = sum(_taken(array.nbytes) for array in whole)
+        held = self._held
+        while held and held[0][0] <= read:
+            held.popleft()
+
+        def free(at: int) -> bool:
+            return all(at + size <= begin or end <= at for _, begin, end in held)
+
+        start = held[-1][2] if held else 0
+        if start > _LAP and free(0):
+            start = 0
+        elif not free(start):
+            start = max(end for _, _, end in held)
+        held.append((number, start, start + size))
+        write_arrays(self._file, whole, start)
+        return start, [Slot(name_of(array.dtype), array.shape) for array in whole]
+
+
 @lru_cache(maxsize=64)
-def _name_of(dtype: np.dtype[Any]) -> str:
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name of a data type."""
     # NumPy makes the name anew each time.
     return dtype.name
 

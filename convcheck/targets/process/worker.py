@@ -21,7 +21,6 @@ from typing import Any, TextIO, cast
 import numpy as np
 
 from convcheck.errors import ConvcheckError
-from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.choice import choose
@@ -32,7 +31,10 @@ from convcheck.targets.process.wire import (
     LONGEST_TEXT,
     PASSING,
     Incoming,
+    Room,
+    Slot,
     framed,
+    name_of,
     read_arrays,
     receive,
     write_arrays,
@@ -88,25 +90,20 @@ class _Code:
     """The targets that were asked for, and the forward passes that can be followed by backward passes."""
 
     def __init__(self, there: int, back: int, halfway: int) -> None:
-        self._there, self._back, self._halfway = there, back, halfway
-        #: The last request that was answered, and where its arrays end in the shared file.
-        self._answered = self._end = 0
+        self._there, self._halfway = there, halfway
+        self._room = Room(back)
         self._files: dict[Path, ModuleType] = {}
         self._targets: dict[int, Guarded] = {}
         self._runs: dict[int, Run] = {}
 
     def answer(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; what the code raises is an answer too."""
-        if request["answered"] == self._answered:
-            # All has been read that lies there.
-            self._end = 0
-        self._answered = request["number"]
-        start = self._end
         for number in request["released"]:
             self._runs.pop(number, None)
         try:
             if verb == "call":
-                return {"start": start, **self._call(request)}
+                function, arguments = _loads(request["function"])
+                return self._sent(request, [np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                 "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
                 "backward": self._backward, "second": self._second, "tangent": self._tangent,
@@ -115,7 +112,7 @@ class _Code:
                 request["layer"] = _layer(request["layer"])
             answer = verbs[verb](request)
             target = self._targets[request["target"]]
-            return {**answer, "start": start, "takes_bias": target.takes_bias(), "found": list(target.found)}
+            return {**answer, "takes_bias": target.takes_bias(), "found": list(target.found)}
         except BaseException as error:
             return {"raised": _told(error)}
 
@@ -130,14 +127,9 @@ class _Code:
             "reasons": list(found.inapplicable.values()), "differentiable": found.differentiable,
         }  # fmt: skip
 
-    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run a function of convcheck's that runs somebody's code, and give the plain data that it returns, as JSON."""
-        function, arguments = _loads(request["function"])
-        return {"values": self._sent([np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])}
-
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
         x, weight, bias = self._arrays(request)
-        return {"values": self._sent([self._targets[request["target"]].forward(request["layer"], x, weight, bias)])}
+        return self._sent(request, [self._targets[request["target"]].forward(request["layer"], x, weight, bias)])
 
     def _merged(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run several forward passes, with inputs of their own, or else with weights."""
@@ -154,7 +146,7 @@ class _Code:
                     f"expected {layer.output_shape} and {layer.dtype}"
                 )
             outputs[number] = output
-        return {"values": self._sent([outputs])}
+        return self._sent(request, [outputs])
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         target, layer = self._targets[request["target"]], request["layer"]
@@ -164,32 +156,35 @@ class _Code:
         else:
             run = target.onward(self._runs.get(request["of"]), layer, operands, new_memory=request["new_memory"])
         self._runs[request["run"]] = run
-        start = self._end
-        values = self._sent([run.output])
-        answer = {"values": values, "modified": run.modified(), "went_on": run.went_on}
-        if not request["both"] or values[0] is None or values[0].get("shape") != list(layer.output_shape):
-            return answer
+        answer: dict[str, Any] = {"modified": run.modified(), "went_on": run.went_on}
+        if not request["both"] or getattr(run.output, "shape", None) != layer.output_shape:
+            return {**answer, **self._sent(request, [run.output])}
+        # A copy: the backward pass may write into it.
+        output = np.array(run.output)
         # Should the process end in the backward pass, the forward pass still counts.
-        half = {"number": request["number"], "start": start, "modified": answer["modified"], **values[0]}
+        half = {"number": request["number"], "modified": answer["modified"], **_told_of(output)}
         os.pwrite(self._halfway, _dumps(half).encode().ljust(HALFWAY), 0)
+        if "dtype" in half:
+            write_arrays(self._halfway, [output], HALFWAY)
         try:
-            gradients = self._sent(run.backward(None))
-            return {**answer, "values": values + gradients, "modified_at_last": run.modified()}
+            gradients = run.backward(None)
+            answer["modified_at_last"] = run.modified()
         except BaseException as error:
-            return {**answer, "raised_at_last": _told(error)}
+            return {**answer, **self._sent(request, [output]), "raised_at_last": _told(error)}
+        return {**answer, **self._sent(request, [output, *gradients])}
 
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
         (grad_output,) = self._arrays(request)
-        return {"values": self._sent(run.backward(grad_output)), "modified": run.modified()}
+        return {**self._sent(request, run.backward(grad_output)), "modified": run.modified()}
 
     def _second(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]
-        return {"values": self._sent(target.second(request["layer"], *self._pair_of_operands(request)))}
+        return self._sent(request, target.second(request["layer"], *self._pair_of_operands(request)))
 
     def _tangent(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]
-        return {"values": self._sent([target.tangent(request["layer"], *self._pair_of_operands(request))])}
+        return self._sent(request, [target.tangent(request["layer"], *self._pair_of_operands(request))])
 
     def _pair_of_operands(self, request: dict[str, Any]) -> tuple[Operands, Operands]:
         arrays = self._arrays(request)
@@ -197,28 +192,28 @@ class _Code:
 
     def _arrays(self, request: dict[str, Any]) -> list[Any]:
         """Return the arrays that came with a request."""
-        arrays = iter(read_arrays(self._there, [slot for slot in request["slots"] if slot], request["start"]))
-        return [slot and next(arrays) for slot in request["slots"]]
+        slots = [slot and Slot(*slot) for slot in request["slots"]]
+        arrays = iter(read_arrays(self._there, [slot for slot in slots if slot], request["start"]))
+        return [slot and next(arrays) for slot in slots]
 
-    def _sent(self, values: Sequence[Any]) -> list[Any]:
+    def _sent(self, request: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
         """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array."""
-        told: list[Any] = []
-        arrays: list[Array] = []
-        for value in values:
-            if value is None:
-                told.append(None)
-                continue
-            if isinstance(value, Misfit):
-                told.append({"misfit": value.reason, "slug": value.slug})
-                continue
-            array = np.asarray(value)
-            if array.dtype.isnative and array.dtype.name in PASSING:
-                told.append({"dtype": array.dtype.name, "shape": list(array.shape)})
-                arrays.append(array)
-            else:
-                told.append({"foreign": str(array.dtype)[:100]})
-        _, self._end = write_arrays(self._back, arrays, self._end)
-        return told
+        given = [value if value is None or isinstance(value, Misfit) else np.asarray(value) for value in values]
+        told = [_told_of(value) for value in given]
+        arrays = [array for array, one in zip(given, told, strict=True) if one is not None and "dtype" in one]
+        start, _ = self._room.put(request["number"], arrays, request["answered"])
+        return {"values": told, "start": start}
+
+
+def _told_of(value: Any) -> dict[str, Any] | None:
+    """Return what an answer tells of an array, and of what is none; without ``dtype``, it is not sent."""
+    if value is None:
+        return None
+    if isinstance(value, Misfit):
+        return {"misfit": value.reason, "slug": value.slug}
+    if value.dtype.isnative and name_of(value.dtype) in PASSING:
+        return {"dtype": name_of(value.dtype), "shape": list(value.shape)}
+    return {"foreign": str(value.dtype)[:100]}
 
 
 @lru_cache(maxsize=64)
