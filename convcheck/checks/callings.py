@@ -111,8 +111,13 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
+    last: Ran | None = None
     for at, seen, done in Observed.in_turn(target, passes()):  # noqa: B007 - the last one's is needed
-        yield Ran(expected, at, seen, alone=False, regime=names[-1])
+        if last is not None:
+            yield last
+        last = Ran(expected, at, seen, alone=False, regime=names[-1])
+    assert last is not None
+    yield replace(last, awaited=True)
     observed = seen()
     if done is None or observed.output is None:
         return
@@ -159,7 +164,6 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     _served(target, narrower)
     passes = [(layer, first, True)]
     [(_, seen, _)] = Observed.in_turn(target, passes, of=done)
-    yield Ran(expected, first, seen, alone=False)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
     unseen = layer.alike(batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
@@ -169,6 +173,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     # A gate that lets a mistake pass on this layer need not on another.
     refused = target.unsupported(unseen) or expected.max_error is not None
     ran = None if refused else run(of_unseen, target, of_unseen.draw(15))
+    yield Ran(expected, first, seen, alone=False, awaited=True)
     if ran is None or "output" not in ran.observed.arrays:
         # Code may be made for batches of some sizes only.
         ran = run(expected, target, second)

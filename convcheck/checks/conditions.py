@@ -24,7 +24,7 @@ from convcheck.checks import callings, regimes
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
-from convcheck.checks.ran import LeftOutError, Ran, ahead, run
+from convcheck.checks.ran import LeftOutError, Named, Ran, ahead, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
@@ -167,7 +167,7 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
     return [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
 
 
-def _in_turn(names: Iterable[str], expected: Expected, target: Target) -> Iterator[tuple[str, Ran | LeftOutError]]:
+def _in_turn(names: Iterable[str], expected: Expected, target: Target) -> Iterator[Named]:
     """Run several conditions, one after the other."""
     for name in names:
         try:
@@ -186,8 +186,9 @@ def _on_one_object(
     """
     found: dict[str, list[_Results]] = {"many-calls": []}
     second: list[_Results] = []
-    for number, ran in enumerate(ahead(callings.many_calls(expected, target, chained), target, expected.layer)):
-        name = ran.regime or "many-calls"
+    runs = ((ran.regime or "many-calls", ran) for ran in callings.many_calls(expected, target, chained))
+    for number, (name, ran) in enumerate(ahead(runs, target, expected.layer)):
+        assert isinstance(ran, Ran)
         results = found.setdefault(name, [])
         results.append(_results(name, ran, sharp=not results))
         if number == 1 and ran.observed.went_on:

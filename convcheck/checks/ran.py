@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, Trial
@@ -16,9 +15,7 @@ from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.target import Target
 
 #: Runs that are asked for before what came of the first of them is looked at.
-_AHEAD = 8
-
-Tried = TypeVar("Tried")
+_AHEAD = 16
 
 
 class LeftOutError(Exception):
@@ -41,6 +38,8 @@ class Ran:
         Whether this run shows by itself what is wrong, whatever ran before it.
     regime : str or None
         Of its data, where these are of another condition.
+    awaited : bool
+        Whether what is run next depends on it: all else that was asked for can be judged before that is waited for.
     """
 
     expected: Expected
@@ -49,11 +48,16 @@ class Ran:
     how: How = PLAIN
     alone: bool = True
     regime: str | None = None
+    awaited: bool = False
 
     @cached_property
     def observed(self) -> Observed:
         """What came of it."""
         return self.seen()
+
+
+#: A run, or why there is none, with its condition.
+Named = tuple[str, Ran | LeftOutError]
 
 
 def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> Ran:
@@ -62,12 +66,12 @@ def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> R
     return Ran(expected, at, trial.ahead(), how)
 
 
-def ahead(runs: Iterable[Tried], target: Target, layer: Layer) -> Iterator[Tried]:
+def ahead(runs: Iterable[Named], target: Target, layer: Layer) -> Iterator[Named]:
     """Yield runs some time after they were asked for, so that those of another process go on meanwhile."""
-    waiting: deque[Tried] = deque()
+    waiting: deque[Named] = deque()
     most = _AHEAD if target.ahead(layer) else 0
-    for one in runs:
-        waiting.append(one)
-        if len(waiting) > most:
+    for name, ran in runs:
+        waiting.append((name, ran))
+        while len(waiting) > (0 if isinstance(ran, Ran) and ran.awaited else most):
             yield waiting.popleft()
     yield from waiting

@@ -49,8 +49,9 @@ UNUSABLE = "what the target's process sent cannot be used: {}"
 #: Workers that may be started for one layer after its first has ended.
 _RESTARTS = 2
 
-#: Seconds that several forward passes in one request may take.
+#: Seconds that several forward passes in one request may take, and bytes of their arrays.
 _SECONDS = 0.5
+_PART = 2**18
 
 #: Lists of texts that an answer may have, which are looked at before anything else is.
 _LISTS = frozenset(
@@ -314,6 +315,10 @@ class Place:
             if other.verb == "backward":
                 other.fail(_ENDED)
                 continue
+            if other.verb == asked.verb == "merged":
+                # The rest of the same.
+                other.fail(str(error))
+                continue
             if other.request.get("of"):
                 other.request["of"] = 0
             self.ask(other)
@@ -513,19 +518,22 @@ class Remote(Target):
             weight = np.moveaxis(parts, 1, 0).reshape(copies, *of.weight_shape)
             if bias is not None:
                 bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
-        # So many in one request that it takes no time to speak of.
-        at_once = max(1, int(_SECONDS / max(self._seconds, 1e-9)))
-        outputs = []
+        # So many in one request that it takes no time to speak of, and that what is sent stays in the cache.
+        each = np.dtype(of.dtype).itemsize * (prod(of.output_shape) + prod((x if varies == "x" else weight).shape[1:]))
+        at_once = max(1, min(int(_SECONDS / max(self._seconds, 1e-9)), _PART // each))
+        whole = np.empty((copies, *of.output_shape), of.dtype)
+        under_way = []
         for first in range(0, copies, at_once):
             part = slice(first, first + at_once)
             at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
-            count = len(at[0] if varies == "x" else at[1])
+            count = len(whole[part])
             request = {"layer": _pickled(of), "varies": varies, "copies": count}
-            (output,) = self._values(self.ask("merged", request, at, ["output"], of, passes=count))
-            if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
+            under_way.append((self.ask("merged", request, at, ["output"], of, passes=count), whole[part]))
+        for asked, outputs in under_way:
+            (output,) = self._values(asked)
+            if not isinstance(output, np.ndarray) or output.shape != outputs.shape:
                 raise TargetContractError(UNUSABLE.format("it is not the outputs"))
-            outputs.append(output)
-        whole = np.concatenate(outputs)
+            outputs[...] = output
         if varies == "x":
             return whole.reshape(-1, *of.output_shape[1:])
         split = whole.reshape(copies, of.batch, of.groups, of.filters_per_group, *of.output)
