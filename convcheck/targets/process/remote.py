@@ -51,7 +51,7 @@ _RESTARTS = 2
 
 #: Seconds that several forward passes in one request may take, and bytes of their arrays.
 _SECONDS = 0.5
-_PART = 2**18
+_PART = 2**20
 
 #: Lists of texts that an answer may have, which are looked at before anything else is.
 _LISTS = frozenset(
