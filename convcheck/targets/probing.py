@@ -23,7 +23,7 @@ from convcheck.layer.data import Operands, integer_operands, real_operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
-from convcheck.targets.features import FEATURES, needed, without
+from convcheck.targets.features import FEATURES, KINDS, needed, without
 from convcheck.targets.loading import last_line
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Target
@@ -153,7 +153,7 @@ class Probe:
         if not self.usable:
             reasons = [attempt.reason for attempt in self._attempts.values() if attempt.reason]
             return [f"any of {len(self._attempts)} tiny layers{f' ({reasons[0]})' if reasons else ''}"]
-        told = {FEATURES[name].words: reason for name, reason in self.refused.items()}
+        told = {FEATURES[name].words: reason for name, reason in self.refused.items() if name not in KINDS}
         ranks = [FEATURES[f"{rank}d"].words for rank in (1, 2, 3) if f"{rank}d" in self.refused]
         if len(ranks) == 2:
             # Without what code says of numbers of axes that it was not written for.
@@ -211,6 +211,8 @@ class Probe:
         running = None
         try:
             for layer in _plain_layers():
+                if layer.transposed and self.target.unsupported(layer):
+                    continue
                 if time.monotonic() > self._search_ends:
                     break
                 outcome = self.attempt(layer).outcome
@@ -257,7 +259,7 @@ class Probe:
         reasons = []
         for layer in layers:
             others = [] if layer is None else [other for other in needed(layer) if other != name]
-            if layer is None or any(other in self.refused for other in others):
+            if layer is None or not FEATURES[name].needed_by(layer) or any(other in self.refused for other in others):
                 continue
             attempt = self.attempt(layer)
             given = self._given(layer, attempt) if name in DTYPES else name
@@ -289,7 +291,8 @@ class Probe:
         for rank in (2, 1, 3):
             size = self.base.input[0]
             per_axis = {
-                field: [getattr(self.base, field)[0]] * rank for field in ("kernel", "stride", "padding", "dilation")
+                field: [getattr(self.base, field)[0]] * rank
+                for field in ("kernel", "stride", "padding", "dilation", "output_padding")
             }
             layer = changed(self.base, {**per_axis, "input": [size] * rank})
             if f"{rank}d" not in self.taken:
@@ -317,9 +320,11 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     (TargetSpec, Probe)
         The mapping, with the order of axes, and what the target takes.
     """
+    target = make(spec)
+    # That a framework takes long to be imported says nothing of calls.
     ends = time.monotonic() + _SECONDS
-    probe = Probe(make(spec), ends)
-    if probe.right and probe.base.weight_shape[:3] == (3, 2, 3):
+    probe = Probe(target, ends)
+    if probe.right and (probe.base.filters, probe.base.channels, probe.base.kernel[0]) == (3, 2, 3):
         return spec, probe
     if probe.right and "several-channels" not in probe.taken:
         # Code that knows one channel only may know as many as there are filters, each for itself.
@@ -353,7 +358,8 @@ def _grouped(target: Target) -> list[Layer]:
 
 def _plainest(target: Target) -> list[Layer]:
     """Return the plainest layers that a target may take, with and without padding and a bias."""
-    layers = [layer for layer in _plain_layers() if layer.batch == 2 and layer.weight_shape[:2] == (3, 2)]
+    sizes = (2, 3, 2, 1)
+    layers = [one for one in _plain_layers() if (one.batch, one.filters, one.channels, one.groups) == sizes]
     return [layer for layer in layers if set(layer.kernel) == {3} and not target.unsupported(layer)]
 
 
@@ -390,12 +396,12 @@ def _plain_layers() -> tuple[Layer, ...]:
         {"kernel": 2},
     ]
     layers = []
-    for batch, bias, kind, rank in product((2, 1), (True, False), kinds, (2, 1, 3)):
+    for transposed, batch, bias, kind, rank in product((False, True), (2, 1), (True, False), kinds, (2, 1, 3)):
         kernel = kind.get("kernel", 3)
         for padding in ("same", 0) if kernel % 2 else (0,):
             size = 5 if padding == "same" else 4 + kernel // 2
             own = {"batch": batch, "bias": bias, "padding": padding, "input": [size] * rank}
-            layers.append(Layer(**{**plain, **kind, **own}))
+            layers.append(Layer(**{**plain, **kind, **own, "transposed": transposed}))
     return tuple(layers)
 
 
