@@ -204,15 +204,15 @@ class _Code:
         """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array."""
         given = [value if value is None or isinstance(value, Misfit) else np.asarray(value) for value in values]
         told = [_told_of(value) for value in given]
-        arrays = [array for array, one in zip(given, told, strict=True) if one is not None and "dtype" in one]
+        arrays: list[Any] = [array for array, one in zip(given, told, strict=True) if "dtype" in one]
         start, _ = self._room.put(request["number"], arrays, request["answered"])
-        return {"values": told, "start": start}
+        return {"values": [one or None for one in told], "start": start}
 
 
-def _told_of(value: Any) -> dict[str, Any] | None:
+def _told_of(value: Any) -> dict[str, Any]:
     """Return what an answer tells of an array, and of what is none; without ``dtype``, it is not sent."""
     if value is None:
-        return None
+        return {}
     if isinstance(value, Misfit):
         return {"misfit": value.reason, "slug": value.slug}
     if value.dtype.isnative and name_of(value.dtype) in PASSING:
