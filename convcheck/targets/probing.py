@@ -7,6 +7,7 @@ gives alone: what only it cannot do is an error, and no limit.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -141,6 +142,16 @@ class Probe:
     def found(self) -> list[str]:
         """What else was found by trying, in sentences."""
         return [*self._found, *self.target.found]
+
+    def note(self, words: str) -> None:
+        """Keep what was found out about it elsewhere."""
+        self._found.append(words)
+
+    @property
+    def misses_sizes(self) -> bool:
+        """Whether it raises what Python raises where an integer is taken for a sequence."""
+        reasons = [attempt.reason for attempt in self._attempts.values()]
+        return any(re.search(r"\bint\b.*(iterable|subscriptable|len\(\))|non-iterable int", text) for text in reasons)
 
     @property
     def words(self) -> list[str]:
@@ -326,6 +337,11 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     probe = Probe(target, ends)
     if probe.right and (probe.base.filters, probe.base.channels, probe.base.kernel[0]) == (3, 2, 3):
         return spec, probe
+    if not probe.usable and not spec.tuples and probe.misses_sizes:
+        per_axis, of_sizes = probed(replace(spec, tuples=True), make)
+        if of_sizes.usable:
+            of_sizes.note("sizes as one number per axis: tuples: true")
+            return per_axis, of_sizes
     if probe.right and "several-channels" not in probe.taken:
         # Code that knows one channel only may know as many as there are filters, each for itself.
         depthwise = replace(spec, supports=(*spec.supports, "groups"))
