@@ -124,7 +124,7 @@ class _Code:
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
             "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
-            "reasons": list(found.inapplicable.values()), "differentiable": found.differentiable,
+            "differentiable": found.differentiable,
         }  # fmt: skip
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
