@@ -260,7 +260,7 @@ def _as_trick(condition: str, ran: Ran, result: GradientResult) -> GradientResul
     if result.status != "failed" or array is None or not ran.expected.was_right(result.gradient, array, ran.operands):
         return result
     on_one_object = {"same-memory": "cached-by-address", "many-calls": "right-then-stale"}
-    name = on_one_object.get(condition, "right-then-stale" if ran.went_on else "memorised-answer")
+    name = on_one_object.get(condition, "right-then-stale" if ran.observed.went_on else "memorised-answer")
     return replace(result, diagnosis=(TRICKS[name].diagnosis(),))
 
 
