@@ -13,7 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import groupby
 from math import prod
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ from convcheck.checks import callings, regimes
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
-from convcheck.checks.ran import LeftOutError, Ran, run
+from convcheck.checks.ran import LeftOutError, Named, Ran, ahead, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
@@ -159,10 +161,21 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
     if outcomes.get("many-calls", "") is None:
         chained = [name for name in regimes.REGIMES if outcomes.get(name, "") is None]
         outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)
-    for name, outcome in outcomes.items():
-        if outcome is None:
-            outcomes[name] = _judged(name, RUNS[name].runs(expected, target))
+    left = [name for name, outcome in outcomes.items() if outcome is None]
+    outcomes |= {name: [] for name in left}
+    for name, runs in groupby(ahead(_in_turn(left, expected, target), target, layer), itemgetter(0)):
+        outcomes[name] = _judged(name, (ran for _, ran in runs))
     return [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
+
+
+def _in_turn(names: Iterable[str], expected: Expected, target: Target) -> Iterator[Named]:
+    """Run several conditions, one after the other."""
+    for name in names:
+        try:
+            for ran in RUNS[name].runs(expected, target):
+                yield name, ran
+        except LeftOutError as error:
+            yield name, error
 
 
 def _on_one_object(
@@ -174,24 +187,25 @@ def _on_one_object(
     """
     found: dict[str, list[_Results]] = {"many-calls": []}
     second: list[_Results] = []
-    for number, ran in enumerate(callings.many_calls(expected, target, chained)):
-        name = ran.regime or "many-calls"
+    runs = ((ran.regime or "many-calls", ran) for ran in callings.many_calls(expected, target, chained))
+    for number, (name, ran) in enumerate(ahead(runs, target, expected.layer)):
+        assert isinstance(ran, Ran)
         results = found.setdefault(name, [])
         results.append(_results(name, ran, sharp=not results))
-        if number == 1 and ran.went_on:
+        if number == 1 and ran.observed.went_on:
             second = results[-1:]
     outcomes: dict[str, list[_Results] | str] = {}
     for name, results in found.items():
         outcomes[name] = results
         if name != "many-calls" and not all(map(_right, results)):
-            outcomes[name] = alone = _judged(name, RUNS[name].runs(expected, target))
+            outcomes[name] = alone = _by_itself(name, expected, target)
             if not isinstance(alone, str) and all(map(_right, alone)):
                 found["many-calls"] += results
     if same_memory:
         # Its second pass was that of other data in the same memory.
         outcomes["same-memory"] = alone = second
         if not second or not all(_right(results) for several in found.values() for results in several):
-            outcomes["same-memory"] = alone = _judged("same-memory", RUNS["same-memory"].runs(expected, target))
+            outcomes["same-memory"] = alone = _by_itself("same-memory", expected, target)
         if not isinstance(alone, str) and not all(map(_right, alone)):
             outcomes["many-calls"] = SHOWN_IN_SAME_MEMORY
     return outcomes
@@ -201,19 +215,23 @@ def _right(results: _Results) -> bool:
     return all(result.passed for result in results.values())
 
 
-def _judged(condition: str, runs: Iterator[Ran]) -> list[_Results] | str:
+def _by_itself(condition: str, expected: Expected, target: Target) -> list[_Results] | str:
+    return _judged(condition, (ran for _, ran in _in_turn([condition], expected, target)))
+
+
+def _judged(condition: str, runs: Iterable[Ran | LeftOutError]) -> list[_Results] | str:
     """Return what the runs of a condition gave, or why there is nothing: it cannot be made, or the target refuses."""
     found: list[_Results] = []
-    refusal = None
-    try:
-        for ran in runs:
-            refused = refusal_of(condition, ran)
-            if refused:
-                refusal = REFUSED.format(condition) + refused
-            else:
-                found.append(_results(condition, ran, sharp=not found))
-    except LeftOutError as error:
-        return str(error)
+    left_out = refusal = None
+    for ran in runs:
+        if isinstance(ran, LeftOutError):
+            left_out = str(ran)
+        elif refused := refusal_of(condition, ran):
+            refusal = REFUSED.format(condition) + refused
+        else:
+            found.append(_results(condition, ran, sharp=not found))
+    if left_out is not None:
+        return left_out
     return refusal if refusal and all(map(_right, found)) else found
 
 

@@ -62,6 +62,7 @@ class Expected:
         self._exact: dict[tuple[str, int], NumericGradient] = {}
         self._central: dict[str, NumericGradient] = {}
         self._right: dict[int, tuple[Operands, dict[str, Array]]] = {}
+        self._foreseen: dict[int, Operands] = {}
 
     def on(self, layer: Layer) -> Expected:
         """Return the same of another layer."""
@@ -120,7 +121,8 @@ class Expected:
         It is kept; of a layer that is not small, only for the shared draws and for what was asked for last.
         """
         if id(at) not in self._right:
-            self._compute([at])
+            foreseen, self._foreseen = self._foreseen, {}
+            self._compute(list((foreseen | {id(at): at}).values()))
         return self._right[id(at)][1]
 
     @cached_property
@@ -144,10 +146,12 @@ class Expected:
         )
 
     def foresee(self, data: Sequence[Operands]) -> None:
-        """Compute what is right for several data at once, where they are small."""
-        new = list({id(at): at for at in data if id(at) not in self._right}.values())
-        if self.small and new:
-            self._compute(new)
+        """Note what will be asked for: where data are small, what is right is computed for all at once, with the first.
+
+        Till then the code under test may run on them in another process.
+        """
+        if self.small:
+            self._foreseen |= {id(at): at for at in data if id(at) not in self._right}
 
     def _compute(self, data: Sequence[Operands]) -> None:
         """Compute what is right for several data in one pass, in which each has groups of its own."""
