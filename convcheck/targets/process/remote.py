@@ -55,9 +55,7 @@ _SECONDS = 0.5
 _PART = 2**20
 
 #: Lists of texts that an answer may have, which are looked at before anything else is.
-_LISTS = frozenset(
-    {"loaded", "takes", "unsaid", "untold", "inapplicable", "found", "modified", "modified_at_last"}
-)
+_LISTS = frozenset({"loaded", "takes", "unsaid", "untold", "inapplicable", "found", "modified", "modified_at_last"})
 
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
@@ -626,6 +624,11 @@ class RemoteRun(Run):
             self._modified, values = _written(self._target.told(asked), "modified"), asked.values
         grad_input, grad_weight, grad_bias = values
         return grad_input, grad_weight, grad_bias
+
+    def now(self) -> Sequence[Any] | None:
+        asked = self._target.ask("look", {"run": self._number}, (), ["output", *_GRADIENTS], self._layer)
+        self._target.told(asked)
+        return asked.values
 
     def number_in(self, place: Place) -> int:
         """Return the number under which a place's worker has it; 0 if it has not."""
