@@ -22,6 +22,7 @@ import numpy as np
 from convcheck.gradients import unfold
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import Diagnosis
 
@@ -39,6 +40,11 @@ class Scene:
     _changed: dict[tuple[WrongArrays, str], list[tuple[str, Scene]]] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    def __post_init__(self) -> None:
+        if DTYPES[self.layer.dtype].half:
+            # Mistakes are made in a format of which NumPy knows every operation.
+            object.__setattr__(self, "operands", self.operands.wide())
 
     @property
     def x(self) -> Array:

@@ -28,7 +28,7 @@ SINGLE = replace(LAYER, dtype="float32")
 @pytest.fixture
 def without_integers(monkeypatch):
     """A layer with longer sums than its dtype has integers for."""
-    monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 200))
+    monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 2))
     return Layer(1, 1, 1, input=(16, 17), batch=1, dtype="float32")
 
 
