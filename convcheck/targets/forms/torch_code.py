@@ -305,6 +305,8 @@ class _TorchSession(Session):
 
     def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
         leaves, grad = self._bound.leaves, self._torch.autograd.grad
+        for tensor in (grad_output, along.x, along.weight):
+            _bring_into(self._torch, tensor, self._bound.memory)
         grad_output.requires_grad_()
         gradients = grad(self.forward(), [*leaves.values()], grad_output, create_graph=True, allow_unused=True)
         weights = [getattr(along, name) for name in leaves]
@@ -322,6 +324,8 @@ class _TorchSession(Session):
 
     def tangent(self, along: Given) -> Any:
         forward_mode, leaves = self._torch.autograd.forward_ad, dict(self._bound.leaves)
+        for tensor in (along.x, along.weight):
+            _bring_into(self._torch, tensor, self._bound.memory)
         with forward_mode.dual_level():
             duals = {name: forward_mode.make_dual(leaf.detach(), getattr(along, name)) for name, leaf in leaves.items()}
             output = self._cropped(self._bound.at(self._torch, self._padded(duals["x"]), duals))
