@@ -167,6 +167,11 @@ class Layer:
         return self.filters // self.groups
 
     @property
+    def repeats_samples(self) -> bool:
+        """Whether its padding repeats samples of the input."""
+        return self.padding_mode != ZEROS and any(map(any, self.padding))
+
+    @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass."""
         windows = prod(axis.windows for axis in self.axes)
