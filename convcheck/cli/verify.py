@@ -62,7 +62,8 @@ def verify(
         typer.Option(
             metavar="KIND",
             autocompletion=completion.checks,
-            help="Run only this check: forward, central, exact, projected, conditions or double. Repeatable.",
+            help="Run only this check: forward, central, exact, projected, accumulate, conditions or double; "
+            "repeatable.",
         ),
     ] = None,
     skip_condition: Annotated[

@@ -309,6 +309,10 @@ class _Config:
         return layer
 
 
+#: What a layer can promise to sum in.
+_ACCUMULATE = FIELDS["accumulate"].choices
+
+
 def _build(values: Mapping[str, Any]) -> tuple[Layer | None, list[Problem]]:
     """Return the layer, and everything that is wrong with the values.
 
@@ -317,10 +321,11 @@ def _build(values: Mapping[str, Any]) -> tuple[Layer | None, list[Problem]]:
     whether they may be missing is not decided here.
     """
     problems: list[Problem] = []
-    if "input" in values and values["input"] is None:
-        # Layer takes None for "not given"; in a file it is a line that was never finished.
-        expected = "expected an integer or one per axis, or leave the key out"
-        problems.append(Problem(("input",), f"{shown(None)} is not allowed; {expected}"))
+    for field, allowed in (("input", "an integer or one per axis"), ("accumulate", " or ".join(_ACCUMULATE))):
+        if field in values and values[field] is None:
+            # Layer takes None for "not given"; in a file it is a line that was never finished.
+            expected = f"expected {allowed}, or leave the key out"
+            problems.append(Problem((field,), f"{shown(None)} is not allowed; {expected}"))
     while True:
         groups = values.get("groups", 1)
         try:

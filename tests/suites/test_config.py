@@ -408,6 +408,7 @@ def test_wrong_values_outside_the_layers(line, place, where, given, allowed):
         ({"bias": "1"}, "1", ["true", "false"]),
         ({"dtype": "float8"}, '"float8" (a text)', DTYPES),
         ({"input": ""}, "nothing (null)", ["per axis", "leave the key out"]),
+        ({"accumulate": ""}, "nothing (null)", ["float32 or float16 or bfloat16", "leave the key out"]),
         ({"batch": str(2**63)}, str(2**63), ["out of range", str(2**63 - 1)]),
         ({"groups": "2"}, "2", ["divides channels and filters", "channels is 3"]),
     ],

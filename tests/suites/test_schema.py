@@ -152,7 +152,7 @@ BAD = [
     with_layer(kernel=[3, 3], padding=[1, 1, 1]),
     with_layer(stride=[1], dilation=[1, 1]),
     *(with_layer(bias=value) for value in (None, 0, 1, "yes", "true", [])),
-    *(with_layer(dtype=value) for value in (None, "float16", "", 64, ["float64"])),
+    *(with_layer(dtype=value) for value in (None, "float8", "", 64, ["float64"])),
 ]
 
 
