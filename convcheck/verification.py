@@ -8,16 +8,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
 from convcheck.checks.parts import Results
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
-from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened
+from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
 from convcheck.checks.running import Job, Progress, run
 from convcheck.checks.smallest import with_smallest
 from convcheck.checks.state import State, identity, seed_of
@@ -118,7 +120,7 @@ def verify(
         Seed of the data of all layers; by default each layer's own. "random" draws one, which the report tells.
     dtype : str, optional
         Data type in which all layers are checked, such as "float32"; by default each layer's own.
-    checks : collection of {"forward", "central", "exact", "projected", "conditions"}, optional
+    checks : collection of {"forward", "central", "exact", "projected", "conditions", "double"}, optional
         Kinds of check; by default all that a layer needs.
     skip_conditions : collection of str, optional
         Conditions under which code is not run, by their slugs, such as "negative-strides"; the report says so.
@@ -143,7 +145,8 @@ def verify(
     exit_first : bool, default False
         Stop after the first layer that does not pass.
     timeout : float, optional
-        Seconds that a target may take for each layer; in a worker process by default ten minutes for each call.
+        Seconds that all calls of a target may take for each layer; in a worker process by default an hour, or a day
+        where every entry is checked.
     memory : int, optional
         Bytes that a target may use; runs it in a worker process.
     in_process : bool, optional
@@ -196,6 +199,7 @@ def verify(
     # What is sent to other machines runs in a process of its own there too.
     apart = isinstance(executor, str) and in_process is None
     limits = _limits(timeout, memory, False if apart else in_process, jobs, keep_case)
+    limits = replace(limits, complete=complete)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
             Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
@@ -302,6 +306,7 @@ def hunt(
     timeout: float | None = None,
     memory: int | None = None,
     in_process: bool | None = None,
+    jobs: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Search for a layer and a condition on which a target fails, within what it takes.
@@ -323,6 +328,9 @@ def hunt(
         How many cases to try at most.
     seed : int, default 0
         From which the cases and their data are drawn. The same seed gives the same cases.
+    jobs : int, default 1
+        How many searches run at once, each in a process of its own that draws other cases. What they find depends on
+        the seed and their number, not on which is faster. Every target then runs in a worker process.
     device, max_error, shrink, shrink_seconds, timeout, memory, in_process, progress
         As for `verify`.
 
@@ -343,13 +351,14 @@ def hunt(
     from convcheck.suites import strategies  # noqa: F401 - a hunt without Hypothesis ends here, before code is run
     from convcheck.targets.process.remote import Remote
 
-    _check_numbers(max_error, seed, timeout, 1)
+    _check_numbers(max_error, seed, timeout, jobs)
     for name, value in (("seconds", seconds), ("cases", cases)):
         if value is not None and not (isfinite(value) and value > 0):
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
-    spec, probe = taken(target, device=device, limits=_limits(timeout, memory, in_process, 1, None))
+    limits = _limits(timeout, memory, in_process, jobs, None)
+    spec, probe = taken(target, device=device, limits=limits)
     options: dict[str, Any] = {
         "device": device, "max_error": max_error, "shrink": shrink, "shrink_seconds": shrink_seconds,
         "timeout": timeout, "memory": memory, "in_process": in_process, "target": target,
@@ -359,13 +368,19 @@ def hunt(
         return verify(Fit(spec, probe, Suite("a hunt", (layer,), (None,), target=spec)), **options)
 
     report = checked(replace(probe.base, name="plainest", seed=seed))
-    hunter = Hunter(
-        probe, near, seed=seed, seconds=seconds, most=inf if cases is None else cases, max_error=max_error,
-        progress=progress or _Silent(),
-    )  # fmt: skip
+    how: dict[str, Any] = {
+        "seed": seed, "seconds": seconds, "most": inf if cases is None else cases, "max_error": max_error,
+    }  # fmt: skip
+    told = progress or _Silent()
+    hunter = Hunter(probe, near, **how, progress=told)
+    beside = None
+    if jobs > 1:
+        code = sendable(Subjects(spec, Path.cwd(), device, limits))
+        search = Search(code, probe.knowledge(), near, **how, threads=limits.threads or 1)
+        beside = partial(search_beside, search, jobs, told)
     try:
         with kept_state():
-            found = hunter.search() if report.passed else None
+            found = hunter.search(beside) if report.passed else None
             if found is not None:
                 verdict = checked(replace(found[0], name="found"))
                 # What is wrong is told of this layer; the plainest one passed.

@@ -47,7 +47,9 @@ def main():
                 words = f"{checks:.1f} ms and {conditions:.1f} ms, {conditions / checks:.2f}"
                 sys.stdout.write(f"{suite} {layer.name}: {words}\n")
                 total = [a + b for a, b in zip(total, taken, strict=True)]
-    sys.stdout.write(f"conditions / other checks, of all layers together: {total[1] / total[0]:.2f}\n")
+    checks, conditions = (1000 * part for part in total)
+    together = f"{conditions / checks:.2f} ({conditions:.0f} ms / {checks:.0f} ms)"
+    sys.stdout.write(f"conditions / other checks, of all layers together: {together}\n")
     sys.exit(1 if total[1] > total[0] else 0)
 
 

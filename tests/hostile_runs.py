@@ -12,13 +12,13 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
-from convcheck.targets.process import remote
+from convcheck.targets.process import limits
 from tests.targets.hostile import BEHAVIOURS, MOMENTS, RESULTS, source
 from tests.targets.test_hostile import HOW, PATIENCE, judged
 
 
 def main(word: str = "") -> int:
-    remote.CALL_SECONDS = PATIENCE
+    limits.LAYER_SECONDS = PATIENCE
     chosen = [(name, moment, BEHAVIOURS[name]) for name, moment in product(BEHAVIOURS, MOMENTS)]
     chosen += [(name, moment, RESULTS[name]) for name, moment in product(RESULTS, ["forward", "backward"])]
     tried = bad = 0

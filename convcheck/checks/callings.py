@@ -5,7 +5,7 @@ Each yields the runs that count. What only prepares them, such as another layer 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations, cycle
@@ -18,6 +18,7 @@ from convcheck.checks.observed import Observed
 from convcheck.checks.plan import gradients_of
 from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.regimes import REGIMES
+from convcheck.layer.arrays import equal
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
@@ -44,14 +45,8 @@ def called(ways: Sequence[How], first: int, expected: Expected, target: Target) 
 
 def broadcast_grad_output(expected: Expected, target: Target) -> Iterator[Ran]:
     """As behind a sum of all outputs, and as behind a mean over the sites."""
-    at = expected.draws[0]
-    maps = at.grad_output.reshape(*at.grad_output.shape[:2], -1)
-    # Of real numbers some are zero.
-    of_each = np.take_along_axis(maps, (maps != 0).argmax(axis=2, keepdims=True), axis=2)
-    of_each = of_each.reshape(*maps.shape[:2], *[1] * len(expected.layer.output))
-    for value in (of_each.flat[(of_each != 0).argmax()], of_each):
-        grad_output = np.broadcast_to(value, at.grad_output.shape).astype(at.grad_output.dtype)
-        yield run(expected, target, replace(at, grad_output=grad_output), How("broadcast", ("grad_output",)))
+    for at in expected.even:
+        yield run(expected, target, at, How("broadcast", ("grad_output",)))
 
 
 def some_gradients(expected: Expected, target: Target) -> Iterator[Ran]:
@@ -68,7 +63,7 @@ def threads(expected: Expected, target: Target) -> Iterator[Ran]:
 
 def other_layer(changes: dict[str, Any], expected: Expected, target: Target) -> Iterator[Ran]:
     """The layer itself, but for one option."""
-    layer = replace(expected.layer, **changes)
+    layer = expected.layer.alike(**changes)
     refusal = target.unsupported(layer)
     if refusal:
         raise LeftOutError(refusal)
@@ -97,7 +92,7 @@ def same_memory(expected: Expected, target: Target) -> Iterator[Ran]:
     seen = list(Observed.in_turn(target, passes, one_object=True))
     if len(seen) == 1 and seen[0][1].output is not None:
         raise LeftOutError("the target takes one forward pass per object")
-    _, observed, _ = seen[-1]
+    _, observed, _, _ = seen[-1]
     yield Ran(expected, expected.draws[1], observed, alone=False)
 
 
@@ -107,20 +102,34 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
     Then a second backward pass for another grad_output.
     """
     names: list[str | None] = []
+    data: Iterable[tuple[str | None, Operands]] = _data_of(expected, target, of)
+    if expected.small:
+        data = list(data)
+        expected.foresee([at for _, at in data])
 
     def passes() -> Iterator[tuple[Layer, Operands, bool]]:
-        for name, at in _data_of(expected, target, of):
+        for name, at in data:
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
-    for at, observed, went_on in Observed.in_turn(target, passes()):
+    for at, observed, went_on, done in Observed.in_turn(target, passes()):  # noqa: B007 - the last one's is needed
         yield Ran(expected, at, observed, alone=False, regime=names[-1], went_on=went_on)
-    _, second, third = expected.draws
-    at = replace(second, grad_output=third.grad_output)
-    observed, repeats = Observed.with_another(target, expected.layer, second, at.grad_output)
-    wrong = any(not np.array_equal(array, expected.right(at)[name]) for name, array in observed.arrays.items())
-    if not (wrong or observed.faults) or repeats():
-        yield Ran(expected, at, observed, alone=False)
+    if done is None:
+        return
+    first, _, third = expected.draws
+    another = replace(at, grad_output=(first if at is third else third).grad_output)
+    again = observed.with_another(expected.layer, done, another.grad_output)
+    right = expected.right(another)
+    wrong = any(not equal(array, right[name]) for name, array in again.arrays.items())
+    # An object whose memory a backward pass uses up gives the same gradients no second time, which is its right.
+    if not (wrong or again.faults) or _repeats(observed, expected.layer, done, at):
+        yield Ran(expected, another, again, alone=False)
+
+
+def _repeats(observed: Observed, layer: Layer, done: Run, at: Operands) -> bool:
+    """Whether an object gives the gradients that it gave whenever it is asked for them."""
+    last = observed.with_another(layer, done, at.grad_output).arrays
+    return observed.arrays.keys() == last.keys() and all(equal(array, last[n]) for n, array in observed.arrays.items())
 
 
 def _data_of(expected: Expected, target: Target, of: Collection[str]) -> Iterator[tuple[str | None, Operands]]:
@@ -144,15 +153,15 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
         layer,
         {"channels": layer.groups * few[0], "filters": layer.groups * few[1], "batch": max(1, layer.batch - 1)},
     )
-    narrower = replace(layer, dtype=next(name for name in DTYPES if name != layer.dtype))
+    narrower = layer.alike(dtype=next(name for name in DTYPES if name != layer.dtype))
     # On the object that has served the larger one, where it takes another input.
     done = _served(target, larger)
     _served(target, narrower)
     passes = [(layer, first, True)]
-    [(_, observed, _)] = Observed.in_turn(target, passes, of=done)
+    [(_, observed, _, _)] = Observed.in_turn(target, passes, of=done)
     yield Ran(expected, first, observed, alone=False)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
-    unseen = replace(layer, batch=layer.batch + 2)
+    unseen = layer.alike(batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
     _served(target, smaller)
     _served(target, twin)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
 
-from convcheck.checks import central, conditions, exact, forward, projected
+from convcheck.checks import central, conditions, double, exact, forward, projected
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained
-from convcheck.checks.plan import TARGET_CALLS, Step, plan
+from convcheck.checks.plan import DEFAULT_CHECKS, TARGET_CALLS, Step, plan
 from convcheck.checks.precision import with_precision
 from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.checks.work import beside
@@ -109,7 +109,8 @@ def _check_target(expected: Expected, demand: Demand) -> list[GradientResult]:
     results = _check_implementation(expected.on(taken), target, demand)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
-        kind = next(result.check for result in reversed(results) if result.condition is None)
+        numeric = [r.check for r in results if r.condition is None and r.check != "double"]
+        kind = (numeric or demand.checks)[-1]
         results.append(skipped(expected, target.name, "bias", kind, reason, waived=True))
     return results
 
@@ -138,12 +139,16 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     if implementation.builtin:
         return results
     results = with_behaviour(results, expected, observed)
-    if "conditions" in demand.checks and all(result.acceptable for result in results) and expected.follows_definition:
+    sound = all(result.acceptable for result in results) and expected.follows_definition
+    second = []
+    if "double" in demand.checks and sound:
+        second = double.check(expected, implementation, demand.budget, demanded=demand.checks != DEFAULT_CHECKS)
+    if "conditions" in demand.checks and sound:
         numeric = {step.check for step in steps}
         found = [] if numeric else conditions.without_any(expected, observed)
         found = found or conditions.check(expected, implementation, demand.budget, demand.skip)
         results += [conditions.named(result) for result in attributed(found, expected, implementation)]
-    return with_precision(results, expected, observed, on_reals)
+    return [*with_precision(results, expected, observed, on_reals), *second]
 
 
 def _run(step: Step, expected: Expected, observed: Observed, on_reals: Observed, affordable: float) -> GradientResult:

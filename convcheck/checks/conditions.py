@@ -26,7 +26,7 @@ from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes import mistake
@@ -153,6 +153,8 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
         else:
             spent += cost
             outcomes[name] = None
+    if None in outcomes.values():
+        expected.foresee([*expected.draws, *expected.even])
     if outcomes.get("many-calls", "") is None:
         chained = [name for name in regimes.REGIMES if outcomes.get(name, "") is None]
         outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)
@@ -246,11 +248,15 @@ def _reported(
         results = [results_of_run[gradient] for results_of_run in outcome if gradient in results_of_run]
         if results:
             worst = max(results, key=_gravity)
-            exact = _passed(target.name, expected.layer, None)[gradient]
-            if worst is exact and gradient != "output":
-                yield _passed(target.name, expected.layer, condition)[gradient]
-            elif gradient != "output" or not worst.passed:
-                yield replace(worst, condition=condition)
+            if gradient != "output" or not worst.passed:
+                yield _under(condition, worst)
+
+
+def _under(condition: str, result: GradientResult) -> GradientResult:
+    """Return a result with its condition: `dataclasses.replace`, in a fifth of its time, for each of a hundred."""
+    found = object.__new__(GradientResult)
+    vars(found).update(vars(result), condition=condition)
+    return found
 
 
 def _gravity(result: GradientResult) -> tuple[int, float]:
@@ -282,7 +288,7 @@ def against_built_in(
     name, layer = observed.implementation.name, expected.layer
     right = expected.right(at)
     if not bounded and _exactly(observed, right, gradients_of(layer)):
-        return _passed(name, layer, None)
+        return _passed(name, layer)
     allowed: dict[str, Array | float] = dict.fromkeys(right, 0.0)
     if bounded:
         built_in, exact = formulation(FASTEST), expected.source.exact
@@ -318,17 +324,17 @@ def _exactly(observed: Observed, right: Mapping[str, Array], gradients: Collecti
     return (
         observed.arrays.keys() == given
         and not any(observed.modified.values())
-        and all(np.array_equal(array, right[name]) for name, array in observed.arrays.items())
+        and all(equal(array, right[name]) for name, array in observed.arrays.items())
     )
 
 
-@lru_cache(maxsize=64)
-def _passed(implementation: str, layer: Layer, condition: str | None) -> dict[str, GradientResult]:
+@lru_cache(maxsize=8)
+def _passed(implementation: str, layer: Layer) -> dict[str, GradientResult]:
     """Return the results of a run in which everything is exactly right."""
     return {
         gradient: GradientResult(
             implementation, gradient, "conditions", "passed", (size := prod(shape_of(gradient, layer))), size,
-            on_integers=True, condition=condition,
+            on_integers=True,
         )
         for gradient in ("output", *gradients_of(layer))
     }  # fmt: skip

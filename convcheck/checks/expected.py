@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -20,9 +20,15 @@ from convcheck.gradients.numeric.differences import (
 )
 from convcheck.gradients.numeric.directions import Directions, EntryDirections, Portion, directions_of
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import SHORT, Operands, integer_operands, real_operands, short_sums
+from convcheck.layer.data import SHORT, Operands, integer_magnitude, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Target
+
+#: The axis along which the groups of an array lie side by side.
+_GROUPED = {"x": 1, "weight": 0, "grad_output": 1}
+
+#: Entries, those of the unfolded input too, up to which a layer is small: a dozen then take no more than some MiB.
+_SMALL = 2**14
 
 
 class Expected:
@@ -55,7 +61,7 @@ class Expected:
         self._advance = advance
         self._exact: dict[tuple[str, int], NumericGradient] = {}
         self._central: dict[str, NumericGradient] = {}
-        self._right: list[tuple[Operands, dict[str, Array]]] = []
+        self._right: dict[int, tuple[Operands, dict[str, Array]]] = {}
 
     def on(self, layer: Layer) -> Expected:
         """Return the same of another layer."""
@@ -96,28 +102,76 @@ class Expected:
         """
         return self.draw(5), self.draw(6), self.draw(9)
 
+    @cached_property
+    def even(self) -> tuple[Operands, Operands]:
+        """The first of these draws, with a grad_output as behind a sum of all outputs, and behind a mean over sites."""
+        at = self.draws[0]
+        maps = at.grad_output.reshape(*at.grad_output.shape[:2], -1)
+        # Of real numbers some are zero.
+        of_each = np.take_along_axis(maps, (maps != 0).argmax(axis=2)[..., None], axis=2)
+        of_all = of_each.flat[(of_each != 0).argmax()]
+        full = np.full_like(maps, of_all), np.broadcast_to(of_each, maps.shape).astype(maps.dtype)
+        same, per_map = (replace(at, grad_output=filled.reshape(at.grad_output.shape)) for filled in full)
+        return same, per_map
+
     def right(self, at: Operands) -> dict[str, Array]:
-        """Return what the built-in passes give in float64, the output too; kept for the shared draws, and the last."""
-        for known, right in self._right:
-            if known is at:
-                return right
-        wide = at.map(lambda array: array.astype(np.float64))
+        """Return what the built-in passes give in float64, the output too.
+
+        It is kept; of a layer that is not small, only for the shared draws and for what was asked for last.
+        """
+        if id(at) not in self._right:
+            self._compute([at])
+        return self._right[id(at)][1]
+
+    @cached_property
+    def small(self) -> bool:
+        """Whether several data fit into memory, and a pass takes about as long for one as for all of them."""
+        layer = self.layer
+        unfolded = layer.multiply_adds // layer.filters_per_group
+        entries = sum(map(prod, (layer.input_shape, layer.weight_shape, layer.output_shape)))
+        return entries + unfolded <= _SMALL
+
+    def foresee(self, data: Sequence[Operands]) -> None:
+        """Compute what is right for several data at once, where they are small."""
+        new = list({id(at): at for at in data if id(at) not in self._right}.values())
+        if self.small and new:
+            self._compute(new)
+
+    def _compute(self, data: Sequence[Operands]) -> None:
+        """Compute what is right for several data in one pass, in which each has groups of its own."""
+        merged = self.layer.alike(
+            **{name: len(data) * getattr(self.layer, name) for name in ("groups", "channels", "filters")}
+        )
+
+        def side_by_side(name: str, axis: int) -> Array:
+            return np.concatenate([getattr(at, name) for at in data], axis, dtype=np.float64)
+
+        x, weight, grad_output = (side_by_side(name, axis) for name, axis in _GROUPED.items())
+        biases = [np.zeros(self.layer.filters) if at.bias is None else at.bias for at in data]
+        bias = np.concatenate(biases, dtype=np.float64) if self.layer.bias else None
         built_in = formulation(FASTEST)
-        right = built_in.backward(self.layer, wide.x, wide.weight, wide.grad_output)._asdict()
-        right["output"] = built_in.forward(self.layer, wide.x, wide.weight, wide.bias)
-        self.know(at, right)
-        return right
+        found = built_in.backward(merged, x, weight, grad_output)._asdict()
+        found["output"] = built_in.forward(merged, x, weight, bias)
+        given = {name: array for name, array in found.items() if array is not None}
+        for number, at in enumerate(data):
+            self.know(at, {name: _part(array, name, number, len(data)) for name, array in given.items()})
 
     def know(self, at: Operands, right: dict[str, Array]) -> None:
-        """Keep what is right for some data, where it follows from what is right for others."""
-        shared = vars(self).get("draws", ())
-        kept = [pair for pair in self._right if any(pair[0] is draw for draw in shared)]
-        self._right = [*kept, (at, right)]
+        """Keep what is right for some data."""
+        if not self.small:
+            shared = {id(draw) for draw in vars(self).get("draws", ())}
+            self._right = {key: pair for key, pair in self._right.items() if key in shared}
+        self._right[id(at)] = at, right
 
     @property
     def exact_data(self) -> bool:
         """Whether the source can be checked on data on which nothing rounds."""
-        return self.integers is not None and self.source.exact
+        return self.source.exact and self.has_integers
+
+    @cached_property
+    def has_integers(self) -> bool:
+        """Whether there are integers that stay exact."""
+        return integer_magnitude(self.layer) > 0
 
     @property
     def operands(self) -> Operands:
@@ -232,22 +286,24 @@ class Expected:
         """Numeric gradient on integer data.
 
         Where the source's forward pass is not the definition, one entry at a time, since neither colouring nor packing
-        may then be relied upon.
+        may then be relied upon. In unit steps too where it gives what is no whole change of the size foreseen.
         """
         assert self.integers is not None
         directions: Directions = EntryDirections(self.layer, self.integers, gradient)
         packing = Packing(radix=2, digits=1)
         if self.follows_definition:
-            if packed and ("exact", gradient) in self._known:
-                return self._known["exact", gradient]
             directions = directions_of(gradient, self.layer, self.integers)
             packing = packing_for(self.layer, gradient) if packed else packing
+        found = self._known.get(("exact", gradient)) if packed and self.follows_definition else None
         key = gradient, packing.digits
-        if key not in self._exact:
+        if found is None and key not in self._exact:
             self._exact[key] = exact_gradient(
                 self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
             )
-        return self._exact[key]
+        found = found or self._exact[key]
+        if packing.digits > 1 and np.isnan(found.values).any():
+            return self.exact(gradient, packed=False)
+        return found
 
     def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self.source.merged(self.layer, layer, x, weight, bias)
@@ -281,6 +337,14 @@ class Expected:
         return exact_gradient(self._merged, some, self.start, packing, merge=merge, advance=self._advance)
 
 
+def _part(array: Array, name: str, number: int, count: int) -> Array:
+    """Return the output or gradient of one of so many layers side by side."""
+    axis = 1 if name in ("input", "output") else 0
+    size = array.shape[axis] // count
+    part = slice(number * size, (number + 1) * size)
+    return array[:, part] if axis else array[part]
+
+
 class Given(Expected):
     """A layer on data that are given."""
 
@@ -294,6 +358,11 @@ class Given(Expected):
         arrays = (self._given.x, self._given.weight, self._given.bias, self._given.grad_output)
         whole = all(bool((array == np.rint(array)).all()) for array in arrays if array is not None)
         return self._given if whole else None
+
+    @cached_property
+    def has_integers(self) -> bool:
+        """Whether the data are integers."""
+        return self.integers is not None
 
     @cached_property
     def reals(self) -> Operands:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,60 @@ _LISTED = 3
 _SIZES = ("channels", "filters", "groups", "batch", "kernel", "stride", "padding", "dilation", "input")
 
 
+@dataclass
+class Tally:
+    """What searches have tried, so that those of several can be added up.
+
+    Attributes
+    ----------
+    cases, refused : int
+        Those that ran and were compared, and those that the target refused.
+    conditions, properties : Counter
+        How often each was tried.
+    sizes : dict of str to (int, int)
+        Between which numbers each field was.
+    judged : list of Layer
+        Of which it is found out afterwards which mistakes they show.
+    refusals : dict of str to Layer
+        One layer for each reason.
+    """
+
+    cases: int = 0
+    refused: int = 0
+    conditions: Counter[str] = field(default_factory=Counter)
+    properties: Counter[str] = field(default_factory=Counter)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    judged: list[Layer] = field(default_factory=list)
+    refusals: dict[str, Layer] = field(default_factory=dict)
+
+    def count(self, layer: Layer, condition: str | None) -> None:
+        """Count a case."""
+        self.cases += 1
+        self.conditions[condition or PLAIN] += 1
+        self.properties.update(name for name, feature in FEATURES.items() if feature.needed_by(layer))
+        for name in _SIZES:
+            value = getattr(layer, name)
+            numbers = [number for pair in value for number in pair] if name == "padding" else value
+            self._reach(name, numbers if isinstance(numbers, (list, tuple)) else (numbers,))
+        if len(self.judged) < _JUDGED and layer.multiply_adds <= SMALL:
+            self.judged.append(layer)
+
+    def _reach(self, name: str, numbers: Sequence[int]) -> None:
+        least, most = self.sizes.get(name, (numbers[0], numbers[0]))
+        self.sizes[name] = min(least, *numbers), max(most, *numbers)
+
+    def add(self, other: Tally) -> None:
+        """Add what another search has tried."""
+        self.cases += other.cases
+        self.refused += other.refused
+        self.conditions += other.conditions
+        self.properties += other.properties
+        for name, numbers in other.sizes.items():
+            self._reach(name, numbers)
+        self.judged = [*self.judged, *other.judged][:_JUDGED]
+        self.refusals = other.refusals | self.refusals
+
+
 class Hunter:
     """A search that ends with the first case on which the target differs.
 
@@ -65,29 +119,33 @@ class Hunter:
         Layers to start from: tried first, and half of the others are like them.
     seconds, most : float
         After which time and how many cases it ends.
+    number : int, default 0
+        Of several with the same seed, each of which draws cases of its own.
     """
 
     def __init__(
         self, probe: Probe, near: Sequence[Layer], *, seed: int, seconds: float, most: float, max_error: float | None,
-        progress: Progress,
+        progress: Progress, number: int = 0,
     ) -> None:  # fmt: skip
         self._probe, self._target = probe, probe.target
-        self._near, self._seed = [replace(layer, seed=seed) for layer in near], seed
-        self._seconds, self._most, self._max_error, self._progress = seconds, most, max_error, progress
+        self._near, self._seed, self._number = [replace(layer, seed=seed) for layer in near], seed, number
+        self._seconds, self._max_error, self._progress = seconds, max_error, progress
+        #: How many cases it may still grow to; another search that has found something may lower it.
+        self.most = most
+        self.tally = Tally()
         self._began = time.monotonic()
         #: Hashes of the cases that were drawn: of hundreds of thousands, no more is kept.
         self._drawn: set[int] = set()
         self._suspect: Case | None = None
-        self._cases = self._refused = 0
         self._shown = 0.0
-        self._conditions: Counter[str] = Counter()
-        self._properties: Counter[str] = Counter()
-        self._sizes: dict[str, tuple[int, int]] = {}
-        self._judged: list[Layer] = []
-        self._refusals: dict[str, Layer] = {}
 
-    def search(self) -> Case | None:
+    def search(self, beside: Callable[[], tuple[Case | None, Tally]] | None = None) -> Case | None:
         """Return the first case on which the target differs; None where time, cases or layers are used up.
+
+        Parameters
+        ----------
+        beside : callable, optional
+            Draws cases in several other processes in place of this one: what was found there, and tried.
 
         Raises
         ------
@@ -96,13 +154,7 @@ class Hunter:
         """
         from hypothesis import settings
 
-        from convcheck.suites import strategies
-
-        taken = self._probe.taken
-        layers = strategies.layers(
-            axes=[rank for rank in (1, 2, 3) if f"{rank}d" in taken], dtypes=[name for name in DTYPES if name in taken],
-            near=self._near, seed=self._seed,
-        )  # fmt: skip
+        layers, taken = self._layers(), self._probe.taken
         # What is imported and made at the first hunt takes long and finds nothing.
         self._began = time.monotonic()
         self._progress.start(1.0)
@@ -111,7 +163,11 @@ class Hunter:
         key = f"convcheck hunt {self._target.name}".encode()
         known = database is not None and self._again(database, key)
         if not known and not any(self._differs((layer, None)) for layer in self._near):
-            self._draw(layers)
+            if beside is None:
+                self._draw(layers)
+            else:
+                self._suspect, tried = beside()
+                self.tally.add(tried)
         if self._suspect is not None:
             # A search for the smallest case leaves them as they are, since code need not take others; this code does.
             condition = self._suspect[1]
@@ -122,6 +178,22 @@ class Hunter:
             if database is not None:
                 database.save(key, json.dumps([self._suspect[0].spec(), condition]).encode())
         return self._suspect
+
+    def drawn(self) -> Case | None:
+        """Return the first case on which the target differs of those that are drawn; for one of several searches."""
+        layers = self._layers()
+        self._began = time.monotonic()
+        self._draw(layers)
+        return self._suspect
+
+    def _layers(self) -> SearchStrategy[Layer]:
+        from convcheck.suites import strategies
+
+        taken = self._probe.taken
+        return strategies.layers(
+            axes=[rank for rank in (1, 2, 3) if f"{rank}d" in taken], dtypes=[name for name in DTYPES if name in taken],
+            near=self._near, seed=self._seed,
+        )  # fmt: skip
 
     def _again(self, database: ExampleDatabase, key: bytes) -> bool:
         """Whether the target differs on a case that an earlier hunt kept; where it no longer does, forget the case."""
@@ -151,17 +223,18 @@ class Hunter:
             phases=[Phase.generate],
         )  # fmt: skip
         batch = in_vain = 0
+        stream = f" {self._number}" if self._number else ""
         while self._done < 1 and self._suspect is None and in_vain < _IN_VAIN:
             before = len(self._drawn)
             with suppress(NoSuchExample, Unsatisfiable):
-                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}"))
+                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}{stream}"))
             batch += 1
             in_vain = 0 if len(self._drawn) > before else in_vain + 1
 
     @property
     def _done(self) -> float:
         """The share of the search that is done."""
-        return max(self._cases / self._most, (time.monotonic() - self._began) / self._seconds)
+        return max(self.tally.cases / self.most, (time.monotonic() - self._began) / self._seconds)
 
     def _differs(self, drawn: Case) -> bool:
         """Whether the target differs on a case; one that was drawn before is not run again."""
@@ -194,10 +267,13 @@ class Hunter:
             return False
         refusal = next((reason for ran in runs if (reason := _refusal(ran.observed))), None)
         if refusal is not None:
-            self._refused += 1
-            self._refusals.setdefault(refusal, layer)
+            self.tally.refused += 1
+            self.tally.refusals.setdefault(refusal, layer)
             return False
-        self._count(layer, condition)
+        self.tally.count(layer, condition)
+        done = self._done
+        self._progress.advance(done - self._shown)
+        self._shown = done
         for ran in runs:
             bounded = condition == "real" or not ran.expected.exact_data
             results = conditions.against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded)
@@ -205,45 +281,29 @@ class Hunter:
                 return True
         return False
 
-    def _count(self, layer: Layer, condition: str | None) -> None:
-        self._cases += 1
-        self._conditions[condition or PLAIN] += 1
-        self._properties.update(name for name, feature in FEATURES.items() if feature.needed_by(layer))
-        for field in _SIZES:
-            value = getattr(layer, field)
-            numbers = [number for pair in value for number in pair] if field == "padding" else value
-            numbers = numbers if isinstance(numbers, (list, tuple)) else (numbers,)
-            least, most = self._sizes.get(field, (numbers[0], numbers[0]))
-            self._sizes[field] = min(least, *numbers), max(most, *numbers)
-        if len(self._judged) < _JUDGED and layer.multiply_adds <= SMALL:
-            self._judged.append(layer)
-        done = self._done
-        self._progress.advance(done - self._shown)
-        self._shown = done
-
     def account(self) -> Hunt:
         """Return what was tried, and which known mistakes that could have shown."""
         from convcheck.suites import strategies
 
-        seconds = time.monotonic() - self._began
+        seconds, tally = time.monotonic() - self._began, self.tally
         exact = self._target.exact
         comparison = Comparison("integers" if exact else "reals", exact, self._max_error or 0.0)
-        shown, missing = shown_of(self._judged, self._probe, comparison)
-        never = [FEATURES[name].words for name in FEATURES if name in self._probe.taken - self._properties.keys()]
-        had = [(FEATURES[name], number) for name, number in self._properties.most_common()]
-        if self._refused:
-            told = list(self._refusals.items())[:_LISTED]
+        shown, missing = shown_of(tally.judged, self._probe, comparison)
+        never = [FEATURES[name].words for name in FEATURES if name in self._probe.taken - tally.properties.keys()]
+        had = [(FEATURES[name], number) for name, number in tally.properties.most_common()]
+        if tally.refused:
+            told = list(tally.refusals.items())[:_LISTED]
             never += [f"{as_yaml(layer)} ({reason})" for reason, layer in told]
-        never += [f"the condition {name}" for name in conditions.RUNS if name not in self._conditions]
+        never += [f"the condition {name}" for name in conditions.RUNS if name not in tally.conditions]
         never.append(f"layers of more than {strategies.LARGEST:,} multiply-adds")
         return Hunt(
             seed=self._seed,
-            cases=self._cases,
-            refused=self._refused,
+            cases=tally.cases,
+            refused=tally.refused,
             seconds=seconds,
-            sizes=tuple(Drawn(field, *self._sizes[field]) for field in _SIZES if field in self._sizes),
+            sizes=tuple(Drawn(field, *tally.sizes[field]) for field in _SIZES if field in tally.sizes),
             properties=tuple(Tried(feature.words, number) for feature, number in had if not feature.usual),
-            conditions=tuple(Tried(name, number) for name, number in self._conditions.most_common()),
+            conditions=tuple(Tried(name, number) for name, number in tally.conditions.most_common()),
             mistakes_shown=len(shown),
             mistakes=len(shown | missing),
             not_shown=tuple(sorted(missing)),

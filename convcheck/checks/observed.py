@@ -115,10 +115,10 @@ class Observed:
         *,
         of: Run | None = None,
         one_object: bool = False,
-    ) -> Iterator[tuple[Operands, Observed, bool]]:
+    ) -> Iterator[tuple[Operands, Observed, bool, Run | None]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
-        Yields the data, what came of them, and whether it was the object of the pass before.
+        Yields the data, what came of them, whether it was the object of the pass before, and the run itself.
 
         Parameters
         ----------
@@ -143,30 +143,14 @@ class Observed:
                 trial.forward(lambda: implementation.both(layer, operands))  # noqa: B023 - run at once
             trial.backward()
             before = trial.done
-            yield operands, trial.observed(), went_on
+            yield operands, trial.observed(), went_on, before
 
-    @classmethod
-    def with_another(
-        cls, implementation: Target, layer: Layer, operands: Operands, grad_output: Array
-    ) -> tuple[Observed, Callable[[], bool]]:
-        """Run both passes, and the backward pass again with another grad_output, of which the results count.
-
-        The second value tells, by a third one, whether the object gives the same gradients whenever it is asked for
-        them; one whose memory a backward pass uses up does not, which is its right.
-        """
-        trial, again = _Trial(implementation, layer), _Trial(implementation, layer)
-        trial.forward(lambda: implementation.both(layer, operands))
-        trial.backward()
-        first = dict(trial.observed().arrays)
+    def with_another(self, layer: Layer, done: Run, grad_output: Array) -> Observed:
+        """Run the backward pass of this run once more, for another grad_output."""
+        trial = _Trial(self.implementation, layer)
+        trial.continues(done, self.output)
         trial.backward(grad_output)
-
-        def repeats() -> bool:
-            again.continues(trial)
-            again.backward(operands.grad_output)
-            last = again.observed().arrays
-            return first.keys() == last.keys() and all(np.array_equal(first[name], last[name]) for name in first)
-
-        return trial.observed(), repeats
+        return trial.observed()
 
 
 class _Trial:
@@ -203,9 +187,9 @@ class _Trial:
             if self._phases:
                 self._modified["forward"] = self.done.modified()
 
-    def continues(self, other: _Trial) -> None:
-        """Take over the forward pass of another trial, whose backward pass is run once more."""
-        self.done, self._output = other.done, other._output
+    def continues(self, done: Run, output: Any) -> None:
+        """Take over a forward pass, whose backward pass is run once more."""
+        self.done, self._output = done, output
 
     def backward(self, grad_output: Array | None = None) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
@@ -232,7 +216,7 @@ class _Trial:
     def look(self) -> None:
         """Take what was given as it is now."""
         if self.done is not None:
-            self._accept("output", self._given["output"])
+            self._accept("output", _copy(self._given["output"]))
             if "input" in self._given:
                 self._look_at_gradients()
 
@@ -253,7 +237,7 @@ class _Trial:
             given = {name: _copy(value) for name, value in pairs if name in self._arrays and value is not None}
         except (Exception, SystemExit) as error:
             return Fault("error", explained(error))
-        faults = [fault for name, value in given.items() if (fault := _fault(name, value, self._layer))]
+        faults = [fault for name, value in given.items() if (fault := fault_of(name, value, self._layer))]
         return Fault("failed", f"differs in kind from the first: {faults[0]}") if faults else given
 
     def _look_at_gradients(self) -> None:
@@ -261,12 +245,12 @@ class _Trial:
             self._accept(name, _copy(self._given[name]))
 
     def _accept(self, name: str, value: Any) -> None:
-        fault = _fault(name, value, self._layer)
+        fault = fault_of(name, value, self._layer)
         if fault:
             missing = "zero-gradient" if value is None and name != "output" else None
             self._faults[name] = Fault("failed", fault, value.slug if isinstance(value, Misfit) else missing)
         else:
-            self._arrays[name] = np.array(value)
+            self._arrays[name] = np.asarray(value)
 
     def _blame(self, error: BaseException) -> None:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
@@ -292,16 +276,11 @@ def _copy(value: Any) -> Any:
 
 def shape_of(name: str, layer: Layer) -> tuple[int, ...]:
     """Return the shape that the output or a gradient must have."""
-    shapes = {
-        "output": layer.output_shape,
-        "input": layer.input_shape,
-        "weight": layer.weight_shape,
-        "bias": layer.bias_shape,
-    }
-    return shapes[name]
+    shape: tuple[int, ...] = getattr(layer, f"{name}_shape")
+    return shape
 
 
-def _fault(name: str, value: Any, layer: Layer) -> str | None:
+def fault_of(name: str, value: Any, layer: Layer) -> str | None:
     label = name if name == "output" else f"grad_{name}"
     if value is None:
         return f"{label} is missing (None); expected an array of shape {shape_of(name, layer)}"

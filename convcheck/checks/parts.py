@@ -150,6 +150,6 @@ def _together(known: Mapping[Span, Partial | None]) -> dict[tuple[str, str], Num
         if len(there) == len(partials):
             values = np.zeros(there[0].shape)
             for partial in there:
-                values.flat[partial.places] = partial.values
+                values.flat[partial.places] += partial.values
             together[key] = NumericGradient(values, sum(partial.evaluations for partial in there))
     return together

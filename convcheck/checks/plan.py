@@ -12,7 +12,7 @@ from convcheck.layer.data import integer_magnitude
 from convcheck.layer.layer import Layer
 
 #: What runs where nothing is asked for; `projected` stands in where `exact` costs too much.
-DEFAULT_CHECKS = ("forward", "central", "exact", "conditions")
+DEFAULT_CHECKS = ("forward", "central", "exact", "conditions", "double")
 
 #: Multiply-adds that one check of one gradient may take, unless completeness is asked for: about a second's work. Work
 #: is counted and time is not, so that what is left out is the same on every machine.

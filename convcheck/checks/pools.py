@@ -218,7 +218,7 @@ class Elsewhere(Pool):
     def submit(self, batch: Batch, advance: Callable[[float], None]) -> Future[list[Outcome]]:
         key = id(batch.subjects)
         if key not in self._sent:
-            self._sent[key] = _sendable(batch.subjects)
+            self._sent[key] = sendable(batch.subjects)
         # Dask warns of large arguments, such as the gradients of a large layer that were put together.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
@@ -238,7 +238,8 @@ class Elsewhere(Pool):
             self._opened.close()
 
 
-def _sendable(subjects: Subjects) -> bytes:
+def sendable(subjects: Subjects) -> bytes:
+    """Return what is checked as it is sent to another process; raises UsageError where it cannot be."""
     try:
         return pickle.dumps(subjects)
     except Exception as error:

@@ -47,6 +47,9 @@ def hunt(
     shrink_seconds: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long the search for the smallest case may take.")
     ] = 5.0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", help="Run so many searches at once, each on cases of its own.")
+    ] = 1,
     device: Device = None,
     timeout: Timeout = None,
     memory: Memory = None,
@@ -89,7 +92,7 @@ def hunt(
             report = run(
                 target, configs or (), seconds=seconds, cases=cases, seed=number, device=device, max_error=max_error,
                 shrink=not no_shrink, shrink_seconds=shrink_seconds, timeout=timeout, memory=memory,
-                in_process=in_process, progress=progress,
+                in_process=in_process, jobs=jobs, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was tried until now may have taken long: it is not thrown away.

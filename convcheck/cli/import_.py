@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
+from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 
 
 def import_(
@@ -36,11 +37,16 @@ def import_(
             "deepbench or benchdnn.",
         ),
     ] = None,
+    timeout: Timeout = None,
+    memory: Memory = None,
+    in_process: InProcess = False,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the config to this file instead of standard output.")
     ] = None,
 ) -> None:
     """Write the convolutions of a model or of a list of shapes as a config, with comments on what was left out.
+
+    A PyTorch module runs in a process of its own; nothing else is run.
 
     Exit status: 0 if there is at least one, 2 if not or if the model cannot be read.
     """
@@ -50,12 +56,13 @@ def import_(
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.wording import counted
 
+    limits = limits_of(timeout, memory, in_process)
     if output is not None:
         require_writable(output)
         refuse_inputs([output], model)
     # What a module prints must not end up inside the config.
     with output_to_stderr():
-        found = import_model(model, None if input_size is None else sizes_of(input_size), format)
+        found = import_model(model, None if input_size is None else sizes_of(input_size), format, limits)
     write(config_text(found), output)
     for left_out in found.left_out:
         typer.echo(f"left out: {left_out}", err=True)

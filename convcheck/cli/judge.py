@@ -59,6 +59,7 @@ def judge(
     from convcheck.cli.progress import Progress
     from convcheck.layer.layer import drawn_seed
     from convcheck.reports.judgement import Judgement
+    from convcheck.suites import strategies  # noqa: F401 - without Hypothesis it ends here, before anything has run
     from convcheck.suites.fitting import fit
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import hunt, verify

@@ -47,7 +47,8 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
-        help="Stop code that takes longer than this for a layer; by default, ten minutes for one call.",
+        help="Stop code that takes longer than this for a layer, all calls together; by default, an hour, or a day "
+        "where every entry is checked.",
     ),
 ]
 

@@ -82,15 +82,17 @@ def fold(layer: Layer, columns: Array) -> Array:
     """
     if _pointwise(layer):
         return columns.reshape(len(columns), layer.channels, *layer.input)
-    by_tap = np.moveaxis(columns.reshape(len(columns), layer.channels, prod(layer.kernel), *layer.output), 2, 0)
-    padded = np.zeros((*by_tap.shape[1:3], *(axis.padded_size for axis in layer.axes)), columns.dtype)
+    by_tap = columns.reshape(len(columns), layer.channels, prod(layer.kernel), *layer.output)
+    padded = np.zeros((*by_tap.shape[:2], *(axis.padded_size for axis in layer.axes)), columns.dtype)
     for phase, taps in _taps_by_phase(layer.axes):
         # Taps of one phase meet the same samples, every s-th: added up side by side, then set apart once.
         apart: Array = padded[phase]
-        total = np.zeros(apart.shape, apart.dtype)
+        direct = len(taps) == 1 or apart.flags.c_contiguous
+        total = apart if direct else np.zeros(apart.shape, apart.dtype)
         for number, steps in taps:
-            total[steps] += by_tap[number]
-        apart[...] = total
+            total[steps] += by_tap[:, :, number]
+        if not direct:
+            apart[...] = total
     return _crop(layer, padded)
 
 

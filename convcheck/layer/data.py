@@ -17,7 +17,7 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
 #: Integer data are drawn from -3..3 without 0: with 3 a packed difference takes three bits a digit (2*3 + 1 < 2**3).
-_LARGEST_MAGNITUDE = 3
+LARGEST_MAGNITUDE = 3
 
 #: Real data are multiples of the dtype's grid, at most this in size.
 _REAL_LIMIT = 4.0
@@ -52,7 +52,7 @@ class Operands:
         return Operands(function(self.x), function(self.weight), bias, function(self.grad_output))
 
 
-def integer_magnitude(layer: Layer, most: int = _LARGEST_MAGNITUDE) -> int:
+def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
     """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
     taps = prod(layer.kernel)
     sites = layer.batch * prod(layer.output)
@@ -60,7 +60,7 @@ def integer_magnitude(layer: Layer, most: int = _LARGEST_MAGNITUDE) -> int:
     return min(most, isqrt(DTYPES[layer.dtype].exact_limit // terms))
 
 
-def integer_operands(layer: Layer, draw: int = 0, most: int = _LARGEST_MAGNITUDE) -> Operands | None:
+def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE) -> Operands | None:
     """Nonzero integers of both signs; None if not even ones keep the sums exact in the layer's dtype.
 
     Parameters
@@ -74,17 +74,19 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = _LARGEST_MAGNITUDE
     if not magnitude:
         return None
     generator = np.random.default_rng([layer.seed, 0, draw] if draw else [layer.seed, 0])
-    kind = np.int8 if magnitude <= _LARGEST_MAGNITUDE else np.int64
+    kind = np.int8 if magnitude <= LARGEST_MAGNITUDE else np.int64
     if draw:
         # Many further draws are made of each layer: all their numbers at once take half as long.
-        biases = layer.bias_shape if layer.bias else (0,)
-        sizes = [*map(prod, (layer.input_shape, layer.weight_shape, biases, layer.output_shape))]
-        drawn = generator.integers(-magnitude, magnitude, sum(sizes), dtype=kind)
-        x, weight, bias, grad_output, _ = np.split((drawn + (drawn >= 0)).astype(layer.dtype), np.cumsum(sizes))
-        return Operands(
-            x.reshape(layer.input_shape), weight.reshape(layer.weight_shape), bias if layer.bias else None,
-            grad_output.reshape(layer.output_shape),
-        )  # fmt: skip
+        shapes = (layer.input_shape, layer.weight_shape, layer.bias_shape if layer.bias else (0,), layer.output_shape)
+        drawn = generator.integers(-magnitude, magnitude, sum(map(prod, shapes)), dtype=kind)
+        every, taken = (drawn + (drawn >= 0)).astype(layer.dtype), 0
+
+        def following(shape: tuple[int, ...]) -> Array:
+            nonlocal taken
+            taken += (count := prod(shape))
+            return every[taken - count : taken].reshape(shape)
+
+        return _draw_all(layer, following)
 
     def numbers(shape: tuple[int, ...]) -> Array:
         values = generator.integers(1, magnitude, shape, endpoint=True, dtype=kind)

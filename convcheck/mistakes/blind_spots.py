@@ -21,7 +21,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, changed, neighbours, revealing, shrunk
-from convcheck.mistakes import MISTAKES
+from convcheck.mistakes import MISTAKES, mistake
 from convcheck.mistakes.conditions import CONDITIONS, UNTRIED, Untried
 from convcheck.mistakes.mistake import Scene, differs, unless_it_raises
 from convcheck.reports.report import Report
@@ -87,7 +87,7 @@ def assessed(report: Report, probes: Sequence[Probe] = ()) -> Report:
     checked = [layer.layer for layer in report.layers if layer.passed]
     conditions = {r.condition for layer in report.layers for r in layer.results if r.condition and r.passed}
     spots = _blind_spots(missing, known, layers, probes) + _untried(checked, probes, conditions)
-    spots += _refused(report.layers)
+    spots += _refused(report.layers) + _not_differentiated(report.layers)
     return replace(report, power=power, blind_spots=spots)
 
 
@@ -231,7 +231,7 @@ def _shows(wrong: Array, right: Array, allowed: Array | float, gate: float) -> b
 def _shown_and_checked(report: LayerReport, gate: float) -> Iterable[Form]:
     """Forms that the comparisons of a layer show, each gradient by the sharpest one that was made of it."""
     for gradient in GRADIENTS:
-        passed = [result for result in report.results if result.passed and result.gradient == gradient]
+        passed = [r for r in report.results if r.passed and r.gradient == gradient and r.check != "double"]
         if not passed:
             continue
         if any(result.on_integers for result in passed):
@@ -272,6 +272,16 @@ def _refused(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
         BlindSpot(CONDITIONS[name].code, name, (words,), f"a run under {name}, which the code refuses", "")
         for name, words in said.items()
     )
+
+
+def _not_differentiated(layers: Sequence[LayerReport]) -> tuple[BlindSpot, ...]:
+    """Name why code that could be asked for second derivatives gives none."""
+    skipped = (r for layer in layers for r in layer.results if r.check == "double" and r.status == "skipped")
+    said = tuple(dict.fromkeys(str(r.message) for r in skipped))
+    if not said:
+        return ()
+    known = mistake("graph-broken")
+    return (BlindSpot(known.code, known.name, said, "a second derivative of the code", ""),)
 
 
 def plain(layer: Layer, comparison: Comparison = Comparison()) -> Layer:  # noqa: B008 - immutable

@@ -16,7 +16,7 @@ from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted
 Details = tuple[tuple[str, str], ...]
 
 #: Kinds of check, whole numbers first, and single entries before sums of all of them.
-MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward")
+MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward", "double")
 
 NO_REASON = "no reason was given"
 
@@ -150,7 +150,9 @@ def worst_entry(result: GradientResult) -> str:
     """Return the worst entry's index and both its values, in a sentence; the result must have one."""
     assert result.worst is not None
     analytic, numeric = told_apart(result.worst.analytic, result.worst.numeric)
-    if result.gradient == "output":
+    if result.check == "double":
+        values = f"the code gives {analytic}, the right derivative is {numeric}"
+    elif result.gradient == "output":
         values = f"the forward pass gives {analytic}, the definition {numeric}"
     else:
         source = "the right one is" if result.condition else "the forward pass implies"
@@ -198,7 +200,7 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     if chosen:
         words = ["verify", *config, *report.options, *builtin, *chosen, "--check", result.check]
         found.append(("reproduce", [*words, *seed]))
-    if index and result.single_pass and not (builtin or result.condition):
+    if index and result.single_pass and not (builtin or result.condition or result.check == "double"):
         entry = f"{result.gradient}[{','.join(map(str, index))}]"
         words = [*config, *named]
         shared = [*_shared_options(report.options), *data, *(seed if case is None else [])]

@@ -17,7 +17,7 @@ SCHEMA_VERSION: Final = 1
 GRADIENTS = ("output", "input", "weight", "bias")
 
 #: Kinds of check, in the order in which they run.
-CHECKS = ("forward", "central", "exact", "projected", "conditions")
+CHECKS = ("forward", "central", "exact", "projected", "conditions", "double")
 
 STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
 

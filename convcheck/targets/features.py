@@ -316,7 +316,8 @@ def needed(layer: Layer) -> list[str]:
 
 def missing(layer: Layer, takes: Collection[str]) -> str | None:
     """Return why a target that takes these features cannot take a layer; None if it can."""
-    lacking = [FEATURES[feature].words for feature in needed(layer) if feature not in takes]
+    untaken = [feature for name, feature in FEATURES.items() if name != "bias" and name not in takes]
+    lacking = [feature.words for feature in untaken if feature.needed_by(layer)]
     return f"the target does not take {', '.join(lacking)}" if lacking else None
 
 

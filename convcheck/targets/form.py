@@ -13,7 +13,7 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
@@ -76,6 +76,14 @@ class Session(ABC):
     def without_gradients(self, x: Any) -> None:
         """Run a further forward pass on another input, without gradients and in evaluation mode."""
         raise NotImplementedError("an object of this form makes no forward pass without gradients")
+
+    def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
+        """Differentiate the backward pass, as `Target.second` does, and return what the target gives."""
+        raise NotImplementedError("an object of this form gives no derivatives of its gradients")
+
+    def tangent(self, along: Given) -> Any:
+        """Run the forward pass in forward mode, as `Target.tangent` does, and return what the target gives."""
+        raise NotImplementedError("an object of this form has no forward mode")
 
 
 class StatelessSession(Session):
@@ -153,6 +161,12 @@ class Form(Target):
     def takes_bias(self) -> bool:
         return "bias" in self.takes
 
+    @property
+    def gives_sums(self) -> bool:
+        """Whether it gives every gradient of a batch as it is defined, and may be asked for the derivatives of that."""
+        whole = not self.absent and not self.averages and not self.bias_per_position
+        return whole and not one_sample(self.spec.layout) and "double" not in self.spec.unsupported
+
     @abstractmethod
     def session(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass."""
@@ -191,6 +205,22 @@ class Form(Target):
         with self.world(layer), self.threads(how.threads), self.beside(layer, operands, how):
             return _FormRun(self, layer, operands, how)
 
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        with self.world(layer):
+            grad_output = self.own(self.in_its_order(operands.grad_output))
+            found = self._opened(layer, operands).second(grad_output, self._arguments(along))
+            return self.image(found[0]), self.image(found[1]), self.kernel(found[2])
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        with self.world(layer):
+            return self.image(self._opened(layer, operands).tangent(self._arguments(along)))
+
+    def _opened(self, layer: Layer, operands: Operands) -> Session:
+        return self.open(layer, self._arguments(operands))
+
+    def _arguments(self, operands: Operands) -> Given:
+        return self._given(operands.x, operands.weight, operands.bias, gradients=PLAIN.gradients)
+
     def place(self, name: str, array: Array, how: How) -> tuple[Any, Placed | None]:
         """Return an argument as the target's own kind of array, lying in memory as is asked for, and where that is.
 
@@ -226,7 +256,7 @@ class Form(Target):
         """Return what runs another layer in a thread of its own meanwhile, over and over, where that is asked for."""
         if not how.at_once:
             return nullcontext()
-        larger = replace(layer, batch=layer.batch + 1)
+        larger = layer.alike(batch=layer.batch + 1)
         more = Operands(
             -np.concatenate([operands.x, operands.x[:1]]), -operands.weight, operands.bias,
             -np.concatenate([operands.grad_output, operands.grad_output[:1]]),
@@ -264,6 +294,8 @@ class Form(Target):
 
     def placed_arguments(self, operands: Operands, how: How) -> tuple[Given, dict[str, Placed]]:
         """Return fresh arguments of a forward pass as they are to be given, and where they lie in larger memory."""
+        if how.memory == "plain" and not (how.guarded or how.read_only):
+            return self._given(operands.x, operands.weight, operands.bias, gradients=how.gradients), {}
         pristine = self._pristine(operands)
         if "bias" in pristine:
             pristine["bias"] = pristine["bias"].copy()
@@ -286,7 +318,7 @@ class Form(Target):
         return {
             name
             for name, before in views.items()
-            if not np.array_equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
+            if not equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
         }
 
     def in_its_order(self, grad_output: Array) -> Array:
@@ -349,8 +381,10 @@ class Form(Target):
         Of integers the mean is rounded, however it is made, and so is what it gives times the number of samples: where
         that is as near to an integer as rounding explains, it is taken for that integer.
         """
+        if name not in self.averages or isinstance(value, Misfit):
+            return value
         array = np.asarray(value)
-        if name not in self.averages or array.dtype.kind != "f" or isinstance(value, Misfit):
+        if array.dtype.kind != "f":
             return value
         total = (array * array.dtype.type(layer.batch)).astype(np.float64)
         if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):
@@ -415,7 +449,7 @@ class _FormRun(Run):
         with target.world(layer), target.threads(how.threads), target.beside(layer, operands, how):
             given, where = target.place("grad_output", pristine.copy(), how)
             gradients = self._session.backward(given)
-            if not np.array_equal(target.numpy(given), pristine):
+            if not equal(np.asarray(target.numpy(given)), pristine):
                 self._changed.add("grad_output")
             if where is not None and where.spilled(target.surroundings(given, where)):
                 self._changed.add(AROUND + "grad_output")
@@ -448,6 +482,8 @@ class _FormRun(Run):
             for name, where in self._places.items():
                 if where.spilled(target.surroundings(getattr(self._arguments, name), where)):
                     changed.add(AROUND + name)
+        if not changed:
+            return ()
         names = ("x", "weight", "bias", "grad_output")
         return tuple(name for name in (*names, *(AROUND + name for name in names)) if name in changed)
 
@@ -457,7 +493,7 @@ class SampleBySample(Session):
 
     def __init__(self, target: Form, layer: Layer, given: Given) -> None:
         self._target = target
-        one = replace(layer, batch=1)
+        one = layer.alike(batch=1)
         self._sessions = [target.session(one, sample) for sample in self._samples(given)]
 
     @staticmethod

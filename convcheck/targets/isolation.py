@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -28,6 +28,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.loading import user_traceback
+from convcheck.targets.process.limits import USED_UP
 from convcheck.targets.target import Run, Target, TargetContractError
 
 Result = TypeVar("Result")
@@ -69,6 +70,7 @@ class Guarded(Target):
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
         self.at_once, self.inapplicable = target.at_once, target.inapplicable
+        self.differentiable = target.differentiable
         self.files = {} if files is None else files
         self._target = target
         self._timeout = timeout
@@ -95,9 +97,15 @@ class Guarded(Target):
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands, how)))
 
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        return self.call(lambda: self._target.second(layer, operands, along))
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        return self.call(lambda: self._target.tangent(layer, operands, along))
+
     def call(self, function: Callable[[], Result]) -> Result:
         try:
-            with kept_settings(), poisoned_memory(), self._limited():
+            with kept_settings(), poisoned_memory(), nullcontext() if self._timeout is None else self._limited():
                 return function()
         except (Exception, KeyboardInterrupt):
             raise
@@ -111,11 +119,9 @@ class Guarded(Target):
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
-        if self._left is None:
-            yield
-            return
+        assert self._left is not None
         if self._left <= 0:
-            raise TargetContractError(f"not run: the target has used up its timeout of {self._timeout:g} s")
+            raise TargetContractError(USED_UP.format(self._timeout))
         began = time.monotonic()
         before = signal.signal(signal.SIGALRM, _stop)
         signal.setitimer(signal.ITIMER_REAL, self._left, _AGAIN)
@@ -158,20 +164,20 @@ def _place(error: BaseException) -> str:
     return "\n".join([" here:", *lines[: frames[-1]]]) if frames else ""
 
 
-@contextmanager
-def kept_settings() -> Iterator[None]:
+class kept_settings:  # noqa: N801 - a context manager, and no generator: it surrounds every call
     """Set back the current folder, NumPy's treatment of errors and standard output after each call of a target."""
-    folder = _folder()
-    errors = np.geterr()
-    stdout, stderr = sys.stdout, sys.stderr
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = stdout, stderr
-        np.seterr(**errors)
-        if folder is not None and _folder() != folder:
+
+    def __enter__(self) -> None:
+        self._folder, self._errors = _folder(), np.geterr()
+        self._streams = sys.stdout, sys.stderr
+
+    def __exit__(self, *raised: object) -> None:
+        sys.stdout, sys.stderr = self._streams
+        if np.geterr() != self._errors:
+            np.seterr(**self._errors)
+        if self._folder is not None and _folder() != self._folder:
             with suppress(OSError):
-                os.chdir(folder)
+                os.chdir(self._folder)
 
 
 @lru_cache(maxsize=1)
@@ -183,28 +189,28 @@ def _allocator_option() -> Callable[[int, int], int] | None:
         return None
 
 
-@contextmanager
-def poisoned_memory() -> Iterator[None]:
+class poisoned_memory:  # noqa: N801 - as `kept_settings`
     """Fill memory that is allocated meanwhile with bytes that make huge numbers.
 
     Fresh memory from the system is all zeros, so that code which forgets to write part of ``np.empty`` would look right
     now and then.
     """
-    option = _allocator_option()
-    if option is None:
-        yield
-        return
-    option(_PERTURB, _POISON)
-    try:
-        yield
-    finally:
-        option(_PERTURB, 0)
+
+    def __enter__(self) -> None:
+        self._option = _allocator_option()
+        if self._option is not None:
+            self._option(_PERTURB, _POISON)
+
+    def __exit__(self, *raised: object) -> None:
+        if self._option is not None:
+            self._option(_PERTURB, 0)
 
 
 def _folder() -> str | None:
-    with suppress(OSError):
+    try:
         return os.getcwd()
-    return None
+    except OSError:
+        return None
 
 
 @contextmanager

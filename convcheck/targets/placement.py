@@ -43,14 +43,15 @@ class Placed:
     def view(self, base: Array | None = None) -> Array:
         """Return the array; it, or that of a copy of the base, shares its memory."""
         memory = self.base if base is None else base
-        steps = tuple(step * memory.itemsize for step in self.strides)
-        return np.lib.stride_tricks.as_strided(memory[self.offset :], self.shape, steps)
+        size = memory.itemsize
+        steps = tuple(step * size for step in self.strides)
+        return np.ndarray(self.shape, memory.dtype, memory.view(np.uint8), self.offset * size, steps)
 
     def spilled(self, now: Array | None = None) -> bool:
         """Whether anything around the array was written; the memory may be given as it is now, if it was copied."""
         around = (self.base if now is None else now).copy()
         self.view(around)[...] = np.nan
-        return around.tobytes() != np.full_like(around, np.nan).tobytes()
+        return around.tobytes() != np.full(around.shape, np.nan, around.dtype).tobytes()
 
 
 def placed(array: Array, memory: str = "plain", *, guarded: bool = False) -> Placed:

@@ -8,7 +8,7 @@ gives alone: what only it cannot do is an error, and no limit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import product
@@ -120,6 +120,17 @@ class Probe:
             self._find_dtype()
             self._climb()
             self._try_twice()
+
+    def knowledge(self) -> dict[str, Any]:
+        """Return what was found out, without the target, for another process."""
+        return {name: value for name, value in vars(self).items() if name not in ("target", "_attempts")}
+
+    @classmethod
+    def known(cls, target: Target, knowledge: Mapping[str, Any]) -> Probe:
+        """Return what was found out about the same target in another process."""
+        probe = object.__new__(cls)
+        vars(probe).update(knowledge, target=target, _attempts={})
+        return probe
 
     @property
     def right(self) -> bool:

@@ -144,8 +144,8 @@ KEYS: Mapping[str, Key] = {
         "HWIO; for other numbers of axes, its kin (WIO, DHWIO).", default="OIHW", expected=_LETTERS),
     "supports": Key("choices", "Options that the target takes although its form does not show it.",
         choices=tuple(FEATURES)),
-    "unsupported": Key("choices", "Options that the target does not take; layers that need one are skipped.",
-        choices=tuple(FEATURES)),
+    "unsupported": Key("choices", "Options that the target does not take; layers that need one are skipped. With "
+        "double, second derivatives are not looked at.", choices=(*FEATURES, "double")),
     "gradients": Key("choices", "What the target gives gradients for; the rest is not checked.",
         choices=("input", "weight", "bias")),
     "keywords": Key("names", "The target's own names for the options of a layer; a list such as [kh, kw] for one name "

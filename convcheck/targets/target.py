@@ -125,6 +125,8 @@ class Target(ABC):
         Whether it says that it may be called from two threads at once.
     inapplicable : mapping of str to str
         Conditions under which code of this form cannot be called, by their slugs, with the reason.
+    differentiable : bool
+        Whether code of this form can be asked for `second` and `tangent`.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Target(ABC):
     found: Sequence[str] = ()
     at_once: bool = False
     inapplicable: Mapping[str, str] = {}
+    differentiable: bool = False
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Prepare for another layer."""
@@ -183,6 +186,20 @@ class Target(ABC):
         That one may run at once; what it gives, or raises, is told when it is asked for.
         """
         return self.run(layer, operands, how)
+
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        """Differentiate the backward pass: the sum of its gradients, weighted by x, weight and bias of ``along``.
+
+        Returns
+        -------
+        by_output, by_input, by_weight
+            The sum's derivatives by grad_output, x and weight; None for one that it is taken not to depend on.
+        """
+        raise NotImplementedError("code of this form gives no derivatives of its gradients")
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        """Run the forward pass in forward mode: how the output changes along x, weight and bias of ``along``."""
+        raise NotImplementedError("code of this form has no forward mode")
 
 
 class BuiltIn(Target):

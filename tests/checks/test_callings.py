@@ -178,8 +178,8 @@ class TestManyCalls:
         assert [each.went_on for each in found] == [False, *[True] * 11, False]
         assert [note[3] for note in code.notes if note[0] == "again"] == [bool(n % 2) for n in range(11)]
         assert {each.regime for each in found} == {*REGIMES, None}
-        # Then one more object, with a second backward pass for another grad_output.
-        assert [note[0] for note in code.notes[-3:]] == ["run", "backward", "backward"]
+        # Then a second backward pass of the same object, for another grad_output.
+        assert [note[0] for note in code.notes[-3:]] == ["again", "backward", "backward"]
         assert [note[3] for note in code.notes[-2:]] == [True, False]
 
     def test_of_fewer_regimes_are_as_many(self):
@@ -202,6 +202,9 @@ class TestManyCalls:
                     self.first = given
                     return given
                 return self.first if kept else tuple(0 * array for array in given)
+
+            def again(self, operands, layer=None, *, new_memory=False):
+                return Second(self.of, layer or self.layer, operands)
 
         code = Noting()
         code.run = lambda layer, at, how=PLAIN: Second(code, layer, at)

@@ -267,6 +267,17 @@ class TestNumericGradients:
         if gradient != "bias":
             assert asked.exact(gradient).evaluations < found.evaluations
 
+    @pytest.mark.parametrize("gradient", ["input", "weight"])
+    @pytest.mark.parametrize("spoilt", [lambda y: y + 0.25, lambda y: y * 4, lambda y: y * np.nan])
+    def test_where_shared_steps_give_what_cannot_be_read_unit_steps_do(self, gradient, spoilt):
+        def near(layer, x, weight, bias):
+            output = UNFOLD.forward(layer, x, weight, bias)
+            return spoilt(output) if max(np.abs(x).max(), np.abs(weight).max()) > 4 else output
+
+        asked, *_ = self.counting(forward=near)
+        assert np.array_equal(asked.exact(gradient).values, getattr(asked.reference, gradient))
+        assert asked.exact(gradient).evaluations == direction_count(gradient, LAYER)
+
     @GRADIENTS
     def test_of_another_forward_pass_every_entry_is_differenced_by_itself(self, gradient):
         def twice(layer, x, weight, bias):
@@ -304,6 +315,63 @@ class TestNumericGradients:
             asked, _, calls = self.counting(builtin=merging)
             asked.exact(gradient, packed=False) if kind == "exact" else asked.central(gradient)
             assert (max(calls) > 1) is (merging and gradient != "bias")
+
+
+class TestSeveralAtOnce:
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("count", [1, 2, 4])
+    def test_what_is_right_for_several_data_is_what_is_right_for_each(self, bias, count):
+        layer = replace(LAYER, bias=bias)
+        shared = expected(layer)
+        data = [integer_operands(layer, 20 + number) for number in range(count)]
+        shared.foresee([*data, data[0]])
+        for at in data:
+            found = shared.right(at)
+            right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output)._asdict()
+            right["output"] = UNFOLD.forward(layer, at.x, at.weight, at.bias)
+            for name, array in right.items():
+                assert array is None or np.array_equal(found[name], array), name
+            assert (found.get("bias") is None) is not bias
+
+    def test_data_may_lack_the_bias_that_the_layer_has(self):
+        shared = expected()
+        with_bias, without = shared.draws[0], replace(shared.draws[1], bias=None)
+        shared.foresee([without, with_bias])
+        for at in (without, with_bias):
+            assert np.array_equal(shared.right(at)["output"], UNFOLD.forward(LAYER, at.x, at.weight, at.bias))
+
+    def test_what_was_known_of_some_of_them_is_kept(self):
+        shared = expected()
+        known, new = (integer_operands(LAYER, number) for number in (20, 21))
+        told = {"output": np.zeros(1)}
+        shared.know(known, told)
+        shared.foresee([new, known])
+        assert shared.right(known) is told
+        assert np.array_equal(shared.right(new)["output"], UNFOLD.forward(LAYER, new.x, new.weight, new.bias))
+
+    @pytest.mark.parametrize("small", [True, False])
+    def test_the_shared_draws_are_kept_and_of_a_large_layer_others_make_way(self, small):
+        shared = expected()
+        shared.small = small
+        first, other = shared.draws[0], integer_operands(LAYER, 20)
+        right = shared.right(first)
+        of_other = shared.right(other)
+        shared.right(integer_operands(LAYER, 21))
+        assert shared.right(first) is right
+        assert (shared.right(other) is of_other) is small
+
+    def test_what_a_large_layer_gives_is_not_computed_ahead(self):
+        shared = expected()
+        shared.small = False
+        first, second = shared.draws[:2]
+        shared.foresee([first, second])
+        shared.know(second, told := {"output": np.zeros(1)})
+        assert shared.right(second) is told
+        assert np.array_equal(shared.right(first)["output"], UNFOLD.forward(LAYER, first.x, first.weight, first.bias))
+
+    def test_a_layer_is_small_by_its_entries(self):
+        assert expected().small
+        assert not expected(replace(LAYER, batch=2000)).small
 
 
 class TestPortions:

@@ -353,8 +353,8 @@ class TestInTurn:
     def test_every_pass_gives_what_is_right_for_its_data_on_one_object(self):
         code = Scripted()
         first, second = self.run(code)
-        assert [at for at, _, _ in (first, second)] == [AT, OTHER]
-        assert [went_on for _, _, went_on in (first, second)] == [False, True]
+        assert [at for at, *_ in (first, second)] == [AT, OTHER]
+        assert [went_on for _, _, went_on, _ in (first, second)] == [False, True]
         assert same(first[1].arrays, right(AT))
         assert same(second[1].arrays, right(OTHER))
         assert (second[1].faults, code.runs) == ({}, 1)
@@ -379,8 +379,8 @@ class TestInTurn:
         code.run = lambda layer, operands, how=None: Once(code, layer, operands)
         seen = self.run(code, one_object=one_object)
         assert len(seen) == passes
-        assert all(same(observed.arrays, right(at)) for at, observed, _ in seen)
-        assert not any(went_on for _, _, went_on in seen)
+        assert all(same(observed.arrays, right(at)) for at, observed, *_ in seen)
+        assert not any(went_on for _, _, went_on, _ in seen)
 
     def test_what_the_first_forward_pass_raises_is_told(self):
         assert set(self.run(Scripted(changing("output", raising(ValueError()))))[0][1].faults) == set(ALL)
@@ -393,7 +393,7 @@ class TestInTurn:
             calls.append(name)
             return None if name == "weight" and calls.count(name) == 2 else array
 
-        assert [set(observed.faults) for _, observed, _ in self.run(Scripted(second))] == [set(), {"weight"}]
+        assert [set(observed.faults) for _, observed, *_ in self.run(Scripted(second))] == [set(), {"weight"}]
 
     def test_the_layer_and_the_memory_are_those_asked_for(self):
         told = []
@@ -427,14 +427,17 @@ class TestInTurn:
 
 class TestAnotherGradOutput:
     def run(self, code):
-        return Observed.with_another(code, LAYER, AT, OTHER.grad_output)
+        """What the first backward pass gave, another one, and the first one again."""
+        [(_, first, _, done)] = Observed.in_turn(code, [(LAYER, AT, True)])
+        return first, *(first.with_another(LAYER, done, given.grad_output) for given in (OTHER, AT))
 
     def test_is_what_counts(self):
-        observed, repeats = self.run(Scripted())
-        assert same(observed.arrays, right(replace(AT, grad_output=OTHER.grad_output)))
-        assert repeats()
+        first, another, again = self.run(Scripted())
+        assert same(another.arrays, right(replace(AT, grad_output=OTHER.grad_output)))
+        assert same(first.arrays, right(AT))
+        assert same(again.arrays, right(AT))
 
-    def test_a_result_that_is_kept_is_told_from_memory_that_is_used_up(self):
+    def test_what_is_kept_or_used_up_shows(self):
         class Kept(ScriptedRun):
             kept = None
 
@@ -456,9 +459,10 @@ class TestAnotherGradOutput:
         for kind, repeated in ((Kept, True), (UsedUp, False), (Raises, False)):
             code = Scripted()
             code.run = lambda layer, at, how=None, kind=kind, code=code: kind(code, layer, at)
-            observed, repeats = self.run(code)
-            assert not same(observed.arrays, right(replace(AT, grad_output=OTHER.grad_output))) or observed.faults
-            assert repeats() is repeated
+            first, another, again = self.run(code)
+            assert same(first.arrays, right(AT))
+            assert not same(another.arrays, right(replace(AT, grad_output=OTHER.grad_output))) or another.faults
+            assert (again.arrays.keys() == first.arrays.keys() and same(again.arrays, first.arrays)) is repeated
 
 
 def test_what_is_not_asked_for_is_not_looked_at():

@@ -30,7 +30,7 @@ def test_round_trip(run, net):
 
 
 def test_to_standard_output(run, net):
-    status, out, err = run("import", "net.py:Net", "--input-size", "2x3x9x11")
+    status, out, err = run("import", "net.py:Net", "--input-size", "2x3x9x11", "--in-process")
     assert status == 0
     assert out.endswith(
         'version: 1\nlayers:\n  - name: "0"\n    channels: 3\n    filters: 4\n    kernel: 3\n    stride: 2\n'
@@ -62,7 +62,7 @@ def test_nothing_is_written_where_something_is_wrong(run, tmp_path, words, messa
 
 
 @pytest.mark.parametrize(
-    ("package", "words"), [("onnx", ["m.onnx"]), ("torch", ["m.py:Net", "--input-size", "1,3,8,8"])]
+    ("package", "words"), [("onnx", ["m.onnx"]), ("torch", ["m.py:Net", "--input-size", "1,3,8,8", "--in-process"])]
 )
 def test_a_missing_package_is_named_with_how_to_install_it(run, monkeypatch, tmp_path, package, words):
     (tmp_path / "m.py").write_text("def Net(): pass\n")

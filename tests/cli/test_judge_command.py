@@ -1,6 +1,7 @@
 """``convcheck judge``: a short JSON about code that is not trusted, on data that it cannot know."""
 
 import json
+import sys
 
 import jsonschema
 import pytest
@@ -84,6 +85,17 @@ def test_the_code_is_not_overwritten(stubs, tmp_path):
     assert status == 2
     assert "cannot write code.py" in err
     assert (tmp_path / "code.py").read_text() == "kept"
+
+
+def test_without_hypothesis_nothing_is_run(stubs, tmp_path, monkeypatch):
+    _, asked = stubs
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    monkeypatch.delitem(sys.modules, "convcheck.suites.strategies", raising=False)
+    monkeypatch.delattr("convcheck.suites.strategies", raising=False)
+    status, _, err = judged(tmp_path)
+    assert status == 2
+    assert "pip install hypothesis" in err
+    assert asked == {}
 
 
 @pytest.mark.long

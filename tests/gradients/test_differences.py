@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from convcheck import Layer
 from convcheck.checks.plan import plan
 from convcheck.gradients import FASTEST, FORMULATIONS, ORACLE, formulation
+from convcheck.gradients.numeric import differences
 from convcheck.gradients.numeric.differences import Packing, central_gradient, exact_gradient, packing_for
 from convcheck.gradients.numeric.directions import direction_count, directions_of
 from convcheck.gradients.numeric.rounding import allowed_errors, allowed_output_error, gamma
@@ -142,6 +143,44 @@ def test_a_change_larger_than_a_digit_would_be_misread():
     right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output).input
     numeric = exact_gradient(UNFOLD.forward, directions_of("input", layer, at), base, Packing(2, 4), merge=False)
     assert not np.array_equal(numeric.values, right)
+
+
+class TestReading:
+    """What several directions share is told apart, also where every digit is the largest and all sums are."""
+
+    @pytest.mark.parametrize("digits", [2, 3, 7, 17, 18])
+    @pytest.mark.parametrize("sites", [1, 2, 40, 3_000, 150_000])
+    @pytest.mark.parametrize("extreme", [3, -3, None])
+    def test_the_sums_are_those_of_every_direction_alone(self, digits, sites, extreme):
+        layer = Layer(digits, 2, 1, input=(sites,), batch=1, bias=False)
+        at, base, changes = self.changes(layer, digits, extreme)
+        for gradient in ("input", "weight"):
+            directions = directions_of(gradient, layer, at)
+            read = differences._Reader(directions, base, Packing(8, digits))
+            for count in {digits, 1 + digits // 2}:
+                output = base + sum(8.0**digit * change for digit, change in enumerate(changes[:count]))
+                found = read(output, count)
+                right = [directions.sums(change * at.grad_output) for change in changes[:count]]
+                np.testing.assert_array_equal(found, right)
+
+    @pytest.mark.parametrize("wrong", [0.5, 2.0**-30, np.nan, np.inf, -np.inf, 8.0**9, -(8.0**9), 2.0**62, 1e300])
+    def test_what_is_no_sum_of_digits_is_not_read(self, wrong):
+        layer = Layer(9, 2, 1, input=(7,), batch=1, bias=False)
+        at, base, changes = self.changes(layer, 9, None)
+        read = differences._Reader(directions_of("weight", layer, at), base, Packing(8, 9))
+        output = base + sum(8.0**digit * change for digit, change in enumerate(changes))
+        assert np.isfinite(read(output, 9)).all()
+        output[0, 1, 4] += wrong
+        assert np.isnan(read(output, 9)).all()
+
+    @staticmethod
+    def changes(layer, count, extreme):
+        generator = np.random.default_rng(count)
+        at, shape = integer_operands(layer), (count, *layer.output_shape)
+        if extreme is not None:
+            at = replace(at, grad_output=np.full(layer.output_shape, 3.0))
+        changes = generator.integers(-3, 4, shape) if extreme is None else np.full(shape, extreme)
+        return at, generator.integers(-40_000, 40_000, layer.output_shape).astype(float), changes.astype(float)
 
 
 @given(layer=layers(dtypes=("float64", "float32")))

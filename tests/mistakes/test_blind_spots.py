@@ -170,7 +170,7 @@ class TestPower:
 
     def test_behaviour_is_left_out_of_the_account(self):
         assert {mistake.name for mistake in MISTAKES} - {mistake.name for mistake in VISIBLE} == {
-            "stale-accumulation", "inputs-modified", "nondeterministic",
+            "stale-accumulation", "inputs-modified", "nondeterministic", "graph-broken",
         }  # fmt: skip
 
 

@@ -6,10 +6,11 @@ import sys
 import pytest
 
 import convcheck
-from convcheck.errors import TargetError, UsageError
+from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.suites import config
 from convcheck.suites.importing import import_model
-from convcheck.suites.importing.model import config_text
+from convcheck.suites.importing.model import config_text, understood
+from convcheck.targets.process.limits import IN_PROCESS, Limits
 
 torch = pytest.importorskip("torch")
 
@@ -23,7 +24,7 @@ def imported(tmp_path, monkeypatch):
 
     def imported(source, input_size=(2, 3, 9, 11)):
         (tmp_path / "net.py").write_text(HEAD + source)
-        return import_model("net.py:Net", input_size)
+        return import_model("net.py:Net", input_size, limits=IN_PROCESS)
 
     return imported
 
@@ -116,7 +117,7 @@ def test_what_is_left_out_is_said_with_its_reason(imported):
 def test_the_module_itself_is_left_as_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a_module_of_its_own.py").write_text(HEAD + "Net = nn.Sequential(nn.Conv2d(3, 4, 3))\n")
-    import_model("a_module_of_its_own.py:Net", (2, 3, 9, 11))
+    import_model("a_module_of_its_own.py:Net", (2, 3, 9, 11), limits=IN_PROCESS)
     net = sys.modules["a_module_of_its_own"].Net
     assert not net[0]._forward_pre_hooks
     assert net.training
@@ -152,3 +153,83 @@ def test_a_factory_that_is_not_there(tmp_path, monkeypatch):
 def test_an_unknown_format():
     with pytest.raises(UsageError, match=r"model.h5: unknown format; expected a file that ends in .onnx, or a PyTorch"):
         import_model("model.h5")
+
+
+class TestInAProcessOfItsOwn:
+    """What the module does there is told; it ends with nothing of this process."""
+
+    @pytest.fixture
+    def elsewhere(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+
+        def elsewhere(source, input_size=(2, 3, 9, 11), timeout=None):
+            (tmp_path / "net.py").write_text("import os, sys\n" + source)
+            return import_model("net.py:Net", input_size, limits=Limits(timeout, in_process=False))
+
+        return elsewhere
+
+    def test_gives_the_same(self, elsewhere, imported):
+        source = sequential("nn.Conv2d(3, 6, (3, 2), groups=3, bias=False)", "nn.ConvTranspose2d(6, 3, 2)")
+        assert elsewhere(HEAD + source) == imported(source)
+        with pytest.raises(UsageError, match="does not run on an input of 3×3 zeros"):
+            elsewhere(HEAD + source, (3, 3))
+
+    @pytest.mark.parametrize(
+        ("lines", "words"),
+        [
+            ("os.abort()", ["ended by SIGABRT", "line 2"]),
+            ("os._exit(0)", ["has ended itself with exit status 0"]),
+            ("while True: pass", ["timeout of 2 s", "line 2"]),
+            ("raise KeyboardInterrupt", ["cannot be run", "KeyboardInterrupt"]),
+        ],
+    )
+    def test_an_end_or_a_loop_is_an_error_message(self, elsewhere, lines, words):
+        with pytest.raises(UsageError) as caught:
+            elsewhere(lines, timeout=2 if "while" in lines else None)
+        assert all(word in str(caught.value) for word in ["net.py:Net", *words])
+
+    def test_a_message_names_the_parameter(self, elsewhere):
+        with pytest.raises(UsageError) as caught:
+            elsewhere("class Net: pass", None)
+        assert caught.value.args[1:4:2] == (Parameter("input_size"), Parameter("input_size", (1, 3, 224, 224)))
+
+    def test_what_cannot_be_imported_is_an_error_of_the_code(self, elsewhere):
+        with pytest.raises(TargetError, match="not today"):
+            elsewhere("raise ValueError('not today')")
+
+
+LAYER = convcheck.Layer(2, 3, 2, input=5, name="one").spec()
+
+
+def test_what_is_told_is_understood():
+    model = understood("m", {"layers": [LAYER, {**LAYER, "name": "two"}], "left_out": [["a", "b", "c"]]})
+    assert [layer.name for layer in model.layers] == ["one", "two"]
+    assert str(model.left_out[0]) == "a (b): c"
+    assert understood("m", model.told()) == model
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"layers": {}, "left_out": []},
+        {"layers": [], "left_out": "abc"},
+        {"layers": [1], "left_out": []},
+        {"layers": [{"channels": 1}], "left_out": []},
+        {"layers": [{**LAYER, "times": 10**9}], "left_out": []},
+        {"layers": [{**LAYER, "name": ["one"]}], "left_out": []},
+        {"layers": [{**LAYER, "dtype": 64}], "left_out": []},
+        {"layers": [], "left_out": [["a", "b"]]},
+        {"layers": [], "left_out": [["a", "b", 1]]},
+    ],
+)
+def test_what_is_told_otherwise_is_refused(told):
+    with pytest.raises(UsageError, match="m: what its process has told of it is no list of layers"):
+        understood("m", told)
+
+
+@pytest.mark.parametrize("change", [{"channels": -1}, {"kernel": {"a": 1}}, {"input": [2**70] * 9}, {"seed": "x"}])
+def test_a_layer_that_cannot_be_is_left_out(change):
+    model = understood("m", {"layers": [{**LAYER, **change}], "left_out": []})
+    assert model.layers == ()
+    assert model.left_out[0].name == "one"

@@ -23,7 +23,7 @@ MEBIBYTE = 2**20
 
 HOW = {"plain": {}, "timeout": {"timeout": 0.7}, "two": {"jobs": 2}}
 
-#: Seconds for each call where no limit is given.
+#: Seconds for each layer where no limit is given.
 PATIENCE = 1.5
 
 #: Run by default: at least one of every kind.
@@ -72,8 +72,8 @@ def judged(folder, text, **options):
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    """Not ten minutes, where no limit is given."""
-    monkeypatch.setattr("convcheck.targets.process.remote.CALL_SECONDS", PATIENCE)
+    """Not an hour, where no limit is given."""
+    monkeypatch.setattr("convcheck.targets.process.limits.LAYER_SECONDS", PATIENCE)
 
 
 def some(names, moments):

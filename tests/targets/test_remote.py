@@ -43,6 +43,25 @@ def asked(monkeypatch):
     return verbs
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_by_default_all_calls_of_a_layer_have_one_limit(complete, tmp_path, monkeypatch):
+    name = "COMPLETE_SECONDS" if complete else "LAYER_SECONDS"
+    monkeypatch.setattr(f"convcheck.targets.process.limits.{name}", 0.5)
+    (tmp_path / "code.py").write_text(SOURCE.format(forward="__import__('time').sleep(0.35)", backward="pass"))
+    target = resolve("code.py:Code", tmp_path, limits=Limits(in_process=False, complete=complete))
+    operands = AT.x, AT.weight, AT.bias
+    try:
+        target.forward(LAYER, *operands)
+        with pytest.raises(TargetContractError, match=r"within its timeout of 0\.5 s"):
+            target.forward(LAYER, *operands)
+        with pytest.raises(TargetContractError, match=r"used up its timeout of 0\.5 s for this layer"):
+            target.forward(LAYER, *operands)
+        target.begin()
+        assert target.forward(LAYER, *operands).shape == LAYER.output_shape
+    finally:
+        target.close()
+
+
 @pytest.fixture
 def opened(tmp_path, asked):
     """Opens code in a worker, which ends with the test."""

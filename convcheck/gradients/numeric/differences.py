@@ -5,7 +5,9 @@ Convolution is linear in each operand, so a difference has no truncation error a
 *Central* differences, on real data, are off by rounding only. *Exact* ones, on integer data, are not off at all, and
 need one new evaluation each, since f at the starting point is shared. There, several directions share one evaluation:
 direction t is taken with the step B**t, and as every change of an output is an integer of size at most (B - 1)/2, the
-total is read off digit by digit in base B.
+total has them as its digits in base B. They are not told apart one by one: a mask takes out every k-th digit, which are
+multiplied by grad_output and added up over the outputs that see the same entries all at once. B**k is larger than what
+any digit can add up to, so that the few sums that are left are read off in base B**k.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,9 +107,8 @@ def exact_gradient(
     advance : callable
         Told the number of evaluations after each call.
     """
-    start = base.astype(np.float64)
-    grad_output = directions.operands.grad_output.astype(np.float64)
     gradient = directions.empty_gradient()
+    read = _Reader(directions, base, packing) if packing.digits > 1 else _difference(directions, base)
     steps = [float(packing.radix**digit) for digit in range(packing.digits)]
     evaluations = [
         [(first + digit, steps[digit]) for digit in range(min(packing.digits, directions.count - first))]
@@ -114,12 +116,64 @@ def exact_gradient(
     ]
     for merged in _chunks(evaluations, directions.entries if merge else None):
         for output, taken in zip(directions.evaluate(forward, merged), merged, strict=True):
-            change = output.astype(np.float64) - start
-            for (direction, _), digit in zip(taken, _digits(change, packing.radix, len(taken)), strict=True):
-                digit *= grad_output
-                directions.book(gradient, direction, digit)
+            directions.book(gradient, [direction for direction, _ in taken], read(output, len(taken)))
         advance(len(merged))
     return NumericGradient(directions.finish(gradient), len(evaluations))
+
+
+def _difference(directions: Directions, base: Array) -> Callable[[Array, int], NDArray[Any]]:
+    """Return what tells a single direction's sums from an output."""
+    start, grad_output = base.astype(np.float64), directions.operands.grad_output.astype(np.float64)
+    return lambda output, _: directions.sums((output.astype(np.float64) - start) * grad_output)[np.newaxis]
+
+
+class _Reader:
+    """Tells the sums of the directions that share an evaluation from its output.
+
+    Digits are lifted by B/2, so that none is negative and a mask takes them out unchanged; what the lift adds to every
+    sum is the same, and is taken off in the end.
+    """
+
+    def __init__(self, directions: Directions, base: Array, packing: Packing) -> None:
+        self._sums, self._radix = directions.sums, packing.radix
+        self._bits = packing.radix.bit_length() - 1
+        self._grad_output = directions.operands.grad_output.astype(np.int64)
+        lift = packing.radix // 2
+        self._lift = lift * sum(packing.radix**digit for digit in range(packing.digits)) - base.astype(np.int64)
+        self._lifted = lift * directions.sums(self._grad_output)
+        largest = directions.terms * int(np.abs(self._grad_output).max()) * (packing.radix - 1)
+        # Every k-th digit: far enough apart for the sums, and together no wider than an integer.
+        self._every = next(
+            k
+            for k in range(1, packing.digits + 1)
+            if k == packing.digits
+            or (packing.radix**k > 2 * largest and self._bits * k * ceil(packing.digits / k) <= 63)
+        )
+        self._mask = sum((packing.radix - 1) << (self._bits * digit) for digit in range(0, packing.digits, self._every))
+        self._digits = packing.digits
+
+    def __call__(self, output: Array, count: int) -> NDArray[Any]:
+        """Return the sums of so many directions; NaN where the output is not a sum of digits."""
+        with np.errstate(invalid="ignore"):
+            left = output.astype(np.int64)
+        whole = bool((left == output).all())
+        left += self._lift
+        found = np.empty((count, *self._lifted.shape))
+        if not whole or int(left.view(np.uint64).max()) >= self._radix**self._digits:
+            found[...] = np.nan
+            return found
+        apart, half = self._bits * self._every, 1 << (self._bits * self._every - 1)
+        part = np.empty_like(left)
+        for first in range(min(self._every, count)):
+            np.bitwise_and(left, self._mask, out=part)
+            left >>= self._bits
+            part *= self._grad_output
+            total = self._sums(part)
+            for place in range(first, count, self._every):
+                digit = total if place + self._every >= self._digits else ((total + half) & (2 * half - 1)) - half
+                total = (total - digit) >> apart
+                found[place] = digit - self._lifted
+        return found
 
 
 def central_gradient(
@@ -144,7 +198,7 @@ def central_gradient(
         outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
         for index, direction in enumerate(merged):
             change = outputs[2 * index].astype(np.float64) - outputs[2 * index + 1]
-            directions.book(gradient, direction, change * grad_output / (2 * STEP))
+            directions.book(gradient, [direction], directions.sums(change * grad_output / (2 * STEP))[np.newaxis])
         advance(2 * len(merged))
     return NumericGradient(directions.finish(gradient), 2 * directions.count)
 
@@ -152,20 +206,6 @@ def central_gradient(
 def _one_by_one(forward: Forward, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:
     """Evaluate in calls of their own, as code needs that knows its batch and its filters."""
     return np.concatenate([np.array(directions.evaluate(forward, [steps])) for steps in evaluations])
-
-
-def _digits(total: NDArray[np.float64], radix: int, count: int) -> Iterator[NDArray[np.float64]]:
-    """Balanced digits of integers, lowest first; destroys ``total``. The array yielded is reused."""
-    if count == 1:
-        yield total
-        return
-    higher, digit = np.empty_like(total), np.empty_like(total)
-    for _ in range(count - 1):
-        np.rint(np.multiply(total, 1 / radix, out=higher), out=higher)
-        np.subtract(total, np.multiply(higher, radix, out=digit), out=digit)
-        yield digit
-        total, higher = higher, total
-    yield total
 
 
 def _chunks(items: list, entries_per_item: int | None) -> Iterator[list]:  # type: ignore[type-arg]

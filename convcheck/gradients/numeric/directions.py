@@ -4,7 +4,8 @@ Convolution is local, so one evaluation can perturb many entries at once, as lon
 input, that is the column grouping of Curtis, Powell and Reid (1974), in closed form: see `Axis.colors`. The structure
 comes from the layer, never from the gradient under test.
 
-A set of directions knows how to perturb its operand and how to book an output change to the entries that caused it:
+A set of directions knows how to perturb its operand, which outputs see the same entry, and how to book what these add
+up to, to the entry:
 
     gradient[entry] = sum over the outputs n, f, i that see the entry, of grad_output[n, f, i] * change[n, f, i]
 """
@@ -15,8 +16,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import groupby, product
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,9 +75,18 @@ class Directions(ABC):
     def empty_gradient(self) -> NDArray[np.float64]:
         """Return zeros into which `book` adds."""
 
+    @property
     @abstractmethod
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Add a direction's part to the gradient; ``weighted`` is grad_output * change, shape (N, F, *output)."""
+    def terms(self) -> int:
+        """How many outputs `sums` adds up."""
+
+    @abstractmethod
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """Add up those outputs of grad_output * change, shape (N, F, *output), that see the same entry."""
+
+    @abstractmethod
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Add the parts of some directions to the gradient; of each, what `sums` gives is a row of ``sums``."""
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the gradient in the shape of its operand."""
@@ -127,16 +138,29 @@ class InputDirections(Directions):
         padded = prod(axis.padded_size for axis in layer.axes)
         return np.zeros((layer.batch, layer.groups, layer.channels_per_group, padded))
 
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Add each output's part to the one sample that it saw."""
+    @property
+    def terms(self) -> int:
+        """The filters of a group."""
+        return self.layer.filters_per_group
+
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """Over the filters of a group, at every window: shape (N * groups, prod(output))."""
         layer = self.layer
-        channel, color = self._split(direction)
-        rows = layer.batch * layer.groups
-        parts = weighted.reshape(rows, layer.filters_per_group, -1).sum(axis=1)
-        padded = gradient.shape[-1]
-        where = self._positions(color) + np.arange(rows)[:, np.newaxis] * padded
-        booked = np.bincount(where.ravel(), parts.ravel(), rows * padded)
-        gradient[:, :, channel] += booked.reshape(layer.batch, layer.groups, padded)
+        total: NDArray[Any] = weighted.reshape(layer.batch * layer.groups, layer.filters_per_group, -1).sum(axis=1)
+        return total
+
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Add each window's part to the one sample that it saw."""
+        batch, groups, _, padded = gradient.shape
+        places = enumerate(map(self._split, directions))
+        # Directions of one colour come together.
+        for color, numbered in groupby(places, lambda place: place[1][1]):
+            numbers, channels = zip(*((number, channel) for number, (channel, _) in numbered), strict=True)
+            maps = len(numbers) * batch * groups
+            where = self._positions(color) + np.arange(maps)[:, np.newaxis] * padded
+            booked = np.bincount(where.ravel(), sums[numbers[0] : numbers[-1] + 1].ravel(), maps * padded)
+            for channel, part in zip(channels, booked.reshape(-1, batch, groups, padded), strict=True):
+                gradient[:, :, channel] += part
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Crop the padding."""
@@ -193,9 +217,18 @@ class WeightDirections(Directions):
         """Zeros of shape (F, C/groups * prod(kernel))."""
         return np.zeros((self.layer.filters, self.count))
 
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Add up each filter's outputs: they all saw the same entry."""
-        gradient[:, direction] += weighted.sum(axis=(0, *range(2, weighted.ndim)))
+    @property
+    def terms(self) -> int:
+        """All outputs of a filter."""
+        return self.layer.batch * prod(self.layer.output)
+
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """Over each filter's outputs, which all see the same entry: shape (F,)."""
+        return _over_sites(weighted)
+
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Add one entry to every filter."""
+        gradient[:, directions] += sums.T
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give every channel and tap its axis."""
@@ -221,9 +254,18 @@ class BiasDirections(Directions):
         """Zeros of shape (F,)."""
         return np.zeros(self.layer.filters)
 
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Add up each filter's outputs."""
-        gradient += weighted.sum(axis=(0, *range(2, weighted.ndim)))
+    @property
+    def terms(self) -> int:
+        """All outputs of a filter."""
+        return self.layer.batch * prod(self.layer.output)
+
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """Over each filter's outputs: shape (F,)."""
+        return _over_sites(weighted)
+
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Add to every filter's."""
+        gradient += sums.sum(axis=0)
 
 
 class EntryDirections(Directions):
@@ -262,9 +304,24 @@ class EntryDirections(Directions):
         """Zeros in the shape of the operand."""
         return np.zeros(self._shape)
 
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Every output's change belongs to the one entry."""
-        gradient.flat[direction] += weighted.sum()
+    @property
+    def terms(self) -> int:
+        """All outputs."""
+        return prod(self.layer.output_shape)
+
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """Over all outputs: every one's change belongs to the one entry."""
+        return np.array([weighted.sum()])
+
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Add to the entries."""
+        gradient.flat[list(directions)] += sums[:, 0]
+
+
+def _over_sites(weighted: NDArray[Any]) -> NDArray[Any]:
+    """Sum over the batch and the outputs, shape (F,)."""
+    total: NDArray[Any] = weighted.reshape(*weighted.shape[:2], -1).sum(axis=2).sum(axis=0)
+    return total
 
 
 class Portion(Directions):
@@ -302,9 +359,18 @@ class Portion(Directions):
         """As of the whole."""
         return self._whole.empty_gradient()
 
-    def book(self, gradient: NDArray[np.float64], direction: int, weighted: NDArray[np.float64]) -> None:
-        """Book to a direction of the whole."""
-        self._whole.book(gradient, self._first + direction, weighted)
+    @property
+    def terms(self) -> int:
+        """As of the whole."""
+        return self._whole.terms
+
+    def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
+        """As of the whole."""
+        return self._whole.sums(weighted)
+
+    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+        """Book to directions of the whole."""
+        self._whole.book(gradient, [self._first + direction for direction in directions], sums)
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """As of the whole."""

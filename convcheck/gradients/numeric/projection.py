@@ -105,7 +105,7 @@ def _compare(
     output: Array,
     start: NDArray[np.int64],
 ) -> Draw:
-    analytic, numeric = _exact_dot(gradient, direction), _exact_dot(output, grad_output)
+    analytic, numeric = exact_dot(gradient, direction), exact_dot(output, grad_output)
     if numeric is not None:
         numeric -= int(np.vdot(start, grad_output))
     if analytic is None or numeric is None:
@@ -114,7 +114,7 @@ def _compare(
     return Draw(float(analytic), float(numeric), analytic == numeric)
 
 
-def _exact_dot(values: Array, integers: NDArray[np.int64]) -> int | None:
+def exact_dot(values: Array, integers: NDArray[np.int64]) -> int | None:
     """Sum of products in integer arithmetic; None if ``values`` are not all integers."""
     if not np.isfinite(values).all() or (np.rint(values) != values).any():
         return None

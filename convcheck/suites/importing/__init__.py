@@ -18,6 +18,7 @@ from types import ModuleType
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.suites.importing.model import Model
+from convcheck.targets.process.limits import Limits
 
 #: Every format, in the order in which a file is tried.
 FORMATS = ("onnx", "torch", "kernelbench", "aten", "miopen", "deepbench", "benchdnn")
@@ -26,7 +27,12 @@ FORMATS = ("onnx", "torch", "kernelbench", "aten", "miopen", "deepbench", "bench
 _HEAD = 100_000
 
 
-def import_model(source: str, input_size: Sequence[int] | None = None, format: str | None = None) -> Model:  # noqa: A002
+def import_model(
+    source: str,
+    input_size: Sequence[int] | None = None,
+    format: str | None = None,  # noqa: A002 - the option's name
+    limits: Limits = Limits(in_process=False),  # noqa: B008 - immutable
+) -> Model:
     """Find the convolutions of a model, or of a list of shapes.
 
     Parameters
@@ -38,6 +44,8 @@ def import_model(source: str, input_size: Sequence[int] | None = None, format: s
         has ``get_inputs``; in an ONNX file it takes the place of the shape of the first input.
     format : str, optional
         One of `FORMATS`; by default what the file looks like.
+    limits : Limits
+        Where a PyTorch module runs, and what it may use there; by default a process of its own.
 
     Raises
     ------
@@ -58,7 +66,9 @@ def import_model(source: str, input_size: Sequence[int] | None = None, format: s
         )
     if input_size is not None and chosen not in FORMATS[:2]:
         raise UsageError(f"{source}: has sizes of its own; leave out ", Parameter("input_size"))
-    model: Model = _module(chosen).load(source, input_size)
+    # Of all formats this one alone runs somebody's code.
+    more = {"limits": limits} if chosen == "torch" else {}
+    model: Model = _module(chosen).load(source, input_size, **more)
     if not model.found:
         raise UsageError(_nothing(model))
     return model

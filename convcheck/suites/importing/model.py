@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import ConfigError, LayerError
-from convcheck.layer.fields import DTYPES, written
+from convcheck.errors import ConfigError, LayerError, UsageError
+from convcheck.layer.fields import DTYPES, FIELDS, written
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import named_by_sizes
 from convcheck.reports.results import GRADIENTS
@@ -34,6 +34,8 @@ _CALLED = {name: dtype for dtype, names in _DTYPES.items() for name in (dtype, *
 
 #: Bytes of a list of shapes; databases of tuned kernels have some ten million.
 _LONGEST = 100_000_000
+
+_UNTOLD = "what its process has told of it is no list of layers"
 
 #: Names of a layer that occurs under several, of which a comment tells.
 _NAMED = 4
@@ -111,6 +113,11 @@ class Model:
     @property
     def layers(self) -> tuple[Layer, ...]:
         return tuple(found.layer for found in self.found)
+
+    def told(self) -> dict[str, Any]:
+        """Return the layers and what was left out as plain data; what more is known of a layer is not in it."""
+        left_out = [[each.name, each.kind, each.reason] for each in self.left_out]
+        return {"layers": [layer.spec() for layer in self.layers], "left_out": left_out}
 
 
 @dataclass
@@ -235,6 +242,33 @@ class Shapes:
         if self.problems:
             raise ConfigError(self.problems)
         return self.findings.model(str(self.path))
+
+
+def understood(source: str, told: Mapping[str, Any]) -> Model:
+    """Return what a process that runs somebody's code has told of a model, after a look at all of it.
+
+    Raises
+    ------
+    UsageError
+        If it is not as `Model.told` makes it.
+    """
+    findings = Findings()
+    layers, left_out = told.get("layers"), told.get("left_out")
+    if not isinstance(layers, list) or not isinstance(left_out, list):
+        raise UsageError(f"{source}: {_UNTOLD}")
+    for spec in layers:
+        if (
+            not isinstance(spec, dict)
+            or spec.keys() != FIELDS.keys()
+            or not all(isinstance(spec[key], str) for key in ("name", "dtype"))
+        ):
+            raise UsageError(f"{source}: {_UNTOLD}")
+        findings.add(kind="layer", **spec)
+    for words in left_out:
+        if not isinstance(words, list) or len(words) != 3 or not all(isinstance(word, str) for word in words):
+            raise UsageError(f"{source}: {_UNTOLD}")
+        findings.leave_out(*words)
+    return findings.model(source)
 
 
 def config_text(model: Model) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.errors import Parameter, UsageError
-from convcheck.suites.importing.model import Findings, Model
+from convcheck.suites.importing.model import Findings, Model, understood
+from convcheck.targets.process.limits import IN_PROCESS, Limits
+from convcheck.targets.process.wire import legible
 
 
 @dataclass
@@ -29,7 +31,7 @@ class _Calls:
     functions: int = 0
 
 
-def load(source: str, input_size: Sequence[int] | None = None) -> Model:
+def load(source: str, input_size: Sequence[int] | None = None, limits: Limits = IN_PROCESS) -> Model:
     """Record the convolutions of a module in one forward pass on zeros.
 
     Parameters
@@ -39,6 +41,8 @@ def load(source: str, input_size: Sequence[int] | None = None) -> Model:
         module itself. Where ``get_init_inputs`` stands beside it, as KernelBench has it, that gives the arguments.
     input_size : sequence of int
         Shape of the input, with the batch. Where ``get_inputs`` stands beside the factory, that can give it.
+    limits : Limits
+        Where the module runs, and what it may use there.
 
     Raises
     ------
@@ -47,6 +51,48 @@ def load(source: str, input_size: Sequence[int] | None = None) -> Model:
     TargetError
         If the factory cannot be found or imported.
     """
+    from convcheck.targets.process.host import supported
+
+    if limits.in_process or not supported():
+        return _recorded(source, input_size)
+    from convcheck.targets.process.remote import Place
+    from convcheck.targets.target import TargetContractError, TargetRaisedError
+
+    place = Place(Path.cwd(), limits)
+    try:
+        told = place.call(_told, source, input_size)
+    except TargetRaisedError as error:
+        raise UsageError(f"{source}: cannot be run:\n{error.traceback}") from error
+    except TargetContractError as error:
+        raise UsageError(f"{source}: {error}") from error
+    finally:
+        place.close()
+    problem = told.get("problem")
+    if isinstance(problem, list):
+        raise UsageError(*(_part(part) for part in problem))
+    return understood(source, told)
+
+
+def _told(source: str, input_size: Sequence[int] | None) -> dict[str, Any]:
+    """Return the model, or what is wrong with it, as plain data."""
+    try:
+        return _recorded(source, input_size).told()
+    except UsageError as error:
+        # The one parameter that such a message names.
+        return {"problem": [part if isinstance(part, str) else {"input_size": part.value} for part in error.args]}
+
+
+def _part(told: Any) -> str | Parameter:
+    """Return a part of a message as the process has told of it."""
+    if not isinstance(told, dict):
+        return legible(str(told))
+    sizes = told.get("input_size")
+    if not isinstance(sizes, list) or not all(type(size) is int for size in sizes):
+        return Parameter("input_size")
+    return Parameter("input_size", tuple(sizes))
+
+
+def _recorded(source: str, input_size: Sequence[int] | None) -> Model:
     from convcheck.targets.loading import load as load_code
 
     # Before PyTorch is asked for: what is not there is not there with PyTorch either.

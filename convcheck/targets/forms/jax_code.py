@@ -57,6 +57,7 @@ class JaxForm(Form):
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
         super().__init__(name, spec, frozenset(takes | options | (taken & {"bias"}) | features.ranks_in(name)))
+        self.differentiable = self.gives_sums
 
     def own(self, array: Array) -> Any:
         return self._jax.device_put(array, self._device)
@@ -112,18 +113,43 @@ class _JaxSession(StatelessSession):
         self._names: list[str] = []
 
     def forward(self) -> Any:
-        given = self._given
-        arrays = {"input": given.x, "weight": given.weight, "bias": given.bias}
-        self._names = [name for name in given.gradients if arrays[name] is not None]
-
-        def function(*variables: Any) -> Any:
-            return self._target.call(self._layer, *(arrays | dict(zip(self._names, variables, strict=True))).values())
-
+        arrays = self._by_gradient(self._given)
+        self._names = [name for name in self._given.gradients if arrays[name] is not None]
         variables = [arrays[name] for name in self._names]
         if not variables:
-            return function()
-        output, self._pull = self._target.jax.vjp(function, *variables)
+            return self._function()
+        output, self._pull = self._target.jax.vjp(self._function, *variables)
         return output
+
+    @staticmethod
+    def _by_gradient(given: Given) -> dict[str, Any]:
+        return {"input": given.x, "weight": given.weight, "bias": given.bias}
+
+    def _function(self, *variables: Any) -> Any:
+        """Return the output as a function of what is differentiated."""
+        arrays = self._by_gradient(self._given) | dict(zip(self._names, variables, strict=True))
+        return self._target.call(self._layer, *arrays.values())
+
+    def _pairs(self, along: Given) -> tuple[list[Any], list[Any]]:
+        """Return all arguments that there are, and what belongs to them of others."""
+        arrays, others = self._by_gradient(self._given), self._by_gradient(along)
+        self._names = [name for name, array in arrays.items() if array is not None]
+        return [arrays[name] for name in self._names], [others[name] for name in self._names]
+
+    def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
+        vjp = self._target.jax.vjp
+        variables, weights = self._pairs(along)
+
+        def gradients(at: Any, *variables: Any) -> Any:
+            return vjp(self._function, *variables)[1](at)
+
+        _, pull = vjp(gradients, grad_output, *variables)
+        by_output, by_input, by_weight, *_ = pull(tuple(weights))
+        return by_output, by_input, by_weight
+
+    def tangent(self, along: Given) -> Any:
+        variables, directions = self._pairs(along)
+        return self._target.jax.jvp(self._function, tuple(variables), tuple(directions))[1]
 
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
         found = dict(zip(self._names, self._pull(grad_output), strict=True))

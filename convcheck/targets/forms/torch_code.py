@@ -70,6 +70,7 @@ class TorchForm(Form):
         bias = {"bias"} if "bias" in taken or self._makes_modules else set()
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
         super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
+        self.differentiable = self.gives_sums
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
         if self._makes_modules:
@@ -177,6 +178,21 @@ class _Bound:
     def __init__(self, call: Callable[[Any], Any], leaves: dict[str, Any], memory: Any = None) -> None:
         self.call, self.leaves, self.memory = call, leaves, memory
 
+    def at(self, torch: Any, x: Any, tensors: Mapping[str, Any]) -> Any:
+        """Call it with other tensors in the place of the leaves."""
+        if not isinstance(self.call, torch.nn.Module):
+            before = dict(self.leaves)
+            self.leaves.update(tensors)
+            try:
+                return self.call(x)
+            finally:
+                self.leaves.update(before)
+        names = {id(parameter): name for name, parameter in self.call.named_parameters()}
+        parameters = {
+            names[id(leaf)]: tensors[role] for role, leaf in self.leaves.items() if id(leaf) in names and role != "x"
+        }
+        return torch.func.functional_call(self.call, parameters, (x,))
+
 
 class _TorchSession(Session):
     def __init__(self, torch: Any, bound: _Bound, outside: list[int], given: Given) -> None:
@@ -207,6 +223,31 @@ class _TorchSession(Session):
         )  # fmt: skip
         found = dict(zip(names, gradients, strict=True))
         return found.get("x"), found.get("weight"), found.get("bias")
+
+    def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
+        leaves, grad = self._bound.leaves, self._torch.autograd.grad
+        grad_output.requires_grad_()
+        gradients = grad(self.forward(), [*leaves.values()], grad_output, create_graph=True, allow_unused=True)
+        weights = [getattr(along, name) for name in leaves]
+        attached = [
+            (gradient, weight)
+            for gradient, weight in zip(gradients, weights, strict=True)
+            if gradient is not None and gradient.requires_grad
+        ]
+        for leaf in leaves.values():
+            leaf.grad = None
+        if attached:
+            # Not by `grad`, which does not reach a function that is marked as differentiable once.
+            self._torch.autograd.backward(*zip(*attached, strict=True))
+        return grad_output.grad, leaves["x"].grad, leaves["weight"].grad
+
+    def tangent(self, along: Given) -> Any:
+        forward_mode, leaves = self._torch.autograd.forward_ad, dict(self._bound.leaves)
+        with forward_mode.dual_level():
+            duals = {name: forward_mode.make_dual(leaf.detach(), getattr(along, name)) for name, leaf in leaves.items()}
+            output = self._bound.at(self._torch, self._padded(duals["x"]), duals)
+            found = forward_mode.unpack_dual(output).tangent
+            return None if found is None else found.detach()
 
     def arguments(self) -> Mapping[str, Any]:
         return self._bound.leaves

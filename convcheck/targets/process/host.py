@@ -44,9 +44,6 @@ from convcheck.targets.process.wire import (
 from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
 
-#: Seconds that one call may take where nobody gave a limit.
-CALL_SECONDS = 600.0
-
 #: Seconds between two looks at how much memory a worker uses.
 _TICK = 0.05
 
@@ -274,7 +271,7 @@ class Worker:
             message = pickle.dumps((number, verb, {**request, "slots": slots}))
             with suppress(OSError):
                 self._connection.sendall(framed(message))
-            answer = parsed(self._answer(time.monotonic() + seconds, seconds))
+            answer = parsed(self._answer(time.monotonic() + seconds))
             if answer.get("number") != number:
                 raise BrokenWireError("it answers another request")
             return answer
@@ -285,7 +282,7 @@ class Worker:
             self.close("the target's process was ended, for convcheck was interrupted")
             raise
 
-    def _answer(self, ends: float, seconds: float) -> bytes:
+    def _answer(self, ends: float) -> bytes:
         while (message := self._incoming.take()) is None:
             left = ends - time.monotonic()
             events = {descriptor for descriptor, _ in self._poll.poll(1000 * max(0.0, min(_TICK, left)))}
@@ -300,7 +297,7 @@ class Worker:
             if left <= 0:
                 place = self._place(ask=True)
                 self._fail(
-                    f"the target did not return within its timeout of {self._limits.timeout or seconds:g} s; it was "
+                    f"the target did not return within its timeout of {self._limits.seconds:g} s; it was "
                     f"stopped{place}",
                     costly=True,
                 )

@@ -15,7 +15,8 @@ class Limits:
     Attributes
     ----------
     timeout : float or None
-        Seconds for each layer; by default ten minutes for each call in a worker process, and no limit in this one.
+        Seconds for all calls of each layer; by default an hour in a worker process, a day where every entry is checked,
+        and no limit in this process.
     memory : int or None
         Bytes; in a worker process only, by default what is free.
     threads : int or None
@@ -24,6 +25,8 @@ class Limits:
         Whether it runs in this process, as a debugger needs it.
     keep_case : Path or None
         Folder in which requests are kept that a program answered wrongly, in place of the mapping's.
+    complete : bool
+        Whether every entry is checked, however long it takes.
     """
 
     timeout: float | None = None
@@ -31,7 +34,23 @@ class Limits:
     threads: int | None = None
     in_process: bool = True
     keep_case: Path | None = None
+    complete: bool = False
 
+    @property
+    def seconds(self) -> float:
+        """How long all calls of a layer may take in a worker process."""
+        if self.timeout is not None:
+            return self.timeout
+        return COMPLETE_SECONDS if self.complete else LAYER_SECONDS
+
+
+#: Seconds that all calls of a layer may take in a worker process where nobody gave a limit, so that code which hangs
+#: does not do so for ever; and where every entry is checked, of layers of any size.
+LAYER_SECONDS = 3600.0
+COMPLETE_SECONDS = 86400.0
+
+#: What is said of a layer's further calls, once its seconds are over.
+USED_UP = "not run: the target has used up its timeout of {:g} s for this layer; a longer timeout lets it go on"
 
 #: Code runs in this process, without limits.
 IN_PROCESS = Limits()

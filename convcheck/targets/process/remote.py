@@ -22,9 +22,9 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.form import refusal
-from convcheck.targets.process.host import CALL_SECONDS, EndedError, Worker
-from convcheck.targets.process.limits import Limits
-from convcheck.targets.process.wire import BrokenWireError, Slot, read_arrays, slot_in, text_in, texts_in
+from convcheck.targets.process.host import EndedError, Worker
+from convcheck.targets.process.limits import USED_UP, Limits
+from convcheck.targets.process.wire import BrokenWireError, Slot, parsed, read_arrays, slot_in, text_in, texts_in
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import (
     Misfit,
@@ -38,6 +38,12 @@ from convcheck.targets.target import (
 #: Entries that any array of a layer's has at most this many times as many of as what is given back is looked at.
 _LARGEST = 64
 _LARGE = 2**22
+
+#: Bytes of plain data that a function may give.
+_LONGEST = 2**26
+
+#: What is said of an answer that is none.
+UNUSABLE = "what the target's process sent cannot be used: {}"
 
 #: Workers that may be started for one layer after its first has ended.
 _RESTARTS = 2
@@ -80,7 +86,7 @@ class Place:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.generation = 0
-        self.left = limits.timeout
+        self.left = limits.seconds
         self._worker: Worker | None = None
         self._restarts = 0
         self._unusable: str | None = None
@@ -92,7 +98,7 @@ class Place:
 
     def begin(self) -> None:
         """Prepare for another layer."""
-        self.left, self._restarts, self._unusable = self.limits.timeout, 0, None
+        self.left, self._restarts, self._unusable = self.limits.seconds, 0, None
 
     def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
         """Open a target; return its number and what the worker says of it.
@@ -134,9 +140,29 @@ class Place:
             self._open(target)
         return self._ask(verb, {"target": target, **request}, arrays)
 
+    def call(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+        """Return the plain data that a function of convcheck's gives, which runs somebody's code.
+
+        Raises
+        ------
+        ConvcheckError, TargetRaisedError
+            What the code raised, or how its process ended.
+        """
+        answer = self._ask("call", {"function": pickle.dumps((function, arguments))}, ())
+        try:
+            told = answer.get("values")
+            slot = slot_in(told[0]) if isinstance(told, list) and told and isinstance(told[0], dict) else None
+            if slot is None or slot.dtype != "uint8" or slot.size > _LONGEST:
+                raise BrokenWireError("it is no text, or too long")
+            assert self._worker is not None
+            return parsed(read_arrays(self._worker.back, [slot])[0].tobytes())
+        except (BrokenWireError, OSError, MemoryError) as error:
+            self.close()
+            raise TargetContractError(UNUSABLE.format(error)) from None
+
     def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None]) -> dict[str, Any]:
-        if self.left is not None and self.left <= 0:
-            raise TargetContractError(f"not run: the target has used up its timeout of {self.limits.timeout:g} s")
+        if self.left <= 0:
+            raise TargetContractError(USED_UP.format(self.limits.seconds))
         if self._worker is None:
             self._start()
         assert self._worker is not None
@@ -144,7 +170,7 @@ class Place:
         began = time.monotonic()
         try:
             request["released"] = released
-            answer = self._worker.ask(verb, request, arrays, CALL_SECONDS if self.left is None else self.left)
+            answer = self._worker.ask(verb, request, arrays, self.left)
         except EndedError as error:
             if error.costly:
                 self._unusable = str(error)
@@ -154,14 +180,13 @@ class Place:
         finally:
             if self._worker.ended is not None:
                 self._worker = None
-            if self.left is not None:
-                self.left -= time.monotonic() - began
+            self.left -= time.monotonic() - began
         try:
             for key in _LISTS:
                 texts_in(answer, key)
         except BrokenWireError as error:
             self.close()
-            raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
+            raise TargetContractError(UNUSABLE.format(error)) from None
         raised = answer.get("raised")
         if raised is not None:
             _raise(raised)
@@ -197,7 +222,7 @@ class Place:
             return [_value(one, label, layer, arrays, sizes) for one, label in zip(told, labels, strict=True)]
         except (BrokenWireError, OSError, MemoryError) as error:
             self.close()
-            raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
+            raise TargetContractError(UNUSABLE.format(error)) from None
 
     def runs(self, generation: int) -> bool:
         """Whether the worker is still that of an earlier time."""
@@ -272,7 +297,7 @@ def _raise(raised: Any) -> NoReturn:
             raise TargetError(text)
         raise TargetContractError(text)
     except BrokenWireError as error:
-        raise TargetContractError(f"what the target's process sent cannot be used: {error}") from None
+        raise TargetContractError(UNUSABLE.format(error)) from None
 
 
 def _portable(spec: TargetSpec) -> bytes:
@@ -327,6 +352,7 @@ class Remote(Target):
         self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
         conditions, reasons = (texts_in(answer, key) for key in ("inapplicable", "reasons"))
         self.inapplicable = dict(zip(conditions, reasons, strict=False))
+        self.differentiable = answer.get("differentiable") is True
         self._note(answer)
 
     def _note(self, answer: Mapping[str, Any]) -> None:
@@ -379,7 +405,7 @@ class Remote(Target):
             answer = self._ask("merged", {"layer": _pickled(of), "varies": varies, "copies": count}, at)
             (output,) = self.place.values(answer, ["output"], of, count)
             if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
-                raise TargetContractError("what the target's process sent cannot be used: it is not the outputs")
+                raise TargetContractError(UNUSABLE.format("it is not the outputs"))
             outputs.append(output)
         whole = np.concatenate(outputs)
         if varies == "x":
@@ -392,6 +418,21 @@ class Remote(Target):
 
     def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands, both=True)
+
+    def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
+        by_output, by_input, by_weight = self._along("second", layer, operands, along, ("output", "input", "weight"))
+        return by_output, by_input, by_weight
+
+    def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
+        (found,) = self._along("tangent", layer, operands, along, ("output",))
+        return found
+
+    def _along(
+        self, verb: str, layer: Layer, operands: Operands, along: Operands, labels: Sequence[str]
+    ) -> Sequence[Any]:
+        arrays = [array for at in (operands, along) for array in (at.x, at.weight, at.bias, at.grad_output)]
+        answer = self._ask(verb, {"layer": _pickled(layer)}, arrays)
+        return self.place.values(answer, [f"the derivative by the {label}" for label in labels], layer)
 
     def stop(self) -> None:
         self.place.stop()

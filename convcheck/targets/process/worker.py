@@ -101,9 +101,11 @@ class _Code:
         for number in request["released"]:
             self._runs.pop(number, None)
         try:
+            if verb == "call":
+                return self._call(request)
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                 "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
-                "backward": self._backward, "again": self._again,
+                "backward": self._backward, "again": self._again, "second": self._second, "tangent": self._tangent,
             }  # fmt: skip
             if request.get("layer") is not None:
                 request = {**request, "layer": _layer(request["layer"])}
@@ -121,8 +123,13 @@ class _Code:
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
             "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
-            "reasons": list(found.inapplicable.values()),
+            "reasons": list(found.inapplicable.values()), "differentiable": found.differentiable,
         }  # fmt: skip
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run a function of convcheck's that runs somebody's code, and give the plain data that it returns, as JSON."""
+        function, arguments = _loads(request["function"])
+        return {"values": self._sent([np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])}
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
         arrays: Any = self._arrays(request["slots"])
@@ -176,6 +183,19 @@ class _Code:
         (grad_output,) = self._arrays(request["slots"])
         gradients = run.backward(None if grad_output is None else grad_output.copy())
         return {"values": self._sent(gradients), "modified": run.modified()}
+
+    def _second(self, request: dict[str, Any]) -> dict[str, Any]:
+        target = self._targets[request["target"]]
+        return {"values": self._sent(target.second(request["layer"], *self._pair_of_operands(request)))}
+
+    def _tangent(self, request: dict[str, Any]) -> dict[str, Any]:
+        target = self._targets[request["target"]]
+        return {"values": self._sent([target.tangent(request["layer"], *self._pair_of_operands(request))])}
+
+    def _pair_of_operands(self, request: dict[str, Any]) -> tuple[Operands, Operands]:
+        first, second = request["slots"][:4], request["slots"][4:]
+        arrays: Any = [None if array is None else array.copy() for array in self._arrays([*first, *second])]
+        return Operands(*arrays[:4]), Operands(*arrays[4:])
 
     def _arrays(self, slots: Sequence[Slot | None]) -> list[Array | None]:
         """Return the arrays that came with a request, in memory that the next request uses again."""
