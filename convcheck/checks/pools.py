@@ -245,7 +245,9 @@ def sendable(subjects: Subjects) -> bytes:
     except Exception as error:
         raise UsageError(
             f"the target {subjects.target!r} cannot be sent to other processes; give it as module:name or "
-            "path/to/file.py:name, or leave out ", Parameter("executor")
+            "path/to/file.py:name, or leave out ",
+            Parameter("jobs"),
+            " or ", Parameter("executor")
         ) from error  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def identity(layers: Sequence[Layer], subjects: Sequence[Subjects], demands: Seq
     code = [_contents(path) for each in subjects for path in _files(_plain(each.target), each.folder)]
     return {
         "convcheck": __version__, "target": _digest(targets, code), "layers": _digest(layers),
-        "options": _digest(demands),
+        "options": _digest(*dict.fromkeys(demands)),
     }  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def verify(
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="Check layers, and parts of large ones, elsewhere: dask://HOST:PORT, a Dask cluster; loky://N, so many "
+            help="Check layers, and parts of large ones, elsewhere: dask://HOST:PORT, a Dask cluster; loky://N, N "
             "processes; mpi://, the ranks of mpiexec.",
         ),
     ] = None,
