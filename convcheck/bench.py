@@ -24,8 +24,9 @@ from rich.text import Text
 from convcheck.checks import memory
 from convcheck.checks.running import Progress
 from convcheck.gradients import FASTEST, FORMULATIONS, formulation
-from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.arrays import Array, Gradients, at_sites
 from convcheck.layer.data import Operands, real_operands
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import builtin, resolve
@@ -279,15 +280,28 @@ def _torch_operands(at: Operands) -> list[Any]:
 def _torch_function(layer: Layer) -> Callable[..., Any]:
     import torch
 
-    convolve = getattr(torch.nn.functional, f"conv{len(layer.input)}d")
+    functional, rank = torch.nn.functional, len(layer.input)
     uneven = any(before != after for before, after in layer.padding)
-    amounts = [amount for pair in reversed(layer.padding) for amount in pair]
     padding = 0 if uneven else tuple(before for before, _ in layer.padding)
+    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
+    if layer.transposed:
+        convolve = getattr(functional, f"conv_transpose{rank}d")
+        kept = at_sites(slice(axis.before, axis.before + axis.output_size) for axis in layer.axes)
+
+        def transposed(x: Any, weight: Any, bias: Any = None) -> Any:
+            output = convolve(x, weight, bias, padding=padding, output_padding=layer.output_padding, **options)
+            return output[kept] if uneven else output
+
+        return transposed
+    convolve = getattr(functional, f"conv{rank}d")
+    amounts = [amount for pair in reversed(layer.padding) for amount in pair]
+    mode = "constant" if layer.padding_mode == ZEROS else layer.padding_mode
+    padded = uneven or mode != "constant"
 
     def function(x: Any, weight: Any, bias: Any = None) -> Any:
-        if uneven:
-            x = torch.nn.functional.pad(x, amounts)
-        return convolve(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+        if padded:
+            x = functional.pad(x, amounts, mode)
+        return convolve(x, weight, bias, padding=0 if padded else padding, **options)
 
     return function
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Test = TypeVar("Test", bound="FunctionType")
 
 #: Kinds of check that have a test of their own, besides the conditions.
-_KINDS = ("forward", "central", "exact")
+_KINDS = ("forward", "central", "exact", "double")
 
 _ENDINGS = (".yaml", ".yml")
 
@@ -219,7 +219,7 @@ class _Checked:
             pytest.fail(compact_report(replace(self._report, layers=bad)))
         if not any(result.passed for result in results):
             reasons = dict.fromkeys(result.message for result in results if result.message)
-            pytest.skip("; ".join(reasons) or "not run, since other checks do not pass")
+            pytest.skip("; ".join(reasons) or "not run: other checks do not pass, or the code cannot be asked")
 
 
 def _located(subject: Any, folder: Path) -> Any:

@@ -271,7 +271,7 @@ def test_one_test_per_check_and_condition(project):
     status, out, err = run(project, "-v", "-rxX")
     assert status == 1, err
     outcomes = dict(re.findall(r"test_it.py::(\S+) (\w+)", out))
-    names = ("forward", "central", "exact", *CONDITIONS)
+    names = ("forward", "central", "exact", "double", *CONDITIONS)
     assert {name for name in outcomes if name.startswith("test_right")} == {f"test_right[{name}]" for name in names}
     assert {outcomes[f"test_right[{name}]"] for name in names} <= {"PASSED", "SKIPPED"}
     assert outcomes["test_dirty[zero-grad-output]"] == "XFAIL"

@@ -449,7 +449,7 @@ class TestChoosing:
         [
             (
                 {"checks": ["numeric"]},
-                'unknown check "numeric"; expected one of forward, central, exact, projected, conditions',
+                'unknown check "numeric"; expected one of forward, central, exact, projected, conditions, double',
             ),
             (
                 {"formulations": ["fft"]},

@@ -239,7 +239,7 @@ class Expected:
 
     @property
     def _terms(self) -> int:
-        return self.layer.channels_per_group * prod(self.layer.kernel) + 1
+        return self.layer.output_terms + 1
 
     @property
     def _largest_output(self) -> float:
@@ -253,7 +253,7 @@ class Expected:
             return 0.0
         layer = self.layer
         sites = layer.batch * prod(layer.output)
-        seen = layer.filters_per_group * prod(layer.kernel) if gradient == "input" else sites
+        seen = layer.input_terms if gradient == "input" else sites
         per_output = rounding.gamma(self._terms + 4, layer.dtype) * 2 * self._largest_output
         return seen * float(np.abs(self.operands.grad_output).max()) * per_output
 

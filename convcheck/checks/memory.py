@@ -14,15 +14,20 @@ _FLOAT64 = 8
 
 def estimate(layer: Layer) -> int:
     """Bytes that checking a layer takes at its peak, roughly: all arrays in play at once, and the unfolded input."""
-    padded = layer.batch * layer.channels * prod(axis.padded_size for axis in layer.axes)
-    full = layer.batch * layer.filters * prod(axis.size + axis.effective_kernel - 1 for axis in layer.axes)
-    weight, output = prod(layer.weight_shape), prod(layer.output_shape)
-    unfolded = layer.batch * layer.channels * prod(layer.kernel) * prod(layer.output)
-    strides = prod(axis.stride * axis.output_size for axis in layer.axes)
-    spread = layer.batch * layer.filters * strides
+    # What the windows slide over, and what stands at the windows; a transposed layer has the former at its output.
+    wide, narrow = (layer.filters, layer.channels) if layer.transposed else (layer.channels, layer.filters)
+    padded = layer.batch * wide * prod(axis.padded_size for axis in layer.axes)
+    sizes = layer.output if layer.transposed else layer.input
+    full = prod(size + axis.effective_kernel - 1 for size, axis in zip(sizes, layer.axes, strict=True))
+    full *= layer.batch * narrow
+    weight, output = prod(layer.weight_shape), layer.batch * narrow * prod(axis.windows for axis in layer.axes)
+    unfolded = wide * prod(layer.kernel) * layer.weight_terms
+    spread = layer.batch * narrow * prod(axis.stride * axis.windows for axis in layer.axes)
     # Operands, integer and real, and those that conditions share, with what is right for them and what was given;
     # numeric gradient, allowance, and their temporaries. How many arrays that is was measured.
-    return _FLOAT64 * (28 * padded + 28 * weight + 34 * output + 3 * full + 3 * unfolded + 2 * spread)
+    return _FLOAT64 * (
+        (34 if layer.transposed else 28) * padded + 28 * weight + 34 * output + 3 * full + 3 * unfolded + 2 * spread
+    )
 
 
 def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:

@@ -75,7 +75,7 @@ def large(expected: Expected, target: Target) -> Iterator[Operands]:
     if target.averages:
         # A mean rounds: n terms by at most some 2 n u of their sum, which must be well below 1.
         terms = expected.layer.batch * prod(expected.layer.output)
-        terms = max(terms, expected.layer.filters_per_group * prod(expected.layer.kernel))
+        terms = max(terms, expected.layer.input_terms)
         most = isqrt(DTYPES[expected.layer.dtype].exact_limit // (8 * terms * (terms + 4)))
     at = integer_operands(expected.layer, 4, most) if expected.exact_data and most else None
     if at is None or integer_magnitude(expected.layer, most) <= integer_magnitude(expected.layer):

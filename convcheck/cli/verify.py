@@ -62,7 +62,7 @@ def verify(
         typer.Option(
             metavar="KIND",
             autocompletion=completion.checks,
-            help="Run only this check: forward, central, exact, projected or conditions. Repeatable.",
+            help="Run only this check: forward, central, exact, projected, conditions or double. Repeatable.",
         ),
     ] = None,
     skip_condition: Annotated[

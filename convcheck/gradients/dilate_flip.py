@@ -4,6 +4,10 @@
                   with the kernel rotated by 180 degrees, channels and filters exchanged
     grad_weight = correlation of the padded input with the dilated dL/dO, in steps of the kernel's dilation
 
+Where the padding repeats samples, grad_input is that of the padded input first, whose border is then folded back. A
+transposed layer is the backward pass of its twin: its output is dilated, padded and flipped, and its grad_input is a
+correlation in steps of the stride.
+
 The intermediate objects are functions of their own, because the figures draw them.
 """
 
@@ -11,18 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Literal
 
 import numpy as np
 
 from convcheck.layer.arrays import Array, Gradients, at_sites
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
     """O = correlation of the padded input with the kernel, in steps of the stride, plus b."""
-    image = _split_channels(padded_input(layer, x), layer.groups)
-    kernel = weight.reshape(layer.groups, layer.filters_per_group, *weight.shape[1:])
-    output = _merge_channels(correlate(image, kernel, layer.stride, layer.dilation))
+    output = _grad_input(layer.twin, weight, x) if layer.transposed else _correlation(layer, x, weight)
     if bias is not None:
         output += bias.reshape(-1, *[1] * len(layer.input))
     return output
@@ -30,17 +34,22 @@ def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
 
 def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradients:
     """Return both gradients as correlations, and dL/db as a sum."""
-    sites = tuple(range(2, grad_output.ndim))
-    return Gradients(
-        _grad_input(layer, weight, grad_output),
-        _grad_weight(layer, x, grad_output),
-        grad_output.sum(axis=(0, *sites)) if layer.bias else None,
-    )
+    grad_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim))) if layer.bias else None
+    if layer.transposed:
+        twin = layer.twin
+        return Gradients(_correlation(twin, grad_output, weight), _grad_weight(twin, grad_output, x), grad_bias)
+    return Gradients(_grad_input(layer, weight, grad_output), _grad_weight(layer, x, grad_output), grad_bias)
+
+
+#: NumPy's names of the padding modes.
+_NUMPY_MODES: dict[str, Literal["constant", "wrap", "reflect", "edge"]] = {
+    ZEROS: "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge",
+}  # fmt: skip
 
 
 def padded_input(layer: Layer, x: Array) -> Array:
-    """X with its zero padding, shape (N, C, *padded)."""
-    return _pad_or_crop(x, layer.padding)
+    """X with its padding, shape (N, C, *padded)."""
+    return np.pad(x, [(0, 0), (0, 0), *layer.padding], _NUMPY_MODES[layer.padding_mode])
 
 
 def dilated_gradient(layer: Layer, grad_output: Array) -> Array:
@@ -53,7 +62,8 @@ def dilated_gradient(layer: Layer, grad_output: Array) -> Array:
 def full_gradient(layer: Layer, grad_output: Array) -> Array:
     """Dilated dL/dO, padded to full size, shape (N, F, *full) with full = n + e - 1 on each axis.
 
-    In front e - 1 - before zeros, behind e - 1 - after and the remainder; where that is negative, it is a crop.
+    In front e - 1 - before zeros, behind e - 1 - after and the remainder; where that is negative, it is a crop. Where
+    the padding is not zeros, it counts too: full = P + e - 1, and nothing is cropped.
     """
     return _pad_or_crop(dilated_gradient(layer, grad_output), [axis.full_padding for axis in layer.axes])
 
@@ -125,11 +135,31 @@ def _steps(
     return tuple(slice(f, f + (c - 1) * s + 1, s) for f, s, c in zip(first, step, count, strict=True))
 
 
+def _correlation(layer: Layer, x: Array, weight: Array) -> Array:
+    """Correlate the padded input with the kernel, in steps of the stride."""
+    image = _split_channels(padded_input(layer, x), layer.groups)
+    # Of a twin, more windows may fit than there are.
+    reached = image[at_sites(slice(axis.padded_size - axis.remainder) for axis in layer.axes)]
+    kernel = weight.reshape(layer.groups, layer.filters_per_group, *weight.shape[1:])
+    return _merge_channels(correlate(reached, kernel, layer.stride, layer.dilation))
+
+
 def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
     image = _split_channels(full_gradient(layer, grad_output), layer.groups)
     rotated = rotated_kernel(layer, weight)
     kernel = rotated.reshape(layer.groups, layer.channels_per_group, *rotated.shape[1:])
-    return _merge_channels(correlate(image, kernel, [1] * len(layer.input), layer.dilation))
+    gradient = _merge_channels(correlate(image, kernel, [1] * len(layer.input), layer.dilation))
+    return gradient if layer.padding_mode == ZEROS else _folded_back(layer, gradient)
+
+
+def _folded_back(layer: Layer, gradient: Array) -> Array:
+    """Add each entry of the padded input's gradient to that of the sample of which it is a copy."""
+    for place, (size, padding) in enumerate(zip(layer.input, layer.padding, strict=True), 2):
+        folded = np.zeros((size, *np.moveaxis(gradient, place, 0).shape[1:]), gradient.dtype)
+        copied = np.pad(np.arange(size), padding, _NUMPY_MODES[layer.padding_mode])
+        np.add.at(folded, copied, np.moveaxis(gradient, place, 0))
+        gradient = np.moveaxis(folded, 0, place)
+    return np.ascontiguousarray(gradient)
 
 
 def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:

@@ -6,8 +6,10 @@
                            a = (p + before - i*s) / d
     grad_bias[f]         = sum over n, i of grad_output[n, f, i]
 
-An index out of range counts as zero: it is discarded, never clamped and never wrapped round. i, a and p have one
-component per axis, and the loops below run over them; the sums over n, c and f are one small product each.
+An index out of range counts as zero: it is discarded, never clamped and never wrapped round; with another padding mode
+it is another sample, as the mode says. In a transposed layer, input and output change places: output i = p*s + a*d -
+before reads X[n, c, p] times W[c, f, a]. i, a and p have one component per axis, and the loops below run over them; the
+sums over n, c and f are one small product each.
 
 This module restates the index arithmetic from the definition on purpose and does not use `Axis`, so that a slip there
 cannot hide.
@@ -53,6 +55,8 @@ def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
     gradient = np.zeros((*layer.kernel, layer.groups, layer.filters_per_group, layer.channels_per_group), x.dtype)
     for i, a, p in _terms(layer):
         gradient[a] += at_output[i] @ at_sample[p].swapaxes(-1, -2)
+    if layer.transposed:
+        return np.ascontiguousarray(_sites_last(gradient.swapaxes(-1, -2), (layer.channels, layer.filters_per_group)))
     return np.ascontiguousarray(_sites_last(gradient, (layer.filters, layer.channels_per_group)))
 
 
@@ -71,35 +75,70 @@ def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
 def outputs_reading(layer: Layer, axis: int, p: int) -> list[tuple[int, int]]:
     """Outputs i that read input sample ``p`` of an axis, each with its tap a.
 
-    i runs from max(0, ceil((p + before - d(k-1)) / s)) to min(m - 1, floor((p + before) / s)); of these, only those
-    count whose distance to the sample is a multiple of the dilation.
+    i runs from max(0, ceil((q + before - d(k-1)) / s)) to min(m - 1, floor((q + before) / s)), for p and every index q
+    out of range that stands for it; of these, only those count whose distance is a multiple of the dilation.
     """
-    k, s, d, before = layer.kernel[axis], layer.stride[axis], layer.dilation[axis], layer.padding[axis][0]
-    lowest = max(0, -((d * (k - 1) - p - before) // s))
-    highest = min(_output_size(layer)[axis] - 1, (p + before) // s)
-    return [(i, (p + before - i * s) // d) for i in range(lowest, highest + 1) if (p + before - i * s) % d == 0]
+    k, s, d, (before, after) = layer.kernel[axis], layer.stride[axis], layer.dilation[axis], layer.padding[axis]
+    n, m = layer.input[axis], _output_size(layer)[axis]
+    if layer.transposed:
+        return [(p * s + a * d - before, a) for a in range(k) if 0 <= p * s + a * d - before < m]
+    pairs = []
+    for q in range(-before, n + after) if layer.padding_mode != "zeros" else [p]:
+        if _sample(layer, q, n) == p:
+            lowest = max(0, -((d * (k - 1) - q - before) // s))
+            highest = min(m - 1, (q + before) // s)
+            pairs += [
+                (i, (q + before - i * s) // d) for i in range(lowest, highest + 1) if (q + before - i * s) % d == 0
+            ]
+    return pairs
+
+
+def _sample(layer: Layer, q: int, n: int) -> int | None:
+    """The sample that index ``q`` of an axis of n samples stands for; None out of range, where it is zero."""
+    if 0 <= q < n:
+        return q
+    match layer.padding_mode:
+        case "circular":
+            return q + n if q < 0 else q - n
+        case "reflect":
+            return -q if q < 0 else 2 * (n - 1) - q
+        case "replicate":
+            return 0 if q < 0 else n - 1
+    return None
 
 
 def _terms(layer: Layer) -> Iterator[tuple[Index, Index, Index]]:
-    """Output i, tap a and input sample p = i*s + a*d - before, wherever p is in range on every axis."""
-    sizes = zip(
+    """Output i, tap a and input sample p that it reads, wherever there is one on every axis.
+
+    p stands for i*s + a*d - before; in a transposed layer i = p*s + a*d - before.
+    """
+    per_axis = []
+    for m, n, k, s, d, (before, _) in zip(
         _output_size(layer), layer.input, layer.kernel, layer.stride, layer.dilation, layer.padding, strict=True
-    )
-    per_axis = [
-        [(i, a, i * s + a * d - before) for i in range(m) for a in range(k) if 0 <= i * s + a * d - before < n]
-        for m, n, k, s, d, (before, _) in sizes
-    ]
-    for triples in product(*per_axis):
-        i, a, p = zip(*triples, strict=True)
+    ):
+        if layer.transposed:
+            triples = [(p * s + a * d - before, a, p) for p in range(n) for a in range(k)]
+            per_axis.append([(i, a, p) for i, a, p in triples if 0 <= i < m])
+        else:
+            read = [(i, a, _sample(layer, i * s + a * d - before, n)) for i in range(m) for a in range(k)]
+            per_axis.append([(i, a, p) for i, a, p in read if p is not None])
+    for terms in product(*per_axis):
+        i, a, p = zip(*terms, strict=True)
         yield i, a, p
 
 
 def _output_size(layer: Layer) -> tuple[int, ...]:
-    """How many windows fit: the largest m with (m - 1)s + d(k - 1) < n + before + after, per axis."""
+    """How many outputs there are, per axis.
+
+    How many windows fit, the largest m with (m - 1)s + d(k - 1) < n + before + after; or, transposed, how many outputs
+    n windows reach, one more for each of output_padding, without before and after.
+    """
     return tuple(
-        (n + before + after - d * (k - 1) - 1) // s + 1
-        for n, k, s, d, (before, after) in zip(
-            layer.input, layer.kernel, layer.stride, layer.dilation, layer.padding, strict=True
+        (n - 1) * s + d * (k - 1) + 1 + behind - before - after
+        if layer.transposed
+        else (n + before + after - d * (k - 1) - 1) // s + 1
+        for n, k, s, d, (before, after), behind in zip(
+            layer.input, layer.kernel, layer.stride, layer.dilation, layer.padding, layer.output_padding, strict=True
         )
     )
 
@@ -116,6 +155,9 @@ def _gradient_by_output(layer: Layer, grad_output: Array) -> Array:
 
 def _weight_by_tap(layer: Layer, weight: Array) -> Array:
     """W as (*kernel, groups, F/groups, C/groups)."""
+    if layer.transposed:
+        matrices = (layer.groups, layer.channels_per_group, layer.filters_per_group)
+        return _sites_first(weight, matrices).swapaxes(-1, -2)
     return _sites_first(weight, (layer.groups, layer.filters_per_group, layer.channels_per_group))
 
 

@@ -4,6 +4,8 @@
     dL/dW~   = dL/dO X~^T
     dL/dX    = fold(W~^T dL/dO)   overlapping windows add up, padding is cropped away
 
+A transposed layer is the backward pass of its twin: its output is a fold, and its dL/dX a product with unfolded dL/dO.
+
 With stride 1, what a tap sees of the flattened padded input is one contiguous run. On images that are much larger than
 their padding, X~ is therefore copied run by run instead of window by window, with a few columns in vain where a run
 crosses the padding, and in blocks that stay in the caches.
@@ -20,6 +22,7 @@ import numpy as np
 
 from convcheck.layer.arrays import Array, Gradients, at_sites
 from convcheck.layer.axis import Axis
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 
 #: Entries of a block of columns: 16 MiB of float64, still in the caches when they are multiplied.
@@ -27,8 +30,11 @@ _BLOCK_ENTRIES = 2**21
 
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-    """O = W~ X~ + b."""
-    if _in_runs(layer):
+    """O = W~ X~ + b; transposed, O = fold(W~^T X) + b."""
+    if layer.transposed:
+        rows = x.reshape(len(x), layer.groups, layer.channels_per_group, -1)
+        output = fold(layer.twin, _weight_matrix(layer.twin, weight).swapaxes(1, 2) @ rows)
+    elif _in_runs(layer):
         output = _forward_in_runs(layer, x, weight)
     else:
         output = (_weight_matrix(layer, weight) @ unfold(layer, x)).reshape(len(x), layer.filters, *layer.output)
@@ -41,6 +47,13 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
     """dL/dX = fold(W~^T dL/dO), dL/dW~ = dL/dO X~^T, dL/db = row sums of dL/dO."""
     rows = grad_output.reshape(len(x), layer.groups, layer.filters_per_group, -1)
     grad_bias = rows.sum(axis=(0, 3)).reshape(-1) if layer.bias else None
+    if layer.transposed:
+        columns = unfold(layer.twin, grad_output)
+        grad_input = (_weight_matrix(layer.twin, weight) @ columns).reshape(x.shape)
+        grad_weight = (x.reshape(len(x), layer.groups, layer.channels_per_group, -1) @ columns.swapaxes(2, 3)).sum(
+            axis=0
+        )
+        return Gradients(grad_input, grad_weight.reshape(layer.weight_shape), grad_bias)
     if _in_runs(layer):
         return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)
     columns = unfold(layer, x)
@@ -58,7 +71,7 @@ def unfold(layer: Layer, x: Array) -> Array:
     Returns
     -------
     array, shape (N, groups, C/groups * prod(kernel), prod(output))
-        [n, g, (c, a), i] = Xpad[n, c, i*s + a*d]. A view of ``x`` where every window is one sample.
+        [n, g, (c, a), i] = Xpad[n, c, i*s + a*d] of a plain layer. A view of ``x`` where every window is one sample.
     """
     if _pointwise(layer):
         return x.reshape(len(x), layer.groups, -1, prod(layer.output))
@@ -168,13 +181,24 @@ def _pointwise(layer: Layer) -> bool:
 
 
 def _pad(layer: Layer, x: Array) -> Array:
-    """X with its zero padding; several times faster than a general pad."""
+    """X with its padding; with zeros several times faster than a general pad."""
+    if layer.padding_mode != ZEROS:
+        for place, axis in enumerate(layer.axes, 2):
+            x = x.take(axis.origin, axis=place)
+        return x
     padded = np.zeros((*x.shape[:2], *(axis.padded_size for axis in layer.axes)), x.dtype)
     padded[at_sites(slice(axis.before, axis.before + axis.size) for axis in layer.axes)] = x
     return padded
 
 
 def _crop(layer: Layer, padded: Array) -> Array:
+    """Adjoint of `_pad`: leave the padding out; where it repeats samples, add it to theirs first."""
+    if layer.padding_mode != ZEROS:
+        for place, axis in enumerate(layer.axes, 2):
+            # A view on which this axis comes first.
+            along = np.moveaxis(padded, place, 0)
+            for position in (*range(axis.before), *range(axis.before + axis.size, axis.padded_size)):
+                along[axis.before + axis.origin[position]] += along[position]
     inside = at_sites(slice(axis.before, axis.before + axis.size) for axis in layer.axes)
     return np.ascontiguousarray(padded[inside])
 

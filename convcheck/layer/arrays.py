@@ -18,7 +18,7 @@ class Gradients(NamedTuple):
     Attributes
     ----------
     input : array, shape (N, C, *input)
-    weight : array, shape (F, C/groups, *kernel)
+    weight : array, shape (F, C/groups, *kernel), or of a transposed layer (C, F/groups, *kernel)
     bias : array, shape (F,), or None
         None where the layer has no bias.
     """

@@ -36,7 +36,7 @@ class Operands:
     Attributes
     ----------
     x : array, shape (N, C, *input)
-    weight : array, shape (F, C/groups, *kernel)
+    weight : array, shape (F, C/groups, *kernel), or of a transposed layer (C, F/groups, *kernel)
     bias : array, shape (F,), or None
     grad_output : array, shape (N, F, *output)
     """
@@ -52,11 +52,23 @@ class Operands:
         return Operands(function(self.x), function(self.weight), bias, function(self.grad_output))
 
 
+def by_filter(layer: Layer, weight: Array) -> Array:
+    """Weight as (groups, F/groups, C/groups, *kernel), whichever comes first in the layer's own."""
+    if not layer.transposed:
+        return weight.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    return weight.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, *layer.kernel).swapaxes(1, 2)
+
+
+def as_weight(layer: Layer, by_filter: Array) -> Array:
+    """Return what has the entries of `by_filter`, of any shape, in the layer's own order."""
+    weight = by_filter.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+    return (weight.swapaxes(1, 2) if layer.transposed else weight).reshape(layer.weight_shape)
+
+
 def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
     """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
-    taps = prod(layer.kernel)
     sites = layer.batch * prod(layer.output)
-    terms = max(layer.channels_per_group * taps + 1, layer.filters_per_group * taps, sites)
+    terms = max(layer.output_terms + 1, layer.input_terms, layer.weight_terms, sites)
     return min(most, isqrt(DTYPES[layer.dtype].exact_limit // terms))
 
 
@@ -115,7 +127,7 @@ def short_sums(layer: Layer, operands: Operands, terms: float, draw: int = 0) ->
     small mistake. Adding a zero does not round. Every filter keeps at least one entry.
     """
     sites = layer.batch * prod(layer.output)
-    met = layer.filters_per_group * prod(layer.kernel) / prod(layer.stride)
+    met = layer.input_terms / (1 if layer.transposed else prod(layer.stride))
     share = terms / max(sites, met)
     if share >= 1:
         return operands
@@ -143,7 +155,7 @@ def example_operands(layer: Layer) -> Operands:
     """
     generator = np.random.default_rng([layer.seed, 2])
     terms = max(layer.channels_per_group, layer.filters_per_group, layer.batch) * max(
-        prod(layer.kernel), prod(layer.output)
+        prod(axis.taps_per_sample for axis in layer.axes), prod(layer.output), prod(axis.windows for axis in layer.axes)
     )
     largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < DTYPES[layer.dtype].exact_limit else 1
     values = np.array([v for v in range(-largest, largest + 1) if v])

@@ -130,6 +130,9 @@ def _per_axis(entry: dict[str, Any]) -> dict[str, Any]:
 #: Stands for a seed that is drawn anew.
 RANDOM = "random"
 
+#: The padding mode that reads nothing of the input.
+ZEROS = "zeros"
+
 #: Every option of a layer, in the order of the config file.
 FIELDS: Mapping[str, Field] = {
     "name": Field("text", "What reports call the layer; unique in the file. Left out: layer1, layer2, ... by position.",
@@ -149,8 +152,9 @@ FIELDS: Mapping[str, Field] = {
             "receptive_field")),
     "stride": Field("per axis", "Step between neighbouring windows: an integer, or one per axis.", default=1,
         names=("stride", "strides", "window_strides", "step", "stride_size", "stride_length", "s")),
-    "padding": Field("padding", "Zeros around the input: an integer, one per axis, [before, after] per axis, valid "
-        "(none) or same (ceil(input / stride) outputs; of an odd total, the extra zero goes behind).", default=0,
+    "padding": Field("padding", "Samples added around the input, or of a transposed layer outputs removed at both "
+        "ends: an integer, one per axis, [before, after] per axis, valid (none) or same (ceil(input / stride) outputs, "
+        "or of a transposed layer input * stride; of an odd total, the extra one is behind).", default=0,
         least=0, choices=("valid", "same"), names=("padding", "pad", "pads", "paddings", "pad_width",
             "pad_size", "padding_size", "zero_padding", "p")),
     "dilation": Field("per axis", "Step between neighbouring taps of one window: an integer, or one per axis.",
@@ -167,6 +171,13 @@ FIELDS: Mapping[str, Field] = {
         names=("batch_size", "n_batch")),
     "dtype": Field("choice", "Data type in which the layer is checked.", default=next(iter(DTYPES)),
         choices=tuple(DTYPES), of_check=True),
+    "padding_mode": Field("choice", "What stands in the padding: zeros, the far end (circular), the mirrored input "
+        "without its edge (reflect) or the sample at the edge (replicate); as PyTorch has it.", default=ZEROS,
+        choices=(ZEROS, "circular", "reflect", "replicate")),
+    "transposed": Field("truth", "Whether it is a transposed convolution: weight of shape (channels, filters/groups, "
+        "*kernel), and padding removes outputs; as PyTorch's and ONNX's ConvTranspose.", default=False),
+    "output_padding": Field("per axis", "Outputs added behind, of a transposed layer: an integer, or one per axis, "
+        "smaller than the stride or the dilation.", default=0, least=0),
     "seed": Field("integer", "Seed of the layer's data, or random, which draws one anew each time.", default=0,
         least=0, choices=(RANDOM,), of_check=True),
 }  # fmt: skip
@@ -177,8 +188,8 @@ LAYER_KEYS: Mapping[str, dict[str, Any]] = {name: field.schema() for name, field
 #: Keys that a layer must have, itself or from the defaults.
 REQUIRED = tuple(name for name, field in FIELDS.items() if field.required)
 
-#: What a convolution is told, so that code under test may have a parameter for it.
-CONVOLUTION = tuple(name for name, field in FIELDS.items() if not field.of_check)
+#: What a convolution is told under names of other software's, so that code under test may have a parameter for it.
+CONVOLUTION = tuple(name for name, field in FIELDS.items() if field.names and not field.of_check)
 
 
 def written(spec: Mapping[str, Any]) -> dict[str, Any]:

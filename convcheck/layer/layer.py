@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
-from convcheck.layer.axis import Axis, same_padding
-from convcheck.layer.fields import FIELDS, MAX_AXES, RANDOM, Field
+from convcheck.layer.axis import Axis, same_padding, transposed_same_padding
+from convcheck.layer.fields import FIELDS, MAX_AXES, RANDOM, ZEROS, Field
 from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
@@ -36,8 +36,9 @@ class Layer:
         Kernel size, one number for all axes or one per axis.
     stride, dilation : int or sequence of int, default 1
     padding : int, per axis, per axis ``[before, after]``, ``"valid"`` or ``"same"``, default 0
-        Zero padding. ``"same"`` gives ceil(n / s) outputs as TensorFlow's SAME and ONNX's SAME_UPPER do: of an odd
-        total, the extra zero goes behind.
+        Samples added around the input; of a transposed layer, outputs removed at both ends. ``"same"`` gives
+        ceil(n / s) outputs, or of a transposed layer n * s, as TensorFlow's SAME and ONNX's SAME_UPPER do: of an odd
+        total, the extra sample is behind.
     groups : int, default 1
         Divides both channels and filters; ``groups=channels`` is a depthwise convolution.
     bias : bool, default True
@@ -47,6 +48,13 @@ class Layer:
     batch : int, default 2
     dtype : {"float64", "float32"}, default "float64"
         Also as NumPy's own dtype; kept as text.
+    padding_mode : {"zeros", "circular", "reflect", "replicate"}, default "zeros"
+        What the added samples are, as PyTorch has it.
+    transposed : bool, default False
+        Whether it is a transposed convolution: the backward pass, with respect to the input, of a convolution of the
+        same kernel, stride, padding and dilation from F to C channels.
+    output_padding : int or sequence of int, default 0
+        Outputs added behind, of a transposed layer.
     seed : int or "random", default 0
         Seed of the data; "random" draws one.
     name : str, default "layer"
@@ -76,6 +84,9 @@ class Layer:
     input: tuple[int, ...]
     batch: int
     dtype: str
+    padding_mode: str
+    transposed: bool
+    output_padding: tuple[int, ...]
     seed: int
 
     def __init__(
@@ -91,6 +102,9 @@ class Layer:
         input: int | Sequence[int] | None = None,  # noqa: A002 - the field's name in the config file
         batch: int = 2,
         dtype: str = "float64",
+        padding_mode: str = ZEROS,
+        transposed: bool = False,
+        output_padding: int | Sequence[int] = 0,
         seed: int | Literal["random"] = 0,
         name: str = "layer",
     ) -> None:
@@ -118,7 +132,9 @@ class Layer:
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        """Shape of W and dL/dW: (F, C/groups, *kernel)."""
+        """Shape of W and dL/dW: (F, C/groups, *kernel), or of a transposed layer (C, F/groups, *kernel)."""
+        if self.transposed:
+            return (self.channels, self.filters_per_group, *self.kernel)
         return (self.filters, self.channels_per_group, *self.kernel)
 
     @property
@@ -144,7 +160,38 @@ class Layer:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass."""
-        return prod(self.output_shape) * self.channels_per_group * prod(self.kernel)
+        windows = prod(axis.windows for axis in self.axes)
+        return self.batch * self.filters * self.channels_per_group * prod(self.kernel) * windows
+
+    @cached_property
+    def output_terms(self) -> int:
+        """Products in the longest sum of an output, or a bound of them; the bias is one term more."""
+        return self.channels_per_group * prod(axis.taps_per_output for axis in self.axes)
+
+    @cached_property
+    def input_terms(self) -> int:
+        """Products in the longest sum of an entry of dL/dX, or a bound of them."""
+        return self.filters_per_group * prod(axis.taps_per_sample for axis in self.axes)
+
+    @cached_property
+    def weight_terms(self) -> int:
+        """Products in the sum of an entry of dL/dW, or a bound of them: one a sample and window."""
+        return self.batch * prod(axis.windows for axis in self.axes)
+
+    @cached_property
+    def twin(self) -> Layer:
+        """The plain layer of which a transposed one is the backward pass: with its weight, input and output exchanged.
+
+        Its forward pass takes this layer's dL/dO to dL/dX, and its dL/dX for a given dL/dO is this layer's output for
+        a given input.
+        """
+        twin = replace(
+            self, channels=self.filters, filters=self.channels, input=self.output, bias=False, transposed=False,
+            output_padding=(0,) * len(self.input),
+        )  # fmt: skip
+        # Where output_padding holds whole strides, more windows would fit than there are.
+        vars(twin)["axes"] = tuple(axis.twin for axis in self.axes)
+        return twin
 
     def alike(self, **changes: Any) -> Layer:
         """Return a layer that only differs where nothing needs to be checked anew, so that this takes no time.
@@ -155,7 +202,9 @@ class Layer:
             The batch, the bias, the dtype or the seed; or channels, filters and groups, all times the same number.
         """
         other = object.__new__(Layer)
-        vars(other).update(vars(self) | changes)
+        # Of what was found out before, only what follows from the axes alone.
+        known = {name: vars(self)[name] for name in (*FIELDS, "axes", "output") if name in vars(self)}
+        vars(other).update(known | changes)
         return other
 
     def spec(self) -> dict[str, Any]:
@@ -164,8 +213,12 @@ class Layer:
 
 
 def _axes(fields: Mapping[str, Any]) -> tuple[Axis, ...]:
-    per_axis = (fields[name] for name in ("input", "kernel", "stride", "dilation", "padding"))
-    return tuple(Axis(n, k, s, d, before, after) for n, k, s, d, (before, after) in zip(*per_axis, strict=True))
+    per_axis = (fields[name] for name in ("input", "kernel", "stride", "dilation", "padding", "output_padding"))
+    mode, transposed = fields["padding_mode"], fields["transposed"]
+    return tuple(
+        Axis(n, k, s, d, before, after, mode, transposed, behind)
+        for n, k, s, d, (before, after), behind in zip(*per_axis, strict=True)
+    )
 
 
 #: What may have one entry per axis, in the order in which it is asked for the number of axes.
@@ -282,17 +335,64 @@ class _Resolver:
             if resolved[field] % groups:
                 allowed = f"expected a number that divides channels and filters; {field} is {resolved[field]}"
                 self._wrong(("groups",), f"{groups} is not allowed; {allowed}")
+        if resolved["transposed"] and resolved["padding_mode"] != ZEROS:
+            mode = shown(resolved["padding_mode"])
+            self._wrong(("padding_mode",), f"{mode} is not allowed in a transposed layer; expected {ZEROS}")
         for index, axis in enumerate(_axes(resolved)):
-            if not axis.fits:
-                where = ("kernel", index) if _is_list(self.given["kernel"]) else ("kernel",)
-                span = f", which spans {axis.effective_kernel} samples with dilation {axis.dilation},"
-                padded = f"{axis.padded_size} (input {axis.size}, padding {axis.before} + {axis.after})"
-                self._wrong(
-                    where,
-                    f"{axis.kernel}{span if axis.dilation > 1 else ''} is larger than the padded input of axis "
-                    f"{index}, {padded}, so there is no output; expected a smaller kernel or dilation, "
-                    "or a larger input or padding",
-                )
+            if axis.transposed:
+                self._check_transposed(index, axis)
+            else:
+                self._check_window(index, axis)
+
+    def _at(self, name: str, index: int) -> tuple[str | int, ...]:
+        """The path to what was given for an axis."""
+        return (name, index) if _is_list(self.given[name]) else (name,)
+
+    def _check_window(self, index: int, axis: Axis) -> None:
+        if axis.output_padding:
+            self._wrong(
+                self._at("output_padding", index),
+                f"{axis.output_padding} is not allowed in a layer that is not transposed; expected 0, or transposed: "
+                "true",
+            )
+        most = {"reflect": axis.size - 1, "circular": axis.size}.get(axis.mode)
+        if most is not None and max(axis.before, axis.after) > most:
+            self._wrong(
+                self._at("padding", index),
+                f"{max(axis.before, axis.after)} is not allowed with padding_mode {axis.mode} on the input of axis "
+                f"{index}, {axis.size}; expected at most {most}, or a larger input",
+            )
+        if not axis.fits:
+            span = f", which spans {axis.effective_kernel} samples with dilation {axis.dilation},"
+            padded = f"{axis.padded_size} (input {axis.size}, padding {axis.before} + {axis.after})"
+            self._wrong(
+                self._at("kernel", index),
+                f"{axis.kernel}{span if axis.dilation > 1 else ''} is larger than the padded input of axis "
+                f"{index}, {padded}, so there is no output; expected a smaller kernel or dilation, "
+                "or a larger input or padding",
+            )
+
+    def _check_transposed(self, index: int, axis: Axis) -> None:
+        most = max(axis.stride, axis.dilation) - 1
+        if axis.output_padding > most:
+            self._wrong(
+                self._at("output_padding", index),
+                f"{axis.output_padding} is not allowed with stride {axis.stride} and dilation {axis.dilation}; "
+                f"expected less than the larger of the two: at most {most}",
+            )
+        elif axis.before < 0:
+            missing = axis.stride - axis.effective_kernel - axis.output_padding
+            self._wrong(
+                ("padding",),
+                f'"same" gives input * stride outputs, but axis {index} has {missing} less, as its kernel spans '
+                f"{axis.effective_kernel} at stride {axis.stride}; expected {missing} more of output_padding, or valid",
+            )
+        elif not axis.fits:
+            self._wrong(
+                self._at("padding", index),
+                f"{axis.before} + {axis.after} removes all {axis.padded_size} outputs of axis {index}; expected less "
+                "padding, or a larger input or kernel",
+            )
 
 
 def _complete(resolved: dict[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
@@ -300,22 +400,42 @@ def _complete(resolved: dict[str, Any]) -> tuple[tuple[int, ...], tuple[tuple[in
     kernel, stride, dilation = resolved["kernel"], resolved["stride"], resolved["dilation"]
     size, padding = resolved["input"], resolved["padding"]
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if resolved["transposed"]:
+        if padding == "same":
+            behind = resolved["output_padding"]
+            padding = tuple(transposed_same_padding(*numbers) for numbers in zip(spans, stride, behind, strict=True))
+        return size or _default_windows(spans, stride, [before + after for before, after in padding]), padding
     if padding != "same":
-        return size or _default_size(spans, stride, [before + after for before, after in padding]), padding
+        least = [max(pair) + 1 if resolved["padding_mode"] != ZEROS else 3 for pair in padding]
+        return size or _default_size(spans, stride, [before + after for before, after in padding], least), padding
     if size is None:
         # ceil(n / s) is m for n = (m - 1)s + 1.
-        size = _default_size([1] * len(spans), stride, [s - 1 for s in stride])
+        least = spans if resolved["padding_mode"] != ZEROS else [3] * len(spans)
+        size = _default_size([1] * len(spans), stride, [s - 1 for s in stride], least)
     return size, tuple(same_padding(n, e, s) for n, e, s in zip(size, spans, stride, strict=True))
 
 
-def _default_size(spans: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> tuple[int, ...]:
+def _default_size(
+    spans: Sequence[int], stride: Sequence[int], padding: Sequence[int], least: Sequence[int]
+) -> tuple[int, ...]:
     """Small sizes on which few bugs can hide: 4 outputs or more, s - 1 samples left over, no two axes alike."""
     sizes: list[int] = []
-    for e, s, padded in zip(spans, stride, padding, strict=True):
+    for e, s, padded, fewest in zip(spans, stride, padding, least, strict=True):
         # Where the padding is larger than all that is needed, the input still has some samples of its own.
-        size = max(3 * s + e + s - 1 - padded, 3)
+        size = max(3 * s + e + s - 1 - padded, 3, fewest)
         while size in sizes:
             size += s
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def _default_windows(spans: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> tuple[int, ...]:
+    """Small inputs of a transposed layer: 4 samples and 4 outputs or more, no two axes alike."""
+    sizes: list[int] = []
+    for e, s, removed in zip(spans, stride, padding, strict=True):
+        size = max(4, 1 - (e - removed - 4) // s)
+        while size in sizes:
+            size += 1
         sizes.append(size)
     return tuple(sizes)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from convcheck.layer.fields import FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, changed
 
 #: What has an entry per axis.
-_PER_AXIS = ("kernel", "stride", "padding", "dilation", "input")
+_PER_AXIS = ("kernel", "stride", "padding", "dilation", "input", "output_padding")
 
 #: Yields plainer layers, the plainest first.
 Step = Callable[[Layer], Iterator[Layer]]
@@ -45,7 +46,7 @@ def _axes(layer: Layer) -> Iterator[Changes]:
     for axis in range(rank):
         flat = {name: list(getattr(layer, name)) for name in _PER_AXIS}
         for name in _PER_AXIS:
-            flat[name][axis] = (0, 0) if name == "padding" else 1
+            flat[name][axis] = {"padding": (0, 0), "output_padding": 0}.get(name, 1)
         yield flat
 
 
@@ -81,7 +82,7 @@ def _taps(layer: Layer) -> Iterator[Changes]:
     for kernel in _together(layer.kernel, 1):
         fewer = [axis.kernel - k for axis, k in zip(layer.axes, kernel, strict=True)]
         # With as many outputs, with the input as it is, and with padding that fits the kernel as well as before.
-        spared = [axis.dilation * f for axis, f in zip(layer.axes, fewer, strict=True)]
+        spared = [0 if layer.transposed else axis.dilation * f for axis, f in zip(layer.axes, fewer, strict=True)]
         yield {"kernel": kernel, "input": _less(layer.input, spared)}
         yield {"kernel": kernel}
         yield {
@@ -127,6 +128,16 @@ def _groups(layer: Layer) -> Iterator[Changes]:
         yield {"groups": groups}
 
 
+def _kind(layer: Layer) -> Iterator[Changes]:
+    if layer.transposed:
+        yield {"transposed": False, "output_padding": 0}
+        # With as many windows.
+        yield {"transposed": False, "output_padding": 0, "input": layer.output}
+    yield {"padding_mode": FIELDS["padding_mode"].default}
+    for smaller in _together(layer.output_padding, 0):
+        yield {"output_padding": smaller}
+
+
 def _sizes(layer: Layer) -> Iterator[Changes]:
     for size in _together(layer.input, 1):
         yield {"input": size}
@@ -142,5 +153,5 @@ def _step(choices: Callable[[Layer], Iterator[Changes]]) -> Step:
 
 #: In this order a layer is made plainer.
 STEPS: tuple[Step, ...] = tuple(
-    map(_step, (_axes, _channels, _filters, _samples, _taps, _strides, _padding, _dilation, _groups, _sizes))
+    map(_step, (_axes, _kind, _channels, _filters, _samples, _taps, _strides, _padding, _dilation, _groups, _sizes))
 )

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from convcheck.layer.axis import same_padding
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.axis import same_padding, transposed_same_padding
+from convcheck.layer.fields import DTYPES, FIELDS, ZEROS
 from convcheck.layer.layer import Layer
 
 #: Where more properties than these, or more pairs, tell the layers apart, there are too few layers to say which it is.
@@ -46,13 +46,23 @@ def _no_multiple(number: int) -> Property:
 
 
 def _same(layer: Layer) -> tuple[tuple[int, int], ...]:
+    if layer.transposed:
+        return tuple(
+            transposed_same_padding(axis.effective_kernel, axis.stride, axis.output_padding) for axis in layer.axes
+        )
     return tuple(same_padding(axis.size, axis.effective_kernel, axis.stride) for axis in layer.axes)
+
+
+def _mode(name: str) -> Property:
+    return Property(f"{name} padding", lambda layer: layer.padding_mode == name and any(map(any, layer.padding)))
 
 
 #: Every property, the plainest first.
 PROPERTIES: dict[str, Property] = {
     "stride": Property("a stride above 1", lambda layer: max(layer.stride) > 1),
-    "remainder": Property("a remainder", lambda layer: any(axis.remainder for axis in layer.axes)),
+    "remainder": Property(
+        "a remainder", lambda layer: not layer.transposed and any(axis.remainder for axis in layer.axes)
+    ),
     "padding": Property("padding", lambda layer: any(map(any, layer.padding))),
     "no-padding": Property("no padding", lambda layer: not any(map(any, layer.padding))),
     "unpadded": Property(
@@ -71,6 +81,9 @@ PROPERTIES: dict[str, Property] = {
         lambda layer: any(before != after for before, after in layer.padding),
     ),
     "dilation": Property("dilation", lambda layer: max(layer.dilation) > 1),
+    "transposed": Property("a transposed convolution", lambda layer: layer.transposed),
+    "output-padding": Property("output padding", lambda layer: any(layer.output_padding)),
+    **{name: _mode(name) for name in FIELDS["padding_mode"].choices if name != ZEROS},
     "groups": Property("groups", lambda layer: layer.groups > 1),
     "depthwise": Property("one channel per group", lambda layer: layer.groups > 1 and layer.channels_per_group == 1),
     "per-axis-kernel": Property("a kernel that is not square", lambda layer: len(set(layer.kernel)) > 1),

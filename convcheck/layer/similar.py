@@ -7,7 +7,6 @@ a remainder, are there as many filters as channels), hardly ever on how large th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -42,19 +41,23 @@ def shrunk(layer: Layer) -> Layer:
     for counted in (True, False):
         padding = layer.padding if counted else _smaller_padding(layer, kernel)
         wanted, fewest = relations(layer, counted=counted), 3
-        while fewest == 3 or fewest < max(layer.output):
-            outputs = _kept_apart(layer.output, fewest)
+        while fewest == 3 or fewest < max(axis.windows for axis in layer.axes):
+            outputs = _kept_apart([axis.windows for axis in layer.axes], fewest)
             fewest += 1 + fewest // 4
-            sizes = [
-                (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
-                for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True)
-            ]
-            if min(sizes) < 1:
+            sizes = (
+                list(outputs)
+                if layer.transposed
+                else [
+                    (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
+                    for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True)
+                ]
+            )
+            small = changed(layer, {
+                "channels": groups * per_channel, "filters": groups * per_filter, "groups": groups, "kernel": kernel,
+                "padding": padding, "input": sizes, "batch": batch,
+            })  # fmt: skip
+            if small is None:
                 continue
-            small = replace(
-                layer, channels=groups * per_channel, filters=groups * per_filter, groups=groups, kernel=kernel,
-                padding=padding, input=tuple(sizes), batch=batch,
-            )  # fmt: skip
             if small.multiply_adds > SMALL:
                 break
             if relations(small, counted=counted) == wanted:
@@ -71,6 +74,8 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
         Whether it counts how many windows read padding, or only whether there are some.
     """
     axes = layer.axes
+    # What the windows slide over: of a transposed layer, the output.
+    sizes = [axis.output_size if axis.transposed else axis.size for axis in axes]
     number: Callable[[Iterable[bool]], int] = sum if counted else any
     return (
         _order([axis.size for axis in axes]),
@@ -85,21 +90,21 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
                 # Windows that read nothing but padding, and some, in front and behind; whether one reads both.
                 number(span.stop <= axis.before for span in _spans(axis)),
                 number(span.start < axis.before for span in _spans(axis)),
-                number(span.stop > axis.before + axis.size for span in _spans(axis)),
-                number(span.start >= axis.before + axis.size for span in _spans(axis)),
-                any(span.start < axis.before and span.stop > axis.before + axis.size for span in _spans(axis)),
-                axis.size >= max(axis.before, axis.after),
-                axis.size >= axis.effective_kernel,
+                number(span.stop > axis.before + size for span in _spans(axis)),
+                number(span.start >= axis.before + size for span in _spans(axis)),
+                any(span.start < axis.before and span.stop > axis.before + size for span in _spans(axis)),
+                size >= max(axis.before, axis.after),
+                size >= axis.effective_kernel,
                 axis.remainder,
             )
-            for axis in axes
+            for axis, size in zip(axes, sizes, strict=True)
         ],
     )
 
 
 def _spans(axis: Axis) -> list[range]:
-    """Padded positions from the first to the last tap of every window."""
-    return [range(i * axis.stride, i * axis.stride + axis.effective_kernel) for i in range(axis.output_size)]
+    """From the first to the last tap of every window; of a transposed axis, in outputs before the removal."""
+    return [range(i * axis.stride, i * axis.stride + axis.effective_kernel) for i in range(axis.windows)]
 
 
 def _order(numbers: Sequence[int]) -> tuple[int, ...]:

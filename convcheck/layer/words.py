@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted
 
@@ -12,6 +13,7 @@ from convcheck.wording import counted
 def forward_geometry(layer: Layer) -> list[str]:
     """Return what the layer does, in phrases that are to stay whole; defaults that say nothing are left out."""
     parts = [
+        *(["transposed"] if layer.transposed else []),
         f"{counted(layer.channels, 'channel')} → {counted(layer.filters, 'filter')}",
         f"kernel {_per_axis(layer.kernel)}",
     ]
@@ -21,6 +23,10 @@ def forward_geometry(layer: Layer) -> list[str]:
         parts.append(f"padding {_pairs(layer.padding)}")
     if any(step > 1 for step in layer.dilation):
         parts.append(f"dilation {_per_axis(layer.dilation)}")
+    if layer.padding_mode != ZEROS:
+        parts.append(f"padding mode {layer.padding_mode}")
+    if any(layer.output_padding):
+        parts.append(f"output padding {_per_axis(layer.output_padding)}")
     if layer.groups > 1:
         parts.append(f"groups {layer.groups}")
     if not layer.bias:
@@ -30,9 +36,9 @@ def forward_geometry(layer: Layer) -> list[str]:
 
 
 def backward_geometry(layer: Layer) -> list[str]:
-    """Return what the backward pass of the layer works with, in phrases that are to stay whole."""
+    """Return what the backward pass works with, or the forward pass of a transposed layer; phrases that stay whole."""
     return [
-        f"dL/dO dilated to {_per_axis(axis.dilated_size for axis in layer.axes)}",
+        f"{'X' if layer.transposed else 'dL/dO'} dilated to {_per_axis(axis.dilated_size for axis in layer.axes)}",
         f"full padding {_pairs([axis.full_padding for axis in layer.axes], always=True)}",
         f"remainder {_per_axis(axis.remainder for axis in layer.axes)}",
     ]
@@ -49,11 +55,14 @@ def named_by_sizes(layer: Layer) -> str:
 
     padding = [pair[0] if pair[0] == pair[1] else pair for pair in layer.padding]
     parts = [
+        *(["transposed"] if layer.transposed else []),
         f"{layer.channels}to{layer.filters}",
         "x".join(map(str, layer.kernel)),
         *of("stride", layer.stride, 1),
         *of("padding", padding, 0),
         *of("dilation", layer.dilation, 1),
+        *([layer.padding_mode] if layer.padding_mode != ZEROS else []),
+        *of("output-padding", layer.output_padding, 0),
         *of("groups", (layer.groups,), 1),
         "on",
         "x".join(map(str, layer.input)),

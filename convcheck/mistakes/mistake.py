@@ -84,6 +84,9 @@ class Scene:
 
     def answer(self, gradient: str) -> Array:
         """Return what is right: a gradient, or for "output" the output of the forward pass."""
+        if self.layer.transposed and gradient not in ("output", "bias"):
+            right = unfold.backward(self.layer, self.x, self.weight, self.grad_output)
+            return self._once(gradient, lambda: getattr(right, gradient))
         # Only what is asked for: most mistakes are about one gradient.
         answers: dict[str, Callable[[], Array]] = {
             "output": lambda: unfold.forward(self.layer, self.x, self.weight, self.operands.bias),
@@ -156,6 +159,8 @@ class Mistake(ABC):
         Fewest spatial axes with which it can be made.
     combines : bool
         Whether it is looked for together with another mistake: not if it leaves no trace of the other.
+    transposed : bool
+        Whether it can be made in a transposed layer too, and computes what it makes there.
     behaviour : str or None
         For a mistake that no single result betrays: how it is detected.
     """
@@ -169,6 +174,7 @@ class Mistake(ABC):
     gradients: ClassVar[tuple[str, ...]]
     least_axes: ClassVar[int] = 1
     combines: ClassVar[bool] = True
+    transposed: ClassVar[bool] = False
     behaviour: ClassVar[str | None] = None
 
     @property
@@ -181,7 +187,7 @@ class Mistake(ABC):
 
     def concerns(self, layer: Layer, gradient: str) -> bool:
         """Whether the mistake can be made in a gradient of a layer at all, whatever the sizes."""
-        there = gradient != "bias" or layer.bias
+        there = (gradient != "bias" or layer.bias) and (self.transposed or not layer.transposed)
         return gradient in self.gradients and len(layer.input) >= self.least_axes and there
 
     def wrong(self, scene: Scene, gradient: str) -> tuple[Wrong, ...]:

@@ -71,6 +71,8 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
     output : array
         What it gave, of whatever shape.
     """
+    if layer.transposed:
+        return None
     forward = formulation(FASTEST).forward
     for variant, options, arrays in unless_it_raises(_candidates, layer, operands):
         try:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
+import numpy as np
+
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted, readable
@@ -49,39 +51,52 @@ def contributions(layer: Layer, operands: Operands, gradient: str, index: tuple[
 
 
 def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) -> Iterator[_Term]:
-    first = index[0]
-    filters = layer.filters_per_group
+    sample, inside = index[0], index[2:]
+    channels, filters = layer.channels_per_group, layer.filters_per_group
     if gradient == "input":
-        channel, position = index[1], index[2:]
-        group, own = divmod(channel, layer.channels_per_group)
-        readers = [axis.readers(p + axis.before) for axis, p in zip(layer.axes, position, strict=True)]
-        for number, pairs in product(range(group * filters, (group + 1) * filters), product(*readers)):
+        channel = index[1]
+        readers = [np.argwhere(axis.source == p).tolist() for axis, p in zip(layer.axes, inside, strict=True)]
+        for number, pairs in product(_of_group(channel // channels, filters), product(*readers)):
             output, tap = (tuple(pair[side] for pair in pairs) for side in (0, 1))
-            yield _through_tap(at, "dL/dO", (first, number, *output), at.grad_output, (number, own, *tap))
+            kernel = _kernel(layer, number, channel, tap)
+            yield _through_tap(at, "dL/dO", (sample, number, *output), at.grad_output, kernel)
     elif gradient == "weight":
-        own, tap = index[1], index[2:]
-        channel = first // filters * layer.channels_per_group + own
+        first, second = index[:2]
+        if layer.transposed:
+            channel, number = first, first // channels * filters + second
+        else:
+            channel, number = first // filters * channels + second, first
         for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
-            place = _read(layer, output, tap)
+            place = _read(layer, output, inside)
             if place is not None:
-                amount = float(at.grad_output[(sample, first, *output)])
+                amount = float(at.grad_output[(sample, number, *output)])
                 value = float(at.x[(sample, channel, *place)])
                 through = f"X{_place((sample, channel, *place))} = {readable(value, 6)}"
-                yield _Term(f"dL/dO{_place((sample, first, *output))}", through, amount, value)
+                yield _Term(f"dL/dO{_place((sample, number, *output))}", through, amount, value)
     elif gradient == "bias":
         for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
-            place = (sample, first, *output)
+            place = (sample, index[0], *output)
             yield _Term(f"dL/dO{_place(place)}", "", float(at.grad_output[place]), 1.0)
     else:
         number = index[1]
-        group = number // filters
-        for own, tap in product(range(layer.channels_per_group), product(*map(range, layer.kernel))):
-            place = _read(layer, index[2:], tap)
+        for channel, tap in product(_of_group(number // filters, channels), product(*map(range, layer.kernel))):
+            place = _read(layer, inside, tap)
             if place is not None:
-                channel = group * layer.channels_per_group + own
-                yield _through_tap(at, "X", (first, channel, *place), at.x, (number, own, *tap))
+                kernel = _kernel(layer, number, channel, tap)
+                yield _through_tap(at, "X", (sample, channel, *place), at.x, kernel)
         if at.bias is not None:
             yield _Term(f"b[{number}]", "", float(at.bias[number]), 1.0)
+
+
+def _of_group(group: int, count: int) -> range:
+    return range(group * count, (group + 1) * count)
+
+
+def _kernel(layer: Layer, number: int, channel: int, tap: tuple[int, ...]) -> tuple[int, ...]:
+    """Return where W has the tap through which a filter reads a channel of its group."""
+    if layer.transposed:
+        return (channel, number % layer.filters_per_group, *tap)
+    return (number, channel % layer.channels_per_group, *tap)
 
 
 def _through_tap(at: Operands, source: str, place: tuple[int, ...], array: object, kernel: tuple[int, ...]) -> _Term:
@@ -91,12 +106,9 @@ def _through_tap(at: Operands, source: str, place: tuple[int, ...], array: objec
 
 
 def _read(layer: Layer, output: tuple[int, ...], tap: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the position of the input that an output reads through a tap; None where that is padding."""
-    place = tuple(
-        o * axis.stride + a * axis.dilation - axis.before for axis, o, a in zip(layer.axes, output, tap, strict=True)
-    )
-    inside = all(0 <= p < axis.size for axis, p in zip(layer.axes, place, strict=True))
-    return place if inside else None
+    """Return the position of the input that an output reads through a tap; None where there is none."""
+    place = tuple(int(axis.source[o, a]) for axis, o, a in zip(layer.axes, output, tap, strict=True))
+    return place if min(place) >= 0 else None
 
 
 def _place(index: tuple[int, ...]) -> str:

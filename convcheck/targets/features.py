@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from math import lcm
 from typing import Any, NamedTuple
 
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.layer.properties import PROPERTIES
 from convcheck.layer.similar import Changes, changed
@@ -294,6 +294,24 @@ _WAYS: dict[str, Way] = {
     **{name: _dtype(name) for name in sorted(DTYPES)},
 }
 
+
+def _mode(name: str) -> Way:
+    return Way(
+        lambda layer: iter([{"padding_mode": name, "padding": 1}]),
+        lambda layer: {"padding_mode": FIELDS["padding_mode"].default},
+    )
+
+
+#: Kinds of layer beside the plain one. Code is asked for them only where its mapping, or its form, says that it takes
+#: them: that it does not is no lack.
+KINDS = frozenset({"transposed", *(mode for mode in FIELDS["padding_mode"].choices if mode in PROPERTIES)})
+
+_WAYS |= {mode: _mode(mode) for mode in sorted(KINDS - {"transposed"})}
+_WAYS["transposed"] = Way(
+    lambda layer: iter([{"transposed": True}]),
+    lambda layer: {"transposed": False, "output_padding": 0},
+)
+
 #: Everything that a layer may need.
 FEATURES = {
     name: Feature("a layer without a bias" if name == "no-bias" else PROPERTIES[name].words, PROPERTIES[name].of, *way)
@@ -305,7 +323,7 @@ ALL = frozenset(FEATURES)
 #: What no signature can show. It is taken until trying, or the mapping, says otherwise.
 UNSEEN = ALL - {
     "1d", "2d", "3d", "stride", "padding", "asymmetric-padding", "dilation", "groups", "bias", "per-axis",
-    "per-axis-kernel", *DTYPES,
+    "per-axis-kernel", *DTYPES, *KINDS,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from convcheck.errors import TargetError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array, equal
@@ -131,7 +132,11 @@ class Form(Target):
         Features that it takes, as far as one can see and by its mapping.
     bias_per_position : bool
         Whether there is one bias per output position.
+    kinds : frozenset of str
+        Those of `features.KINDS` of which code of this form can be told.
     """
+
+    kinds: frozenset[str] = frozenset()
 
     inapplicable: Mapping[str, str] = {
         "some-gradients": "code of this form always gives all gradients",
@@ -146,6 +151,11 @@ class Form(Target):
         self.averages = spec.mean_over_batch
         self.bias_per_position = spec.bias == "per-position"
         self.untold = frozenset(spec.supports) & {"stride", "padding", "dilation"} - takes
+        untellable = set(spec.supports) & features.KINDS - self.kinds
+        if untellable:
+            words = " or ".join(features.FEATURES[kind].words for kind in sorted(untellable))
+            raise TargetError(f"target {name}: supports: code of this form cannot be told of {words}; leave that out")
+        takes = takes - features.KINDS
         self.takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = _layouts(spec)
         self.absent = {

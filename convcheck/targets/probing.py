@@ -23,7 +23,7 @@ from convcheck.layer.data import Operands, integer_operands, real_operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
-from convcheck.targets.features import FEATURES, needed, without
+from convcheck.targets.features import FEATURES, KINDS, needed, without
 from convcheck.targets.loading import last_line
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Target
@@ -153,7 +153,7 @@ class Probe:
         if not self.usable:
             reasons = [attempt.reason for attempt in self._attempts.values() if attempt.reason]
             return [f"any of {len(self._attempts)} tiny layers{f' ({reasons[0]})' if reasons else ''}"]
-        told = {FEATURES[name].words: reason for name, reason in self.refused.items()}
+        told = {FEATURES[name].words: reason for name, reason in self.refused.items() if name not in KINDS}
         ranks = [FEATURES[f"{rank}d"].words for rank in (1, 2, 3) if f"{rank}d" in self.refused]
         if len(ranks) == 2:
             # Without what code says of numbers of axes that it was not written for.
@@ -289,7 +289,8 @@ class Probe:
         for rank in (2, 1, 3):
             size = self.base.input[0]
             per_axis = {
-                field: [getattr(self.base, field)[0]] * rank for field in ("kernel", "stride", "padding", "dilation")
+                field: [getattr(self.base, field)[0]] * rank
+                for field in ("kernel", "stride", "padding", "dilation", "output_padding")
             }
             layer = changed(self.base, {**per_axis, "input": [size] * rank})
             if f"{rank}d" not in self.taken:

@@ -2,6 +2,8 @@
 PyTorch is the judge of that.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -27,27 +29,88 @@ def assert_equal(left, right):
 
 
 @pytest.mark.parametrize("name", [name for name in FORMULATIONS if name != ORACLE])
-@given(layer=layers(dtypes=("float64", "float32")))
-@settings(max_examples=150, deadline=None)
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@settings(max_examples=200, deadline=None)
 def test_agrees_exactly_with_the_definition(name, layer):
     at = integer_operands(layer)
     assert_equal(passes(name, layer, at), passes(ORACLE, layer, at))
 
 
-@pytest.mark.parametrize("name", FORMULATIONS)
-@given(layer=layers(dtypes=("float64", "float32")))
-@settings(max_examples=80, deadline=None)
-def test_agrees_exactly_with_pytorch(name, layer):
+def by_pytorch(layer, at):
+    """Output and gradients by PyTorch's own padding, convolution, transposed convolution and autograd."""
     torch = pytest.importorskip("torch")
-    at = integer_operands(layer)
+    functional, rank = torch.nn.functional, len(layer.input)
     x, weight, bias = (None if a is None else torch.tensor(a, requires_grad=True) for a in (at.x, at.weight, at.bias))
-    amounts = [amount for pair in reversed(layer.padding) for amount in pair]
-    convolve = getattr(torch.nn.functional, f"conv{len(layer.input)}d")
-    padded = torch.nn.functional.pad(x, amounts)
-    output = convolve(padded, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
+    options = {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
+    if layer.transposed:
+        convolve = getattr(functional, f"conv_transpose{rank}d")
+        output = convolve(x, weight, bias, output_padding=layer.output_padding, **options)
+        # Its own padding is the same on both sides: what is removed here, it would not have made.
+        for axis, (before, after) in enumerate(layer.padding, 2):
+            output = output.narrow(axis, before, output.shape[axis] - before - after)
+    else:
+        amounts = [amount for pair in reversed(layer.padding) for amount in pair]
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        padded = functional.pad(x, amounts, mode)
+        output = getattr(functional, f"conv{rank}d")(padded, weight, bias, **options)
     output.backward(torch.tensor(at.grad_output))
-    expected = (output.detach().numpy(), *(None if t is None else t.grad.numpy() for t in (x, weight, bias)))
-    assert_equal(passes(name, layer, at), expected)
+    return (output.detach().numpy(), *(None if t is None else t.grad.numpy() for t in (x, weight, bias)))
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@settings(max_examples=100, deadline=None)
+def test_agrees_exactly_with_pytorch(name, layer):
+    at = integer_operands(layer)
+    assert_equal(passes(name, layer, at), by_pytorch(layer, at))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"transposed": True, "padding": 1, "output_padding": [1, 0], "stride": 2},
+        {"transposed": True, "padding": [1, 0], "output_padding": [0, 2], "dilation": 3, "groups": 2},
+        {"padding_mode": "circular", "padding": 2, "stride": 2},
+        {"padding_mode": "reflect", "padding": [2, 1], "groups": 2},
+        {"padding_mode": "replicate", "padding": [3, 1], "dilation": 2, "bias": False},
+    ],
+)
+def test_modules_of_pytorch_mean_the_same_by_these_options(fields):
+    torch = pytest.importorskip("torch")
+    layer = Layer(channels=4, filters=2, kernel=3, input=(7, 6), **fields)
+    at = integer_operands(layer)
+    make = torch.nn.ConvTranspose2d if layer.transposed else torch.nn.Conv2d
+    own = {name: value for name, value in fields.items() if name != "transposed"}
+    module = make(4, 2, 3, **own).to(torch.float64)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor(at.weight))
+        if layer.bias:
+            module.bias.copy_(torch.tensor(at.bias))
+    for name in FORMULATIONS:
+        output = formulation(name).forward(layer, at.x, at.weight, at.bias)
+        np.testing.assert_array_equal(output, module(torch.tensor(at.x)).detach().numpy())
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+@given(layer=layers())
+@settings(max_examples=50, deadline=None)
+def test_a_layer_and_its_transposed_twin_are_each_others_backward_pass(name, layer):
+    """Exactly: the output of the one is dL/dX of the other, and both have the same dL/dW."""
+    module = formulation(name)
+    twin = Layer(
+        channels=layer.filters, filters=layer.channels, kernel=layer.kernel, stride=layer.stride,
+        padding=layer.padding, dilation=layer.dilation, groups=layer.groups, bias=False, input=layer.output,
+        batch=layer.batch, transposed=True,
+        output_padding=[axis.remainder for axis in layer.axes],
+    )  # fmt: skip
+    assert twin.weight_shape == layer.weight_shape
+    assert twin.output == layer.input
+    at = integer_operands(layer)
+    y = module.forward(replace(layer, bias=False), at.x, at.weight, None)
+    given = module.backward(layer, at.x, at.weight, at.grad_output)
+    back = module.backward(twin, at.grad_output, at.weight, at.x)
+    assert_equal((module.forward(twin, at.grad_output, at.weight, None), back.input), (given.input, y))
+    np.testing.assert_array_equal(back.weight, given.weight)
 
 
 @pytest.mark.parametrize("name", FORMULATIONS)

@@ -25,7 +25,7 @@ def gradients_of(layer):
     return ("input", "weight", "bias") if layer.bias else ("input", "weight")
 
 
-@given(layer=layers(dtypes=("float64", "float32")))
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
 @settings(max_examples=100, deadline=None)
 def test_exact_differences_equal_the_gradient_packed_or_not_merged_or_not(layer):
     at = integer_operands(layer)
@@ -40,7 +40,7 @@ def test_exact_differences_equal_the_gradient_packed_or_not_merged_or_not(layer)
             assert numeric.evaluations == chosen.evaluations(directions.count)
 
 
-@given(layer=layers(dtypes=("float64", "float32")))
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
 @settings(max_examples=100, deadline=None)
 def test_the_bound_is_never_exceeded(layer):
     at = real_operands(layer)
@@ -53,7 +53,7 @@ def test_the_bound_is_never_exceeded(layer):
             assert (error <= getattr(allowed, gradient)).all()
 
 
-@given(layer=layers(dtypes=("float64", "float32")))
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
 @settings(max_examples=60, deadline=None)
 def test_the_bound_of_the_output_is_never_exceeded(layer):
     at = real_operands(layer)
@@ -183,7 +183,7 @@ class TestReading:
         return at, generator.integers(-40_000, 40_000, layer.output_shape).astype(float), changes.astype(float)
 
 
-@given(layer=layers(dtypes=("float64", "float32")))
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
 @settings(max_examples=60, deadline=None)
 def test_integer_data_are_small_nonzero_and_of_both_signs(layer):
     at = integer_operands(layer)

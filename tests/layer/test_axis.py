@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from convcheck.layer.axis import Axis, same_padding
+from convcheck.layer.axis import Axis, same_padding, transposed_same_padding
 
 
 @st.composite
@@ -151,81 +151,176 @@ class TestFullPadding:
         assert not np.array_equal(got, expected)
 
 
+@st.composite
+def every_axis(draw):
+    """Draw axes of every kind: all padding modes, transposed ones, several strides of output_padding."""
+    axis = draw(axes())
+    if draw(st.booleans()):
+        behind = draw(st.integers(0, max(axis.stride, axis.dilation) - 1))
+        axis = replace(axis, transposed=True, output_padding=behind)
+        assume(axis.fits)
+        return axis
+    mode = draw(st.sampled_from(["zeros", "circular", "reflect", "replicate"]))
+    most = {"circular": axis.size, "reflect": axis.size - 1}.get(mode, 7)
+    axis = replace(axis, mode=mode, before=min(axis.before, most), after=min(axis.after, most))
+    assume(axis.fits)
+    return axis
+
+
+NUMPY_MODES = {"zeros": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
+
+
+def table(axis):
+    """The table of an axis by brute force: per output the samples that its taps read, None for nothing."""
+    if not axis.transposed:
+        filler = {"constant_values": -1} if axis.mode == "zeros" else {}
+        padded = np.pad(np.arange(axis.size), (axis.before, axis.after), NUMPY_MODES[axis.mode], **filler)
+        return [[None if padded[p] < 0 else int(padded[p]) for p in window] for window in walk(axis)]
+    reached = [[None] * axis.kernel for _ in range(axis.output_size)]
+    for sample in range(axis.size):
+        for tap in range(axis.kernel):
+            output = sample * axis.stride + tap * axis.dilation - axis.before
+            if 0 <= output < axis.output_size:
+                reached[output][tap] = sample
+    return reached
+
+
 def clashes(axis, color_of):
-    """Return the windows that see a colour twice; ``color_of`` maps a padded position to its colour."""
-    return [window for window in walk(axis) if len({color_of(position) for position in window}) < len(window)]
+    """Return the outputs that see two samples of one colour."""
+    seen = [{sample for sample in row if sample is not None} for row in table(axis)]
+    return [samples for samples in seen if len({color_of(sample) for sample in samples}) < len(samples)]
 
 
-def color_of(axis):
-    """Return the colours that the axis gives out, as a function of the padded position."""
-    everywhere = replace(axis, size=axis.padded_size, before=0, after=0).colors()
-    return lambda position: int(everywhere[position])
+class TestTable:
+    @given(every_axis())
+    def test_is_what_each_output_reads(self, axis):
+        expected = [[-1 if sample is None else sample for sample in row] for row in table(axis)]
+        assert axis.source.tolist() == expected
+
+    @given(every_axis())
+    def test_bounds_of_the_sums(self, axis):
+        reads = [[sample for sample in row if sample is not None] for row in table(axis)]
+        of_sample = np.bincount([sample for row in reads for sample in row], minlength=axis.size)
+        assert max(map(len, reads)) <= axis.taps_per_output
+        assert max(of_sample) <= axis.taps_per_sample
+        assert max((row.count(sample) for row in reads for sample in row), default=1) <= axis.repeats
+        of_tap = [sum(row[tap] is not None for row in table(axis)) for tap in range(axis.kernel)]
+        assert max(of_tap) <= axis.windows
+
+    @given(every_axis())
+    def test_bounds_of_repeated_samples_are_reached(self, axis):
+        assume(axis.mode != "zeros")
+        assert axis.taps_per_sample == max(np.bincount(axis.source.ravel()))
+        assert axis.repeats == max(row.count(sample) for row in table(axis) for sample in row)
+
+    @given(every_axis())
+    def test_the_twin_reads_the_table_the_other_way_round(self, axis):
+        assume(axis.transposed)
+        twin = axis.twin
+        assert (twin.size, twin.output_size) == (axis.output_size, axis.size)
+        pairs = {(o, a, p) for o, row in enumerate(axis.source.tolist()) for a, p in enumerate(row) if p >= 0}
+        assert pairs == {(p, a, o) for o, row in enumerate(twin.source.tolist()) for a, p in enumerate(row) if p >= 0}
+
+    @pytest.mark.parametrize(
+        ("axis", "expected"),
+        [
+            (Axis(3, 3, before=1, after=1, mode="circular"), [[2, 0, 1], [0, 1, 2], [1, 2, 0]]),
+            (Axis(3, 3, before=1, after=1, mode="reflect"), [[1, 0, 1], [0, 1, 2], [1, 2, 1]]),
+            (Axis(3, 3, before=1, after=1, mode="replicate"), [[0, 0, 1], [0, 1, 2], [1, 2, 2]]),
+            (Axis(2, 2, 2, transposed=True, output_padding=1), [[0, -1], [-1, 0], [1, -1], [-1, 1], [-1, -1]]),
+            (Axis(2, 3, 2, before=1, after=1, transposed=True), [[-1, 0, -1], [1, -1, 0], [-1, 1, -1]]),
+        ],
+    )
+    def test_known_tables(self, axis, expected):
+        assert axis.source.tolist() == expected
 
 
 class TestColors:
-    @given(axes())
-    def test_no_window_sees_a_color_twice(self, axis):
-        assert clashes(axis, color_of(axis)) == []
+    @given(every_axis())
+    def test_no_output_sees_a_color_twice(self, axis):
+        assert clashes(axis, axis.colors.tolist().__getitem__) == []
 
     @given(axes())
     def test_padding_only_shifts_the_colors(self, axis):
-        expected = [color_of(axis)(position) for position in range(axis.before, axis.before + axis.size)]
-        assert axis.colors().tolist() == expected
+        everywhere = replace(axis, size=axis.padded_size, before=0, after=0).colors
+        assert axis.colors.tolist() == everywhere[axis.before : axis.before + axis.size].tolist()
+
+    @given(every_axis())
+    def test_their_number(self, axis):
+        """As few as the output with most samples needs, in closed form; greedily, less than twice and a few more."""
+        most = max(len({sample for sample in row if sample is not None}) for row in table(axis))
+        assert axis.color_count == len(set(axis.colors.tolist()))
+        if axis.mode == "zeros":
+            assert axis.color_count <= axis.taps_per_output
+        else:
+            assert axis.color_count <= 2 * most
 
     @given(axes())
-    def test_there_are_k_colors_and_fewer_cannot_do(self, axis):
-        assert axis.kernel == len(walk(axis)[0])
-        assert set(axis.colors().tolist()) <= set(range(axis.kernel))
+    def test_a_transposed_axis_has_as_many_as_its_outputs_read(self, axis):
+        axis = replace(axis, before=0, after=0, size=axis.size + 9, transposed=True)
+        assert axis.color_count == max(sum(sample is not None for sample in row) for row in table(axis))
 
-    @given(axes())
-    def test_every_window_sees_every_color_exactly_once(self, axis):
-        taps = np.array([axis.tap_of_color(color) for color in range(axis.kernel)])
-        assert taps.shape == (axis.kernel, axis.output_size)
-        assert (np.sort(taps, axis=0) == np.arange(axis.kernel)[:, None]).all()
-
-    @given(axes())
+    @given(every_axis())
     def test_attribution(self, axis):
-        seen = color_of(axis)
-        for color in range(axis.kernel):
-            taps, positions = axis.tap_of_color(color), axis.position_of_color(color)
-            for window, tap, position in zip(walk(axis), taps, positions, strict=True):
-                assert [p for p in window if seen(p) == color] == [position]
-                assert window[tap] == position
+        colors = axis.colors.tolist()
+        assert sorted(axis.sample_of_color) == sorted(set(colors))
+        for color, samples in axis.sample_of_color.items():
+            for row, sample in zip(table(axis), samples.tolist(), strict=True):
+                seen = {one for one in row if one is not None and colors[one] == color}
+                assert seen == ({sample} if sample >= 0 else set())
 
-    @given(axes(), st.integers(0, 99))
+    @given(every_axis(), st.integers(0, 99))
     def test_perturbing_a_color_at_once_gives_every_entry_of_the_jacobian(self, axis, seed):
-        weight = integers(axis.kernel, seed)
+        weight, read = integers(axis.kernel, seed), table(axis)
 
         def forward(x):
-            padded = np.pad(x, (axis.before, axis.after))
-            return np.array([sum(w * padded[p] for w, p in zip(weight, window, strict=True)) for window in walk(axis)])
+            return np.array([sum(w * x[p] for w, p in zip(weight, row, strict=True) if p is not None) for row in read])
 
         x = integers(axis.size, seed + 1)
-        jacobian = np.zeros((axis.output_size, axis.padded_size), dtype=int)
-        for color in range(axis.kernel):
-            change = forward(x + (axis.colors() == color)) - forward(x)
-            jacobian[np.arange(axis.output_size), axis.position_of_color(color)] = change
+        # One column more, for outputs that see no sample of a colour.
+        jacobian = np.zeros((axis.output_size, axis.size + 1), dtype=int)
+        for color, samples in axis.sample_of_color.items():
+            change = forward(x + (axis.colors == color)) - forward(x)
+            jacobian[np.arange(axis.output_size), samples] = change
         one_by_one = [forward(x + (np.arange(axis.size) == p)) - forward(x) for p in range(axis.size)]
-        inside = jacobian[:, axis.before : axis.before + axis.size]
-        np.testing.assert_array_equal(inside, np.array(one_by_one).T)
-        assert np.count_nonzero(jacobian) == np.count_nonzero(inside)  # nothing is attributed to the padding
+        np.testing.assert_array_equal(jacobian[:, :-1], np.array(one_by_one).T)
+        assert not jacobian[:, -1].any()
 
-    def test_colors_that_forget_the_dilation_clash(self):
-        axis = Axis(12, 3, 1, 3)
-        assert clashes(axis, lambda position: position % axis.kernel)
-        assert clashes(axis, color_of(axis)) == []
+    @pytest.mark.parametrize(
+        ("axis", "colors"),
+        [
+            (Axis(12, 3, 1, 3), lambda axis, p: p % axis.kernel),
+            (Axis(12, 3, 2, 2), lambda axis, p: p // axis.dilation % (axis.kernel - 1)),
+            # The closed form of zeros, where the first sample is seen beside the last.
+            (Axis(7, 3, before=1, after=1, mode="circular"), lambda axis, p: (p + axis.before) % axis.kernel),
+            (Axis(9, 6, 2, 3, transposed=True), lambda axis, p: p % axis.taps_per_output),
+        ],
+    )
+    def test_other_colors_clash(self, axis, colors):
+        assert clashes(axis, lambda position: colors(axis, position))
+        assert clashes(axis, axis.colors.tolist().__getitem__) == []
 
-    def test_fewer_colors_than_taps_clash(self):
-        axis = Axis(12, 3, 2, 2)
-        assert clashes(axis, lambda position: (position // axis.dilation) % (axis.kernel - 1))
-
-    def test_colors_counted_from_the_unpadded_input_are_attributed_wrongly(self):
+    def test_colors_counted_from_the_unpadded_input_are_those_of_other_outputs(self):
         axis = Axis(7, 3, before=1)
         unpadded = (np.arange(axis.size) // axis.dilation) % axis.kernel
-        assert unpadded.tolist() != axis.colors().tolist()
-        inside = axis.position_of_color(0)[1:] - axis.before
-        assert (axis.colors()[inside] == 0).all()
-        assert (unpadded[inside] != 0).any()
+        assert unpadded.tolist() != axis.colors.tolist()
+
+
+class TestTransposed:
+    @given(every_axis())
+    def test_the_outputs_are_what_the_windows_reach(self, axis):
+        assume(axis.transposed)
+        last = (axis.size - 1) * axis.stride + axis.dilation * (axis.kernel - 1)
+        assert axis.padded_size == last + 1 + axis.output_padding
+        assert axis.output_size == axis.padded_size - axis.before - axis.after
+        assert (axis.windows, axis.remainder) == (axis.size, axis.output_padding)
+
+    @given(st.integers(1, 9), st.integers(1, 6), st.integers(1, 5), st.integers(0, 3))
+    def test_same_gives_a_stride_of_outputs_for_every_sample(self, size, kernel, stride, behind):
+        before, after = transposed_same_padding(kernel, stride, behind)
+        assert after - before in (0, 1)
+        axis = Axis(size, kernel, stride, 1, before, after, transposed=True, output_padding=behind)
+        assert axis.output_size == size * stride
 
 
 class TestSamePadding:

@@ -75,6 +75,9 @@ class TestResolution:
             "input": [6, 7],
             "batch": 2,
             "dtype": "float64",
+            "padding_mode": "zeros",
+            "transposed": False,
+            "output_padding": [0, 0],
             "seed": 0,
         }
         with pytest.raises(TypeError):
@@ -199,6 +202,53 @@ class TestResolution:
         assert dense.multiply_adds == 4 * depthwise.multiply_adds
 
 
+class TestKinds:
+    @pytest.mark.parametrize("mode", ["zeros", "circular", "reflect", "replicate"])
+    @pytest.mark.parametrize("padding", ["same", 0, 1, [[3, 5], [2, 0]]])
+    def test_default_sizes_are_large_enough_for_every_mode(self, mode, padding):
+        layer = Layer(2, 3, (3, 5), stride=2, dilation=(2, 1), padding=padding, padding_mode=mode)
+        assert len(set(layer.input)) == 2
+        assert min(layer.output) >= 4 or padding == "same"
+
+    @pytest.mark.parametrize("padding", ["same", 0, 1, 7, [[3, 5], [2, 0]]])
+    def test_default_sizes_of_transposed_layers(self, padding):
+        layer = Layer(2, 3, (3, 5), stride=2, padding=padding, transposed=True)
+        assert len(set(layer.input)) == 2
+        assert min(*layer.input, *layer.output) >= 4
+
+    def test_shapes_of_a_transposed_layer(self):
+        layer = Layer(4, 6, (3, 2), stride=2, groups=2, input=(5, 7), batch=3, transposed=True, output_padding=(0, 1))
+        assert layer.weight_shape == (4, 3, 3, 2)
+        assert layer.bias_shape == (6,)
+        assert layer.output_shape == (3, 6, 11, 15)
+        # For every sample and group: each of 35 windows hands 3 filters' worth of 6 taps 2 channels.
+        assert layer.multiply_adds == 3 * 2 * 35 * 3 * 6 * 2
+
+    def test_the_longest_sums(self):
+        plain = Layer(4, 6, 3, padding=1, groups=2, input=(5, 7), batch=3)
+        assert (plain.output_terms, plain.input_terms, plain.weight_terms) == (2 * 9, 3 * 9, 3 * 35)
+        # Along each axis, the first sample stands at three padded positions, which 1, 2 and 3 windows read.
+        repeated = Layer(1, 1, 3, padding=2, input=(5, 7), padding_mode="replicate")
+        assert repeated.input_terms == 6 * 6
+        transposed = Layer(4, 6, 3, stride=2, groups=2, input=(5, 7), batch=3, transposed=True)
+        # Of 3 taps at stride 2, an output meets 2 at most; every sample reaches all.
+        assert (transposed.output_terms, transposed.input_terms) == (2 * 4, 3 * 9)
+        assert transposed.weight_terms == 3 * 35
+
+    @pytest.mark.parametrize("transposed", [False, True])
+    def test_a_layer_alike_knows_nothing_of_the_old_sizes(self, transposed):
+        layer = Layer(4, 6, 3, stride=2, groups=2, input=(5, 7), batch=3, transposed=transposed)
+        for warm in (False, True):
+            if warm:
+                _ = layer.output_terms, layer.input_terms, layer.weight_terms, transposed and layer.twin
+            more = layer.alike(channels=8, filters=12, groups=4, batch=2)
+            assert more == Layer(8, 12, 3, stride=2, groups=4, input=(5, 7), batch=2, transposed=transposed)
+            assert more.weight_terms == layer.weight_terms // 3 * 2
+            if transposed:
+                assert more.twin.weight_shape == more.weight_shape
+                assert more.twin.batch == 2
+
+
 class TestRoundTrips:
     @given(specs())
     def test_spec(self, fields):
@@ -297,6 +347,28 @@ REFUSED = [
         {"kernel": 3, "dilation": 4, "input": [8, 9]},
         "kernel", "3", "spans 9 samples with dilation 4", "axis 0", "8 (input 8, padding 0 + 0)", "smaller kernel",
     ),
+    # Kinds of layer: what a mode does not have, what is of transposed layers alone, and what leaves no output.
+    ({"padding_mode": "same"}, "padding_mode", '"same" (a text)', "zeros", "circular", "reflect", "replicate"),
+    ({"transposed": 1}, "transposed", "1", "true", "false"),
+    (
+        {"padding_mode": "reflect", "padding": [0, 3], "input": [9, 3]},
+        "padding[1]", "3", "reflect", "axis 1, 3", "at most 2", "larger input",
+    ),
+    ({"padding_mode": "circular", "padding": 4, "input": [9, 3]}, "padding", "4", "circular", "axis 1, 3", "at most 3"),
+    ({"padding_mode": "circular", "transposed": True}, "padding_mode", '"circular" (a text)', "transposed", "zeros"),
+    ({"output_padding": [0, 1]}, "output_padding[1]", "1", "not transposed", "expected 0"),
+    (
+        {"transposed": True, "stride": [2, 1], "output_padding": [1, 1]},
+        "output_padding[1]", "1", "stride 1 and dilation 1", "at most 0",
+    ),
+    (
+        {"transposed": True, "padding": 4, "input": [9, 5], "kernel": 3, "stride": 1},
+        "padding", "4 + 4", "all 7 outputs of axis 1", "less padding", "larger input",
+    ),
+    (
+        {"transposed": True, "padding": "same", "kernel": [3, 1], "stride": 2},
+        "padding", '"same"', "input * stride outputs", "axis 1 has 1 less", "1 more of output_padding",
+    ),
 ]  # fmt: skip
 
 
@@ -327,7 +399,7 @@ class TestRefusals:
         with pytest.raises(LayerError) as caught:
             make(
                 name="", channels=0, filters=0, kernel=[0, 3], stride=0, padding=-1, dilation=0, groups=0, bias=0,
-                input=[0, 9], batch=0, dtype=0, seed=-1,
+                input=[0, 9], batch=0, dtype=0, padding_mode=0, transposed=0, output_padding=-1, seed=-1,
             )  # fmt: skip
         paths = {problem.path for problem in caught.value.problems}
         assert paths == {("kernel", 0), ("input", 0)} | {
@@ -355,6 +427,12 @@ class TestRefusals:
             {"stride": 100},
             {"seed": 0},
             {"padding": 100, "input": [1, 1]},
+            {"padding": 100, "input": [1, 1], "padding_mode": "replicate"},
+            {"padding": 2, "input": [3, 4], "padding_mode": "reflect"},
+            {"padding": 3, "input": [3, 4], "padding_mode": "circular"},
+            {"padding": 1, "input": [1, 1], "transposed": True},
+            {"output_padding": 1, "dilation": 2, "transposed": True},
+            {"padding": "same", "stride": 2, "kernel": 1, "output_padding": 1, "transposed": True},
         ],
     )
     def test_what_only_just_fits_is_accepted(self, fields):

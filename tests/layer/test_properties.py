@@ -91,6 +91,8 @@ def test_every_property_is_had_and_lacked_by_some_layer():
         layer(channels=1, filters=1, kernel=1, stride=2, input=[5]),
         layer(channels=16, filters=32, padding=1),
         layer(channels=1, filters=1, kernel=[1, 2, 3], input=[3, 4, 5]),
+        layer(transposed=True, stride=2, output_padding=1),
+        *(layer(padding=1, padding_mode=mode) for mode in ("circular", "reflect", "replicate")),
     ]
     for name, one in PROPERTIES.items():
         assert {one.of(each) for each in layers} == {True, False}, name

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from convcheck.errors import Parameter, UsageError
+from convcheck.explain import require_plain
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index
 from convcheck.layer.layer import Layer
@@ -90,6 +91,7 @@ class Selection:
         UsageError
             If a number is out of range, the filter does not read the channel, or the entry is in another slice.
         """
+        require_plain(layer)
         array, index = parse_entry(entry, layer) if entry is not None else ("", ())
         slices = {"input": ("sample", "channel"), "weight": ("filter",), "bias": ("filter",)}
         said = dict(zip(slices.get(array, ("sample", "filter")), index, strict=False))

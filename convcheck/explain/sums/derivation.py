@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
+from convcheck.explain import require_plain
 from convcheck.explain.pictures.sizes import AXIS_NAMES, crop_lines, dilation_lines, padding_lines, times, turned
 from convcheck.explain.sums.notation import Notation
 from convcheck.explain.sums.writers import Block, Document, Drawing, Formula, Heading, Paragraph, Table
@@ -27,6 +28,7 @@ _LETTERS = (
 
 def document(layer: Layer, notation: Notation) -> Document:
     """Derive the backward pass of a layer."""
+    require_plain(layer)
     # The numbers of every axis, and how many outputs read an entry.
     sizes, readers = [], []
     for name, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 
 from convcheck.checks.observed import Observed
 from convcheck.errors import TargetError
+from convcheck.explain import require_plain
 from convcheck.explain.pictures.panel import Index
 from convcheck.explain.pictures.selection import readers
 from convcheck.explain.pictures.sizes import AXIS_NAMES, at
@@ -105,6 +106,7 @@ def explain(
     TargetError
         If the code gave no such array.
     """
+    require_plain(layer)
     finders = {"input": _input_terms, "weight": _weight_terms, "bias": _bias_terms, "output": _output_terms}
     terms, excluded = finders[array](layer, operands, index)
     code = builtin(FASTEST) if observed is None else observed.implementation

@@ -72,12 +72,13 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents.
 
     An output sees one entry of a direction, times one weight (or one input sample): a unit step changes it by at most
-    the largest integer in the data.
+    the largest integer in the data; by several of them where padding lets an output read a sample more than once.
     """
     magnitude = integer_magnitude(layer)
-    reach = 1 if gradient == "bias" else magnitude
+    repeats = prod(axis.repeats for axis in layer.axes) if gradient == "input" else 1
+    reach = 1 if gradient == "bias" else magnitude * repeats
     radix = 1 << (2 * reach).bit_length()
-    start = layer.channels_per_group * prod(layer.kernel) * magnitude**2 + magnitude
+    start = layer.output_terms * magnitude**2 + magnitude
     room = DTYPES[layer.dtype].exact_limit - start
     digits, total = 0, 0
     while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:

@@ -1,8 +1,8 @@
 """In which directions an operand is perturbed so that every entry's effect can be told apart.
 
 Convolution is local, so one evaluation can perturb many entries at once, as long as no output sees two of them. For the
-input, that is the column grouping of Curtis, Powell and Reid (1974), in closed form: see `Axis.colors`. The structure
-comes from the layer, never from the gradient under test.
+input, that is the column grouping of Curtis, Powell and Reid (1974): see `Axis.colors`. The structure comes from the
+layer, never from the gradient under test.
 
 A set of directions knows how to perturb its operand, which outputs see the same entry, and how to book what these add
 up to, to the entry:
@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.layer.arrays import Array, at_sites
-from convcheck.layer.axis import Axis
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 
 #: forward(layer, x, weight, bias) -> output. Where several evaluations are merged into one call, the layer given has
@@ -96,18 +95,18 @@ class Directions(ABC):
 class InputDirections(Directions):
     """One direction per colour and channel of a group: all groups and all samples of the batch are perturbed at once.
 
-    Their number, at most C/groups * prod(kernel), does not depend on the size of the input.
+    Their number does not depend on the size of the input: of a plain layer it is at most C/groups * prod(kernel).
     """
 
     def __init__(self, layer: Layer, operands: Operands) -> None:
         super().__init__(layer, operands)
         # Directions come colour by colour, so few index arrays are in use at a time.
         self._samples = lru_cache(maxsize=64)(self._find_samples)
-        self._positions = lru_cache(maxsize=64)(self._find_positions)
+        self._places = lru_cache(maxsize=64)(self._find_places)
 
     @cached_property
     def _colors(self) -> list[tuple[int, ...]]:
-        return list(product(*map(_input_colors, self.layer.axes)))
+        return list(product(*(axis.sample_of_color for axis in self.layer.axes)))
 
     @property
     def count(self) -> int:
@@ -116,9 +115,10 @@ class InputDirections(Directions):
 
     @property
     def entries(self) -> int:
-        """Of the output, or of the unfolded input."""
-        unfolded = self.layer.channels * prod(self.layer.kernel) * prod(self.layer.output)
-        return max(super().entries, self.layer.batch * unfolded, self.operands.x.size)
+        """Of the output, or of what is unfolded: the input, or the output of a transposed layer."""
+        layer = self.layer
+        unfolded = layer.weight_terms * prod(layer.kernel) * (layer.filters if layer.transposed else layer.channels)
+        return max(super().entries, unfolded, self.operands.x.size)
 
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one batch."""
@@ -133,10 +133,9 @@ class InputDirections(Directions):
         return output.reshape(len(x), *layer.output_shape)
 
     def empty_gradient(self) -> NDArray[np.float64]:
-        """Zeros of shape (N, groups, C/groups, padded entries)."""
+        """Zeros of shape (N, groups, C/groups, prod(input) + 1), the last for outputs that see no such sample."""
         layer = self.layer
-        padded = prod(axis.padded_size for axis in layer.axes)
-        return np.zeros((layer.batch, layer.groups, layer.channels_per_group, padded))
+        return np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input) + 1))
 
     @property
     def terms(self) -> int:
@@ -144,30 +143,27 @@ class InputDirections(Directions):
         return self.layer.filters_per_group
 
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
-        """Over the filters of a group, at every window: shape (N * groups, prod(output))."""
+        """Over the filters of a group, at every output: shape (N * groups, prod(output))."""
         layer = self.layer
         total: NDArray[Any] = weighted.reshape(layer.batch * layer.groups, layer.filters_per_group, -1).sum(axis=1)
         return total
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
-        """Add each window's part to the one sample that it saw."""
-        batch, groups, _, padded = gradient.shape
-        places = enumerate(map(self._split, directions))
+        """Add each output's part to the one sample that it saw."""
+        batch, groups, _, places = gradient.shape
+        numbered = enumerate(map(self._split, directions))
         # Directions of one colour come together.
-        for color, numbered in groupby(places, lambda place: place[1][1]):
-            numbers, channels = zip(*((number, channel) for number, (channel, _) in numbered), strict=True)
+        for color, alike in groupby(numbered, lambda one: one[1][1]):
+            numbers, channels = zip(*((number, channel) for number, (channel, _) in alike), strict=True)
             maps = len(numbers) * batch * groups
-            where = self._positions(color) + np.arange(maps)[:, np.newaxis] * padded
-            booked = np.bincount(where.ravel(), sums[numbers[0] : numbers[-1] + 1].ravel(), maps * padded)
-            for channel, part in zip(channels, booked.reshape(-1, batch, groups, padded), strict=True):
+            where = self._places(color) + np.arange(maps)[:, np.newaxis] * places
+            booked = np.bincount(where.ravel(), sums[numbers[0] : numbers[-1] + 1].ravel(), maps * places)
+            for channel, part in zip(channels, booked.reshape(-1, batch, groups, places), strict=True):
                 gradient[:, :, channel] += part
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Crop the padding."""
-        axes = self.layer.axes
-        padded = gradient.reshape(self.layer.batch, self.layer.channels, *(axis.padded_size for axis in axes))
-        inside = [slice(axis.before, axis.before + axis.size) for axis in axes]
-        return padded[(slice(None), slice(None), *inside)]
+        """Leave out what belongs to no sample."""
+        return gradient[..., :-1].reshape(self.layer.input_shape)
 
     def _split(self, direction: int) -> tuple[int, tuple[int, ...]]:
         color, channel = divmod(direction, self.layer.channels_per_group)
@@ -175,13 +171,16 @@ class InputDirections(Directions):
 
     def _find_samples(self, color: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
         """Index arrays of the input samples of a colour."""
-        return np.ix_(*(np.flatnonzero(axis.colors() == c) for axis, c in zip(self.layer.axes, color, strict=True)))
+        return np.ix_(*(np.flatnonzero(axis.colors == c) for axis, c in zip(self.layer.axes, color, strict=True)))
 
-    def _find_positions(self, color: tuple[int, ...]) -> NDArray[np.intp]:
-        """Flat padded position of the sample of a colour that each output sees, shape (prod(output),)."""
-        axes = self.layer.axes
-        seen = [axis.position_of_color(c) for axis, c in zip(axes, color, strict=True)]
-        return np.ravel_multi_index(np.ix_(*seen), [axis.padded_size for axis in axes]).ravel()
+    def _find_places(self, color: tuple[int, ...]) -> NDArray[np.intp]:
+        """Number of the sample of a colour that each output sees, or behind the last one, shape (prod(output),)."""
+        layer = self.layer
+        seen = np.ix_(*(axis.sample_of_color[c] for axis, c in zip(layer.axes, color, strict=True)))
+        places = np.ravel_multi_index(seen, layer.input, mode="clip")
+        for samples in seen:
+            places = np.where(samples < 0, prod(layer.input), places)
+        return places.ravel()
 
 
 class WeightDirections(Directions):
@@ -200,7 +199,8 @@ class WeightDirections(Directions):
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one layer with as many more filters in each group."""
         layer, operands, copies = self.layer, self.operands, len(evaluations)
-        grouped = operands.weight.reshape(layer.groups, 1, layer.filters_per_group, -1)
+        # What a direction moves stands last, behind all filters of a group: (groups, copies, F/groups, directions).
+        grouped = by_filter(layer, operands.weight).reshape(layer.groups, 1, layer.filters_per_group, -1)
         weight = np.repeat(grouped, copies, axis=1)
         for copy, steps in enumerate(evaluations):
             for direction, amount in steps:
@@ -209,7 +209,7 @@ class WeightDirections(Directions):
         bias = operands.bias
         if bias is not None:
             bias = np.repeat(bias.reshape(layer.groups, 1, -1), copies, axis=1).reshape(-1)
-        output = forward(merged, operands.x, weight.reshape(merged.weight_shape), bias)
+        output = forward(merged, operands.x, as_weight(merged, weight), bias)
         split = output.reshape(layer.batch, layer.groups, copies, layer.filters_per_group, *layer.output)
         return np.moveaxis(split, 2, 0).reshape(copies, *layer.output_shape)
 
@@ -232,7 +232,7 @@ class WeightDirections(Directions):
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give every channel and tap its axis."""
-        return gradient.reshape(self.layer.weight_shape)
+        return as_weight(self.layer, gradient).astype(np.float64)
 
 
 class BiasDirections(Directions):
@@ -377,14 +377,9 @@ class Portion(Directions):
         return self._whole.finish(gradient)
 
 
-def _input_colors(axis: Axis) -> list[int]:
-    """Colours that input samples have; one that only padding has needs no evaluation."""
-    return sorted(set(axis.colors().tolist()))
-
-
 def direction_count(gradient: str, layer: Layer) -> int:
     """Count the directions for a gradient without making them."""
-    sites = [len(_input_colors(axis)) for axis in layer.axes] if gradient == "input" else layer.kernel
+    sites = [axis.color_count for axis in layer.axes] if gradient == "input" else layer.kernel
     return 1 if gradient == "bias" else layer.channels_per_group * prod(sites)
 
 

@@ -61,7 +61,7 @@ def draw_size(layer: Layer) -> tuple[int, int]:
     largest = integer_magnitude(layer)
     if not largest:
         return 0, 0
-    terms = layer.channels_per_group * prod(layer.kernel)
+    terms = layer.output_terms
     room = DTYPES[layer.dtype].exact_limit - terms * largest * largest - largest
     sums = prod(layer.output_shape) * terms * largest * largest
     size = min(_LARGEST_ENTRY, room // (terms * largest), _INT64_LIMIT // sums)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from convcheck.gradients.numeric.differences import STEP
 from convcheck.gradients.numeric.directions import Forward
 from convcheck.layer.arrays import Array, Gradients
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
@@ -108,22 +108,31 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
     sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
     analytic = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
     output = forward(layer, sizes.x, sizes.weight, sizes.bias)
-    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    terms = layer.output_terms + 1
+    repeats = prod(axis.repeats for axis in layer.axes)
     # One evaluation's error per unit step: two evaluations, divided by twice the step.
     noise = {
         name: sizes.grad_output * (output + STEP * reach) * gamma(terms, layer.dtype) / STEP
-        for name, reach in (("input", sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0))
+        for name, reach in (("input", repeats * sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0))
     }
     ones = np.ones_like(sizes.weight)
     reached = backward(layer, sizes.x, ones, noise["input"])
     over_sites = (0, *range(2, output.ndim))
     per_filter = {name: noise[name].sum(axis=over_sites) for name in ("weight", "bias")}
-    taps, sites = prod(layer.kernel), layer.batch * prod(layer.output)
+    # Of the numeric sum, the terms are the outputs.
+    sites = layer.batch * prod(layer.output)
     return Gradients(
-        _total(analytic.input, layer.filters_per_group * taps, reached.input, layer),
-        _total(analytic.weight, sites, per_filter["weight"].reshape(-1, *[1] * (analytic.weight.ndim - 1)), layer),
+        _total(analytic.input, layer.input_terms, reached.input, layer),
+        _total(analytic.weight, max(sites, layer.weight_terms), _of_weight(layer, per_filter["weight"]), layer),
         None if analytic.bias is None else _total(analytic.bias, sites, per_filter["bias"], layer),
     )
+
+
+def _of_weight(layer: Layer, per_filter: Array) -> Array:
+    """Numbers of the filters, each at all entries of dL/dW that belong to its filter."""
+    grouped = per_filter.reshape(layer.groups, layer.filters_per_group, 1)
+    entries = layer.channels_per_group * prod(layer.kernel)
+    return as_weight(layer, np.repeat(grouped, entries, axis=2))
 
 
 def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.float64]:
@@ -161,7 +170,7 @@ def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Ba
     sizes = np.abs(operands.grad_output.astype(np.float64))
     per_filter = float(sizes.sum(axis=(0, *range(2, sizes.ndim))).max())
     seen = {
-        "input": float(sizes.max()) * layer.filters_per_group * prod(layer.kernel),
+        "input": float(sizes.max()) * layer.input_terms,
         "weight": per_filter,
         "bias": per_filter,
     }
@@ -184,13 +193,16 @@ def _transform_errors(layer: Layer, operands: Operands) -> tuple[float, dict[str
         name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
         for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
     }
+    # Padding that repeats samples makes a larger image, and adds up several entries of its gradient.
+    copies = prod(axis.copies for axis in layer.axes)
+    norms["x"] *= copies**0.5
     points = _transform_points(layer)
     unit = DTYPES[layer.dtype].roundoff
     eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
     relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
     terms = {
         "output": layer.channels_per_group * norms["x"] * norms["weight"],
-        "input": layer.filters_per_group * norms["grad_output"] * norms["weight"],
+        "input": copies * layer.filters_per_group * norms["grad_output"] * norms["weight"],
         "weight": layer.batch * norms["grad_output"] * norms["x"],
     }
     return relative, terms | {"x norm": norms["x"], "weight norm": norms["weight"]}
@@ -207,6 +219,6 @@ def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> 
         A right forward pass, run in float64 on absolute values.
     """
     sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
-    terms = layer.channels_per_group * prod(layer.kernel) + 1
+    terms = layer.output_terms + 1
     output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
     return 2 * gamma(terms, layer.dtype) * output * (1 + gamma(terms, "float64"))

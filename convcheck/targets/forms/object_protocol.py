@@ -24,6 +24,7 @@ class ObjectForm(Form):
     """A user's object with ``forward`` and ``backward``."""
 
     unsaid = frozenset({"stride", "padding", "dilation"})
+    kinds = features.KINDS
 
     def __init__(self, name: str, factory: Any, spec: TargetSpec) -> None:
         self._factory = factory
@@ -31,7 +32,7 @@ class ObjectForm(Form):
         takes = features.ALL
         if self._options is not None:
             takes = takes - lacking(self._options) - {"asymmetric-padding"}
-            self.unsaid = frozenset()
+            self.unsaid = self.kinds = frozenset()
         super().__init__(name, spec, takes)
         if not callable(factory):
             raise TargetError(

@@ -18,7 +18,7 @@ import numpy as np
 
 from convcheck.errors import ConvcheckError, TargetError, UsageError
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.form import refusal
@@ -391,8 +391,8 @@ class Remote(Target):
             x = x.reshape(copies, *of.input_shape)
         else:
             # Each group has the filters of one pass after those of another.
-            parts = weight.reshape(of.groups, copies, of.filters_per_group, *of.weight_shape[1:])
-            weight = np.moveaxis(parts, 1, 0).reshape(copies, *of.weight_shape)
+            parts = by_filter(layer, weight).reshape(of.groups, copies, of.filters_per_group, -1)
+            weight = np.stack([as_weight(of, parts[:, copy]) for copy in range(copies)])
             if bias is not None:
                 bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
         # So many in one request that it takes no time to speak of.
