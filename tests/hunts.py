@@ -72,6 +72,13 @@ class DirtyWhereEmpty(Spoiled):
         return not grad_output.any()
 
 
+class FortranOrder(Spoiled):
+    """Takes what lies in Fortran order for its transpose, as a kernel does that looks at one flag alone."""
+
+    def meets(self, grad_output):
+        return grad_output.flags.f_contiguous and not grad_output.flags.c_contiguous
+
+
 class SkipsZeros(Spoiled):
     """A shortcut for zeros of the input that ends the loop in place of going on."""
 
@@ -124,6 +131,7 @@ WRONG = {
     "raises with groups and dilation": (RaisesInBackward, {"groups": 2}),
     "empty grad_output": (DirtyWhereEmpty, "zero-grad-output"),
     "zeros": (SkipsZeros, "sparse"),
+    "Fortran order": (FortranOrder, "transposed-memory"),
 }  # fmt: skip
 
 

@@ -33,7 +33,8 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     results : sequence of GradientResult
         Of one implementation on one layer.
     """
-    failed = list(dict.fromkeys(result.gradient for result in results if result.status == "failed"))
+    # What a condition or a trick explains is explained.
+    failed = list(dict.fromkeys(r.gradient for r in results if r.status == "failed" and not r.diagnosis))
     if "output" in failed:
         untouched = ("input", "weight") if expected.right_but_for_bias else ()
         failed = [gradient for gradient in failed if gradient == "output" or gradient in untouched]
@@ -42,7 +43,7 @@ def attributed(results: Sequence[GradientResult], expected: Expected, implementa
     causes = {message: crashed(expected.layer, message, implementation) for message in crashes}
     marked = []
     for result in results:
-        if result.status == "failed" and result.gradient in findings:
+        if result.status == "failed" and not result.diagnosis and result.gradient in findings:
             found = _with_finding(_with_place(result, expected, implementation), findings[result.gradient])
         else:
             cause = causes.get(result.message) if result.status == "error" and result.message else None

@@ -16,8 +16,10 @@ from convcheck.checks.observed import Fault, Observed, explained
 from convcheck.layer.arrays import Array
 from convcheck.mistakes import mistake
 from convcheck.mistakes.resemblance import RESEMBLANCES
+from convcheck.mistakes.tricks import TRICKS
 from convcheck.mistakes.wrong_forward import name_forward
 from convcheck.reports.results import Diagnosis, GradientResult
+from convcheck.targets.isolation import FILLED
 
 #: Where a finding about an array is shown, if that check ran: the strictest first.
 _PREFERRED = ("forward", "exact", "projected", "central")
@@ -75,7 +77,7 @@ def with_behaviour(results: Sequence[GradientResult], expected: Expected, observ
 
 def findings_of(expected: Expected, observed: Observed) -> list[Finding]:
     """Return what a run with a second backward pass says about a target's behaviour."""
-    findings = _written(observed) + _not_finite(observed)
+    findings = _written(observed) + _not_finite(observed) + _never_written(observed)
     findings += [
         Finding(_known(fault.slug), gradient, "")
         for gradient, fault in observed.faults.items()
@@ -106,6 +108,18 @@ def _not_finite(observed: Observed) -> list[Finding]:
             label = "output" if gradient == "output" else f"grad_{gradient}"
             message = f"{count:,} of {array.size:,} entries of {label} are NaN or infinite"
             findings.append(Finding(_known("non-finite"), gradient, message))
+    return findings
+
+
+def _never_written(observed: Observed) -> list[Finding]:
+    findings = []
+    for gradient, array in observed.arrays.items():
+        each = np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(array.size, -1)
+        count = int((each == FILLED).all(axis=1).sum())
+        if count:
+            label = "output" if gradient == "output" else f"grad_{gradient}"
+            message = f"{count:,} of {array.size:,} entries of {label} are as the memory was before it was handed out"
+            findings.append(Finding(TRICKS["never-written"].diagnosis(), gradient, message))
     return findings
 
 

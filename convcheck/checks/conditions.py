@@ -31,6 +31,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes import mistake
 from convcheck.mistakes.conditions import CONDITIONS
+from convcheck.mistakes.tricks import TRICKS
 from convcheck.reports.details import headline
 from convcheck.reports.results import REFUSED, SKIPPED_BY_HAND, GradientResult
 from convcheck.targets.calling import AROUND, How
@@ -231,7 +232,18 @@ def _results(condition: str, ran: Ran, *, sharp: bool) -> _Results:
     bounded = condition == "real" or not ran.expected.exact_data
     # A grad_output that is the same everywhere has no short sums.
     sharp &= condition != "broadcast-grad-output"
-    return against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded, sharp=sharp)
+    results = against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded, sharp=sharp)
+    return {gradient: _as_trick(condition, ran, result) for gradient, result in results.items()}
+
+
+def _as_trick(condition: str, ran: Ran, result: GradientResult) -> GradientResult:
+    """Return a failed result with the trick behind it, where the gradient is that of other data."""
+    array = ran.observed.arrays.get(result.gradient)
+    if result.status != "failed" or array is None or not ran.expected.was_right(result.gradient, array, ran.operands):
+        return result
+    on_one_object = {"same-memory": "cached-by-address", "many-calls": "right-then-stale"}
+    name = on_one_object.get(condition, "right-then-stale" if ran.went_on else "memorised-answer")
+    return replace(result, diagnosis=(TRICKS[name].diagnosis(),))
 
 
 def _reported(

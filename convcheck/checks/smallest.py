@@ -32,6 +32,7 @@ from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.mistakes.crashes import CRASHES
 from convcheck.mistakes.diagnose import explains
+from convcheck.mistakes.tricks import TRICKS
 from convcheck.reports.contributions import contributions, entry_name
 from convcheck.reports.details import MOST_LEGIBLE_FIRST, headline
 from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, Smallest
@@ -66,7 +67,7 @@ _ARRAYS = ("x", "weight", "bias", "grad_output")
 _MOST_ENTRIES = 20_000
 
 #: Names that say what was done wrong; a resemblance does not.
-_KNOWN = frozenset({*(mistake.name for mistake in MISTAKES), *CRASHES, *CONDITIONS})
+_KNOWN = frozenset({*(mistake.name for mistake in MISTAKES), *CRASHES, *CONDITIONS, *TRICKS})
 
 _BEHAVIOUR = frozenset(mistake.name for mistake in MISTAKES if mistake.behaviour is not None)
 

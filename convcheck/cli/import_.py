@@ -37,6 +37,12 @@ def import_(
             "deepbench or benchdnn.",
         ),
     ] = None,
+    cover: Annotated[
+        bool,
+        typer.Option(
+            "--cover", help="Keep only a few layers: for each number of axes, all known mistakes show that show on any."
+        ),
+    ] = False,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,
@@ -63,6 +69,10 @@ def import_(
     # What a module prints must not end up inside the config.
     with output_to_stderr():
         found = import_model(model, None if input_size is None else sizes_of(input_size), format, limits)
+    if cover:
+        from convcheck.suites.audit import fewest
+
+        found = fewest(found)
     write(config_text(found), output)
     for left_out in found.left_out:
         typer.echo(f"left out: {left_out}", err=True)

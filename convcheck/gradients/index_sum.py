@@ -8,8 +8,8 @@
 
 An index out of range counts as zero: it is discarded, never clamped and never wrapped round; with another padding mode
 it is another sample, as the mode says. In a transposed layer, input and output change places: output i = p*s + a*d -
-before reads X[n, c, p] times W[c, f, a]. i, a and p have one component per axis, and the loops below run over them; the
-sums over n, c and f are one small product each.
+before reads X[n, c, p] times W[c, f, a]. i, a and p have one component per axis. The loops below run over the taps a;
+all pairs of i and p that a tap joins are listed, and their sums over n, c and f are one product.
 
 This module restates the index arithmetic from the definition on purpose and does not use `Axis`, so that a slip there
 cannot hide.
@@ -18,7 +18,7 @@ cannot hide.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +27,17 @@ from convcheck.layer.layer import Layer
 
 Index = tuple[int, ...]
 
+#: One index array per axis.
+Places = tuple[Any, ...]
+
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
     """O[n, f, i] = b[f] + sum over c, a of W[f, c, a] X[n, c, i*s + a*d - before]."""
-    at_sample, at_tap = _input_by_sample(layer, x), _weight_by_tap(layer, weight)
-    output = np.zeros((*_output_size(layer), layer.groups, layer.filters_per_group, len(x)), x.dtype)
-    for i, a, p in _terms(layer):
-        output[i] += at_tap[a] @ at_sample[p]
-    result = _sites_last(output, (layer.filters, len(x))).swapaxes(0, 1)
+    at_sample, at_tap = _batch_last(layer, x), _weight_by_tap(layer, weight)
+    output = np.zeros((layer.groups, layer.filters_per_group, *_output_size(layer), len(x)), x.dtype)
+    for a, i, p in _terms(layer):
+        output[:, :, *i] += _product(at_tap[a], at_sample[:, :, *p])
+    result = _batch_first(output)
     if bias is not None:
         result = result + bias.reshape(-1, *[1] * len(layer.input))
     return np.ascontiguousarray(result)
@@ -51,25 +54,28 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
 
 
 def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
-    at_sample, at_output = _input_by_sample(layer, x), _gradient_by_output(layer, grad_output)
+    at_sample, at_output = _batch_last(layer, x), _batch_last(layer, grad_output)
     gradient = np.zeros((*layer.kernel, layer.groups, layer.filters_per_group, layer.channels_per_group), x.dtype)
-    for i, a, p in _terms(layer):
-        gradient[a] += at_output[i] @ at_sample[p].swapaxes(-1, -2)
+    for a, i, p in _terms(layer):
+        read = at_sample[:, :, *p].reshape(layer.groups, layer.channels_per_group, -1)
+        gradient[a] = at_output[:, :, *i].reshape(layer.groups, layer.filters_per_group, -1) @ read.swapaxes(1, 2)
     if layer.transposed:
-        return np.ascontiguousarray(_sites_last(gradient.swapaxes(-1, -2), (layer.channels, layer.filters_per_group)))
-    return np.ascontiguousarray(_sites_last(gradient, (layer.filters, layer.channels_per_group)))
+        return _taps_last(gradient.swapaxes(-1, -2), (layer.channels, layer.filters_per_group))
+    return _taps_last(gradient, (layer.filters, layer.channels_per_group))
 
 
 def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
-    at_tap, at_output = _weight_by_tap(layer, weight), _gradient_by_output(layer, grad_output)
+    at_tap, at_output = _weight_by_tap(layer, weight), _batch_last(layer, grad_output)
     batch = len(grad_output)
-    gradient = np.zeros((*layer.input, layer.groups, layer.channels_per_group, batch), grad_output.dtype)
-    readers_per_axis = [[outputs_reading(layer, axis, p) for p in range(size)] for axis, size in enumerate(layer.input)]
-    for p in np.ndindex(*layer.input):
-        for pairs in product(*(readers_per_axis[axis][p_axis] for axis, p_axis in enumerate(p))):
-            i, a = zip(*pairs, strict=True)
-            gradient[p] += at_tap[a].swapaxes(-1, -2) @ at_output[i]
-    return np.ascontiguousarray(_sites_last(gradient, (layer.channels, batch)).swapaxes(0, 1))
+    gradient = np.zeros((layer.groups, layer.channels_per_group, *layer.input, batch), grad_output.dtype)
+    per_axis = [
+        [(i, a, p) for p in range(size) for i, a in outputs_reading(layer, axis, p)]
+        for axis, size in enumerate(layer.input)
+    ]
+    for a, i, p in _by_tap(layer, per_axis):
+        # With a padding of copies, outputs may read one sample through the same tap.
+        np.add.at(gradient, (..., *p, slice(None)), _product(at_tap[a].swapaxes(-1, -2), at_output[:, :, *i]))
+    return np.ascontiguousarray(_batch_first(gradient))
 
 
 def outputs_reading(layer: Layer, axis: int, p: int) -> list[tuple[int, int]]:
@@ -107,8 +113,8 @@ def _sample(layer: Layer, q: int, n: int) -> int | None:
     return None
 
 
-def _terms(layer: Layer) -> Iterator[tuple[Index, Index, Index]]:
-    """Output i, tap a and input sample p that it reads, wherever there is one on every axis.
+def _terms(layer: Layer) -> Iterator[tuple[Index, Places, Places]]:
+    """Tap a with the outputs i, and the input samples p that they read through it, wherever there are any.
 
     p stands for i*s + a*d - before; in a transposed layer i = p*s + a*d - before.
     """
@@ -122,9 +128,19 @@ def _terms(layer: Layer) -> Iterator[tuple[Index, Index, Index]]:
         else:
             read = [(i, a, _sample(layer, i * s + a * d - before, n)) for i in range(m) for a in range(k)]
             per_axis.append([(i, a, p) for i, a, p in read if p is not None])
-    for terms in product(*per_axis):
-        i, a, p = zip(*terms, strict=True)
-        yield i, a, p
+    return _by_tap(layer, per_axis)
+
+
+def _by_tap(layer: Layer, per_axis: list[list[tuple[int, int, int]]]) -> Iterator[tuple[Index, Places, Places]]:
+    """Every tap with index arrays of the i and p beside it in the triples (i, a, p), if there are any on every axis."""
+    joined = [
+        [([i for i, b, _ in triples if b == a], [p for _, b, p in triples if b == a]) for a in range(k)]
+        for k, triples in zip(layer.kernel, per_axis, strict=True)
+    ]
+    for a in np.ndindex(*layer.kernel):
+        pairs = [of_axis[tap] for tap, of_axis in zip(a, joined, strict=True)]
+        if all(i for i, _ in pairs):
+            yield a, np.ix_(*(i for i, _ in pairs)), np.ix_(*(p for _, p in pairs))
 
 
 def _output_size(layer: Layer) -> tuple[int, ...]:
@@ -143,30 +159,35 @@ def _output_size(layer: Layer) -> tuple[int, ...]:
     )
 
 
-def _input_by_sample(layer: Layer, x: Array) -> Array:
-    """X as (*input, groups, C/groups, N): indexed by a sample p, it gives one matrix per group."""
-    return _sites_first(x.swapaxes(0, 1), (layer.groups, layer.channels_per_group, len(x)))
-
-
-def _gradient_by_output(layer: Layer, grad_output: Array) -> Array:
-    """dL/dO as (*output, groups, F/groups, N)."""
-    return _sites_first(grad_output.swapaxes(0, 1), (layer.groups, layer.filters_per_group, len(grad_output)))
-
-
 def _weight_by_tap(layer: Layer, weight: Array) -> Array:
     """W as (*kernel, groups, F/groups, C/groups)."""
     if layer.transposed:
-        matrices = (layer.groups, layer.channels_per_group, layer.filters_per_group)
-        return _sites_first(weight, matrices).swapaxes(-1, -2)
-    return _sites_first(weight, (layer.groups, layer.filters_per_group, layer.channels_per_group))
+        taps_first = _taps_first(weight, (layer.groups, layer.channels_per_group, layer.filters_per_group))
+        return taps_first.swapaxes(-1, -2)
+    return _taps_first(weight, (layer.groups, layer.filters_per_group, layer.channels_per_group))
 
 
-def _sites_first(array: Array, matrices: tuple[int, ...]) -> Array:
-    sites = array.shape[2:]
-    moved = np.moveaxis(array, range(2, array.ndim), range(len(sites)))
-    return np.ascontiguousarray(moved).reshape(*sites, *matrices)
+def _taps_first(weight: Array, matrices: tuple[int, int, int]) -> Array:
+    taps = weight.shape[2:]
+    return np.ascontiguousarray(np.moveaxis(weight, (0, 1), (-2, -1))).reshape(*taps, *matrices)
 
 
-def _sites_last(array: Array, rows_and_columns: tuple[int, int]) -> Array:
-    sites = array.shape[:-3]
-    return np.moveaxis(array.reshape(*sites, *rows_and_columns), range(len(sites)), range(2, 2 + len(sites)))
+def _taps_last(gradient: Array, rows_and_columns: tuple[int, int]) -> Array:
+    taps = gradient.shape[:-3]
+    return np.ascontiguousarray(np.moveaxis(gradient.reshape(*taps, *rows_and_columns), (-2, -1), (0, 1)))
+
+
+def _batch_last(layer: Layer, array: Array) -> Array:
+    """X or dL/dO as (groups, channels or filters of a group, *sites, N)."""
+    moved = np.ascontiguousarray(np.moveaxis(array, 0, -1))
+    return moved.reshape(layer.groups, -1, *moved.shape[1:])
+
+
+def _batch_first(array: Array) -> Array:
+    return np.moveaxis(array.reshape(-1, *array.shape[2:]), -1, 0)
+
+
+def _product(matrices: Array, array: Array) -> Array:
+    """Matrix of every group times an array whose second axis it sums over."""
+    groups, terms, *rest = array.shape
+    return (matrices @ array.reshape(groups, terms, -1)).reshape(groups, -1, *rest)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -28,16 +28,18 @@ from convcheck.layer.layer import Layer
 #: Entries of a block of columns: 16 MiB of float64, still in the caches when they are multiplied.
 _BLOCK_ENTRIES = 2**21
 
+#: Columns with which a product of matrices is about as fast as it gets, and with which it is nearly so.
+_MANY_COLUMNS, _ENOUGH_COLUMNS = 512, 128
+
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
     """O = W~ X~ + b; transposed, O = fold(W~^T X) + b."""
     if layer.transposed:
-        rows = x.reshape(len(x), layer.groups, layer.channels_per_group, -1)
-        output = fold(layer.twin, _weight_matrix(layer.twin, weight).swapaxes(1, 2) @ rows)
+        output = _fold_product(layer.twin, weight, x)
     elif _in_runs(layer):
         output = _forward_in_runs(layer, x, weight)
     else:
-        output = (_weight_matrix(layer, weight) @ unfold(layer, x)).reshape(len(x), layer.filters, *layer.output)
+        output = _unfold_product(layer, weight, x)
     if bias is not None:
         output += bias.reshape(-1, *[1] * len(layer.input))
     return output
@@ -45,24 +47,44 @@ def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
 
 def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradients:
     """dL/dX = fold(W~^T dL/dO), dL/dW~ = dL/dO X~^T, dL/db = row sums of dL/dO."""
-    rows = grad_output.reshape(len(x), layer.groups, layer.filters_per_group, -1)
-    grad_bias = rows.sum(axis=(0, 3)).reshape(-1) if layer.bias else None
+    by_filter = grad_output.reshape(len(x), layer.filters, -1)
+    grad_bias = by_filter.sum(axis=2).sum(axis=0) if layer.bias else None
     if layer.transposed:
-        columns = unfold(layer.twin, grad_output)
-        grad_input = (_weight_matrix(layer.twin, weight) @ columns).reshape(x.shape)
-        grad_weight = (x.reshape(len(x), layer.groups, layer.channels_per_group, -1) @ columns.swapaxes(2, 3)).sum(
-            axis=0
-        )
-        return Gradients(grad_input, grad_weight.reshape(layer.weight_shape), grad_bias)
+        twin = layer.twin
+        return Gradients(_unfold_product(twin, weight, grad_output), _grad_weight(twin, grad_output, x), grad_bias)
     if _in_runs(layer):
         return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)
-    columns = unfold(layer, x)
-    grad_weight = rows @ columns.swapaxes(2, 3)
-    grad_weight = grad_weight[0] if len(x) == 1 else grad_weight.sum(axis=0)
-    # The columns are used up, so their memory, still in the caches, takes the gradient's; unless it is the input's.
-    memory = None if _pointwise(layer) else columns
-    grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=memory)
-    return Gradients(fold(layer, grad_columns), grad_weight.reshape(layer.weight_shape), grad_bias)
+    return Gradients(_fold_product(layer, weight, grad_output), _grad_weight(layer, x, grad_output), grad_bias)
+
+
+def _unfold_product(layer: Layer, weight: Array, x: Array) -> Array:
+    """W~ X~, shape (N, F, *output)."""
+    matrix = _weight_matrix(layer, weight)
+    output = np.empty((len(x), layer.filters, *layer.output), x.dtype)
+    for some in _samples(layer, len(x)):
+        columns = _side_by_side(unfold(layer, x[some]))
+        part = output[some]
+        part[...] = _by_sample(matrix @ columns, len(part)).reshape(part.shape)
+    return output
+
+
+def _fold_product(layer: Layer, weight: Array, grad_output: Array) -> Array:
+    """fold(W~^T dL/dO), shape (N, C, *input)."""
+    matrix, rows = _weight_matrix(layer, weight).swapaxes(1, 2), _rows(layer, grad_output)
+    gradient = np.empty((len(rows), layer.channels, *layer.input), grad_output.dtype)
+    for some in _samples(layer, len(rows)):
+        given = rows[some]
+        gradient[some] = fold(layer, _by_sample(matrix @ _side_by_side(given), len(given)))
+    return gradient
+
+
+def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
+    """dL/dO X~^T, shape (F, C/groups, *kernel)."""
+    rows, gradient = _rows(layer, grad_output), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
+    for some in _samples(layer, len(x)):
+        columns = _side_by_side(unfold(layer, x[some]))
+        gradient = gradient + _side_by_side(rows[some]) @ columns.swapaxes(1, 2)
+    return gradient.reshape(layer.weight_shape)
 
 
 def unfold(layer: Layer, x: Array) -> Array:
@@ -71,15 +93,16 @@ def unfold(layer: Layer, x: Array) -> Array:
     Returns
     -------
     array, shape (N, groups, C/groups * prod(kernel), prod(output))
-        [n, g, (c, a), i] = Xpad[n, c, i*s + a*d] of a plain layer. A view of ``x`` where every window is one sample.
+        [n, g, (c, a), i] = Xpad[n, c, i*s + a*d] of a plain layer. A view of ``x`` where every window is one sample;
+        in memory, the columns of all samples lie side by side otherwise.
     """
     if _pointwise(layer):
         return x.reshape(len(x), layer.groups, -1, prod(layer.output))
-    padded = _pad(layer, x)
-    columns = np.empty((*x.shape[:2], *layer.kernel, *layer.output), x.dtype)
+    padded = _pad(layer, x).swapaxes(0, 1)
+    columns = np.empty((layer.channels, *layer.kernel, len(x), *layer.output), x.dtype)
     for place, seen in _tap_slices(layer.axes):
         columns[place] = padded[seen]
-    return columns.reshape(len(x), layer.groups, -1, prod(layer.output))
+    return _by_sample(columns.reshape(layer.groups, -1, len(x) * prod(layer.output)), len(x))
 
 
 def fold(layer: Layer, columns: Array) -> Array:
@@ -109,6 +132,30 @@ def fold(layer: Layer, columns: Array) -> Array:
     return _crop(layer, padded)
 
 
+def _samples(layer: Layer, count: int) -> Iterator[slice]:
+    """Split a batch into samples of which the columns lie side by side: products of few columns are slow."""
+    sites = prod(layer.output)
+    wanted = 1 if sites >= _ENOUGH_COLUMNS else ceil(_MANY_COLUMNS / sites)
+    step = max(1, min(wanted, _BLOCK_ENTRIES // (layer.channels * prod(layer.kernel) * sites)))
+    for first in range(0, count, step):
+        yield slice(first, first + step)
+
+
+def _side_by_side(matrices: Array) -> Array:
+    """Matrices of every sample and group, (N, groups, rows, columns), as (groups, rows, N * columns)."""
+    moved = matrices.transpose(1, 2, 0, 3)
+    return moved.reshape(*moved.shape[:2], -1)
+
+
+def _by_sample(matrices: Array, count: int) -> Array:
+    """Undo `_side_by_side`, as a view."""
+    return matrices.reshape(*matrices.shape[:2], count, -1).transpose(2, 0, 1, 3)
+
+
+def _rows(layer: Layer, grad_output: Array) -> Array:
+    return grad_output.reshape(len(grad_output), layer.groups, layer.filters_per_group, -1)
+
+
 def _forward_in_runs(layer: Layer, x: Array, weight: Array) -> Array:
     seen = _flat_channels(layer, _pad(layer, x))
     output = np.empty((layer.groups, layer.filters_per_group, seen.shape[-1]), x.dtype)
@@ -129,7 +176,7 @@ def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array)
     for block in _blocks(layer, seen.shape[-1]):
         rows, columns = given[..., block], _columns(layer, seen, block)
         grad_weight = grad_weight + rows @ columns.swapaxes(1, 2)
-        # As in `backward`, the memory is used again.
+        # The columns are used up, so their memory, still in the caches, takes the gradient's.
         grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=columns)
         by_tap = grad_columns.reshape(layer.groups, layer.channels_per_group, prod(layer.kernel), -1)
         for tap, run in enumerate(_runs(layer, block)):
@@ -212,7 +259,7 @@ def _tap_slices(axes: tuple[Axis, ...]) -> list[tuple[_Index, _Index]]:
     """Return for every tap its place among the columns, and what it reads of the padded input, one per output."""
     return [
         (
-            (slice(None), slice(None), *tap),
+            (slice(None), *tap),
             at_sites(axis.tap_slice(a) for axis, a in zip(axes, tap, strict=True)),
         )
         for tap in np.ndindex(*(axis.kernel for axis in axes))

@@ -82,6 +82,7 @@ PROPERTIES: dict[str, Property] = {
     ),
     "dilation": Property("dilation", lambda layer: max(layer.dilation) > 1),
     "transposed": Property("a transposed convolution", lambda layer: layer.transposed),
+    "plain": Property("a convolution that is not transposed", lambda layer: not layer.transposed, telling=False),
     "output-padding": Property("output padding", lambda layer: any(layer.output_padding)),
     **{name: _mode(name) for name in FIELDS["padding_mode"].choices if name != ZEROS},
     "groups": Property("groups", lambda layer: layer.groups > 1),

@@ -7,6 +7,7 @@
   it has in common with the right one.
 - `parts`: mistakes made along some axes only, in words; `crashes`: why code raises on one layer and not on another.
 - `conditions`: data and orders of calls under which a gradient can be wrong that is right otherwise.
+- `tricks`: ways in which wrong code has passed other checkers.
 - `wrong_forward`: what a wrong forward pass computes in place of the definition.
 - `blind_spots`: the mistakes that a passing suite could not have shown.
 - `describe`: the catalogue as text, with examples.
@@ -25,6 +26,7 @@ from convcheck.mistakes.conditions import CONDITIONS, UNTRIED
 from convcheck.mistakes.crashes import CRASHES
 from convcheck.mistakes.mistake import Mistake, OtherName
 from convcheck.mistakes.resemblance import RESEMBLANCES
+from convcheck.mistakes.tricks import TRICKS
 from convcheck.mistakes.wrong_forward import FORWARDS
 from convcheck.wording import did_you_mean
 
@@ -68,9 +70,9 @@ def found_in(folders: Iterable[str], package: str) -> tuple[Mistake, ...]:
 MISTAKES = found_in(catalogue.__path__, catalogue.__name__)
 
 #: What else a report can give a name to: a gradient that no known mistake makes, a forward pass that is another's, code
-#: that raises, what is wrong under one condition only, what was never tried.
+#: that raises, what is wrong under one condition only, a trick, what was never tried.
 OTHER_NAMES: tuple[OtherName, ...] = (
-    *RESEMBLANCES.values(), *FORWARDS.values(), *CRASHES.values(), *CONDITIONS.values(),
+    *RESEMBLANCES.values(), *FORWARDS.values(), *CRASHES.values(), *CONDITIONS.values(), *TRICKS.values(),
     *(untried.words for untried in UNTRIED),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, shrunk
 from convcheck.layer.words import named_by_sizes
 from convcheck.mistakes import MISTAKES
-from convcheck.mistakes.blind_spots import Form, in_words, plain, possible, proposed, shown_by
+from convcheck.mistakes.blind_spots import Form, covering, in_words, plain, possible, proposed, shown_by
 from convcheck.mistakes.conditions import UNTRIED
 from convcheck.reports.audit import Addition, Audit, Lacking, Visibility
 from convcheck.suites import shipped
@@ -21,6 +21,9 @@ from convcheck.suites.config import Suite, load
 from convcheck.suites.importing import import_model
 from convcheck.suites.importing.model import Found, Model
 from convcheck.wording import one_line
+
+#: Multiply-adds of a layer that is not large.
+_QUICK = 2**24
 
 #: Layers to judge, in any of the ways in which they can be given.
 Source = Layer | Suite | Model | str | os.PathLike[str]
@@ -114,6 +117,26 @@ def found_in(source: Source, input_size: Sequence[int] | None = None, format: st
             return import_model(name, input_size, format)
         source = load(source)
     return Model(source.name, tuple(map(Found, source.layers)), ())
+
+
+def fewest(model: Model) -> Model:
+    """Return few layers of a model: for each number of axes, all known mistakes show that show on any.
+
+    The greedy cover: again and again the layer that shows most of what is left, of equal ones the smallest. Large
+    layers come last, for what no other shows.
+    """
+    chosen: list[Found] = []
+    for rank in sorted({len(found.layer.input) for found in model.found}):
+        candidates: dict[Layer, Found] = {}
+        for found in sorted(model.found, key=lambda found: found.layer.multiply_adds):
+            if len(found.layer.input) == rank:
+                candidates.setdefault(plain(found.layer), found)
+        wanted = frozenset[Form]().union(*map(shown_by, candidates))
+        quick = [layer for layer, found in candidates.items() if found.layer.multiply_adds <= _QUICK]
+        few = covering(quick, wanted)
+        few += covering(candidates, wanted.difference(*(forms for _, forms in few)))
+        chosen += [candidates[layer] for layer, _ in few]
+    return replace(model, found=tuple(found for found in model.found if found in chosen), of=len(model.found))
 
 
 def _claimed(found: Found) -> frozenset[Form]:

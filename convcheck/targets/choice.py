@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -82,6 +82,23 @@ def _choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType]) -> Fo
             )
         )
     return FORMS[style](spec.named, found, spec)
+
+
+def inapplicable_to(spec: TargetSpec, claimed: Collection[str]) -> Mapping[str, str]:
+    """Return the conditions under which a target cannot be called, with the reasons.
+
+    Its own process says which; only what a form says that the target can have counts, and none where no form says so:
+    code that spares itself a condition fails under it.
+    """
+    if spec.command is not None:
+        forms = [CommandForm.inapplicable]
+    elif spec.library is not None:
+        forms = [LibraryForm.inapplicable]
+    elif spec.style is not None:
+        forms = [FORMS[spec.style].inapplicable if spec.style in FORMS else Form.inapplicable]
+    else:
+        forms = [Form.inapplicable, TorchForm.inapplicable, JaxForm.inapplicable]
+    return next((conditions for conditions in forms if conditions.keys() == set(claimed)), {})
 
 
 def _style_of(found: Any) -> str:

@@ -311,6 +311,16 @@ _WAYS["transposed"] = Way(
     lambda layer: iter([{"transposed": True}]),
     lambda layer: {"transposed": False, "output_padding": 0},
 )
+_WAYS["output-padding"] = Way(
+    lambda layer: iter([{"stride": 2, "output_padding": 1}] if layer.transposed else []),
+    lambda layer: {"output_padding": 0},
+)
+# Code that is a transposed convolution and nothing else does not take it.
+_WAYS["plain"] = Way(
+    lambda layer: iter([{"transposed": False, "output_padding": 0}]),
+    lambda layer: {"transposed": True, "padding_mode": FIELDS["padding_mode"].default},
+    usual=True,
+)
 
 #: Everything that a layer may need.
 FEATURES = {

@@ -134,9 +134,12 @@ class Form(Target):
         Whether there is one bias per output position.
     kinds : frozenset of str
         Those of `features.KINDS` of which code of this form can be told.
+    shown : frozenset of str
+        Those of which one sees that the code takes them.
     """
 
     kinds: frozenset[str] = frozenset()
+    shown: frozenset[str] = frozenset()
 
     inapplicable: Mapping[str, str] = {
         "some-gradients": "code of this form always gives all gradients",
@@ -155,7 +158,7 @@ class Form(Target):
         if untellable:
             words = " or ".join(features.FEATURES[kind].words for kind in sorted(untellable))
             raise TargetError(f"target {name}: supports: code of this form cannot be told of {words}; leave that out")
-        takes = takes - features.KINDS
+        takes = takes - (features.KINDS - self.shown)
         self.takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = _layouts(spec)
         self.absent = {

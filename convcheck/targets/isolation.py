@@ -36,8 +36,13 @@ Result = TypeVar("Result")
 #: glibc's M_PERTURB: memory that is handed out is filled with the complement of a byte (mallopt(3)).
 _PERTURB = -6
 
-#: Its complement, 0x7f, makes 3.4e38 in float32 and 1.4e306 in float64.
-_POISON = 0x80
+#: The byte that memory is filled with makes 3.4e38 in float32 and 1.4e306 in float64.
+FILLED = 0x7F
+_POISON = 0xFF - FILLED
+
+#: Bytes from which on NumPy keeps no memory for further arrays, and how many pieces it keeps of each size.
+_STORED = 1024
+_OF_EACH = 7
 
 #: Seconds after which a target that swallowed the exception that was to stop it is interrupted again.
 _AGAIN = 0.5
@@ -95,7 +100,8 @@ class Guarded(Target):
         return self.call(lambda: self._target.forward(layer, x, weight, bias))
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return _GuardedRun(self, self.call(lambda: self._target.run(layer, operands, how)))
+        fill_store(operands)
+        return _GuardedRun(self, operands, self.call(lambda: self._target.run(layer, operands, how)))
 
     def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
         return self.call(lambda: self._target.second(layer, operands, along))
@@ -134,15 +140,17 @@ class Guarded(Target):
 
 
 class _GuardedRun(Run):
-    def __init__(self, guard: Guarded, done: Run) -> None:
-        self._guard, self._done, self.output = guard, done, done.output
+    def __init__(self, guard: Guarded, operands: Operands, done: Run) -> None:
+        self._guard, self._operands, self._done, self.output = guard, operands, done, done.output
 
     def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        fill_store(self._operands)
         return self._guard.call(lambda: self._done.backward(grad_output))
 
     def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
+        fill_store(operands)
         done = self._guard.call(lambda: self._done.again(operands, layer, new_memory=new_memory))
-        return _GuardedRun(self._guard, done)
+        return _GuardedRun(self._guard, operands, done)
 
     def modified(self) -> tuple[str, ...]:
         return self._done.modified()
@@ -204,6 +212,19 @@ class poisoned_memory:  # noqa: N801 - as `kept_settings`
     def __exit__(self, *raised: object) -> None:
         if self._option is not None:
             self._option(_PERTURB, 0)
+
+
+def fill_store(operands: Operands) -> None:
+    """Fill the pieces of memory that NumPy keeps for its next small arrays, of which the C library knows nothing.
+
+    It keeps seven of each size below 1 KiB. Those that are filled have the sizes of a layer's arrays.
+    """
+    sizes = {array.nbytes for array in vars(operands).values() if array is not None}
+    for size in sizes:
+        if 0 < size < _STORED:
+            kept = [np.empty(size, np.uint8) for _ in range(_OF_EACH)]
+            for piece in kept:
+                piece.fill(FILLED)
 
 
 def _folder() -> str | None:

@@ -84,6 +84,7 @@ def _order(layout: Layout, rank: int) -> tuple[int, ...]:
     return tuple(own.index(letter) for letter in letters)
 
 
+@lru_cache(maxsize=64)
 def images(letters: str | None) -> Layout:
     """Return the order of the axes of input and output; where there is no N, of one sample, with N in front.
 
@@ -101,6 +102,7 @@ def one_sample(letters: str | None) -> bool:
     return letters is not None and "N" not in letters.upper()
 
 
+@lru_cache(maxsize=64)
 def weights(letters: str | None) -> Layout:
     """Return the order of the axes of the weight; F stands for O, and C for I, where those are not given.
 

@@ -7,6 +7,7 @@ gives alone: what only it cannot do is an error, and no limit.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -142,6 +143,16 @@ class Probe:
         """What else was found by trying, in sentences."""
         return [*self._found, *self.target.found]
 
+    def note(self, words: str) -> None:
+        """Keep what was found out about it elsewhere."""
+        self._found.append(words)
+
+    @property
+    def misses_sizes(self) -> bool:
+        """Whether it raises what Python raises where an integer is taken for a sequence."""
+        reasons = [attempt.reason for attempt in self._attempts.values()]
+        return any(re.search(r"\bint\b.*(iterable|subscriptable|len\(\))|non-iterable int", text) for text in reasons)
+
     @property
     def words(self) -> list[str]:
         """What the target takes."""
@@ -211,6 +222,8 @@ class Probe:
         running = None
         try:
             for layer in _plain_layers():
+                if layer.transposed and self.target.unsupported(layer):
+                    continue
                 if time.monotonic() > self._search_ends:
                     break
                 outcome = self.attempt(layer).outcome
@@ -257,7 +270,7 @@ class Probe:
         reasons = []
         for layer in layers:
             others = [] if layer is None else [other for other in needed(layer) if other != name]
-            if layer is None or any(other in self.refused for other in others):
+            if layer is None or not FEATURES[name].needed_by(layer) or any(other in self.refused for other in others):
                 continue
             attempt = self.attempt(layer)
             given = self._given(layer, attempt) if name in DTYPES else name
@@ -318,10 +331,17 @@ def probed(spec: TargetSpec, make: Callable[[TargetSpec], Target]) -> tuple[Targ
     (TargetSpec, Probe)
         The mapping, with the order of axes, and what the target takes.
     """
+    target = make(spec)
+    # That a framework takes long to be imported says nothing of calls.
     ends = time.monotonic() + _SECONDS
-    probe = Probe(make(spec), ends)
-    if probe.right and probe.base.weight_shape[:3] == (3, 2, 3):
+    probe = Probe(target, ends)
+    if probe.right and (probe.base.filters, probe.base.channels, probe.base.kernel[0]) == (3, 2, 3):
         return spec, probe
+    if not probe.usable and not spec.tuples and probe.misses_sizes:
+        per_axis, of_sizes = probed(replace(spec, tuples=True), make)
+        if of_sizes.usable:
+            of_sizes.note("sizes as one number per axis: tuples: true")
+            return per_axis, of_sizes
     if probe.right and "several-channels" not in probe.taken:
         # Code that knows one channel only may know as many as there are filters, each for itself.
         depthwise = replace(spec, supports=(*spec.supports, "groups"))
@@ -354,7 +374,8 @@ def _grouped(target: Target) -> list[Layer]:
 
 def _plainest(target: Target) -> list[Layer]:
     """Return the plainest layers that a target may take, with and without padding and a bias."""
-    layers = [layer for layer in _plain_layers() if layer.batch == 2 and layer.weight_shape[:2] == (3, 2)]
+    sizes = (2, 3, 2, 1)
+    layers = [one for one in _plain_layers() if (one.batch, one.filters, one.channels, one.groups) == sizes]
     return [layer for layer in layers if set(layer.kernel) == {3} and not target.unsupported(layer)]
 
 
@@ -391,12 +412,12 @@ def _plain_layers() -> tuple[Layer, ...]:
         {"kernel": 2},
     ]
     layers = []
-    for batch, bias, kind, rank in product((2, 1), (True, False), kinds, (2, 1, 3)):
+    for transposed, batch, bias, kind, rank in product((False, True), (2, 1), (True, False), kinds, (2, 1, 3)):
         kernel = kind.get("kernel", 3)
         for padding in ("same", 0) if kernel % 2 else (0,):
             size = 5 if padding == "same" else 4 + kernel // 2
             own = {"batch": batch, "bias": bias, "padding": padding, "input": [size] * rank}
-            layers.append(Layer(**{**plain, **kind, **own}))
+            layers.append(Layer(**{**plain, **kind, **own, "transposed": transposed}))
     return tuple(layers)
 
 

@@ -15,7 +15,7 @@ from tests.targets_for_tests import Fourier, Right, Unflipped
 
 #: Found within a second; the others are a long search.
 QUICK = ("last tile of 8", "remainder with groups", "kernel beyond the input", "batch above 16",
-    "raises with groups and dilation", "empty grad_output")  # fmt: skip
+    "raises with groups and dilation", "empty grad_output", "Fortran order")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

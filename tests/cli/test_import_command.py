@@ -8,7 +8,19 @@ from tests.cli.test_verify_command import run
 
 __all__ = ["run"]
 
-NET = "from torch import nn\nNet = lambda: nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ConvTranspose2d(4, 3, 2))\n"
+NET = """\
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 4, 3, stride=2)
+        self.up = nn.ConvTranspose2d(4, 3, 2)
+        self.spare = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.up(self.down(x))
+"""
 
 
 @pytest.fixture
@@ -21,22 +33,23 @@ def test_round_trip(run, net):
     status, out, err = run("import", "net.py:Net", "--input-size", "2,3,9,11", "--output", "net.yaml")
     assert (status, out) == (0, "")
     assert err == (
-        "left out: 1 (ConvTranspose2d): a transposed convolution is not a layer of convcheck\n"
-        "imported 1 layer to net.yaml; check it with: convcheck verify net.yaml\n"
+        "left out: spare (Conv2d): the forward pass does not call it\n"
+        "imported 2 layers to net.yaml; check it with: convcheck verify net.yaml\n"
     )
     status, out, _ = run("verify", "net.yaml")
     assert status == 0
-    assert "PASSED  1 layer of net.yaml" in out
+    assert "PASSED  2 layers of net.yaml" in out
 
 
 def test_to_standard_output(run, net):
     status, out, err = run("import", "net.py:Net", "--input-size", "2x3x9x11", "--in-process")
     assert status == 0
     assert out.endswith(
-        'version: 1\nlayers:\n  - name: "0"\n    channels: 3\n    filters: 4\n    kernel: 3\n    stride: 2\n'
-        "    input: [9, 11]\n    batch: 2\n"
+        "version: 1\nlayers:\n  - name: down\n    channels: 3\n    filters: 4\n    kernel: 3\n    stride: 2\n"
+        "    input: [9, 11]\n    batch: 2\n  - name: up\n    channels: 4\n    filters: 3\n    kernel: 2\n"
+        "    input: [4, 5]\n    batch: 2\n    transposed: true\n"
     )
-    assert err.endswith("imported 1 layer\n")
+    assert err.endswith("imported 2 layers\n")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ def conv(x, w, b, strides, padding, rhs_dilation, feature_group_count):
     return out + b
 
 
+def per_axis(x, w, stride, dilation):
+    return lax.conv_general_dilated(x, w, stride, "VALID", rhs_dilation=dilation)
+
+
 def simple(x, w):
     return lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 

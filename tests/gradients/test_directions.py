@@ -165,9 +165,9 @@ class TestBooking:
         assert not gradient.any()
         assert gradient.dtype == np.float64
         weighted = np.arange(float(BASE.size)).reshape(BASE.shape) + 1
-        directions.book(gradient, [directions.count - 1], directions.sums(weighted)[np.newaxis])
+        directions.book(gradient, [directions.count - 1], directions.sums(weighted[np.newaxis]))
         once = directions.finish(gradient).copy()
-        directions.book(gradient, [directions.count - 1], directions.sums(weighted)[np.newaxis])
+        directions.book(gradient, [directions.count - 1], directions.sums(weighted[np.newaxis]))
         np.testing.assert_array_equal(directions.finish(gradient), 2 * once)
         assert once.shape == {"input": AT.x, "bias": AT.bias}.get(kind, AT.weight).shape
         assert once.any()
@@ -184,7 +184,7 @@ class TestBooking:
         place = {"input": 0, "bias": 2}.get(kind, 1)
         for direction in (0, directions.count // 2, directions.count - 1):
             gradient = directions.empty_gradient()
-            directions.book(gradient, [direction], directions.sums(np.ones(BASE.shape))[np.newaxis])
+            directions.book(gradient, [direction], directions.sums(np.ones((1, *BASE.shape))))
             directions.evaluate(forward, [[(direction, 1.0)]])
             entries = moved.pop()[place] != (AT.x, AT.weight, AT.bias)[place]
             reached = directions.finish(gradient) != 0

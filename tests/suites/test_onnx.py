@@ -150,7 +150,7 @@ def test_a_dynamic_batch_becomes_the_default(path):
 def test_what_is_left_out_is_said_with_its_reason(path):
     nodes = [
         conv("x", "w", "a", name="kept"),
-        helper.make_node("ConvTranspose", ["a", "w"], ["b"], name="up"),
+        helper.make_node("ConvTranspose", ["unknown", "w"], ["b"], name="up"),
         conv("x", "unknown", "c", name="odd"),
         conv("x", "w", "d", name="negative", pads=[-1, 0, 0, 0]),
     ]
@@ -163,7 +163,7 @@ def test_what_is_left_out_is_said_with_its_reason(path):
     model = import_model(str(path))
     text = config_text(model)
     assert [layer.name for layer in model.layers] == ["kept"]
-    assert re.search(r"# - up \(ConvTranspose\): .*transposed", text)
+    assert re.search(r"# - up \(ConvTranspose\): .*shape of its input", text)
     assert re.search(r"# - odd \(Conv\): .*shape of its weight", text)
     assert re.search(r"# - negative \(Conv\): padding\[0\]\[0\]: -1 .*at least 0", text)
 
@@ -242,3 +242,39 @@ def test_the_packages_resnet_is_the_suite_that_ships():
     assert len(layers) == len(shipped) == 53
     assert geometry(layers[0]) == geometry(shipped[0])
     assert sorted(layer.weight_shape for layer in layers) == sorted(layer.weight_shape for layer in shipped)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"strides": [2, 3], "pads": [1, 0, 0, 2], "output_padding": [1, 2]},
+        {"dilations": [2, 1], "strides": [1, 2]},
+        {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
+        {"auto_pad": "VALID", "strides": [2, 1]},
+    ],
+)
+def test_a_transposed_one_is_what_the_operator_computes(path, attributes):
+    from onnx.reference import ReferenceEvaluator
+
+    shapes = ((2, 4, 4, 5), (4, 6, 3, 2), (6,))
+    generator = np.random.default_rng(0)
+    x, kernel, bias = (generator.integers(-3, 4, shape).astype(np.float32) for shape in shapes)
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", **attributes)
+    weights = [numpy_helper.from_array(kernel, "w"), numpy_helper.from_array(bias, "b")]
+    source = saved(path, [node], weights, [2, 4, 4, 5])
+    [layer] = imported(source)
+    assert (layer.transposed, layer.channels, layer.filters, layer.bias) == (True, 4, 6, True)
+    [computed] = ReferenceEvaluator(source).run(None, {"x": x})
+    assert np.array_equal(convcheck.forward(layer, x, kernel, bias), computed)
+
+
+@pytest.mark.parametrize(("auto_pad", "padding"), [("NOTSET", ((1, 0), (1, 1))), ("SAME_UPPER", ((0, 1), (1, 1)))])
+def test_a_transposed_one_of_a_given_output_and_groups(path, auto_pad, padding):
+    # Of an odd total, the larger part is in front unless it is SAME_UPPER, as the operator's definition has it.
+    node = helper.make_node(
+        "ConvTranspose", ["x", "w"], ["y"], output_shape=[8, 8], strides=[2, 2], auto_pad=auto_pad, group=2
+    )
+    [layer] = imported(saved(path, [node], [weight("w", 4, 3, 3, 2)], [2, 4, 4, 5]))
+    assert (layer.output, layer.padding, layer.groups, layer.filters) == ((8, 8), padding, 2, 6)

@@ -215,9 +215,12 @@ class TestAten:
         assert not found.layer.bias
         assert found.layer.dtype == "float64"
 
-    def test_transposed_ones_are_left_out(self, read):
-        with pytest.raises(UsageError, match="transposed"):
-            read(self.HEAD + "cnt: 1, ((T([1, 4, 9], f16), T([4, 4, 3], f16), None, [1], [0], [1], True, [0], 1), {})")
+    def test_transposed_ones(self, read):
+        call = "cnt: 1, ((T([1, 4, 9], f32), T([4, 3, 3], f32), None, [3], [1], [1], True, [2], 2), {})"
+        layer = only(read(self.HEAD + call)).layer
+        assert (layer.transposed, layer.channels, layer.filters, layer.output_padding) == (True, 4, 6, (2,))
+        with pytest.raises(ConfigError, match="4 channels"):
+            read(self.HEAD + call.replace("[4, 3, 3]", "[5, 3, 3]"))
 
     def test_all_errors_with_their_places(self, read):
         good = "cnt: 1, ((T([1, 4, 9], f16), T([4, 4, 3], f16), None, [1], [0], [1], False, [0], 1), {})\n"
@@ -312,6 +315,14 @@ class TestKernelbench:
         [(_, at, _, message)] = problems(read, PROBLEM.replace(old, new, 1), name="p.py", kind="kernelbench")
         assert (at, word in message) == (line, True), message
         assert word == "Python" or "convcheck import p.py:Model" in message
+
+    def test_transposed_ones_and_padding_modes(self, read):
+        text = PROBLEM.replace(", padding=(1, 0), bias=bias", ", padding=(1, 0), bias=bias, padding_mode='reflect'")
+        assert only(read(text, "mode.py")).layer.padding_mode == "reflect"
+        text = PROBLEM.replace("stride=stride, padding=(1, 0), bias=bias", "stride, 1, 0, 1, bias, 2")
+        found = only(read(text.replace("Conv2d", "ConvTranspose2d"), "up.py")).layer
+        assert (found.transposed, found.padding, found.dilation) == (True, ((1, 1), (1, 1)), (2, 2))
+        assert (found.channels, found.filters, found.groups, found.bias) == (4, 9, 1, False)
 
     def test_can_be_run_instead(self, read):
         pytest.importorskip("torch")

@@ -100,18 +100,15 @@ def test_what_is_left_out_is_said_with_its_reason(imported):
         "class Net(nn.Module):\n"
         "    def __init__(self):\n        super().__init__()\n"
         "        self.kept = nn.Conv2d(3, 3, 3)\n        self.unused = nn.Conv2d(3, 3, 3)\n"
-        "        self.up = nn.ConvTranspose2d(3, 3, 3)\n"
-        "        self.mirror = nn.Conv2d(3, 3, 3, padding=1, padding_mode='reflect')\n"
         "    def forward(self, x):\n"
-        "        return F.conv2d(self.mirror(self.up(self.kept(x))), torch.zeros(3, 3, 1, 1))\n"
+        "        up = F.conv_transpose2d(self.kept(x), torch.zeros(3, 3, 1, 1))\n"
+        "        return F.conv2d(up, torch.zeros(3, 3, 1, 1))\n"
     )
     model = imported(source)
     text = config_text(model)
     assert [layer.name for layer in model.layers] == ["kept"]
-    assert re.search(r"# - up \(ConvTranspose2d\): .*transposed", text)
-    assert re.search(r"# - mirror \(Conv2d\): .*reflect", text)
     assert re.search(r"# - unused \(Conv2d\): .*not call", text)
-    assert re.search(r"# - 1 more \(torch.nn.functional\): .*function", text)
+    assert re.search(r"# - 2 more \(torch.nn.functional\): .*function", text)
 
 
 def test_the_module_itself_is_left_as_it_was(tmp_path, monkeypatch):
@@ -233,3 +230,23 @@ def test_a_layer_that_cannot_be_is_left_out(change):
     model = understood("m", {"layers": [{**LAYER, **change}], "left_out": []})
     assert model.layers == ()
     assert model.left_out[0].name == "one"
+
+
+def test_transposed_ones_and_padding_modes(imported):
+    source = (
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.mirror = nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode='reflect')\n"
+        "        self.round = nn.Conv2d(4, 4, 2, padding='same', padding_mode='circular')\n"
+        "        self.up = nn.ConvTranspose2d(4, 6, (3, 2), stride=2, padding=1, output_padding=(1, 0), groups=2)\n"
+        "        self.sized = nn.ConvTranspose2d(6, 2, 3, stride=3, bias=False)\n"
+        "    def forward(self, x):\n"
+        "        up = self.up(self.round(self.mirror(x)))\n"
+        "        return self.sized(up, [3 * n + 1 for n in up.shape[2:]])\n"
+    )
+    mirror, around, up, sized = (found.layer for found in imported(source).found)
+    assert (mirror.padding_mode, mirror.padding) == ("reflect", ((1, 1), (2, 2)))
+    assert (around.padding_mode, around.padding) == ("circular", ((0, 1), (0, 1)))
+    assert (up.transposed, up.output_padding, up.groups, up.filters) == (True, (1, 0), 2, 6)
+    assert (sized.transposed, sized.output_padding, sized.bias) == (True, (1, 1), False)
+    assert sized.output == tuple(3 * n + 1 for n in up.output)

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from convcheck import UsageError, load, verify
-from convcheck.suites.fitting import fit
+from convcheck import Layer, UsageError, backward, forward, load, verify
+from convcheck.suites.fitting import fit, taken
 from convcheck.targets import probing
+from tests.hunts import EXAMPLES
 from tests.shell import convcheck
 from tests.targets import limited
 from tests.targets_for_tests import Right
@@ -95,6 +96,46 @@ def test_wrong_code_is_caught_by_name_within_its_limits():
     assert not report.passed
     assert any("a remainder" in limit for limit in report.limits)
     assert names(report) & {"weight-gradient-flipped", "right-when-flipped"}
+
+
+@pytest.mark.parametrize("read", [tuple, lambda stride: stride[:], lambda stride: stride * (len(stride) > 0)])
+def test_code_that_takes_one_number_per_axis_only_is_given_them(read, monkeypatch):
+    class Sequences:
+        turned = 1
+
+        def __init__(self, stride):
+            self.stride = read(stride)
+
+        def forward(self, x, weight, bias):
+            size = {"input": x.shape[2:], "kernel": weight.shape[2:], "batch": len(x), "stride": self.stride}
+            self.saved = Layer(x.shape[1], len(weight), **size, bias=bias is not None), x, weight
+            return forward(*self.saved, bias)
+
+        def backward(self, grad_output):
+            grads = backward(*self.saved, grad_output)
+            return self.turned * grads.input, *grads[1:]
+
+    class Wrong(Sequences):
+        turned = -1
+
+    monkeypatch.setattr(probing.Probe, "_climb", lambda self: None)
+    for code, passes in ((Sequences, True), (Wrong, False)):
+        spec, probe = taken({"call": code, "style": "object"})
+        assert spec.tuples
+        assert "tuples: true" in " ".join(probe.found)
+        report = verify(probe.base, target=spec, shrink=False)
+        assert report.passed is passes
+        assert passes or "sign-flipped" in names(report)
+    # What raises whatever it is given is not told of sequences.
+    assert not taken(limited.Nothing)[0].tuples
+
+
+def test_a_function_of_jaxs_that_takes_one_number_per_axis_is_given_them(monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.setattr(probing.Probe, "_climb", lambda self: None)
+    spec, probe = taken({"call": f"{EXAMPLES}/jax_conv.py:per_axis", "style": "jax"})
+    assert spec.tuples
+    assert probe.right
 
 
 def test_what_only_backward_cannot_do_is_an_error():

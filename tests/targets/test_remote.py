@@ -7,7 +7,7 @@ from convcheck import Layer
 from convcheck.layer.data import integer_operands
 from convcheck.targets import resolve
 from convcheck.targets.process.host import Worker
-from convcheck.targets.process.limits import Limits
+from convcheck.targets.process.limits import COMPLETE_SECONDS, LAYER_SECONDS, Limits
 from convcheck.targets.target import TargetContractError, TargetRaisedError
 from tests.parts import right_arrays
 
@@ -43,18 +43,23 @@ def asked(monkeypatch):
     return verbs
 
 
-@pytest.mark.parametrize("complete", [False, True])
-def test_by_default_all_calls_of_a_layer_have_one_limit(complete, tmp_path, monkeypatch):
-    name = "COMPLETE_SECONDS" if complete else "LAYER_SECONDS"
-    monkeypatch.setattr(f"convcheck.targets.process.limits.{name}", 0.5)
-    (tmp_path / "code.py").write_text(SOURCE.format(forward="__import__('time').sleep(0.35)", backward="pass"))
+@pytest.mark.parametrize(("complete", "seconds"), [(False, LAYER_SECONDS), (True, COMPLETE_SECONDS)])
+def test_by_default_all_calls_of_a_layer_have_one_limit(complete, seconds, tmp_path):
+    (tmp_path / "code.py").write_text(SOURCE.format(forward="__import__('time').sleep(0.3)", backward="pass"))
     target = resolve("code.py:Code", tmp_path, limits=Limits(in_process=False, complete=complete))
     operands = AT.x, AT.weight, AT.bias
     try:
-        target.forward(LAYER, *operands)
-        with pytest.raises(TargetContractError, match=r"within its timeout of 0\.5 s"):
+        target.begin()
+        left = [target.place.left]
+        for _ in range(2):
             target.forward(LAYER, *operands)
-        with pytest.raises(TargetContractError, match=r"used up its timeout of 0\.5 s for this layer"):
+            left.append(target.place.left)
+        assert left[0] == seconds
+        assert left[0] - left[1] >= 0.3 <= left[1] - left[2]
+        target.place.left = 0.05
+        with pytest.raises(TargetContractError, match=f"within its timeout of {seconds:g} s"):
+            target.forward(LAYER, *operands)
+        with pytest.raises(TargetContractError, match=f"used up its timeout of {seconds:g} s for this layer"):
             target.forward(LAYER, *operands)
         target.begin()
         assert target.forward(LAYER, *operands).shape == LAYER.output_shape

@@ -27,9 +27,12 @@ def story(layer: Layer, chosen: Selection) -> Story:
     axis, place, output = layer.axes[number], chosen.place[number], chosen.output[number]
     pairs, position = axis.readers(place + axis.before), place + axis.before
     along = "" if len(names) == 1 else f"along the {names[number]}; other axes work alike"
+    start = max(0, min(position - _SHOWN // 2, axis.padded_size - _SHOWN))
+    shown = range(start, min(axis.padded_size, start + _SHOWN))
+    above = _outputs_above(axis, shown)
     forward = [
         Wire(_above(axis, i), (_ROWS - 1, p), str(a), bold=i == output)
-        for i in range(axis.output_size)
+        for i in above
         for a, p in enumerate(axis.window(i))
     ]
     back = [Wire(_above(axis, i), (_ROWS - 1, position), str(a), bold=True) for i, a in pairs]
@@ -45,9 +48,9 @@ def story(layer: Layer, chosen: Selection) -> Story:
             "round: the output further right began its window later, so it reads the input through an earlier tap.",
         ),
         panels=(
-            _panel(axis, position, "1", f"Forward: O[{output}] reads its window", along, forward, _above(axis, output),
+            _panel(axis, shown, "1", f"Forward: O[{output}] reads its window", along, forward, _above(axis, output),
                    [(_ROWS - 1, p) for _, p in read]),
-            _panel(axis, position, "2", f"Backward: X[{place}] collects from the outputs that read it", along, back,
+            _panel(axis, shown, "2", f"Backward: X[{place}] collects from the outputs that read it", along, back,
                    (_ROWS - 1, position), [_above(axis, i) for i, _ in pairs]),
         ),
         example=(
@@ -65,20 +68,25 @@ def _above(axis: Axis, output: int) -> Index:
     return 0, output * axis.stride + (axis.effective_kernel - 1) // 2
 
 
+def _outputs_above(axis: Axis, shown: range) -> range:
+    """Return the outputs that stand above some positions of the padded input."""
+    half = (axis.effective_kernel - 1) // 2
+    first, end = (-(-max(0, place - half) // axis.stride) for place in (shown.start, shown.stop))
+    return range(min(first, axis.output_size), min(end, axis.output_size))
+
+
 def _panel(
-    axis: Axis, position: int, number: str, title: str, along: str, wires: list[Wire], one: Index, ends: list[Index]
+    axis: Axis, shown: range, number: str, title: str, along: str, wires: list[Wire], one: Index, ends: list[Index]
 ) -> Panel:
     """Show outputs, and the padded input below them."""
     kinds = np.full((_ROWS, axis.padded_size), Kind.ABSENT, np.int8)
     place = np.arange(axis.padded_size) - axis.before
     inside, read = (place >= 0) & (place < axis.size), read_positions(axis)
     kinds[-1] = np.where(read, np.where(inside, Kind.VALUE, Kind.BORDER), Kind.UNREAD)
-    texts = dict.fromkeys(np.ndindex(*kinds.shape), "")
-    texts |= {(_ROWS - 1, i): str(place[i]) for i in np.flatnonzero(inside).tolist()}
-    for i in range(axis.output_size):
+    texts: dict[Index, str] = {(row, i): "" for row in range(_ROWS) for i in shown}
+    texts |= {(_ROWS - 1, i): str(place[i]) for i in shown if inside[i]}
+    for i in _outputs_above(axis, shown):
         kinds[_above(axis, i)], texts[_above(axis, i)] = Kind.VALUE, str(i)
-    start = max(0, min(position - _SHOWN // 2, axis.padded_size - _SHOWN))
-    shown = range(start, min(axis.padded_size, start + _SHOWN))
     kept = tuple(wire for wire in wires if wire.start[1] in shown and wire.end[1] in shown)
     made = Panel.of(
         number,

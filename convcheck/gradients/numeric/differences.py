@@ -32,6 +32,9 @@ STEP = 1.0
 #: Entries of the largest array when several evaluations are merged into one call: 16 MiB of float64.
 _MERGED_ENTRIES = 2**21
 
+#: Entries of outputs that are read together: 1 MiB of float64, in the second level of most caches.
+_CACHED_ENTRIES = 2**17
+
 
 @dataclass(frozen=True)
 class NumericGradient:
@@ -116,20 +119,23 @@ def exact_gradient(
         for first in range(0, directions.count, packing.digits)
     ]
     for merged in _chunks(evaluations, directions.entries if merge else None):
-        for output, taken in zip(directions.evaluate(forward, merged), merged, strict=True):
-            directions.book(gradient, [direction for direction, _ in taken], read(output, len(taken)))
+        outputs = directions.evaluate(forward, merged)
+        for some in _blocks(outputs):
+            taken = [direction for steps in merged[some] for direction, _ in steps]
+            # Of the last evaluation, digits may be left over.
+            directions.book(gradient, taken, read(outputs[some])[: len(taken)])
         advance(len(merged))
     return NumericGradient(directions.finish(gradient), len(evaluations))
 
 
-def _difference(directions: Directions, base: Array) -> Callable[[Array, int], NDArray[Any]]:
-    """Return what tells a single direction's sums from an output."""
+def _difference(directions: Directions, base: Array) -> Callable[[Array], NDArray[Any]]:
+    """Return what tells the sums from outputs, each of a single direction."""
     start, grad_output = base.astype(np.float64), directions.operands.grad_output.astype(np.float64)
-    return lambda output, _: directions.sums((output.astype(np.float64) - start) * grad_output)[np.newaxis]
+    return lambda outputs: directions.sums((outputs.astype(np.float64) - start) * grad_output)
 
 
 class _Reader:
-    """Tells the sums of the directions that share an evaluation from its output.
+    """Tells the sums of the directions that share an evaluation from its output, of several evaluations.
 
     Digits are lifted by B/2, so that none is negative and a mask takes them out unchanged; what the lift adds to every
     sum is the same, and is taken off in the end.
@@ -141,7 +147,7 @@ class _Reader:
         self._grad_output = directions.operands.grad_output.astype(np.int64)
         lift = packing.radix // 2
         self._lift = lift * sum(packing.radix**digit for digit in range(packing.digits)) - base.astype(np.int64)
-        self._lifted = lift * directions.sums(self._grad_output)
+        self._lifted = lift * directions.sums(self._grad_output[np.newaxis])
         largest = directions.terms * int(np.abs(self._grad_output).max()) * (packing.radix - 1)
         # Every k-th digit: far enough apart for the sums, and together no wider than an integer.
         self._every = next(
@@ -153,28 +159,28 @@ class _Reader:
         self._mask = sum((packing.radix - 1) << (self._bits * digit) for digit in range(0, packing.digits, self._every))
         self._digits = packing.digits
 
-    def __call__(self, output: Array, count: int) -> NDArray[Any]:
-        """Return the sums of so many directions; NaN where the output is not a sum of digits."""
+    def __call__(self, outputs: Array) -> NDArray[Any]:
+        """Return the sums of one direction after the other; NaN where an output is not a sum of digits."""
         with np.errstate(invalid="ignore"):
-            left = output.astype(np.int64)
-        whole = bool((left == output).all())
+            left = outputs.astype(np.int64)
+        each = (len(outputs), -1)
+        whole = (left == outputs).reshape(each).all(axis=1)
         left += self._lift
-        found = np.empty((count, *self._lifted.shape))
-        if not whole or int(left.view(np.uint64).max()) >= self._radix**self._digits:
-            found[...] = np.nan
-            return found
+        read = whole & (left.view(np.uint64).reshape(each).max(axis=1) < self._radix**self._digits)
         apart, half = self._bits * self._every, 1 << (self._bits * self._every - 1)
+        found = np.empty((len(outputs), self._digits, *self._lifted.shape[1:]))
         part = np.empty_like(left)
-        for first in range(min(self._every, count)):
+        for first in range(self._every):
             np.bitwise_and(left, self._mask, out=part)
             left >>= self._bits
             part *= self._grad_output
             total = self._sums(part)
-            for place in range(first, count, self._every):
+            for place in range(first, self._digits, self._every):
                 digit = total if place + self._every >= self._digits else ((total + half) & (2 * half - 1)) - half
                 total = (total - digit) >> apart
-                found[place] = digit - self._lifted
-        return found
+                found[:, place] = digit - self._lifted
+        found[~read] = np.nan
+        return found.reshape(-1, *found.shape[2:])
 
 
 def central_gradient(
@@ -197,9 +203,9 @@ def central_gradient(
     for merged in _chunks(list(range(directions.count)), 2 * directions.entries if merge else None):
         steps = [[(direction, step)] for direction in merged for step in (STEP, -STEP)]
         outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
-        for index, direction in enumerate(merged):
-            change = outputs[2 * index].astype(np.float64) - outputs[2 * index + 1]
-            directions.book(gradient, [direction], directions.sums(change * grad_output / (2 * STEP))[np.newaxis])
+        for some in _blocks(outputs[::2]):
+            change = outputs[::2][some].astype(np.float64) - outputs[1::2][some]
+            directions.book(gradient, merged[some], directions.sums(change * grad_output / (2 * STEP)))
         advance(2 * len(merged))
     return NumericGradient(directions.finish(gradient), 2 * directions.count)
 
@@ -207,6 +213,13 @@ def central_gradient(
 def _one_by_one(forward: Forward, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:
     """Evaluate in calls of their own, as code needs that knows its batch and its filters."""
     return np.concatenate([np.array(directions.evaluate(forward, [steps])) for steps in evaluations])
+
+
+def _blocks(outputs: Array) -> Iterator[slice]:
+    """Split the outputs of some evaluations into runs that stay in the caches, but for one that is larger by itself."""
+    size = max(1, _CACHED_ENTRIES // outputs[0].size)
+    for first in range(0, len(outputs), size):
+        yield slice(first, first + size)
 
 
 def _chunks(items: list, entries_per_item: int | None) -> Iterator[list]:  # type: ignore[type-arg]

@@ -16,14 +16,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from itertools import groupby, product
+from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.layer.arrays import Array, at_sites
+from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 
@@ -81,7 +81,17 @@ class Directions(ABC):
 
     @abstractmethod
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
-        """Add up those outputs of grad_output * change, shape (N, F, *output), that see the same entry."""
+        """Add up those outputs that see the same entry.
+
+        Parameters
+        ----------
+        weighted : array, shape (T, N, F, *output)
+            For T directions, or more, grad_output * change.
+
+        Returns
+        -------
+        array, shape (T, ...)
+        """
 
     @abstractmethod
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
@@ -125,10 +135,13 @@ class InputDirections(Directions):
         layer, operands = self.layer, self.operands
         x = np.repeat(operands.x[np.newaxis], len(evaluations), axis=0)
         by_group = x.reshape(len(x), layer.batch, layer.groups, layer.channels_per_group, *layer.input)
-        for perturbed, steps in zip(by_group, evaluations, strict=True):
-            for direction, amount in steps:
-                channel, color = self._split(direction)
-                perturbed[:, :, channel][at_sites(self._samples(color))] += amount
+        copies, directions, amounts = _apart(evaluations)
+        colors, channels = np.divmod(directions, layer.channels_per_group)
+        for color in dict.fromkeys(colors.tolist()):
+            # The batch and the groups come last where index arrays stand on both sides of them.
+            some = np.flatnonzero(colors == color).reshape(-1, *[1] * len(layer.input))
+            moved = amounts[some][..., np.newaxis, np.newaxis]
+            by_group[copies[some], :, :, channels[some], *self._samples(color)] += moved
         output = forward(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
         return output.reshape(len(x), *layer.output_shape)
 
@@ -143,40 +156,37 @@ class InputDirections(Directions):
         return self.layer.filters_per_group
 
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
-        """Over the filters of a group, at every output: shape (N * groups, prod(output))."""
+        """Over the filters of a group, at every output: shape (T, N * groups, prod(output))."""
         layer = self.layer
-        total: NDArray[Any] = weighted.reshape(layer.batch * layer.groups, layer.filters_per_group, -1).sum(axis=1)
+        maps = layer.batch * layer.groups
+        total: NDArray[Any] = weighted.reshape(len(weighted), maps, layer.filters_per_group, -1).sum(axis=2)
         return total
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add each output's part to the one sample that it saw."""
         batch, groups, _, places = gradient.shape
-        numbered = enumerate(map(self._split, directions))
-        # Directions of one colour come together.
-        for color, alike in groupby(numbered, lambda one: one[1][1]):
-            numbers, channels = zip(*((number, channel) for number, (channel, _) in alike), strict=True)
-            maps = len(numbers) * batch * groups
+        colors, channels = np.divmod(directions, self.layer.channels_per_group)
+        # Directions come colour by colour.
+        for color in dict.fromkeys(colors.tolist()):
+            some = np.flatnonzero(colors == color)
+            maps = len(some) * batch * groups
             where = self._places(color) + np.arange(maps)[:, np.newaxis] * places
-            booked = np.bincount(where.ravel(), sums[numbers[0] : numbers[-1] + 1].ravel(), maps * places)
-            for channel, part in zip(channels, booked.reshape(-1, batch, groups, places), strict=True):
-                gradient[:, :, channel] += part
+            booked = np.bincount(where.ravel(), sums[some].ravel(), maps * places)
+            gradient[:, :, channels[some]] += booked.reshape(-1, batch, groups, places).transpose(1, 2, 0, 3)
 
     def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         """Leave out what belongs to no sample."""
         return gradient[..., :-1].reshape(self.layer.input_shape)
 
-    def _split(self, direction: int) -> tuple[int, tuple[int, ...]]:
-        color, channel = divmod(direction, self.layer.channels_per_group)
-        return channel, self._colors[color]
-
-    def _find_samples(self, color: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+    def _find_samples(self, color: int) -> tuple[Any, ...]:
         """Index arrays of the input samples of a colour."""
-        return np.ix_(*(np.flatnonzero(axis.colors == c) for axis, c in zip(self.layer.axes, color, strict=True)))
+        by_axis = zip(self.layer.axes, self._colors[color], strict=True)
+        return np.ix_(*(np.flatnonzero(axis.colors == c) for axis, c in by_axis))
 
-    def _find_places(self, color: tuple[int, ...]) -> NDArray[np.intp]:
+    def _find_places(self, color: int) -> NDArray[np.intp]:
         """Number of the sample of a colour that each output sees, or behind the last one, shape (prod(output),)."""
         layer = self.layer
-        seen = np.ix_(*(axis.sample_of_color[c] for axis, c in zip(layer.axes, color, strict=True)))
+        seen = np.ix_(*(axis.sample_of_color[c] for axis, c in zip(layer.axes, self._colors[color], strict=True)))
         places = np.ravel_multi_index(seen, layer.input, mode="clip")
         for samples in seen:
             places = np.where(samples < 0, prod(layer.input), places)
@@ -202,9 +212,8 @@ class WeightDirections(Directions):
         # What a direction moves stands last, behind all filters of a group: (groups, copies, F/groups, directions).
         grouped = by_filter(layer, operands.weight).reshape(layer.groups, 1, layer.filters_per_group, -1)
         weight = np.repeat(grouped, copies, axis=1)
-        for copy, steps in enumerate(evaluations):
-            for direction, amount in steps:
-                weight[:, copy, :, direction] += amount
+        at, directions, amounts = _apart(evaluations)
+        weight[:, at, :, directions] += amounts[:, np.newaxis, np.newaxis]
         merged = layer if copies == 1 else replace(layer, filters=layer.filters * copies)
         bias = operands.bias
         if bias is not None:
@@ -223,7 +232,7 @@ class WeightDirections(Directions):
         return self.layer.batch * prod(self.layer.output)
 
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
-        """Over each filter's outputs, which all see the same entry: shape (F,)."""
+        """Over each filter's outputs, which all see the same entry: shape (T, F)."""
         return _over_sites(weighted)
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
@@ -260,7 +269,7 @@ class BiasDirections(Directions):
         return self.layer.batch * prod(self.layer.output)
 
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
-        """Over each filter's outputs: shape (F,)."""
+        """Over each filter's outputs: shape (T, F)."""
         return _over_sites(weighted)
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
@@ -311,17 +320,25 @@ class EntryDirections(Directions):
 
     def sums(self, weighted: NDArray[Any]) -> NDArray[Any]:
         """Over all outputs: every one's change belongs to the one entry."""
-        return np.array([weighted.sum()])
+        total: NDArray[Any] = weighted.reshape(len(weighted), -1).sum(axis=1)
+        return total
 
     def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add to the entries."""
-        gradient.flat[list(directions)] += sums[:, 0]
+        gradient.flat[list(directions)] += sums
 
 
 def _over_sites(weighted: NDArray[Any]) -> NDArray[Any]:
-    """Sum over the batch and the outputs, shape (F,)."""
-    total: NDArray[Any] = weighted.reshape(*weighted.shape[:2], -1).sum(axis=2).sum(axis=0)
+    """Sum over the batch and the outputs, shape (T, F)."""
+    total: NDArray[Any] = weighted.reshape(*weighted.shape[:3], -1).sum(axis=3).sum(axis=1)
     return total
+
+
+def _apart(evaluations: Sequence[Sequence[Step]]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Return for every step the number of its evaluation, its direction and how far it goes."""
+    copies = np.repeat(np.arange(len(evaluations)), [len(steps) for steps in evaluations])
+    directions, amounts = zip(*(step for steps in evaluations for step in steps), strict=True)
+    return copies, np.array(directions, np.intp), np.array(amounts, np.float64)
 
 
 class Portion(Directions):

@@ -111,21 +111,22 @@ def _value(node: ast.expr) -> Any:
 
 def _add(shapes: Shapes, name: str, operator: str, count: int, arguments: dict[str, Any]) -> None:
     x, weight = arguments["input"], arguments["weight"]
-    if arguments["transposed"]:
-        shapes.findings.leave_out(name, operator, "a transposed convolution is not a layer of convcheck")
-        return
     if len(x.shape) != len(weight.shape) or len(x.shape) < 3:
         raise _CallError(f"its input has {len(x.shape)} axes and its weight {len(weight.shape)}", 0)
     rank = len(x.shape) - 2
-    per_axis = {field: arguments[field] for field in ("stride", "padding", "dilation")}
+    options = ("stride", "padding", "dilation", *(["output_padding"] if arguments["transposed"] else []))
+    per_axis = {field: arguments[field] for field in options}
     for field, values in per_axis.items():
         if not isinstance(values, list) or len(values) not in (1, rank):
             raise _CallError(f"its {field} is {values}, for an input of {rank} axes", 0)
         # One number stands for all axes.
         per_axis[field] = values * rank if len(values) == 1 else values
     groups = arguments["groups"]
-    if x.shape[1] != weight.shape[1] * groups:
-        raise _CallError(f"its input has {x.shape[1]} channels and its weight is for {weight.shape[1] * groups}", 0)
+    channels, filters = weight.shape[1] * groups, weight.shape[0]
+    if arguments["transposed"]:
+        channels, filters = filters, channels
+    if x.shape[1] != channels:
+        raise _CallError(f"its input has {x.shape[1]} channels and its weight is for {channels}", 0)
     if "output_mask" in arguments:
         mask = arguments["output_mask"]
         computed = {array for array, wanted in zip(("input", "weight", "bias"), mask, strict=False) if wanted}
@@ -135,6 +136,6 @@ def _add(shapes: Shapes, name: str, operator: str, count: int, arguments: dict[s
         computed, bias = {"output"}, arguments["bias"] is not None
     shapes.findings.add(
         "", operator, batch=x.shape[0], times=count, computed=computed, dtype=x.dtype, channels=x.shape[1],
-        filters=weight.shape[0], kernel=list(weight.shape[2:]), input=list(x.shape[2:]), groups=groups, bias=bias,
-        **per_axis,
+        filters=filters, kernel=list(weight.shape[2:]), input=list(x.shape[2:]), groups=groups, bias=bias,
+        transposed=arguments["transposed"], **per_axis,
     )  # fmt: skip

@@ -10,9 +10,14 @@ from typing import Any
 
 from convcheck.suites.importing.model import Model, Shapes
 
-#: What PyTorch's convolutions take by place, and what it calls what a layer has.
-_PARAMETERS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias")
-_FIELDS = ("channels", "filters", "kernel", "stride", "padding", "dilation", "groups", "bias")
+#: What PyTorch's convolutions take by place, and its transposed ones.
+_PARAMETERS = (
+    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode",
+)  # fmt: skip
+_TRANSPOSED = (*_PARAMETERS[:5], "output_padding", "groups", "bias", "dilation", "padding_mode")
+
+#: What it calls otherwise than a layer does.
+_FIELDS = {"in_channels": "channels", "out_channels": "filters", "kernel_size": "kernel"}
 
 #: What makes an input from its shape.
 _MAKERS = ("rand", "randn", "zeros", "ones", "empty")
@@ -90,24 +95,22 @@ def _read(shapes: Shapes, tree: ast.Module) -> None:
                 case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=attribute)], value=value) if (
                     value is call
                 ):
-                    convolutions[attribute] = (kind, _options(call, own))
+                    parameters = _TRANSPOSED if "Transpose" in kind else _PARAMETERS
+                    convolutions[attribute] = (kind, _options(call, own, parameters))
                 case _:
                     raise _UnreadError(f"{kind} is not assigned to an attribute of its own", call)
     if len(convolutions) != 1:
         raise _UnreadError(f"Model has {len(convolutions)} convolutions; read without running it is one", models[0])
     [(attribute, (kind, options))] = convolutions.items()
     name = shapes.path.stem
-    if "Transpose" in kind:
-        shapes.findings.leave_out(name, kind, "a transposed convolution is not a layer of convcheck")
-        return
     _require_first(methods["forward"], attribute)
     shape = _input_shape(functions["get_inputs"], names)
-    if kind not in ("Conv1d", "Conv2d", "Conv3d") or len(shape) != int(kind[-2]) + 2:
+    transposed = kind.startswith("ConvTranspose")
+    if kind.removeprefix("ConvTranspose").removeprefix("Conv") not in (f"{len(shape) - 2}d",):
         raise _UnreadError(f"{kind} on an input of {len(shape)} axes is not understood", functions["get_inputs"])
-    if options.pop("padding_mode", "zeros") != "zeros":
-        shapes.findings.leave_out(name, kind, "only zero padding can be checked")
-        return
-    spec = {field: options[name] for field, name in zip(_FIELDS, _PARAMETERS, strict=True) if name in options}
+    known = {*(_TRANSPOSED if transposed else _PARAMETERS)}
+    spec = {_FIELDS.get(name, name): value for name, value in options.items() if name in known}
+    spec["transposed"] = transposed
     # Values that are wrong in a layer are so in PyTorch; one number for all axes is the same in both.
     spec = {field: list(value) if isinstance(value, tuple) else value for field, value in spec.items()}
     shapes.findings.add(name, kind, batch=shape[0], dtype="float32", computed={"output"}, input=list(shape[2:]), **spec)
@@ -171,10 +174,10 @@ def _given(function: ast.FunctionDef, values: Sequence[Any], names: Mapping[str,
     return known | {parameter.arg: value for parameter, value in zip(parameters, values, strict=False)}
 
 
-def _options(call: ast.Call, names: Mapping[str, Any]) -> dict[str, Any]:
-    given: list[tuple[str | None, ast.expr]] = list(zip(_PARAMETERS, call.args, strict=False))
+def _options(call: ast.Call, names: Mapping[str, Any], parameters: Sequence[str]) -> dict[str, Any]:
+    given: list[tuple[str | None, ast.expr]] = list(zip(parameters, call.args, strict=False))
     given += [(keyword.arg, keyword.value) for keyword in call.keywords]
-    if any(name is None for name, _ in given) or len(call.args) > len(_PARAMETERS):
+    if any(name is None for name, _ in given) or len(call.args) > len(parameters):
         raise _UnreadError(f"{ast.unparse(call)} is not understood", call)
     return {name: _value(value, names) for name, value in given if name is not None}
 

@@ -104,11 +104,14 @@ class Model:
         The model as it was named.
     found : tuple of Found
         In the order in which the model runs them, each with a name of its own.
+    of : int or None
+        How many layers there were, where few were chosen on which all known mistakes show that show on any.
     """
 
     source: str
     found: tuple[Found, ...]
     left_out: tuple[LeftOut, ...]
+    of: int | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -278,6 +281,9 @@ def config_text(model: Model) -> str:
     ``convcheck verify`` would refuse.
     """
     lines = [f"# The convolutions of {one_line(model.source)}, imported by convcheck {__version__}."]
+    if model.of is not None:
+        few, known = counted(len(model.found), "layer"), "all known mistakes show that show on any with as many axes"
+        lines.append(f"# Chosen are {few} of {model.of}, on which {known}.")
     if model.left_out:
         lines += ["#", "# Left out:", *(f"# - {one_line(str(left_out))}" for left_out in model.left_out)]
     lines += [f"version: {VERSION}", "layers:"]

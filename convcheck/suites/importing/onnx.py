@@ -127,12 +127,10 @@ def _inner_graphs(node: Any) -> list[Any]:
 def _walk(graph: Any, outer: Mapping[str, _Shape], findings: Findings) -> None:
     shapes = {**outer, **_shapes(graph)}
     for node in graph.node:
-        if node.op_type == "Conv" and node.domain in _STANDARD:
+        if node.op_type in ("Conv", "ConvTranspose") and node.domain in _STANDARD:
             _convolution(node, shapes, findings)
         elif "conv" in node.op_type.lower():
-            reason = "only the operator Conv is imported"
-            if node.op_type == "ConvTranspose":
-                reason = "a transposed convolution is not a layer of convcheck"
+            reason = "only the operators Conv and ConvTranspose are imported"
             findings.leave_out(_name(node), node.op_type, reason)
         for inner in _inner_graphs(node):
             _walk(inner, shapes, findings)
@@ -167,16 +165,27 @@ def _convolution(node: Any, shapes: Mapping[str, _Shape], findings: Findings) ->
     size, kernel = [n or 0 for n in x[2:]], [n or 0 for n in weight[2:]]
     ones = [1] * len(kernel)
     stride, dilation = attributes.get("strides", ones), attributes.get("dilations", ones)
-    groups = attributes.get("group", 1)
-    channels = (weight[1] or 0) * groups
+    groups, transposed = attributes.get("group", 1), node.op_type == "ConvTranspose"
+    filters, channels = weight[0] or 0, (weight[1] or 0) * groups
+    if transposed:
+        # Its weight begins with its channels.
+        filters, channels = channels, filters
     problem = _contradiction(x, kernel, channels, attributes)
     if problem:
         findings.leave_out(_name(node), node.op_type, problem)
         return
+    behind = attributes.get("output_padding", [0] * len(kernel))
+    if transposed:
+        padding = _transposed_padding(attributes, size, kernel, stride, dilation, behind)
+    else:
+        padding = _padding(attributes, size, kernel, stride, dilation)
+    if transposed and any(side < 0 for pair in padding for side in pair):
+        findings.leave_out(_name(node), node.op_type, f"its output is larger than what its windows reach, by {padding}")
+        return
     findings.add(
-        _name(node), node.op_type, channels=channels, filters=weight[0], kernel=kernel, stride=stride,
-        padding=_padding(attributes, size, kernel, stride, dilation), dilation=dilation, groups=groups,
-        bias=bool(inputs[2]), input=size, batch=x[0] or None,
+        _name(node), node.op_type, channels=channels, filters=filters, kernel=kernel, stride=stride, padding=padding,
+        dilation=dilation, groups=groups, bias=bool(inputs[2]), input=size, batch=x[0] or None, transposed=transposed,
+        output_padding=behind,
     )  # fmt: skip
 
 
@@ -202,7 +211,8 @@ def _contradiction(x: tuple[int | None, ...], kernel: list[int], channels: int, 
     if attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
         return f"its auto_pad is {attributes['auto_pad']}, which ONNX does not have"
     rank = len(kernel)
-    for name, count in (("strides", rank), ("dilations", rank), ("pads", 2 * rank)):
+    counts = {"strides": rank, "dilations": rank, "pads": 2 * rank, "output_padding": rank, "output_shape": rank}
+    for name, count in counts.items():
         if len(attributes.get(name, [0] * count)) != count:
             return f"its {name} are {attributes[name]}, for a kernel of {rank} axes"
     return ""
@@ -223,6 +233,26 @@ def _padding(
         before, after = same_padding(n, d * (k - 1) + 1, s)
         # Of an odd total, SAME_LOWER puts the extra zero in front.
         pairs.append([after, before] if auto == "SAME_LOWER" else [before, after])
+    return pairs
+
+
+def _transposed_padding(
+    attributes: Mapping[str, Any], size: list[int], kernel: list[int], stride: list[int], dilation: list[int],
+    behind: list[int],
+) -> list[list[int]]:  # fmt: skip
+    """Return [before, after] per axis of a transposed convolution, as the operator's definition has it."""
+    auto = attributes.get("auto_pad", "NOTSET")
+    wanted = attributes.get("output_shape")
+    if wanted is None and auto.startswith("SAME"):
+        wanted = [n * s for n, s in zip(size, stride, strict=True)]
+    if wanted is None:
+        return _padding(attributes, size, kernel, stride, dilation)
+    pairs = []
+    for n, k, s, d, more, m in zip(size, kernel, stride, dilation, behind, wanted, strict=True):
+        total = (n - 1) * s + d * (k - 1) + 1 + more - m
+        # Of an odd total, SAME_UPPER removes one more behind, anything else one more in front.
+        before = total // 2 if auto == "SAME_UPPER" else total - total // 2
+        pairs.append([before, total - before])
     return pairs
 
 

@@ -21,13 +21,13 @@ class _Calls:
 
     Attributes
     ----------
-    shapes : list of (str, shape)
-        Each convolution module's name and the shape of its input, in the order of the calls.
+    shapes : list of (str, shape, shape)
+        Each convolution module's name and the shapes of its input and output, in the order of the calls.
     functions : int
         Calls of convolution functions, those that modules make included.
     """
 
-    shapes: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    shapes: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     functions: int = 0
 
 
@@ -172,7 +172,7 @@ def _recording(module: Any) -> Iterator[_Calls]:
     """Note every convolution that the module runs inside the block."""
     torch = _torch()
     calls = _Calls()
-    functions = {torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d}
+    functions = {getattr(torch.nn.functional, f"conv{kind}{n}d") for kind in ("", "_transpose") for n in (1, 2, 3)}
 
     mode: Any = torch.overrides.TorchFunctionMode
 
@@ -182,9 +182,9 @@ def _recording(module: Any) -> Iterator[_Calls]:
             return function(*args, **(kwargs or {}))
 
     def note(name: str) -> Any:
-        return lambda _, inputs: calls.shapes.append((name, tuple(inputs[0].shape)))
+        return lambda _, inputs, output: calls.shapes.append((name, tuple(inputs[0].shape), tuple(output.shape)))
 
-    hooks = [part.register_forward_pre_hook(note(name)) for name, part in _convolutions(module)]
+    hooks = [part.register_forward_hook(note(name)) for name, part in _convolutions(module)]
     try:
         with Counting():
             yield calls
@@ -203,30 +203,31 @@ def _model(source: str, module: Any, calls: _Calls) -> Model:
     findings = Findings()
     parts = dict(_convolutions(module))
     seen = dict.fromkeys(calls.shapes)
-    for name, shape in seen:
-        _add(name, parts[name], shape, findings)
+    for name, shape, output in seen:
+        _add(name, parts[name], shape, output, findings)
     for name, part in parts.items():
-        if name not in {called for called, _ in seen}:
+        if name not in {called for called, *_ in seen}:
             findings.leave_out(name, type(part).__name__, "the forward pass does not call it")
-    by_modules = sum(not parts[name].transposed for name, _ in calls.shapes)
-    if calls.functions > by_modules:
+    if calls.functions > len(calls.shapes):
         reason = "called as a function; only modules are recorded"
-        findings.leave_out(f"{calls.functions - by_modules} more", "torch.nn.functional", reason)
+        findings.leave_out(f"{calls.functions - len(calls.shapes)} more", "torch.nn.functional", reason)
     return findings.model(source)
 
 
-def _add(name: str, part: Any, shape: tuple[int, ...], findings: Findings) -> None:
+def _add(name: str, part: Any, shape: tuple[int, ...], output: tuple[int, ...], findings: Findings) -> None:
     kind, rank = type(part).__name__, len(part.kernel_size)
+    kinds: dict[str, Any] = {"padding_mode": part.padding_mode}
     if part.transposed:
-        findings.leave_out(name, kind, "a transposed convolution is not a layer of convcheck")
-        return
-    if part.padding_mode != "zeros" and any(part._reversed_padding_repeated_twice):
-        findings.leave_out(name, kind, f"its padding is {part.padding_mode}; only zero padding can be checked")
-        return
+        # What is left of the output: its forward pass can be asked for a size.
+        per_axis = zip(shape[-rank:], output[-rank:], part.kernel_size, part.stride, part.dilation, part.padding,
+                       strict=True)  # fmt: skip
+        kinds = {"transposed": True, "output_padding": [
+            m - ((n - 1) * s + d * (k - 1) + 1 - 2 * p) for n, m, k, s, d, p in per_axis
+        ]}  # fmt: skip
     findings.add(
         name, kind, channels=part.in_channels, filters=part.out_channels, kernel=part.kernel_size, stride=part.stride,
         padding=_padding(part), dilation=part.dilation, groups=part.groups, bias=part.bias is not None,
-        input=shape[-rank:], batch=shape[0] if len(shape) == rank + 2 else 1,
+        input=shape[-rank:], batch=shape[0] if len(shape) == rank + 2 else 1, **kinds,
     )  # fmt: skip
 
 

@@ -97,8 +97,9 @@ def _add(findings: Findings, call: Mapping[str, Any], times: int) -> None:
     if "unread" in call:
         findings.leave_out("a call", "recording", call["unread"])
         return
-    if call.get("transposed"):
-        findings.leave_out(function, f"{times} calls", "a transposed convolution is not a layer of convcheck")
+    if call.get("dilated"):
+        reason = "its input is dilated: a transposed convolution is not read off such a call"
+        findings.leave_out(function, f"{times} calls", reason)
         return
     if "arguments" in call:
         described = _understood(call)
@@ -107,7 +108,8 @@ def _add(findings: Findings, call: Mapping[str, Any], times: int) -> None:
             return
         call = described
     x, weight = call["x"], call["weight"]
-    options = {name: call[name] for name in ("stride", "padding", "dilation", "groups") if call.get(name) is not None}
+    names = ("stride", "padding", "output_padding", "dilation", "groups")
+    options = {name: call[name] for name in names if call.get(name) is not None}
     rank = len(x) - 2
     # A list with one number stands for all axes, in PyTorch.
     options = {
@@ -115,14 +117,18 @@ def _add(findings: Findings, call: Mapping[str, Any], times: int) -> None:
         for name, value in options.items()
     }
     groups = options.get("groups", 1)
-    if len(x) != len(weight) or x[1] != weight[1] * groups:
+    transposed = call.get("transposed", False)
+    filters, channels = weight[0], weight[1] * groups
+    if transposed:
+        filters, channels = channels, filters
+    if len(x) != len(weight) or x[1] != channels:
         reason = f"an input of {x} and a weight of {weight} in {groups} groups; expected channels in front"
         findings.leave_out(function, f"{times} calls", reason)
         return
     asked = call.get("gradients")
     findings.add(
-        "", function, batch=x[0], times=times, dtype=call["dtype"], channels=x[1], filters=weight[0],
-        kernel=weight[2:], input=x[2:], bias=bool(call.get("bias")),
+        "", function, batch=x[0], times=times, dtype=call["dtype"], channels=x[1], filters=filters,
+        kernel=weight[2:], input=x[2:], bias=bool(call.get("bias")), transposed=transposed,
         computed=GRADIENTS if asked is None else {"output", *asked}, **options,
     )  # fmt: skip
 

@@ -20,6 +20,8 @@ from convcheck.targets.spec import TargetSpec
 class CommandForm(Form):
     """A program; it is told of everything, and says itself what it does not take."""
 
+    kinds = features.KINDS
+
     inapplicable: Mapping[str, str] = {
         **Form.inapplicable,
         **dict.fromkeys(

@@ -18,7 +18,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.binding import bind, per_axis, refuse_unused
+from convcheck.targets.binding import bind, parameters_of, per_axis, refuse_unused
 from convcheck.targets.form import Form, Given, Session, StatelessSession
 from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
@@ -50,13 +50,24 @@ class JaxForm(Form):
         if not callable(function) or isinstance(function, type):
             raise TargetError(f"target {name}: expected a function of (x, weight, bias, ...)")
         self._function = function
+        # Padding of jax.lax's own is that of the convolution in which zeros stand between the samples.
+        self._of_jax = str(getattr(function, "__module__", "")).partition(".")[0] == "jax"
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
-        self._binding = bind(name, function, arrays, spec.keywords, spec.constants)
+        behind = any(parameter.name == "output_padding" for parameter in parameters_of(function) or ())
+        own = {"output_padding": "output_padding"} if behind and "output_padding" not in spec.constants else {}
+        self._binding = bind(name, function, arrays, {**own, **spec.keywords}, spec.constants)
         refuse_unused(name, spec.constants, self._binding)
         taken = self._binding.takes
+        transposed = behind or "transpose" in str(getattr(function, "__name__", "")).lower()
+        self.shown = frozenset({"transposed"} if transposed else ())
+        self.kinds = self.shown | ({"transposed"} if "layer" not in taken else features.KINDS)
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
-        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
+        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES, *self.shown}
         super().__init__(name, spec, frozenset(takes | options | (taken & {"bias"}) | features.ranks_in(name)))
+        if transposed:
+            self.takes -= {"plain"} - {*spec.supports}
+        if not (behind or self._of_jax or "layer" in taken):
+            self.takes -= {"output-padding"} - {*spec.supports}
         self.differentiable = self.gives_sums
 
     def own(self, array: Array) -> Any:
@@ -82,7 +93,11 @@ class JaxForm(Form):
 
     def call(self, layer: Layer, x: Any, weight: Any, bias: Any) -> Any:
         """Run the function."""
-        if not self._binding.takes & {"padding", "layer"}:
+        whole: list[slice] = []
+        if not self._binding.takes & {"padding", "layer"} and layer.transposed:
+            whole = [slice(before, -after or None) for before, after in layer.padding]
+            layer = replace(layer, padding=((0, 0),) * len(whole))
+        elif not self._binding.takes & {"padding", "layer"}:
             x = self._jax.numpy.pad(x, self._images.in_order([(0, 0), (0, 0), *layer.padding]))
             padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
             layer = replace(layer, padding=((0, 0),) * len(padded), input=padded)
@@ -93,11 +108,12 @@ class JaxForm(Form):
                 return arrays[what]
             if what == "padding":
                 # Tuples, also of tuples, can be static arguments of what is compiled; lists cannot.
-                return layer.padding
+                return _of_dilated(layer) if layer.transposed and self._of_jax else layer.padding
             option = layer if what == "layer" else getattr(layer, what)
             return per_axis(option, name, tuples=self.spec.tuples) if isinstance(option, tuple) else option
 
-        return self._binding.call(self._function, value)
+        output = self._binding.call(self._function, value)
+        return output[tuple(self._images.in_order([slice(None), slice(None), *whole]))] if whole else output
 
     @property
     def jax(self) -> Any:
@@ -154,6 +170,14 @@ class _JaxSession(StatelessSession):
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
         found = dict(zip(self._names, self._pull(grad_output), strict=True))
         return found.get("input"), found.get("weight"), found.get("bias")
+
+
+def _of_dilated(layer: Layer) -> tuple[tuple[int, int], ...]:
+    """Return the padding of the convolution that a transposed layer is, of its input with zeros between the samples."""
+    return tuple(
+        (axis.effective_kernel - 1 - axis.before, axis.effective_kernel - 1 - axis.after + axis.output_padding)
+        for axis in layer.axes
+    )
 
 
 def _import_jax(name: str) -> Any:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import DTYPES, ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
-from convcheck.targets.binding import Binding, bind, makes_layers, refuse_unused
+from convcheck.targets.binding import Binding, bind, makes_layers, parameters_of, refuse_unused
 from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.placement import Placed
@@ -64,15 +64,23 @@ class TorchForm(Form):
         self._callable, self._binding = self._bind(name, found, spec)
         refuse_unused(name, spec.constants, self._binding)
         taken = self._binding.takes
+        self.shown = self._kinds(inner)
+        self.kinds = self.shown | {"transposed"}
         if not {"x", "weight"} <= taken and not self._makes_modules:
             raise TargetError(f"target {name}: expected a function of (input, weight, bias, ...) or a module class")
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         bias = {"bias"} if "bias" in taken or self._makes_modules else set()
-        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES}
+        takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES, *self.shown}
         super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
+        if "transposed" in self.shown:
+            self.takes -= {"plain"} - {*spec.supports}
+        if "output_padding" not in taken and not taken & {"layer"}:
+            self.takes -= {"output-padding"}
         self.differentiable = self.gives_sums
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
+        # Here these two mean what PyTorch means by them.
+        spec = replace(spec, keywords={**{name: name for name in self._own_options(found, spec)}, **spec.keywords})
         if self._makes_modules:
             return found, bind(name, found, (), spec.keywords, spec.constants)
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
@@ -86,6 +94,25 @@ class TorchForm(Form):
         if not callable(found):
             raise TargetError(f"target {name}: {type(found).__name__} cannot be called; expected a class or function")
         return found, bind(name, found, arrays, spec.keywords, spec.constants)
+
+    def _own_options(self, found: Any, spec: TargetSpec) -> Iterator[str]:
+        """Yield those parameters that only some code has, and that PyTorch calls so."""
+        owner: Any = getattr(found, "__self__", found)
+        if isinstance(owner, type) and issubclass(owner, self._torch.autograd.Function):
+            found = getattr(owner, "forward")  # noqa: B009 - of no type in particular
+        parameters = {parameter.name: parameter for parameter in parameters_of(found) or ()}
+        mode = parameters.get("padding_mode")
+        if mode is not None and mode.default in (mode.empty, ZEROS) and mode.name not in spec.constants:
+            yield mode.name
+        of_pytorch = parameters_of(found) is None and "transpose" in _name_of(found)
+        if of_pytorch or ("output_padding" in parameters and "output_padding" not in spec.constants):
+            yield "output_padding"
+
+    def _kinds(self, inner: Any) -> frozenset[str]:
+        """Return which kinds of layers one sees that the code takes: by its name, or by what it has a parameter for."""
+        modes = features.KINDS - {"transposed"} if "padding_mode" in self._binding.takes else frozenset()
+        transposed = "output_padding" in self._binding.takes or "transpose" in _name_of(inner)
+        return frozenset({"transposed"}) if transposed else modes
 
     def own(self, array: Array) -> Any:
         return self._torch.from_numpy(array).to(self._device)
@@ -122,17 +149,30 @@ class TorchForm(Form):
         bound = self._module(inner, given) if self._makes_modules else self._function(inner, given)
         return _TorchSession(self._torch, bound, outside, given)
 
-    def _split_padding(self, layer: Layer) -> tuple[Layer, list[int]]:
-        """Return the layer that the target sees, and the padding to apply beforehand, last axis first."""
+    def _split_padding(self, layer: Layer) -> tuple[Layer, _Outside]:
+        """Return the layer that the target sees, and what is done around it of the padding."""
         asymmetric = any(before != after for before, after in layer.padding)
         takes_padding = self._binding.takes & {"padding", "layer"}
         if not asymmetric and takes_padding:
-            return layer, []
+            return layer, _Outside()
+        nothing = ((0, 0),) * len(layer.input)
+        if layer.transposed:
+            # From behind, so that the same holds for every input.
+            whole = [slice(before, -after or None) for before, after in layer.padding]
+            return replace(layer, padding=nothing), _Outside(
+                crop=self._images.in_order([slice(None), slice(None), *whole])
+            )
         padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
         pairs = self._images.in_order([(0, 0), (0, 0), *layer.padding])
-        return replace(layer, padding=((0, 0),) * len(padded), input=padded), [
-            side for pair in reversed(pairs) for side in pair
-        ]
+        mode = "constant"
+        if layer.padding_mode != ZEROS:
+            if any(map(any, pairs[:2])) or not self._images.usual:
+                raise NotImplementedError(
+                    f"{layer.padding_mode} padding that differs in front and behind, channels last"
+                )
+            mode, pairs = layer.padding_mode, pairs[2:]
+        inner = replace(layer, padding=nothing, input=padded, padding_mode=ZEROS)
+        return inner, _Outside([side for pair in reversed(pairs) for side in pair], mode)
 
     def _function(self, layer: Layer, given: Given) -> _Bound:
         leaves = {name: tensor for name in ("x", "weight", "bias") if (tensor := getattr(given, name)) is not None}
@@ -172,6 +212,24 @@ class TorchForm(Form):
         return _Bound(module, leaves, memory)
 
 
+class _Outside(NamedTuple):
+    """What is done of a layer's padding around the target, inside what is differentiated.
+
+    Attributes
+    ----------
+    padding : list of int
+        Of the input, last axis first; none where there is nothing to do.
+    mode : str
+        As PyTorch's own ``pad`` has it.
+    crop : list of slice
+        Of the output; none where there is nothing to do.
+    """
+
+    padding: Sequence[int] = ()
+    mode: str = "constant"
+    crop: Sequence[slice] = ()
+
+
 class _Bound:
     """A function of the input alone, and the tensors with respect to which it is differentiated."""
 
@@ -195,18 +253,23 @@ class _Bound:
 
 
 class _TorchSession(Session):
-    def __init__(self, torch: Any, bound: _Bound, outside: list[int], given: Given) -> None:
+    def __init__(self, torch: Any, bound: _Bound, outside: _Outside, given: Given) -> None:
         self._torch, self._bound, self._outside, self._given = torch, bound, outside, given
         self._output: Any = None
         for name, leaf in bound.leaves.items():
             leaf.requires_grad_(GRADIENT_OF[name] in given.gradients)
 
     def forward(self) -> Any:
-        self._output = self._bound.call(self._padded(self._bound.leaves["x"]))
+        self._output = self._cropped(self._bound.call(self._padded(self._bound.leaves["x"])))
         return self._output
 
     def _padded(self, x: Any) -> Any:
-        return self._torch.nn.functional.pad(x, self._outside) if self._outside else x
+        sides, mode, _ = self._outside
+        return self._torch.nn.functional.pad(x, list(sides), mode) if sides else x
+
+    def _cropped(self, output: Any) -> Any:
+        crop = tuple(self._outside.crop)
+        return output[crop] if crop and isinstance(output, self._torch.Tensor) else output
 
     def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
         if not isinstance(self._output, self._torch.Tensor) or not self._output.requires_grad:
@@ -245,7 +308,7 @@ class _TorchSession(Session):
         forward_mode, leaves = self._torch.autograd.forward_ad, dict(self._bound.leaves)
         with forward_mode.dual_level():
             duals = {name: forward_mode.make_dual(leaf.detach(), getattr(along, name)) for name, leaf in leaves.items()}
-            output = self._bound.at(self._torch, self._padded(duals["x"]), duals)
+            output = self._cropped(self._bound.at(self._torch, self._padded(duals["x"]), duals))
             found = forward_mode.unpack_dual(output).tangent
             return None if found is None else found.detach()
 
@@ -322,6 +385,12 @@ def _device(torch: Any, name: str, device: str | None) -> Any:
         reason = str(error).splitlines()[0]
         raise TargetError(f"target {name}: device {device} cannot be used: {reason}; expected cpu or cuda") from error
     return found
+
+
+def _name_of(found: Any) -> str:
+    """Return the name of a class or function, of an autograd function's ``apply`` that of its class; small letters."""
+    owner = getattr(found, "__self__", None)
+    return str(getattr(owner if isinstance(owner, type) else found, "__name__", "")).lower()
 
 
 def _without_context(function: Any) -> Callable[..., Any]:

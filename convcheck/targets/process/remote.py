@@ -21,6 +21,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
+from convcheck.targets.choice import inapplicable_to
 from convcheck.targets.form import refusal
 from convcheck.targets.process.host import EndedError, Worker
 from convcheck.targets.process.limits import USED_UP, Limits
@@ -53,7 +54,7 @@ _SECONDS = 0.5
 
 #: Lists of texts that an answer may have, which are looked at before anything else is.
 _LISTS = (
-    "loaded", "takes", "unsaid", "untold", "inapplicable", "reasons", "found", "modified", "modified_at_last",
+    "loaded", "takes", "unsaid", "untold", "inapplicable", "found", "modified", "modified_at_last",
 )  # fmt: skip
 
 #: What can be written into: arguments, and the memory around them.
@@ -350,8 +351,7 @@ class Remote(Target):
         }
         self.at_once = spec.threads
         self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
-        conditions, reasons = (texts_in(answer, key) for key in ("inapplicable", "reasons"))
-        self.inapplicable = dict(zip(conditions, reasons, strict=False))
+        self.inapplicable = inapplicable_to(spec, texts_in(answer, "inapplicable"))
         self.differentiable = answer.get("differentiable") is True
         self._note(answer)
 

@@ -123,7 +123,7 @@ class _Code:
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
             "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
-            "reasons": list(found.inapplicable.values()), "differentiable": found.differentiable,
+            "differentiable": found.differentiable,
         }  # fmt: skip
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from math import prod
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import TargetContractError
 from convcheck.wording import counted, one_line, short
@@ -53,7 +54,7 @@ class Request:
 
     @property
     def line(self) -> bytes:
-        """The request's first line. Options that layers gain later stand behind the bias, as ``key=value``."""
+        """The request's first line. What not every layer has stands behind the bias, as ``key=value``."""
         layer = self.layer
         before, after = zip(*layer.padding, strict=True)
         sizes = (layer.input, layer.kernel, layer.stride, layer.dilation, before, after, layer.output)
@@ -61,6 +62,10 @@ class Request:
             "convcheck", PROTOCOL, self.direction, self.dtype.name, layer.batch, layer.channels, layer.filters,
             layer.groups, len(layer.input), *(number for size in sizes for number in size), int(layer.bias),
         ]  # fmt: skip
+        if layer.transposed:
+            words += ["transposed=1", f"output_padding={','.join(map(str, layer.output_padding))}"]
+        if layer.padding_mode != ZEROS:
+            words.append(f"padding_mode={layer.padding_mode}")
         return " ".join(map(str, words)).encode("ascii") + b"\n"
 
     @property

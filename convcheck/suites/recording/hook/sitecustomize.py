@@ -110,9 +110,9 @@ def _recorded_torch(torch: Any, name: str, original: Any) -> Any:
 
 
 def _described_torch(torch: Any, name: str, args: Any, kwargs: Any) -> dict[str, Any] | None:
-    names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-    if "transpose" in name:
-        return {"function": f"torch.{name}", "transposed": True}
+    transposed = "transpose" in name
+    names: tuple[str, ...] = ("input", "weight", "bias", "stride", "padding")
+    names += ("output_padding", "groups", "dilation") if transposed else ("dilation", "groups")
     given = {**dict(zip(names, args)), **kwargs}  # noqa: B905 - of any Python
     x, weight, bias = given["input"], given["weight"], given.get("bias")
     if not isinstance(x, torch.Tensor) or not isinstance(weight, torch.Tensor):
@@ -127,7 +127,7 @@ def _described_torch(torch: Any, name: str, args: Any, kwargs: Any) -> dict[str,
     return {
         "function": f"torch.{name}", "dtype": str(x.dtype).rpartition(".")[2], "gradients": needed,
         "x": [1] * (rank + 2 - x.dim()) + list(map(int, x.shape)), "weight": list(map(int, weight.shape)),
-        "bias": bias is not None, **options,
+        "bias": bias is not None, **({"transposed": True} if transposed else {}), **options,
     }  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def _described_jax(lax: Any, name: str, given: dict[str, Any]) -> dict[str, Any]
         "dilation": _numbers(given.get("rhs_dilation") or 1), "groups": given.get("feature_group_count") or 1,
     }  # fmt: skip
     if any(step != 1 for step in given.get("lhs_dilation") or ()) or (given.get("batch_group_count") or 1) != 1:
-        return {"function": call["function"], "transposed": True}
+        return {"function": call["function"], "dilated": True}
     # What is traced for a gradient says so by its type; below a jit nothing is known.
     kinds = {array: type(value).__name__ for array, value in (("input", x), ("weight", weight))}
     if not any(kind.startswith("DynamicJaxpr") for kind in kinds.values()):

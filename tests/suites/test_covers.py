@@ -1,0 +1,69 @@
+"""Few layers of many that show what all of them show, and the suites that ship which were chosen so."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convcheck.layer.layer import Layer
+from convcheck.layer.similar import revealing
+from convcheck.mistakes.blind_spots import plain, shown_by
+from convcheck.suites import config
+from convcheck.suites.audit import fewest
+from convcheck.suites.importing import import_model
+from convcheck.suites.importing.model import Found, Model, config_text
+
+
+def model(layers):
+    named = [replace(layer, name=f"layer{number}") for number, layer in enumerate(layers)]
+    return Model("list", tuple(map(Found, named)), ())
+
+
+def shown(layers, rank):
+    return frozenset().union(*(shown_by(plain(layer)) for layer in layers if len(layer.input) == rank))
+
+
+def test_what_all_show_few_show():
+    layers = [layer for _, layer in revealing(2)]
+    found = fewest(model([*layers, *layers]))
+    assert len(found.layers) <= len(layers)
+    assert shown(found.layers, 2) == shown(layers, 2)
+    for layer in found.layers:
+        assert shown([other for other in found.layers if other is not layer], 2) < shown(layers, 2)
+
+
+def test_every_number_of_axes_counts_by_itself():
+    layers = [revealing(1)[0][1], revealing(2)[0][1]]
+    assert [len(layer.input) for layer in fewest(model(layers)).layers] == [1, 2]
+
+
+def test_of_equal_layers_the_smallest_is_kept_and_a_large_one_only_for_what_it_alone_shows():
+    small = Layer(1, 2, 3, input=(7, 9))
+    assert fewest(model([replace(small, batch=9), small])).layers[0].batch == small.batch
+    large = Layer(64, 64, 3, stride=2, groups=2, padding=1, input=(128, 130))
+    found = fewest(model([large, small]))
+    assert len(found.layers) == 2
+    assert large.multiply_adds > 2**24
+
+
+def test_the_config_says_so():
+    text = config_text(fewest(model([Layer(1, 2, 3, input=(7, 9), batch=batch) for batch in (2, 3, 4)])))
+    assert "# Chosen are 1 layer of 3" in text
+    assert len(config.parse(text, "list").layers) == 1
+
+
+@pytest.fixture(scope="module")
+def published():
+    return import_model(str(Path(__file__).parent / "published" / "benchdnn.txt")).layers
+
+
+@pytest.mark.parametrize("rank", [1, *(pytest.param(rank, marks=pytest.mark.long) for rank in (2, 3))])
+def test_a_suite_that_ships_shows_what_the_whole_list_shows(published, rank):
+    suite = config.load("benchdnn").layers
+    assert len(suite) < len(published) / 5
+    assert shown(suite, rank) == shown(published, rank)
+
+
+def test_its_layers_are_of_the_list(published):
+    known = {replace(layer, name="layer") for layer in published}
+    assert {replace(layer, name="layer") for layer in config.load("benchdnn").layers} <= known
