@@ -329,7 +329,7 @@ def _dask(address: str) -> Opened:
     except (OSError, TimeoutError) as error:
         client.close()
         raise UsageError(
-            f"the Dask scheduler at {address} has no workers; start some with: dask worker tcp://{address} --nthreads 1"
+            f"the Dask scheduler at {address} has no workers; start some with: dask worker tcp://{address}"
         ) from error
     return Opened(client.get_executor(pure=False), len(client.nthreads()), client.close)
 
