@@ -120,7 +120,7 @@ def verify(
         Seed of the data of all layers; by default each layer's own. "random" draws one, which the report tells.
     dtype : str, optional
         Data type in which all layers are checked, such as "float32"; by default each layer's own.
-    checks : collection of {"forward", "central", "exact", "projected", "conditions", "double"}, optional
+    checks : collection of {"forward", "central", "exact", "projected", "accumulate", "conditions", "double"}, optional
         Kinds of check; by default all that a layer needs.
     skip_conditions : collection of str, optional
         Conditions under which code is not run, by their slugs, such as "negative-strides"; the report says so.

@@ -10,6 +10,9 @@ from convcheck.mistakes.mistake import Scene
 #: Mistakes that a single result betrays.
 VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)
 
+#: Those that can be made in a layer that is not transposed, and whose padding is zeros.
+OF_PLAIN_LAYERS = tuple(mistake for mistake in VISIBLE if mistake.plain)
+
 
 def scene_of(layer):
     return Scene(layer, integer_operands(layer))

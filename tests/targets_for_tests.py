@@ -123,7 +123,10 @@ class Fourier:
         grad_input = grad_input.reshape(layer.batch, layer.channels, *self.size)[(..., *inside)]
         grad_weight = self.back("ngc...,ngf...->gfc...", self.images, spread.conj())[(..., *self.taps)]
         grad_weight = grad_weight.reshape(layer.weight_shape)
-        grad_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim))) if layer.bias else None
+        grad_bias = None
+        if layer.bias:
+            wide = np.result_type(grad_output, np.float32)
+            grad_bias = grad_output.sum(axis=(0, *range(2, grad_output.ndim)), dtype=wide).astype(grad_output.dtype)
         return grad_input.astype(grad_output.dtype), grad_weight.astype(grad_output.dtype), grad_bias
 
     def flipped(self, kernels):

@@ -1,10 +1,12 @@
 """The commands that measure something: that they find what they measure, and say when it is not as it should be."""
 
+import math
 import sys
 
 import pytest
 
-from tests import cost_of_conditions, cost_of_worker, mutation
+import convcheck
+from tests import cost_of_checks, cost_of_conditions, cost_of_worker, mutation
 from tests.parts import LAYER, target
 
 
@@ -51,3 +53,27 @@ def test_a_worker_that_costs_too_much_is_no_success(there, status, monkeypatch, 
 
 def test_both_sides_are_timed():
     assert all(taken > 0 for sides in cost_of_worker.compared(LAYER, 1) for taken in sides)
+
+
+def test_checks_are_timed_beside_what_they_are_measured_against():
+    taken, evaluations, entries = cost_of_checks.complete([LAYER], 1)
+    shapes = (LAYER.input_shape, LAYER.weight_shape, LAYER.bias_shape)
+    assert entries == sum(math.prod(shape) for shape in shapes)
+    assert 0 < evaluations < entries
+    assert taken > 0
+    assert cost_of_checks.products([LAYER], 1) > 0
+    assert cost_of_checks.own_time([LAYER], ["exact"], 1) > 0
+    assert cost_of_checks.Timed.spent > 0
+
+
+def test_both_complete_checks_of_pytorch_run():
+    pytest.importorskip("torch")
+    assert all(taken > 0 for taken in cost_of_checks.against_gradcheck(convcheck.Layer(1, 1, 2, input=(3, 3), batch=1)))
+
+
+def test_a_part_that_is_not_measured_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cost_of_checks", "resnet51"])
+    with pytest.raises(SystemExit) as ended:
+        cost_of_checks.main()
+    assert ended.value.code == 2
+    assert "resnet51" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed
+from convcheck.checks.observed import Observed, Trial
 from convcheck.checks.plan import gradients_of
 from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.regimes import REGIMES
@@ -83,17 +83,16 @@ def interleaved(expected: Expected, target: Target) -> Iterator[Ran]:
     data = expected.draws
     seen = Observed.interleaved(target, expected.layer, data, order=(1, 0, 2))
     for at, observed in zip(data, seen, strict=True):
-        yield Ran(expected, at, observed, alone=False)
+        yield Ran(expected, at, lambda observed=observed: observed, alone=False)  # type: ignore[misc]
 
 
 def same_memory(expected: Expected, target: Target) -> Iterator[Ran]:
     """Other data in the same memory, on the same object."""
     passes = ((expected.layer, at, False) for at in expected.draws[:2])
-    seen = list(Observed.in_turn(target, passes, one_object=True))
-    if len(seen) == 1 and seen[0][1].output is not None:
+    (_, first, _), (at, second, _) = Observed.in_turn(target, passes)
+    if not second().went_on and first().output is not None:
         raise LeftOutError("the target takes one forward pass per object")
-    _, observed, _, _ = seen[-1]
-    yield Ran(expected, expected.draws[1], observed, alone=False)
+    yield Ran(expected, at, second, alone=False)
 
 
 def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(REGIMES)) -> Iterator[Ran]:
@@ -112,9 +111,15 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
             names.append(name)
             yield expected.layer, at, len(names) % 2 == 1
 
-    for at, observed, went_on, done in Observed.in_turn(target, passes()):  # noqa: B007 - the last one's is needed
-        yield Ran(expected, at, observed, alone=False, regime=names[-1], went_on=went_on)
-    if done is None:
+    last: Ran | None = None
+    for at, seen, done in Observed.in_turn(target, passes()):  # noqa: B007 - the last one's is needed
+        if last is not None:
+            yield last
+        last = Ran(expected, at, seen, alone=False, regime=names[-1])
+    assert last is not None
+    yield replace(last, awaited=True)
+    observed = seen()
+    if done is None or observed.output is None:
         return
     first, _, third = expected.draws
     another = replace(at, grad_output=(first if at is third else third).grad_output)
@@ -123,7 +128,7 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
     wrong = any(not equal(array, right[name]) for name, array in again.arrays.items())
     # An object whose memory a backward pass uses up gives the same gradients no second time, which is its right.
     if not (wrong or again.faults) or _repeats(observed, expected.layer, done, at):
-        yield Ran(expected, another, again, alone=False)
+        yield Ran(expected, another, lambda: again, alone=False)
 
 
 def _repeats(observed: Observed, layer: Layer, done: Run, at: Operands) -> bool:
@@ -158,8 +163,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     done = _served(target, larger)
     _served(target, narrower)
     passes = [(layer, first, True)]
-    [(_, observed, _, _)] = Observed.in_turn(target, passes, of=done)
-    yield Ran(expected, first, observed, alone=False)
+    [(_, seen, _)] = Observed.in_turn(target, passes, of=done)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
     unseen = layer.alike(batch=layer.batch + 2)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
@@ -169,6 +173,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     # A gate that lets a mistake pass on this layer need not on another.
     refused = target.unsupported(unseen) or expected.max_error is not None
     ran = None if refused else run(of_unseen, target, of_unseen.draw(15))
+    yield Ran(expected, first, seen, alone=False, awaited=True)
     if ran is None or "output" not in ran.observed.arrays:
         # Code may be made for batches of some sizes only.
         ran = run(expected, target, second)
@@ -179,9 +184,9 @@ def _served(target: Target, layer: Layer | None) -> Run | None:
     """Let the code serve another layer; what comes of that is no matter."""
     with suppress(Exception, SystemExit):
         if layer is not None and not target.unsupported(layer):
-            done = target.run(layer, _filled(layer))
-            done.backward()
-            return done
+            trial = Trial(target, layer, lambda: target.both(layer, _filled(layer)))
+            trial.ahead()
+            return trial.done
     return None
 
 

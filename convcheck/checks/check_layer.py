@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
 
-from convcheck.checks import central, conditions, double, exact, forward, projected
+from convcheck.checks import accumulators, central, conditions, double, exact, forward, projected
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
+from convcheck.checks.draws import with_draws
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained
 from convcheck.checks.plan import DEFAULT_CHECKS, TARGET_CALLS, Step, plan
@@ -17,8 +18,9 @@ from convcheck.checks.verdict import inconclusive, raised, refused, skipped
 from convcheck.checks.work import beside
 from convcheck.gradients import FASTEST
 from convcheck.gradients.numeric.differences import NumericGradient
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
-from convcheck.reports.results import GradientResult
+from convcheck.reports.results import GRADIENTS, GradientResult
 from convcheck.targets import builtin
 from convcheck.targets.target import Target
 
@@ -109,7 +111,7 @@ def _check_target(expected: Expected, demand: Demand) -> list[GradientResult]:
     results = _check_implementation(expected.on(taken), target, demand)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
-        numeric = [r.check for r in results if r.condition is None and r.check != "double"]
+        numeric = [r.check for r in results if r.condition is None and r.check not in ("accumulate", "double")]
         kind = (numeric or demand.checks)[-1]
         results.append(skipped(expected, target.name, "bias", kind, reason, waived=True))
     return results
@@ -135,10 +137,11 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     results = [output] if "forward" in demand.checks or not output.passed else []
     for step in steps:
         results.append(_run(step, expected, observed, on_reals, affordable))
-    results = attributed(results, expected, implementation)
+    results = attributed(with_draws(results, expected, implementation, demand.budget), expected, implementation)
     if implementation.builtin:
         return results
     results = with_behaviour(results, expected, observed)
+    results += _accumulated(results, expected, implementation, demand)
     sound = all(result.acceptable for result in results) and expected.follows_definition
     second = []
     if "double" in demand.checks and sound:
@@ -149,6 +152,19 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
         found = found or conditions.check(expected, implementation, demand.budget, demand.skip)
         results += [conditions.named(result) for result in attributed(found, expected, implementation)]
     return [*with_precision(results, expected, observed, on_reals), *second]
+
+
+def _accumulated(
+    results: Sequence[GradientResult], expected: Expected, target: Target, demand: Demand
+) -> list[GradientResult]:
+    """Find out what sums are made in, of the arrays that are right in structure; unasked in half precision."""
+    asked = "accumulate" in demand.checks
+    if not asked and not (DTYPES[expected.layer.dtype].half and {"exact", "projected"} & set(demand.checks)):
+        return []
+    bad = {r.gradient for r in results if not r.acceptable and not (r.check == "central" and r.status == "failed")}
+    if not expected.follows_definition or "output" in bad or not expected.source.exact:
+        return []
+    return accumulators.check(expected, target, demand.budget, [name for name in GRADIENTS if name not in bad])
 
 
 def _run(step: Step, expected: Expected, observed: Observed, on_reals: Observed, affordable: float) -> GradientResult:

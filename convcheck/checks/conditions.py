@@ -13,7 +13,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import groupby
 from math import prod
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +24,13 @@ from convcheck.checks import callings, regimes
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
-from convcheck.checks.ran import LeftOutError, Ran, run
+from convcheck.checks.ran import LeftOutError, Named, Ran, ahead, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array, equal
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, nonzero_terms
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.mistakes import mistake
 from convcheck.mistakes.conditions import CONDITIONS
@@ -159,10 +162,21 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
     if outcomes.get("many-calls", "") is None:
         chained = [name for name in regimes.REGIMES if outcomes.get(name, "") is None]
         outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)
-    for name, outcome in outcomes.items():
-        if outcome is None:
-            outcomes[name] = _judged(name, RUNS[name].runs(expected, target))
+    left = [name for name, outcome in outcomes.items() if outcome is None]
+    outcomes |= {name: [] for name in left}
+    for name, runs in groupby(ahead(_in_turn(left, expected, target), target, layer), itemgetter(0)):
+        outcomes[name] = _judged(name, (ran for _, ran in runs))
     return [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
+
+
+def _in_turn(names: Iterable[str], expected: Expected, target: Target) -> Iterator[Named]:
+    """Run several conditions, one after the other."""
+    for name in names:
+        try:
+            for ran in RUNS[name].runs(expected, target):
+                yield name, ran
+        except LeftOutError as error:
+            yield name, error
 
 
 def _on_one_object(
@@ -174,24 +188,25 @@ def _on_one_object(
     """
     found: dict[str, list[_Results]] = {"many-calls": []}
     second: list[_Results] = []
-    for number, ran in enumerate(callings.many_calls(expected, target, chained)):
-        name = ran.regime or "many-calls"
+    runs = ((ran.regime or "many-calls", ran) for ran in callings.many_calls(expected, target, chained))
+    for number, (name, ran) in enumerate(ahead(runs, target, expected.layer)):
+        assert isinstance(ran, Ran)
         results = found.setdefault(name, [])
         results.append(_results(name, ran, sharp=not results))
-        if number == 1 and ran.went_on:
+        if number == 1 and ran.observed.went_on:
             second = results[-1:]
     outcomes: dict[str, list[_Results] | str] = {}
     for name, results in found.items():
         outcomes[name] = results
         if name != "many-calls" and not all(map(_right, results)):
-            outcomes[name] = alone = _judged(name, RUNS[name].runs(expected, target))
+            outcomes[name] = alone = _by_itself(name, expected, target)
             if not isinstance(alone, str) and all(map(_right, alone)):
                 found["many-calls"] += results
     if same_memory:
         # Its second pass was that of other data in the same memory.
         outcomes["same-memory"] = alone = second
         if not second or not all(_right(results) for several in found.values() for results in several):
-            outcomes["same-memory"] = alone = _judged("same-memory", RUNS["same-memory"].runs(expected, target))
+            outcomes["same-memory"] = alone = _by_itself("same-memory", expected, target)
         if not isinstance(alone, str) and not all(map(_right, alone)):
             outcomes["many-calls"] = SHOWN_IN_SAME_MEMORY
     return outcomes
@@ -201,19 +216,23 @@ def _right(results: _Results) -> bool:
     return all(result.passed for result in results.values())
 
 
-def _judged(condition: str, runs: Iterator[Ran]) -> list[_Results] | str:
+def _by_itself(condition: str, expected: Expected, target: Target) -> list[_Results] | str:
+    return _judged(condition, (ran for _, ran in _in_turn([condition], expected, target)))
+
+
+def _judged(condition: str, runs: Iterable[Ran | LeftOutError]) -> list[_Results] | str:
     """Return what the runs of a condition gave, or why there is nothing: it cannot be made, or the target refuses."""
     found: list[_Results] = []
-    refusal = None
-    try:
-        for ran in runs:
-            refused = refusal_of(condition, ran)
-            if refused:
-                refusal = REFUSED.format(condition) + refused
-            else:
-                found.append(_results(condition, ran, sharp=not found))
-    except LeftOutError as error:
-        return str(error)
+    left_out = refusal = None
+    for ran in runs:
+        if isinstance(ran, LeftOutError):
+            left_out = str(ran)
+        elif refused := refusal_of(condition, ran):
+            refusal = REFUSED.format(condition) + refused
+        else:
+            found.append(_results(condition, ran, sharp=not found))
+    if left_out is not None:
+        return left_out
     return refusal if refusal and all(map(_right, found)) else found
 
 
@@ -229,9 +248,13 @@ def refusal_of(condition: str, ran: Ran) -> str | None:
 
 
 def _results(condition: str, ran: Ran, *, sharp: bool) -> _Results:
-    bounded = condition == "real" or not ran.expected.exact_data
-    # A grad_output that is the same everywhere has no short sums.
-    sharp &= condition != "broadcast-grad-output"
+    constant = condition == "broadcast-grad-output"
+    # Where sums are too long for a format, data have zeros, and a constant has none.
+    long = constant and nonzero_terms(ran.expected.layer) is not None
+    bounded = condition == "real" or not ran.expected.exact_data or long
+    # A grad_output that is the same everywhere has no short sums; and of sums made in half precision, integers alone
+    # say what they are worth.
+    sharp &= not constant and not DTYPES[ran.expected.layer.sums].half
     results = against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded, sharp=sharp)
     return {gradient: _as_trick(condition, ran, result) for gradient, result in results.items()}
 
@@ -242,7 +265,7 @@ def _as_trick(condition: str, ran: Ran, result: GradientResult) -> GradientResul
     if result.status != "failed" or array is None or not ran.expected.was_right(result.gradient, array, ran.operands):
         return result
     on_one_object = {"same-memory": "cached-by-address", "many-calls": "right-then-stale"}
-    name = on_one_object.get(condition, "right-then-stale" if ran.went_on else "memorised-answer")
+    name = on_one_object.get(condition, "right-then-stale" if ran.observed.went_on else "memorised-answer")
     return replace(result, diagnosis=(TRICKS[name].diagnosis(),))
 
 
@@ -319,7 +342,7 @@ def against_built_in(
             result = fault or written  # type: ignore[assignment]
         elif array is not None:
             result = compared(expected, observed, gradient, "conditions", right[gradient], allowed[gradient], 0)
-            little = sharp and bounded and gradient != "output" and _says_little(right, allowed, at, gradient)
+            little = sharp and bounded and gradient != "output" and _says_little(layer, right, allowed, at, gradient)
             if result.passed and little and expected.max_error is None:
                 reason = f"rounding in {layer.dtype} may change more than 1/256 of this gradient: little is shown"
                 result = replace(result, status="inconclusive", message=reason)
@@ -372,9 +395,13 @@ def named(result: GradientResult) -> GradientResult:
     return replace(result, diagnosis=(CONDITIONS[result.condition].diagnosis(),))
 
 
-def _says_little(right: dict[str, Array], allowed: dict[str, Array | float], at: Operands, gradient: str) -> bool:
+def _says_little(
+    layer: Layer, right: dict[str, Array], allowed: dict[str, Array | float], at: Operands, gradient: str
+) -> bool:
     """Whether what is allowed is a large share of the gradient, or of one term of it where all of it is zero."""
     factors = {"input": at.weight, "weight": at.x, "bias": np.ones(1)}
     term = float(np.abs(at.grad_output).max() * np.abs(factors[gradient]).max())
     size = max(float(np.abs(right[gradient]).max()), term)
-    return not float(np.max(allowed[gradient])) <= _LARGEST_SHARE * size
+    # That results are stored in fewer bits than their sums is known, and hides no more than that.
+    stored = DTYPES[layer.dtype].roundoff * (layer.sums != layer.dtype)
+    return not float(np.max(allowed[gradient])) <= (_LARGEST_SHARE + stored) * size

@@ -21,6 +21,7 @@ from convcheck.gradients.numeric.differences import (
 from convcheck.gradients.numeric.directions import Directions, EntryDirections, Portion, directions_of
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import SHORT, Operands, integer_magnitude, integer_operands, real_operands, short_sums
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Target
 
@@ -62,6 +63,7 @@ class Expected:
         self._exact: dict[tuple[str, int], NumericGradient] = {}
         self._central: dict[str, NumericGradient] = {}
         self._right: dict[int, tuple[Operands, dict[str, Array]]] = {}
+        self._foreseen: dict[int, Operands] = {}
 
     def on(self, layer: Layer) -> Expected:
         """Return the same of another layer."""
@@ -120,7 +122,8 @@ class Expected:
         It is kept; of a layer that is not small, only for the shared draws and for what was asked for last.
         """
         if id(at) not in self._right:
-            self._compute([at])
+            foreseen, self._foreseen = self._foreseen, {}
+            self._compute(list((foreseen | {id(at): at}).values()))
         return self._right[id(at)][1]
 
     @cached_property
@@ -144,10 +147,12 @@ class Expected:
         )
 
     def foresee(self, data: Sequence[Operands]) -> None:
-        """Compute what is right for several data at once, where they are small."""
-        new = list({id(at): at for at in data if id(at) not in self._right}.values())
-        if self.small and new:
-            self._compute(new)
+        """Note what will be asked for: where data are small, what is right is computed for all at once, with the first.
+
+        Till then the code under test may run on them in another process.
+        """
+        if self.small:
+            self._foreseen |= {id(at): at for at in data if id(at) not in self._right}
 
     def _compute(self, data: Sequence[Operands]) -> None:
         """Compute what is right for several data in one pass, in which each has groups of its own."""
@@ -190,16 +195,21 @@ class Expected:
         """The data of the forward check: integers where possible."""
         return self.integers if self.integers is not None and self.exact_data else self.reals
 
+    @property
+    def _judged(self) -> Operands:
+        """The data of the forward check, in a format of which convcheck knows what it does with sums."""
+        return self.operands.wide() if DTYPES[self.layer.dtype].half else self.operands
+
     @cached_property
     def definition(self) -> Array:
         """The output by the definition."""
-        at = self.operands
+        at = self._judged
         return formulation(ORACLE).forward(self.layer, at.x, at.weight, at.bias)
 
     @cached_property
     def reference(self) -> Gradients:
         """The gradients of the definition's forward pass."""
-        at = self.operands
+        at = self._judged
         return formulation(FASTEST).backward(self.layer, at.x, at.weight, at.grad_output)
 
     @cached_property
@@ -222,12 +232,12 @@ class Expected:
         at = self.operands
         try:
             without_input, without_weight = (
-                self.start - np.array(self.source.forward(self.layer, x, weight, at.bias))
+                self.start.astype(np.float64) - np.array(self.source.forward(self.layer, x, weight, at.bias))
                 for x, weight in ((np.zeros_like(at.x), at.weight), (at.x, np.zeros_like(at.weight)))
             )
         except Exception:
             return False
-        linear = formulation(FASTEST).forward(self.layer, at.x, at.weight, None)
+        linear = formulation(FASTEST).forward(self.layer, self._judged.x, self._judged.weight, None)
         # On real numbers differences round; nothing is then said.
         return self.exact_data and all(np.array_equal(part, linear) for part in (without_input, without_weight))
 
@@ -240,7 +250,7 @@ class Expected:
         at: Array = getattr(self.operands, operand)
         step = generator.integers(-1, 1, at.shape, endpoint=True).astype(at.dtype)
         once, twice = (self._change(operand, at + amount * step) for amount in (1, 2))
-        rounding_error = rounding.gamma(self._terms + 4, self.layer.dtype) * 4 * self._largest_output
+        rounding_error = self._relative_error * 4 * self._largest_output
         return bool((np.abs(twice - 2 * once) <= rounding_error).all())
 
     def _change(self, operand: str, values: Array) -> Array:
@@ -252,6 +262,12 @@ class Expected:
     @property
     def _terms(self) -> int:
         return self.layer.output_terms + 1
+
+    @property
+    def _relative_error(self) -> float:
+        """Of an output that is made of sums, and of the steps around it."""
+        stored = DTYPES[self.layer.dtype].roundoff if self.layer.sums != self.layer.dtype else 0.0
+        return rounding.gamma(self._terms + 4, self.layer.sums) + stored
 
     @property
     def _largest_output(self) -> float:
@@ -266,7 +282,7 @@ class Expected:
         layer = self.layer
         sites = layer.batch * prod(layer.output)
         seen = layer.input_terms if gradient == "input" else sites
-        per_output = rounding.gamma(self._terms + 4, layer.dtype) * 2 * self._largest_output
+        per_output = self._relative_error * 2 * self._largest_output
         return seen * float(np.abs(self.operands.grad_output).max()) * per_output
 
     @cached_property
@@ -277,7 +293,7 @@ class Expected:
     @cached_property
     def real_output(self) -> Array:
         """The output on real data, in float64."""
-        at = self.reals.map(lambda array: array.astype(np.float64))
+        at = self.reals.wide()
         return formulation(FASTEST).forward(self.layer, at.x, at.weight, at.bias)
 
     @cached_property

@@ -27,7 +27,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.similar import SMALL, as_yaml, changed
 from convcheck.mistakes.blind_spots import Comparison, shown_of
 from convcheck.reports.results import Drawn, Hunt, Tried
-from convcheck.targets.features import FEATURES
+from convcheck.targets.features import FEATURES, KINDS
 from convcheck.targets.probing import Probe
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Hunter:
         taken = self._probe.taken
         return strategies.layers(
             axes=[rank for rank in (1, 2, 3) if f"{rank}d" in taken], dtypes=[name for name in DTYPES if name in taken],
-            near=self._near, seed=self._seed,
+            kinds=KINDS & taken, near=self._near, seed=self._seed,
         )  # fmt: skip
 
     def _again(self, database: ExampleDatabase, key: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,8 @@ class Observed:
         What a second backward pass gave; None where none was run.
     anew : mapping of str to array, or Fault, or None
         What a new object gave on the same data; run only where the second backward pass differs from the first.
+    went_on : bool
+        Whether the object of the run before made it.
     """
 
     implementation: Target
@@ -69,6 +72,7 @@ class Observed:
     modified: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     again: Mapping[str, Array] | Fault | None = None
     anew: Mapping[str, Array] | Fault | None = None
+    went_on: bool = False
 
     @classmethod
     def of(
@@ -83,12 +87,11 @@ class Observed:
         twice : bool, default False
             Whether the backward pass is run a second time, and the arguments are looked at after each pass.
         """
-        trial = _Trial(implementation, layer, how, phases=twice)
-        trial.forward(lambda: implementation.both(layer, operands, how))
+        trial = Trial(implementation, layer, lambda: implementation.both(layer, operands, how), how, phases=twice)
         trial.backward()
         if twice:
             trial.second_backward(operands)
-        return trial.observed()
+        return trial.seen()
 
     @classmethod
     def interleaved(
@@ -98,14 +101,15 @@ class Observed:
 
         What they gave is looked at when all have run, so that arrays that are used again show.
         """
-        trials = [_Trial(implementation, layer) for _ in data]
-        for trial, operands in zip(trials, data, strict=True):
-            trial.forward(lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
+        trials = [
+            Trial(implementation, layer, lambda operands=operands: implementation.run(layer, operands))  # type: ignore[misc]
+            for operands in data
+        ]
         for number in order:
             trials[number].backward()
         for trial in trials:
             trial.look()
-        return [trial.observed() for trial in trials]
+        return [trial.seen() for trial in trials]
 
     @classmethod
     def in_turn(
@@ -114,11 +118,10 @@ class Observed:
         passes: Iterable[tuple[Layer, Operands, bool]],
         *,
         of: Run | None = None,
-        one_object: bool = False,
-    ) -> Iterator[tuple[Operands, Observed, bool, Run | None]]:
+    ) -> Iterator[tuple[Operands, Callable[[], Observed], Run | None]]:
         """Run forward and backward passes one after the other, on the same object where it takes a further pass.
 
-        Yields the data, what came of them, whether it was the object of the pass before, and the run itself.
+        A new one goes on otherwise. Yields the data, what waits for what came of them, and the run itself.
 
         Parameters
         ----------
@@ -126,37 +129,37 @@ class Observed:
             What is run, and whether the data lie in other memory than those of the pass before.
         of : Run, optional
             Of the object that goes on.
-        one_object : bool, default False
-            Whether an object that takes no further pass ends the sequence; a new one goes on otherwise.
         """
-        before = of
         for layer, operands, new_memory in passes:
-            trial = _Trial(implementation, layer)
-            if before is not None:
-                earlier = before
-                trial.forward(lambda: earlier.both_again(operands, layer, new_memory=new_memory))  # noqa: B023 - run at once
-                if trial.done is None and one_object:
-                    return
-            went_on = trial.done is not None
-            if not went_on:
-                trial = _Trial(implementation, layer)
-                trial.forward(lambda: implementation.both(layer, operands))  # noqa: B023 - run at once
-            trial.backward()
-            before = trial.done
-            yield operands, trial.observed(), went_on, before
+            before = of
+            trial = Trial(
+                implementation, layer,
+                lambda: implementation.onward(before, layer, operands, new_memory=new_memory),  # noqa: B023 - run at once
+            )  # fmt: skip
+            seen, of = trial.ahead(), trial.done
+            yield operands, seen, of
 
     def with_another(self, layer: Layer, done: Run, grad_output: Array) -> Observed:
         """Run the backward pass of this run once more, for another grad_output."""
-        trial = _Trial(self.implementation, layer)
+        trial = Trial(self.implementation, layer)
         trial.continues(done, self.output)
         trial.backward(grad_output)
-        return trial.observed()
+        return trial.seen()
 
 
-class _Trial:
-    """Collects what one run gives, as far as it gets."""
+class Trial:
+    """Collects what one run gives, as far as it gets.
 
-    def __init__(self, implementation: Target, layer: Layer, how: How = PLAIN, *, phases: bool = False) -> None:
+    Attributes
+    ----------
+    done : Run or None
+        The forward pass; in another process it may still run, and raise.
+    """
+
+    def __init__(
+        self, implementation: Target, layer: Layer, run: Callable[[], Run] | None = None, how: How = PLAIN, *,
+        phases: bool = False,
+    ) -> None:  # fmt: skip
         self._implementation, self._layer, self._how, self._phases = implementation, layer, how, phases
         gradients = ("input", "weight", "bias") if layer.bias else ("input", "weight")
         wanted = (name for name in gradients if name in how.gradients)
@@ -170,20 +173,48 @@ class _Trial:
         self._refusal: str | None = None
         self._output: Any = None
         self.done: Run | None = None
+        #: Whether the output is still to be waited for.
+        self._to_come = False
+        if run is not None:
+            with self._blaming():
+                self.done = run()
+                self._to_come = True
+            if not implementation.ahead(layer):
+                self._arrive()
 
-    def forward(self, run: Callable[[], Run]) -> None:
-        """Run the forward pass."""
+    def ahead(self) -> Callable[[], Observed]:
+        """Run the backward pass too; return what waits for what came of both, where they run in another process."""
+        if self._to_come:
+            return self._waited
+        self.backward()
+        observed = self.seen()
+        return lambda: observed
+
+    def _waited(self) -> Observed:
+        if self._to_come:
+            self.backward()
+        return self.seen()
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
         try:
-            self.done = run()
+            yield
         except NotImplementedError as error:
-            self._refusal = str(error) or "the target raised NotImplementedError"
+            self._refusal, self.done = str(error) or "the target raised NotImplementedError", None
         except (Exception, SystemExit) as error:
-            self._refusal = framework_refusal(error)
+            self._refusal, self.done = framework_refusal(error), None
             self._blame(error)
-        else:
-            self._given["output"] = self.done.output
+
+    def _arrive(self) -> None:
+        """Wait for what the forward pass gives."""
+        if not self._to_come:
+            return
+        self._to_come = False
+        with self._blaming():
+            assert self.done is not None
+            output = self._given["output"] = self.done.output
             # A copy: the backward pass may write into it.
-            self._output = _copy(self.done.output)
+            self._output = _copy(output)
             if self._phases:
                 self._modified["forward"] = self.done.modified()
 
@@ -193,6 +224,7 @@ class _Trial:
 
     def backward(self, grad_output: Array | None = None) -> None:
         """Run the backward pass, where the forward pass gave an output that it can be about."""
+        self._arrive()
         if self.done is None:
             return
         self._accept("output", self._output)
@@ -215,6 +247,7 @@ class _Trial:
 
     def look(self) -> None:
         """Take what was given as it is now."""
+        self._arrive()
         if self.done is not None:
             self._accept("output", _copy(self._given["output"]))
             if "input" in self._given:
@@ -256,11 +289,12 @@ class _Trial:
         missing = [name for name in ("output", *self._gradients) if name not in self._given]
         self._faults |= {name: Fault("error", explained(error)) for name in missing}
 
-    def observed(self) -> Observed:
+    def seen(self) -> Observed:
         """Return all of it."""
+        went_on = self.done is not None and self.done.went_on
         return Observed(
-            self._implementation, self._arrays, self._faults, self._how.gradients,
-            refusal=self._refusal, output=self._output, modified=self._modified, again=self._again, anew=self._anew,
+            self._implementation, self._arrays, self._faults, self._how.gradients, refusal=self._refusal,
+            output=self._output, modified=self._modified, again=self._again, anew=self._anew, went_on=went_on,
         )  # fmt: skip
 
 

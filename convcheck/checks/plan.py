@@ -22,6 +22,9 @@ WORK_BUDGET = 2e10
 #: hours.
 TARGET_CALLS = 1000
 
+#: Said of layers whose data have zeros.
+_NO_DIRECTION = "no direction keeps the sums exact, so that every entry was compared with the built-in backward pass"
+
 #: Said of what does not fit.
 TOO_MUCH = "the complete {} check is beyond the work budget; --complete makes it"
 
@@ -33,7 +36,7 @@ class Step:
     Attributes
     ----------
     evaluations : int
-        Forward passes that it takes; 0 if it is skipped.
+        Forward passes that it takes; 0 if it is skipped, or compares with the built-in backward pass.
     note : str or None
         Why another check was planned than asked for.
     """
@@ -95,5 +98,7 @@ def _projected(layer: Layer, gradient: str, note: str | None) -> Step:
     size, draws = draw_size(layer)
     if size:
         return Step(gradient, "projected", draws, note)
+    if integer_magnitude(layer):
+        return Step(gradient, "projected", 0, "; ".join(part for part in (note, _NO_DIRECTION) if part))
     reason = f"no integer direction keeps the sums of this layer exact in {layer.dtype}"
     return Step(gradient, "projected", 0, reason, skipped=True)

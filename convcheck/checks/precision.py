@@ -13,7 +13,7 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import DTYPES, USUAL
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 
@@ -39,6 +39,7 @@ def with_precision(
     exact = {result.gradient for result in results if result.check == "exact" and result.passed}
     if "output" in observed.arrays and np.array_equal(observed.arrays["output"], expected.definition):
         exact.add("output")
+    narrow = {r.gradient: r.accumulates for r in results if r.check == "accumulate" and r.status == "failed"}
     faulty = {*observed.faults, *on_reals.faults}
     marked = []
     for result in results:
@@ -49,6 +50,8 @@ def with_precision(
         near = result.status == "failed" and result.max_rel_error <= _COARSEST and unnamed
         if compared and near and result.gradient not in faulty and expected.max_error is None:
             hint = _hint(expected, observed, on_reals, result, exact=result.gradient in exact)
+            if result.gradient in narrow:
+                hint = f"right in structure, accumulates in {narrow[result.gradient]}"
         marked.append(replace(result, message=f"{result.message}; {hint}") if hint else result)
     return marked
 
@@ -67,14 +70,14 @@ def _hint(
     if result.gradient == "output" and not exact:
         error = _distance(observed.arrays["output"], expected.definition)
         return _BY_TRANSFORMS if _holds(layer, error, expected.operands, "output", direct=False) else None
-    at = expected.reals.map(lambda array: array.astype(np.float64))
+    at = expected.reals.wide()
     right = formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output)._asdict() | {
         "output": expected.real_output
     }
     error = _distance(on_reals.arrays[result.gradient], right[result.gradient])
     if _holds(layer, error, expected.reals, result.gradient, direct=False):
         return _rounded_inside(layer.dtype) if exact else _BY_TRANSFORMS
-    narrower = [name for name, dtype in DTYPES.items() if dtype.precision < DTYPES[layer.dtype].precision]
+    narrower = [name for name in USUAL if DTYPES[name].precision < DTYPES[layer.dtype].precision]
     for name in sorted(narrower, key=lambda name: -DTYPES[name].precision):
         if _holds(replace(layer, dtype=name), error, expected.reals, result.gradient, direct=True):
             return (

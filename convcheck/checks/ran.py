@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed
+from convcheck.checks.observed import Observed, Trial
 from convcheck.layer.data import Operands
+from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.target import Target
+
+#: Runs that are asked for before what came of the first of them is looked at.
+_AHEAD = 16
 
 
 class LeftOutError(Exception):
@@ -23,25 +30,48 @@ class Ran:
     ----------
     expected : Expected
         The layer that was run, which may be another than the one that is checked.
+    seen : callable
+        Returns what came of it, for which it may have to wait.
     how : How
         How it was called.
     alone : bool
         Whether this run shows by itself what is wrong, whatever ran before it.
     regime : str or None
         Of its data, where these are of another condition.
-    went_on : bool
-        Whether the object of the run before made it.
+    awaited : bool
+        Whether what is run next depends on it: all else that was asked for can be judged before that is waited for.
     """
 
     expected: Expected
     operands: Operands
-    observed: Observed
+    seen: Callable[[], Observed]
     how: How = PLAIN
     alone: bool = True
     regime: str | None = None
-    went_on: bool = False
+    awaited: bool = False
+
+    @cached_property
+    def observed(self) -> Observed:
+        """What came of it."""
+        return self.seen()
+
+
+#: A run, or why there is none, with its condition.
+Named = tuple[str, Ran | LeftOutError]
 
 
 def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> Ran:
     """Run a target by itself."""
-    return Ran(expected, at, Observed.of(target, expected.layer, at, how), how)
+    trial = Trial(target, expected.layer, lambda: target.both(expected.layer, at, how), how)
+    return Ran(expected, at, trial.ahead(), how)
+
+
+def ahead(runs: Iterable[Named], target: Target, layer: Layer) -> Iterator[Named]:
+    """Yield runs some time after they were asked for, so that those of another process go on meanwhile."""
+    waiting: deque[Named] = deque()
+    most = _AHEAD if target.ahead(layer) else 0
+    for name, ran in runs:
+        waiting.append((name, ran))
+        while len(waiting) > (0 if isinstance(ran, Ran) and ran.awaited else most):
+            yield waiting.popleft()
+    yield from waiting

@@ -345,7 +345,8 @@ class _Search:
             yield from conditions.runs_of(self.failure.condition, expected, self.target)
             return
         at = expected.reals if self.failure.on_reals else expected.operands
-        yield Ran(expected, at, Observed.of(self.target, expected.layer, at, twice=self.failure.behaviour is not None))
+        observed = Observed.of(self.target, expected.layer, at, twice=self.failure.behaviour is not None)
+        yield Ran(expected, at, lambda: observed)
 
     def _compared(self, ran: Ran) -> dict[str, GradientResult]:
         bounded = self.failure.on_reals or self.failure.condition == "real" or not ran.expected.exact_data

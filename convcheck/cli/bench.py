@@ -10,7 +10,7 @@ import typer
 
 from convcheck.cli import completion
 from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import USUAL
 
 
 class _Format(StrEnum):
@@ -38,7 +38,7 @@ def bench(
     ] = None,
     select: Annotated[str | None, typer.Option("-k", metavar="EXPR", help="Time only layers so named.")] = None,
     dtype: Annotated[
-        str | None, typer.Option(metavar="DTYPE", help=f"{' or '.join(DTYPES)}, in place of each layer's own.")
+        str | None, typer.Option(metavar="DTYPE", help=f"{' or '.join(USUAL)}, in place of each layer's own.")
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often everything is timed.")] = 5,
     output_format: Annotated[

@@ -4,16 +4,19 @@ A formulation is a module with ``forward(layer, x, weight, bias)`` and ``backwar
 To add one: write its file here and add its name to ``FORMULATIONS``.
 
 Shapes, everywhere: x (N, C, *input), weight (F, C/groups, *kernel), bias (F,), output and grad_output (N, F, *output).
-N is read off ``x`` and need not be ``layer.batch``. Results have the dtype of the arrays given.
+N is read off ``x`` and need not be ``layer.batch``. Results have the dtype of the arrays given; those of half precision
+are computed in float32 and rounded once.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
 
 from convcheck.errors import UsageError
 from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.fields import WIDE_SUMS
 from convcheck.layer.layer import Layer
 
 FORMULATIONS = ("index_sum", "dilate_flip", "unfold")
@@ -21,6 +24,9 @@ FORMULATIONS = ("index_sum", "dilate_flip", "unfold")
 #: The formulation that states the definition; the forward pass of every other is checked against it.
 ORACLE = "index_sum"
 FASTEST = "unfold"
+
+#: Bytes of a number of half precision.
+_HALF_SIZE = 2
 
 
 class Formulation(Protocol):
@@ -33,6 +39,27 @@ class Formulation(Protocol):
         """Return the three gradients; grad_bias is None where the layer has no bias."""
 
 
+class _Rounded:
+    """A formulation that takes half precision too, of which neither products nor sums are made in it."""
+
+    def __init__(self, made: Formulation) -> None:
+        self._made = made
+
+    def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        if x.dtype.itemsize > _HALF_SIZE:
+            return self._made.forward(layer, x, weight, bias)
+        added = None if bias is None else bias.astype(WIDE_SUMS)
+        return self._made.forward(layer, x.astype(WIDE_SUMS), weight.astype(WIDE_SUMS), added).astype(x.dtype)
+
+    def backward(self, layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradients:
+        if x.dtype.itemsize > _HALF_SIZE:
+            return self._made.backward(layer, x, weight, grad_output)
+        found = self._made.backward(layer, *(array.astype(WIDE_SUMS) for array in (x, weight, grad_output)))
+        grad_bias = None if found.bias is None else found.bias.astype(x.dtype)
+        return Gradients(found.input.astype(x.dtype), found.weight.astype(x.dtype), grad_bias)
+
+
+@cache
 def formulation(name: str) -> Formulation:
     """Return the formulation called ``name``.
 
@@ -43,4 +70,4 @@ def formulation(name: str) -> Formulation:
     """
     if name not in FORMULATIONS:
         raise UsageError(f'unknown formulation "{name}"; expected one of {", ".join(FORMULATIONS)}')
-    return cast(Formulation, import_module(f"{__name__}.{name}"))
+    return _Rounded(cast(Formulation, import_module(f"{__name__}.{name}")))

@@ -224,7 +224,7 @@ def _flat_channels(layer: Layer, array: Array) -> Array:
 
 def _pointwise(layer: Layer) -> bool:
     """Whether every output sees one input sample, and every sample is seen."""
-    return all(axis.kernel == axis.stride == 1 and axis.padded_size == axis.size for axis in layer.axes)
+    return all(axis.kernel == axis.stride == 1 and axis.padded_size == axis.size == axis.windows for axis in layer.axes)
 
 
 def _pad(layer: Layer, x: Array) -> Array:

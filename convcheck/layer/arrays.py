@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convcheck.layer.fields import DTYPES
+
 #: A floating-point array.
 Array = NDArray[np.floating[Any]]
 
@@ -26,6 +28,11 @@ class Gradients(NamedTuple):
     input: Array
     weight: Array
     bias: Array | None
+
+
+def is_real(array: NDArray[Any]) -> bool:
+    """Whether an array is one of real numbers; of a format that NumPy has from elsewhere, it does not know that."""
+    return array.dtype.kind in "fiu" or array.dtype.name in DTYPES
 
 
 def equal(a: Array, b: Array) -> bool:

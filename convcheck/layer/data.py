@@ -1,16 +1,20 @@
 """The arrays on which a layer is checked: small integers, on which nothing rounds, and real numbers.
 
-Bugs hide behind zeros, repeats and data of one sign, so integers are nonzero and of both signs.
+Bugs hide behind zeros, repeats and data of one sign, so integers are nonzero and of both signs. Where sums are longer
+than a format holds, there are zeros all the same: a sum is exact, whatever its order, if the sum of |terms| is, and no
+term is larger than 1 where all data are -1, 0 and 1. So it is enough that few entries of the weight and of grad_output
+meet in one sum; further draws have their zeros elsewhere, until every entry has counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import isqrt, prod
+from math import ceil, isqrt, prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
@@ -24,6 +28,9 @@ _REAL_LIMIT = 4.0
 
 #: Terms of a short sum: in float32 its bound is some 1e-5 of its size, and operands rounded to TF32 change 1e-4 of it.
 SHORT = 64
+
+#: Of the terms that a sum may have, the share that it has on average where some are chosen by chance.
+_SCATTER = 0.85
 
 #: Data of pictures are -5..5 without 0. A map of up to ten entries then holds each number once.
 _LARGEST_TO_READ = 5
@@ -51,6 +58,31 @@ class Operands:
         bias = None if self.bias is None else function(self.bias)
         return Operands(function(self.x), function(self.weight), bias, function(self.grad_output))
 
+    def wide(self) -> Operands:
+        """Return the same numbers in float64."""
+        return self.map(lambda array: array.astype(np.float64))
+
+
+def _dense_magnitude(layer: Layer, most: int) -> int:
+    """Largest entry, up to ``most``, with which all sums stay exact without a zero in the data; 0 if there is none."""
+    sites = layer.batch * prod(layer.output)
+    # To an output come the bias and the step of a difference.
+    more = 1 + prod(axis.repeats for axis in layer.axes)
+    terms = max(layer.output_terms + more, layer.input_terms, layer.weight_terms, sites)
+    return min(most, isqrt(layer.exact_limit // terms))
+
+
+def nonzero_terms(layer: Layer) -> int | None:
+    """Terms of one sum that are not 0, at most, where there must be zeros; None where there need be none.
+
+    A third of what the format holds is left for the steps of differences; 0 where that is nothing.
+    """
+    if _dense_magnitude(layer, 1):
+        return None
+    room = layer.exact_limit // 3
+    most = layer.exact_limit - room - 1 if room else 0
+    return most if most >= prod(axis.copies for axis in layer.axes) else 0
+
 
 def by_filter(layer: Layer, weight: Array) -> Array:
     """Weight as (groups, F/groups, C/groups, *kernel), whichever comes first in the layer's own."""
@@ -59,7 +91,7 @@ def by_filter(layer: Layer, weight: Array) -> Array:
     return weight.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, *layer.kernel).swapaxes(1, 2)
 
 
-def as_weight(layer: Layer, by_filter: Array) -> Array:
+def as_weight(layer: Layer, by_filter: NDArray[Any]) -> NDArray[Any]:
     """Return what has the entries of `by_filter`, of any shape, in the layer's own order."""
     weight = by_filter.reshape(layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
     return (weight.swapaxes(1, 2) if layer.transposed else weight).reshape(layer.weight_shape)
@@ -67,13 +99,18 @@ def as_weight(layer: Layer, by_filter: Array) -> Array:
 
 def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
     """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
-    sites = layer.batch * prod(layer.output)
-    terms = max(layer.output_terms + 1, layer.input_terms, layer.weight_terms, sites)
-    return min(most, isqrt(DTYPES[layer.dtype].exact_limit // terms))
+    return _dense_magnitude(layer, most) or min(most, 1, nonzero_terms(layer) or 0)
+
+
+def largest_output(layer: Layer) -> int:
+    """Bound of the outputs on integer data, and of their partial sums."""
+    magnitude = integer_magnitude(layer)
+    terms = layer.output_terms
+    return min(terms, nonzero_terms(layer) or terms) * magnitude**2 + magnitude
 
 
 def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE) -> Operands | None:
-    """Nonzero integers of both signs; None if not even ones keep the sums exact in the layer's dtype.
+    """Integers of both signs, nonzero where possible; None if not even ones and zeros keep the sums exact.
 
     Parameters
     ----------
@@ -85,6 +122,8 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE)
     magnitude = integer_magnitude(layer, most)
     if not magnitude:
         return None
+    if nonzero_terms(layer):
+        return _ones_and_zeros(layer, draw)
     generator = np.random.default_rng([layer.seed, 0, draw] if draw else [layer.seed, 0])
     kind = np.int8 if magnitude <= LARGEST_MAGNITUDE else np.int64
     if draw:
@@ -106,6 +145,50 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE)
         return (values * signs).astype(layer.dtype)
 
     return _draw_all(layer, numbers)
+
+
+def _ones_and_zeros(layer: Layer, draw: int) -> Operands:
+    """Return ones of both signs, with zeros in the weight and in grad_output, elsewhere in the next draw.
+
+    Then all sums are short, whatever of the input meets them: those of an output by its filter, those of dL/dX by the
+    weights of its channel, those of dL/dW and dL/db by the grad_output of their filter.
+    """
+    most = nonzero_terms(layer)
+    assert most
+    generator = np.random.default_rng([layer.seed, 7, draw])
+
+    def ones(shape: tuple[int, ...]) -> Array:
+        return (generator.integers(0, 1, shape, endpoint=True, dtype=np.int8) * 2 - 1).astype(layer.dtype)
+
+    at = _draw_all(layer, ones)
+    grouped = (layer.groups, layer.filters_per_group, layer.channels_per_group, prod(layer.kernel))
+    # Padding lets a sample be read by the same weight several times.
+    met = most // prod(axis.copies for axis in layer.axes)
+    share = min(most / prod(grouped[2:]), met / (grouped[1] * grouped[3]))
+    kept = _share(grouped, share, [layer.seed, 8], draw)
+    kept = _at_most(most, kept.reshape(layer.filters, -1)).reshape(grouped).swapaxes(1, 2)
+    kept = _at_most(met, kept.reshape(layer.channels, -1)).reshape(kept.shape).swapaxes(1, 2)
+    at.weight[~as_weight(layer, kept)] = 0
+    sites = layer.batch * prod(layer.output)
+    kept = _at_most(most, _share((layer.filters, sites), most / sites, [layer.seed, 9], draw))
+    at.grad_output[~np.moveaxis(kept.reshape(layer.filters, layer.batch, *layer.output), 1, 0)] = 0
+    return at
+
+
+def _share(shape: tuple[int, ...], share: float, seed: list[int], draw: int) -> NDArray[np.bool_]:
+    """Choose some entries by chance; as many draws as it takes choose every one."""
+    if share >= 1:
+        return np.ones(shape, np.bool_)
+    # So much less that few sums have to be cut.
+    share *= _SCATTER
+    turn, part = divmod(draw, ceil(1 / share))
+    places = np.random.default_rng([*seed, turn]).random(shape)
+    return (places - part * share) % 1 < share
+
+
+def _at_most(most: int, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep no more than so many entries of every row."""
+    return kept & (kept.cumsum(axis=1) <= most)
 
 
 def real_operands(layer: Layer, draw: int = 0) -> Operands:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from math import inf
 from typing import Any, Literal
 
 #: Largest integer allowed in a file: NumPy counts an array's entries in 64 bits.
@@ -37,10 +40,17 @@ class Dtype:
         Integers up to this size, and so all their sums and products up to it, are exactly representable.
     roundoff : float
         Largest relative error of one rounding to nearest, u.
+    largest, smallest : float
+        Largest finite number, and smallest one above 0, for formats in which that may matter.
+    package : str or None
+        What NumPy has the format from, where it has not got it itself; the extra of the same purpose is ``half``.
     """
 
     precision: int
     grid: float
+    largest: float = inf
+    smallest: float = 0.0
+    package: str | None = None
 
     @property
     def exact_limit(self) -> int:
@@ -50,12 +60,40 @@ class Dtype:
     def roundoff(self) -> float:
         return 2.0**-self.precision
 
+    @property
+    def half(self) -> bool:
+        """Whether it is one of 16 bits, in which results are stored, and sums rarely made."""
+        return self.precision < 16
+
 
 #: The formats in which a layer can be checked, the default first.
 DTYPES = {
     "float64": Dtype(precision=53, grid=2.0**-40),
     "float32": Dtype(precision=24, grid=2.0**-16),
+    "float16": Dtype(precision=11, grid=2.0**-8, largest=65504.0, smallest=2.0**-24),
+    "bfloat16": Dtype(precision=8, grid=2.0**-5, smallest=2.0**-133, package="ml_dtypes"),
 }
+
+#: Those of half precision. Code is checked in them where that is asked for: sums kept in them are mostly no use.
+HALF = tuple(name for name, dtype in DTYPES.items() if dtype.half)
+
+#: Those in which any code is tried.
+USUAL = tuple(name for name in DTYPES if name not in HALF)
+
+#: In which sums of half precision are made unless a layer says otherwise.
+WIDE_SUMS = "float32"
+
+
+@cache
+def known_to_numpy(name: str) -> str | None:
+    """Let NumPy know a format by its name; return why it cannot, None if it can."""
+    package = DTYPES[name].package
+    if package is not None:
+        try:
+            import_module(package)
+        except ImportError as error:
+            return f"{name} needs the package {package}, which cannot be imported ({error}); pip install {package}"
+    return None
 
 
 Kind = Literal["text", "integer", "per axis", "padding", "truth", "choice"]
@@ -118,7 +156,7 @@ class Field:
             "per axis": {"description": "One number per axis.", **_per_axis(count)},
             "padding": {"description": "[before, after] per axis.", **_per_axis(pair)},
             "truth": {"type": "boolean"},
-            "choice": {"type": "string"},
+            "choice": {"type": "string" if self.required or self.default else ["string", "null"]},
         }
         return {"description": self.meaning, **kinds[self.kind]}
 
@@ -171,6 +209,9 @@ FIELDS: Mapping[str, Field] = {
         names=("batch_size", "n_batch")),
     "dtype": Field("choice", "Data type in which the layer is checked.", default=next(iter(DTYPES)),
         choices=tuple(DTYPES), of_check=True),
+    "accumulate": Field("choice", "Format in which sums are promised to be made, for layers of half precision: "
+        f"{WIDE_SUMS} unless given. Results are rounded to the dtype once. Others sum in their own dtype.",
+        choices=(WIDE_SUMS, *HALF), of_check=True),
     "padding_mode": Field("choice", "What stands in the padding: zeros, the far end (circular), the mirrored input "
         "without its edge (reflect) or the sample at the edge (replicate); as PyTorch has it.", default=ZEROS,
         choices=(ZEROS, "circular", "reflect", "replicate")),

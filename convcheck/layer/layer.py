@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding, transposed_same_padding
-from convcheck.layer.fields import FIELDS, MAX_AXES, RANDOM, ZEROS, Field
+from convcheck.layer.fields import DTYPES, FIELDS, MAX_AXES, RANDOM, WIDE_SUMS, ZEROS, Field, known_to_numpy
 from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
@@ -46,8 +46,10 @@ class Layer:
         Spatial input size; its length (1, 2 or 3) is the number of axes. By default a small size, different on every
         axis, that gives at least 4 outputs and leaves the largest remainder that the stride and the padding allow.
     batch : int, default 2
-    dtype : {"float64", "float32"}, default "float64"
+    dtype : {"float64", "float32", "float16", "bfloat16"}, default "float64"
         Also as NumPy's own dtype; kept as text.
+    accumulate : {"float32", "float16", "bfloat16"}, optional
+        In which format sums are promised to be made where the dtype is of half precision; by default float32.
     padding_mode : {"zeros", "circular", "reflect", "replicate"}, default "zeros"
         What the added samples are, as PyTorch has it.
     transposed : bool, default False
@@ -84,6 +86,7 @@ class Layer:
     input: tuple[int, ...]
     batch: int
     dtype: str
+    accumulate: str | None
     padding_mode: str
     transposed: bool
     output_padding: tuple[int, ...]
@@ -102,6 +105,7 @@ class Layer:
         input: int | Sequence[int] | None = None,  # noqa: A002 - the field's name in the config file
         batch: int = 2,
         dtype: str = "float64",
+        accumulate: str | None = None,
         padding_mode: str = ZEROS,
         transposed: bool = False,
         output_padding: int | Sequence[int] = 0,
@@ -114,6 +118,11 @@ class Layer:
         given["dtype"] = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
         for name, value in _Resolver(given).resolve().items():
             object.__setattr__(self, name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # In another process, NumPy has to learn the dtype first.
+        vars(self).update(state)
+        known_to_numpy(self.dtype)
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -158,6 +167,11 @@ class Layer:
         return self.filters // self.groups
 
     @property
+    def repeats_samples(self) -> bool:
+        """Whether its padding repeats samples of the input."""
+        return self.padding_mode != ZEROS and any(map(any, self.padding))
+
+    @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass."""
         windows = prod(axis.windows for axis in self.axes)
@@ -192,6 +206,16 @@ class Layer:
         # Where output_padding holds whole strides, more windows would fit than there are.
         vars(twin)["axes"] = tuple(axis.twin for axis in self.axes)
         return twin
+
+    @property
+    def sums(self) -> str:
+        """The format in which sums are promised to be made."""
+        return (self.accumulate or WIDE_SUMS) if DTYPES[self.dtype].half else self.dtype
+
+    @property
+    def exact_limit(self) -> int:
+        """Integers up to this size are exact wherever the layer computes: in its sums, and in what it stores."""
+        return min(DTYPES[self.dtype].exact_limit, DTYPES[self.sums].exact_limit)
 
     def alike(self, **changes: Any) -> Layer:
         """Return a layer that only differs where nothing needs to be checked anew, so that this takes no time.
@@ -276,8 +300,12 @@ class _Resolver:
                 if not isinstance(value, bool):
                     self._not_allowed((name,), value, "true or false")
             case "choice":
-                if value not in field.choices:
+                unknown = value not in field.choices and (value is not None or bool(field.default))
+                lacking = None if unknown or name != "dtype" else known_to_numpy(value)
+                if unknown:
                     self._not_allowed((name,), value, " or ".join(field.choices))
+                elif lacking:
+                    self._wrong((name,), lacking)
             case "integer":
                 self._check_integer((name,), field, value)
             case "per axis" if value is not None or field.required or field.default is not None:

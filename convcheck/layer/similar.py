@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from convcheck.errors import LayerError
 from convcheck.layer.axis import Axis
-from convcheck.layer.fields import written
+from convcheck.layer.fields import ZEROS, written
 from convcheck.layer.layer import Layer
 
 #: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
@@ -274,12 +274,22 @@ REVEALING = (
 )
 
 
-def revealing(rank: int) -> list[tuple[str, Layer]]:
-    """Return layers of a rank on which every mistake shows that can show on a layer of that rank."""
+def revealing(rank: int, *, transposed: bool = False, padding_mode: str = ZEROS) -> list[tuple[str, Layer]]:
+    """Return layers of a rank and kind on which every mistake shows that can show on a layer of that rank and kind."""
 
     def of_rank(value: Any) -> Any:
         return value[3 - rank :] if isinstance(value, list) else value
 
-    return [
-        (kind.words, Layer(**{field: of_rank(value) for field, value in kind.fields.items()})) for kind in REVEALING
-    ]
+    found = []
+    for kind in REVEALING:
+        fields = {field: of_rank(value) for field, value in kind.fields.items()}
+        if transposed:
+            stride, dilation = (fields.get(field, [1] * rank) for field in ("stride", "dilation"))
+            fields["output_padding"] = [max(s, d) - 1 for s, d in zip(stride, dilation, strict=True)]
+        elif padding_mode != ZEROS:
+            # As much as every mode has on the smallest of these inputs.
+            pairs = fields.get("padding", [(1, 1)] * rank)
+            fields["padding"] = [[min(2, before), min(2, after)] for before, after in pairs]
+        layer = Layer(**fields, transposed=transposed, padding_mode=padding_mode)
+        found.append((kind.words, layer))
+    return found

@@ -346,4 +346,9 @@ def _changed(layers: Sequence[Layer]) -> list[_Candidate]:
 
 
 def _unlike(layers: Sequence[Layer]) -> list[_Candidate]:
-    return [candidate for rank in sorted({len(layer.input) for layer in layers}) for candidate in revealing(rank)]
+    kinds = sorted({(len(layer.input), layer.transposed, layer.padding_mode) for layer in layers})
+    return [
+        candidate
+        for rank, transposed, mode in kinds
+        for candidate in revealing(rank, transposed=transposed, padding_mode=mode)
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import USUAL
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.mistake import OtherName
 
@@ -204,7 +204,7 @@ UNTRIED = (
     *(
         _untried(number, dtype, f"in {dtype}", "sums may be kept in another type, or be rounded",
                  partial(_has, "dtype", dtype), {"dtype": dtype})
-        for number, dtype in enumerate(DTYPES)
+        for number, dtype in enumerate(USUAL)
     ),
     _untried(20, "no-bias", "without a bias", "what is computed beside it may fail",
              partial(_has, "bias", False), {"bias": False}),

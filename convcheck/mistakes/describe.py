@@ -31,6 +31,10 @@ _LAYERS = (
     Layer(1, 2, 2, input=(3, 4), batch=2),
     Layer(2, 2, 2, input=(3, 4), batch=2),
     Layer(2, 2, 2, groups=2, input=(3, 4), batch=1),
+    Layer(1, 1, 3, padding=1, input=(3, 4), batch=1, padding_mode="circular"),
+    Layer(1, 1, 2, stride=2, input=(2, 3), batch=1, transposed=True),
+    Layer(1, 1, 2, stride=2, input=(2, 3), batch=1, transposed=True, output_padding=1),
+    Layer(2, 2, 2, input=(2, 3), batch=1, transposed=True),
 )
 
 #: The arrays that an answer is made of.

@@ -13,7 +13,7 @@ from itertools import permutations
 
 import numpy as np
 
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, is_real
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -126,8 +126,9 @@ def explains(name: str, layer: Layer, operands: Operands, gradient: str, observe
 
 def _observe(rerun: Rerun, scene: Scene, gradient: str) -> Array | None:
     # Numbers that the code under test was given must not change what it is compared with.
-    observed = rerun(scene.layer, scene.operands.map(lambda array: array.copy())).get(gradient)
-    return None if observed is None or observed.dtype.kind not in "fiu" else observed
+    given = scene.operands.map(lambda array: array.astype(scene.layer.dtype))
+    observed = rerun(scene.layer, given).get(gradient)
+    return None if observed is None or not is_real(observed) else observed
 
 
 def _forms(mistakes: tuple[Mistake, ...], scene: Scene, gradient: str) -> list[tuple[tuple[str, ...], Array]]:
@@ -188,7 +189,9 @@ def _same(observed: Array, made: Array, scene: Scene) -> bool:
         return False
     # A mean may be taken before or after the sum; each term and each addition rounds once.
     terms = scene.grad_output.size + scene.weight.size
-    allowed = 2 * terms * DTYPES[scene.layer.dtype].roundoff * float(np.abs(made).max())
+    layer = scene.layer
+    rounded = 2 * terms * DTYPES[layer.sums].roundoff + DTYPES[layer.dtype].roundoff
+    allowed = rounded * float(np.abs(made).max())
     return bool((np.abs(observed - made) <= allowed).all())
 
 

@@ -15,14 +15,16 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from convcheck.gradients import unfold
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
+from convcheck.layer.similar import changed
 from convcheck.reports.results import Diagnosis
 
 T = TypeVar("T")
@@ -39,6 +41,11 @@ class Scene:
     _changed: dict[tuple[WrongArrays, str], list[tuple[str, Scene]]] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    def __post_init__(self) -> None:
+        if DTYPES[self.layer.dtype].half:
+            # Mistakes are made in a format of which NumPy knows every operation.
+            object.__setattr__(self, "operands", self.operands.wide())
 
     @property
     def x(self) -> Array:
@@ -107,6 +114,11 @@ class Scene:
             self._known[name] = make()
         return self._known[name]
 
+    def on(self, **fields: Any) -> Scene | None:
+        """Return the scene with the same arrays on a layer that differs in some fields; None where there is none."""
+        layer = changed(self.layer, fields)
+        return None if layer is None else Scene(layer, self.operands)
+
     def with_arrays(self, **arrays: Array) -> Scene:
         """Return the same scene with other arrays of the same shapes: ``x``, ``weight``, ``grad_output``."""
         changed = Scene(self.layer, replace(self.operands, **arrays))
@@ -159,8 +171,9 @@ class Mistake(ABC):
         Fewest spatial axes with which it can be made.
     combines : bool
         Whether it is looked for together with another mistake: not if it leaves no trace of the other.
-    transposed : bool
-        Whether it can be made in a transposed layer too, and computes what it makes there.
+    plain, transposed, repeated : bool
+        Whether it can be made in a plain layer, in a transposed one, and where the padding repeats samples; what it
+        computes there is that mistake alone. In grad_bias, every mistake can.
     behaviour : str or None
         For a mistake that no single result betrays: how it is detected.
     """
@@ -174,7 +187,9 @@ class Mistake(ABC):
     gradients: ClassVar[tuple[str, ...]]
     least_axes: ClassVar[int] = 1
     combines: ClassVar[bool] = True
+    plain: ClassVar[bool] = True
     transposed: ClassVar[bool] = False
+    repeated: ClassVar[bool] = False
     behaviour: ClassVar[str | None] = None
 
     @property
@@ -187,8 +202,13 @@ class Mistake(ABC):
 
     def concerns(self, layer: Layer, gradient: str) -> bool:
         """Whether the mistake can be made in a gradient of a layer at all, whatever the sizes."""
-        there = (gradient != "bias" or layer.bias) and (self.transposed or not layer.transposed)
-        return gradient in self.gradients and len(layer.input) >= self.least_axes and there
+        if gradient not in self.gradients or len(layer.input) < self.least_axes:
+            return False
+        if gradient == "bias":
+            return layer.bias
+        if layer.transposed or layer.repeats_samples:
+            return self.transposed if layer.transposed else self.repeated
+        return self.plain
 
     def wrong(self, scene: Scene, gradient: str) -> tuple[Wrong, ...]:
         """Return every wrong array that the mistake can make of a gradient in a scene."""
@@ -249,17 +269,21 @@ class OtherName:
 class WrongArrays(Mistake):
     """A mistake that is the right backward pass, run on wrong arrays."""
 
+    repeated = True
+
     @abstractmethod
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         """Yield (variant, scene with wrong arrays, of the same shapes: any other mistake is made on them)."""
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
-        for variant, changed in scene.changed(self, gradient):
-            yield variant, changed.answer(gradient)
+        for variant, other in scene.changed(self, gradient):
+            yield variant, other.answer(gradient)
 
 
 class WrongResult(Mistake):
     """A mistake that spoils a result which was right until then."""
+
+    repeated = True
 
     @abstractmethod
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
@@ -282,8 +306,8 @@ def both_made(first: Mistake, second: Mistake, scene: Scene, gradient: str) -> I
     if not (first.concerns(scene.layer, gradient) and second.concerns(scene.layer, gradient)):
         return
     if isinstance(first, WrongArrays):
-        for variant, changed in scene.changed(first, gradient):
-            for wrong in second.wrong(changed, gradient):
+        for variant, other in scene.changed(first, gradient):
+            for wrong in second.wrong(other, gradient):
                 yield (variant, wrong.variant), wrong.array
     elif isinstance(second, WrongResult):
         for wrong in first.wrong(scene, gradient):

@@ -88,6 +88,39 @@ def gathered(
     return gradient
 
 
+def met(
+    scene: Scene,
+    gradient: str,
+    *,
+    stride: Sequence[int] | None = None,
+    dilation: Sequence[int] | None = None,
+    before: Sequence[int] | None = None,
+) -> Array:
+    """dL/dX or dL/dW of a transposed layer whose input p meets output p*stride + a*dilation - before through tap a.
+
+    What is out of range is left out.
+    """
+    layer = scene.layer
+    stride, dilation = stride or layer.stride, dilation or layer.dilation
+    before = before or [axis.before for axis in layer.axes]
+    groups, channels, filters = layer.groups, layer.channels_per_group, layer.filters_per_group
+    x = scene.x.reshape(layer.batch, groups, channels, -1)
+    weight = scene.weight.reshape(groups, channels, filters, *layer.kernel)
+    grad_output = scene.grad_output.reshape(layer.batch, groups, filters, *layer.output)
+    grad_input, grad_weight = np.zeros_like(x), np.zeros_like(weight)
+    for tap in np.ndindex(*layer.kernel):
+        outputs = [
+            np.arange(n) * s + a * d - b
+            for n, a, s, d, b in zip(layer.input, tap, stride, dilation, before, strict=True)
+        ]
+        places = [found.clip(0, m - 1) for found, m in zip(outputs, layer.output, strict=True)]
+        inside = [(found >= 0) & (found < m) for found, m in zip(outputs, layer.output, strict=True)]
+        seen = (grad_output[at_sites(np.ix_(*places))] * _outer(inside)).reshape(layer.batch, groups, filters, -1)
+        grad_input += weight[(..., *tap)] @ seen
+        grad_weight[(..., *tap)] = (x @ seen.swapaxes(2, 3)).sum(axis=0)
+    return grad_input.reshape(scene.x.shape) if gradient == "input" else grad_weight.reshape(scene.weight.shape)
+
+
 def windowed(padded: Array, start: Sequence[int], size: Sequence[int]) -> Array:
     """Cut ``size`` samples from ``start`` on out of the trailing axes; what lies outside is zero."""
     cut = np.zeros((*padded.shape[:2], *size), padded.dtype)

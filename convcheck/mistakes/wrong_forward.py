@@ -15,7 +15,8 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands
+from convcheck.layer.data import Operands, as_weight
+from convcheck.layer.fields import FIELDS, ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.catalogue.axes_swapped import numbered_by_height, turned
 from convcheck.mistakes.catalogue.forward_is_convolution import ForwardIsConvolution
@@ -42,6 +43,16 @@ FORWARDS = {
          "Add up all channels and all taps of the kernel: out += ... for out = ...."),
         ("forward-bias", "does not add the bias once", "Add the bias once to every output."),
         ("forward-sign-flipped", "has the wrong sign", "Check the signs."),
+        ("forward-padding-mode", "pads as another mode",
+         "Pad as the layer says: with zeros, the far end, the mirrored input or the sample at the edge."),
+        ("forward-kernel-flipped", "of a transposed layer flips the kernel",
+         "Add X[p] times W[a] to output p*s + a*d - before, with the kernel as it is."),
+        ("forward-stride-dilation-exchanged", "of a transposed layer takes stride and dilation for each other",
+         "Input p reaches output p*s + a*d - before through tap a."),
+        ("forward-output-padding-misplaced", "of a transposed layer adds output_padding in front",
+         "Add the outputs of output_padding behind."),
+        ("forward-weight-axes-not-exchanged", "of a transposed layer takes the weight with filters first",
+         "Take the weight as (C, F/groups, *kernel)."),
     )
 }  # fmt: skip
 
@@ -71,10 +82,9 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
     output : array
         What it gave, of whatever shape.
     """
-    if layer.transposed:
-        return None
     forward = formulation(FASTEST).forward
-    for variant, options, arrays in unless_it_raises(_candidates, layer, operands):
+    candidates = _of_transposed if layer.transposed else _candidates
+    for variant, options, arrays in unless_it_raises(candidates, layer, operands):
         try:
             changed, given = replace(layer, **options), replace(operands, **arrays)
             candidate = forward(changed, given.x, given.weight, given.bias)
@@ -109,8 +119,23 @@ def _variant(name: str, does: str | None = None, fix: str | None = None) -> Vari
     return Variant(message, replace(known, title=message, fix=fix or known.fix).diagnosis())
 
 
+def _of_transposed(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
+    weight, rank = operands.weight, len(layer.kernel)
+    yield _variant("forward-kernel-flipped"), {}, {"weight": np.flip(weight, tuple(range(2, weight.ndim)))}
+    exchanged = {"stride": layer.dilation, "dilation": layer.stride}
+    yield _variant("forward-stride-dilation-exchanged"), exchanged, {}
+    yield _variant("forward-stride-dilation-exchanged"), {**exchanged, "output_padding": (0,) * rank}, {}
+    moved = [(b - n, a + n) for (b, a), n in zip(layer.padding, layer.output_padding, strict=True)]
+    yield _variant("forward-output-padding-misplaced"), {"padding": moved}, {}
+    yield _variant("forward-weight-axes-not-exchanged"), {}, {"weight": as_weight(layer, weight)}
+
+
 def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
     weight, bias, rank = operands.weight, operands.bias, len(layer.kernel)
+    for mode in FIELDS["padding_mode"].choices if layer.repeats_samples else ():
+        if mode != layer.padding_mode:
+            does = "takes the padding for zeros" if mode == ZEROS else f"pads as {mode} padding"
+            yield _variant("forward-padding-mode", does), {"padding_mode": mode}, {}
     # The kernel flipped, along all axes first.
     for count in range(rank, 0, -1):
         for axes in combinations(range(rank), count):

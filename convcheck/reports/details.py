@@ -16,7 +16,7 @@ from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted
 Details = tuple[tuple[str, str], ...]
 
 #: Kinds of check, whole numbers first, and single entries before sums of all of them.
-MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward", "double")
+MOST_LEGIBLE_FIRST = ("exact", "conditions", "projected", "central", "forward", "accumulate", "double")
 
 NO_REASON = "no reason was given"
 

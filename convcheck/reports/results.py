@@ -17,7 +17,7 @@ SCHEMA_VERSION: Final = 1
 GRADIENTS = ("output", "input", "weight", "bias")
 
 #: Kinds of check, in the order in which they run.
-CHECKS = ("forward", "central", "exact", "projected", "conditions", "double")
+CHECKS = ("forward", "central", "exact", "projected", "accumulate", "conditions", "double")
 
 STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
 
@@ -96,6 +96,20 @@ class GradientResult:
     on_integers: bool = False
     single_pass: bool = True
     condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
+    accumulates: Annotated[
+        str | None, "Format in which its sums were found to be made, in words.", OnlyWith("accumulates")
+    ] = None
+    draws: Annotated[
+        int | None,
+        "Draws of the data that were compared, where sums are so long that data have zeros for them to stay exact.",
+        OnlyWith("draws"),
+    ] = None
+    exercised: Annotated[
+        float | None,
+        "Share of the entries of input, weight and grad_output, whichever is smallest, that were no zero in a draw.",
+        _Probability,
+        OnlyWith("draws"),
+    ] = None
 
     @property
     def passed(self) -> bool:

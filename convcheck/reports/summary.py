@@ -84,6 +84,16 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         gradients = f"{counted(len(projected), 'gradient')} of {sum(projected.values()):,} entries"
         lines.append(("projected", f"{gradients}; a wrong one passes with probability at most {at_most(odds)}"))
 
+    made: dict[str, Counter[str]] = {}
+    for result in (result for layer in report.layers for result in layer.results if result.accumulates):
+        name = "forward" if result.gradient == "output" else f"grad_{result.gradient}"
+        made.setdefault(name, Counter())[result.accumulates or ""] += 1
+    if made:
+        several = {
+            name: [f"{words} ({counted(n, 'layer')})" if len(found) > 1 else words for words, n in found.items()]
+            for name, found in made.items()
+        }
+        lines.append(("accumulates", "in: " + "; ".join(f"{name} {', '.join(all_)}" for name, all_ in several.items())))
     if report.hunt is not None:
         lines += _hunted(report.hunt)
     if power := report.power:

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from convcheck.errors import UsageError
-from convcheck.layer.fields import DTYPES, MAX_AXES
+from convcheck.layer.fields import DTYPES, FIELDS, MAX_AXES, ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, changed, shrunk
 
@@ -32,6 +32,9 @@ EDGES = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 
 #: Multiply-adds of the largest layers drawn: some milliseconds of a fast formulation.
 LARGEST = 2**19
+
+#: Kinds of layer beside the plain one.
+_KINDS = ("transposed", *(mode for mode in FIELDS["padding_mode"].choices if mode != ZEROS))
 
 #: Stands for as much padding as a window spans, less one.
 _FULL = -1
@@ -106,6 +109,7 @@ def layers(
     *,
     axes: Collection[int] = (1, 2, 3),
     dtypes: Collection[str] = ("float64",),
+    kinds: Collection[str] = (),
     near: Sequence[Layer] = (),
     largest: int = LARGEST,
     seed: int = 0,
@@ -122,6 +126,8 @@ def layers(
         Numbers of spatial axes.
     dtypes : collection of str, default ("float64",)
         Data types.
+    kinds : collection of {"transposed", "circular", "reflect", "replicate"}, optional
+        Kinds of layer that are drawn beside plain ones.
     near : sequence of Layer, optional
         Half of the layers are then like one of these, with a few changes; a large one is made small first.
     largest : int, default 2**19
@@ -142,12 +148,17 @@ def layers(
     --------
     >>> layers(axes=[2]).example()  # doctest: +SKIP
     """
-    for name, given, allowed in (("axes", axes, range(1, MAX_AXES + 1)), ("dtypes", dtypes, DTYPES)):
+    needed: tuple[tuple[str, Collection[Any], Collection[Any]], ...] = (
+        ("axes", axes, range(1, MAX_AXES + 1)), ("dtypes", dtypes, DTYPES), ("kinds", kinds, _KINDS),
+    )  # fmt: skip
+    for name, given, allowed in needed:
         wrong = [item for item in given if item not in allowed]
-        if wrong or not given:
+        if wrong or not (given or name == "kinds"):
             raise UsageError(f"{name}={given!r} is not allowed; expected some of {', '.join(map(str, allowed))}")
-    ranks, kinds = st.sampled_from(sorted(axes)), st.sampled_from(tuple(dtypes))
-    fresh = _fresh(ranks, kinds, largest, seed)
+    ranks, formats = st.sampled_from(sorted(axes)), st.sampled_from(tuple(dtypes))
+    fresh = _fresh(ranks, formats, largest, seed)
+    if kinds:
+        fresh = _of_kinds(fresh, st.sampled_from(["", *sorted(kinds)]), largest)
     if not near:
         return fresh
     starts = [replace(shrunk(layer), name="layer", seed=seed) for layer in near]
@@ -188,6 +199,22 @@ def _axis(
     # Where the padding alone holds the windows, the input still has some samples, and as many are left over.
     size += max(0, -(-(1 - size) // stride)) * stride
     return kernel, stride, window.dilation, (before, after), size
+
+
+@st.composite
+def _of_kinds(draw: st.DrawFn, plain: SearchStrategy[Layer], kinds: SearchStrategy[str], largest: int) -> Layer:
+    """Draw a plain layer, and make it one of another kind: transposed, with as many windows; or padded by samples."""
+    layer, kind = draw(plain), draw(kinds)
+    if kind == "transposed":
+        most = [max(pair) - 1 for pair in zip(layer.stride, layer.dilation, strict=True)]
+        behind = [min(draw(_FEW) - 1, limit) for limit in most]
+        other = changed(layer, {"transposed": True, "input": layer.output, "output_padding": behind})
+    else:
+        other = changed(layer, {"padding_mode": kind}) if kind else layer
+    # What the mode, or the padding, does not allow stays plain.
+    layer = other or layer
+    assume(layer.multiply_adds <= largest)
+    return layer
 
 
 @st.composite

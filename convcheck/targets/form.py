@@ -16,6 +16,7 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.calling import AROUND, PLAIN, How
@@ -169,6 +170,8 @@ class Form(Target):
         self.at_once = spec.threads
 
     def unsupported(self, layer: Layer) -> str | None:
+        if self.averages and DTYPES[layer.dtype].half and layer.batch & (layer.batch - 1):
+            return f"the mean over a batch of {layer.batch} cannot be undone in {layer.dtype}; of 2, 4, 8, ... it can"
         return refusal(self.spec, self.takes, layer)
 
     def takes_bias(self) -> bool:
@@ -397,7 +400,7 @@ class Form(Target):
         if name not in self.averages or isinstance(value, Misfit):
             return value
         array = np.asarray(value)
-        if array.dtype.kind != "f":
+        if array.dtype != layer.dtype:
             return value
         total = (array * array.dtype.type(layer.batch)).astype(np.float64)
         if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):

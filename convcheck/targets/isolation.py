@@ -77,7 +77,7 @@ class Guarded(Target):
         self.at_once, self.inapplicable = target.at_once, target.inapplicable
         self.differentiable = target.differentiable
         self.files = {} if files is None else files
-        self._target = target
+        self.unguarded = target
         self._timeout = timeout
         self._left = timeout
         if timeout is not None and not _has_alarm():
@@ -85,29 +85,29 @@ class Guarded(Target):
 
     @property
     def found(self) -> Sequence[str]:  # type: ignore[override]
-        return self._target.found
+        return self.unguarded.found
 
     def begin(self) -> None:
         self._left = self._timeout
 
     def unsupported(self, layer: Layer) -> str | None:
-        return self._target.unsupported(layer)
+        return self.unguarded.unsupported(layer)
 
     def takes_bias(self) -> bool:
-        return self._target.takes_bias()
+        return self.unguarded.takes_bias()
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        return self.call(lambda: self._target.forward(layer, x, weight, bias))
+        return self.call(lambda: self.unguarded.forward(layer, x, weight, bias))
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         fill_store(operands)
-        return _GuardedRun(self, operands, self.call(lambda: self._target.run(layer, operands, how)))
+        return _GuardedRun(self, operands, self.call(lambda: self.unguarded.run(layer, operands, how)))
 
     def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
-        return self.call(lambda: self._target.second(layer, operands, along))
+        return self.call(lambda: self.unguarded.second(layer, operands, along))
 
     def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
-        return self.call(lambda: self._target.tangent(layer, operands, along))
+        return self.call(lambda: self.unguarded.tangent(layer, operands, along))
 
     def call(self, function: Callable[[], Result]) -> Result:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,10 +63,14 @@ class Run(ABC):
     Attributes
     ----------
     output
-        As the implementation gave it, in convcheck's order of axes.
+        As the implementation gave it, in convcheck's order of axes. In another process the pass may still run: what it
+        raises there is raised when this is looked at.
+    went_on : bool
+        Whether the object of an earlier run made it.
     """
 
     output: Any
+    went_on: bool = False
 
     @abstractmethod
     def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
@@ -74,7 +79,6 @@ class Run(ABC):
         Another grad_output can take the place of the operands' own.
         """
 
-    @abstractmethod
     def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
         """Run the forward pass of the same object on other data.
 
@@ -85,10 +89,7 @@ class Run(ABC):
         new_memory : bool, default False
             Whether the data are given in other memory; in the same where the form allows that otherwise.
         """
-
-    def both_again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
-        """Do the same as `again` where the backward pass is asked for next, as `Target.both` does."""
-        return self.again(operands, layer, new_memory=new_memory)
+        raise NotImplementedError("an object of this kind takes one forward pass")
 
     def modified(self) -> tuple[str, ...]:
         """Return those of "x", "weight", "bias" and "grad_output" that no longer hold what was given.
@@ -186,6 +187,19 @@ class Target(ABC):
         That one may run at once; what it gives, or raises, is told when it is asked for.
         """
         return self.run(layer, operands, how)
+
+    def onward(self, before: Run | None, layer: Layer, operands: Operands, *, new_memory: bool = False) -> Run:
+        """Do the same as `both` on the object of an earlier run, or on a new one where that takes no further pass."""
+        if before is not None:
+            with suppress(Exception, SystemExit):
+                run = before.again(operands, layer, new_memory=new_memory)
+                run.went_on = True
+                return run
+        return self.both(layer, operands)
+
+    def ahead(self, layer: Layer) -> bool:
+        """Whether `both` may be asked for again before what came of it has been looked at, so that the two run on."""
+        return False
 
     def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
         """Differentiate the backward pass: the sum of its gradients, weighted by x, weight and bias of ``along``.

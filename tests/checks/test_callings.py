@@ -175,7 +175,7 @@ class TestManyCalls:
         code = Noting()
         found = ran("many-calls", code)
         assert len(found) == 13
-        assert [each.went_on for each in found] == [False, *[True] * 11, False]
+        assert [each.observed.went_on for each in found] == [False, *[True] * 12]
         assert [note[3] for note in code.notes if note[0] == "again"] == [bool(n % 2) for n in range(11)]
         assert {each.regime for each in found} == {*REGIMES, None}
         # Then a second backward pass of the same object, for another grad_output.
@@ -189,7 +189,7 @@ class TestManyCalls:
     def test_of_objects_that_take_one_pass_are_those_of_many_objects(self):
         found = ran("many-calls", once())
         assert len(found) == 13
-        assert not any(each.went_on for each in found)
+        assert not any(each.observed.went_on for each in found)
 
     @pytest.mark.parametrize(("kept", "counts"), [(True, True), (False, False)])
     def test_what_is_kept_counts_and_memory_that_is_used_up_does_not(self, kept, counts):

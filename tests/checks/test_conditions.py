@@ -218,7 +218,7 @@ class TestNeverSkipped:
 
     def test_where_no_integers_are_exact(self, monkeypatch):
         layer = Layer(1, 1, 1, input=(16, 17), batch=1, dtype="float32")
-        monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 200))
+        monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 2))
         assert integer_operands(layer) is None
         report = verify(layer, target=Right)
         assert report.passed, report

@@ -28,7 +28,7 @@ SINGLE = replace(LAYER, dtype="float32")
 @pytest.fixture
 def without_integers(monkeypatch):
     """A layer with longer sums than its dtype has integers for."""
-    monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 200))
+    monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 2))
     return Layer(1, 1, 1, input=(16, 17), batch=1, dtype="float32")
 
 
@@ -320,8 +320,9 @@ class TestNumericGradients:
 class TestSeveralAtOnce:
     @pytest.mark.parametrize("bias", [True, False])
     @pytest.mark.parametrize("count", [1, 2, 4])
-    def test_what_is_right_for_several_data_is_what_is_right_for_each(self, bias, count):
-        layer = replace(LAYER, bias=bias)
+    @pytest.mark.parametrize("kind", [{}, {"transposed": True}, {"padding_mode": "circular"}])
+    def test_what_is_right_for_several_data_is_what_is_right_for_each(self, bias, count, kind):
+        layer = replace(LAYER, bias=bias, **kind)
         shared = expected(layer)
         data = [integer_operands(layer, 20 + number) for number in range(count)]
         shared.foresee([*data, data[0]])

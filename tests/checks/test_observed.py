@@ -348,13 +348,13 @@ class TestInTurn:
     PASSES = ((LAYER, AT, False), (LAYER, OTHER, False))
 
     def run(self, code, passes=PASSES, **options):
-        return list(Observed.in_turn(code, iter(passes), **options))
+        return [(at, seen()) for at, seen, _ in Observed.in_turn(code, iter(passes), **options)]
 
     def test_every_pass_gives_what_is_right_for_its_data_on_one_object(self):
         code = Scripted()
         first, second = self.run(code)
-        assert [at for at, *_ in (first, second)] == [AT, OTHER]
-        assert [went_on for _, _, went_on, _ in (first, second)] == [False, True]
+        assert [at for at, _ in (first, second)] == [AT, OTHER]
+        assert [seen.went_on for _, seen in (first, second)] == [False, True]
         assert same(first[1].arrays, right(AT))
         assert same(second[1].arrays, right(OTHER))
         assert (second[1].faults, code.runs) == ({}, 1)
@@ -369,18 +369,17 @@ class TestInTurn:
         self.run(Scripted(count))
         assert calls == [*ALL, *ALL]
 
-    @pytest.mark.parametrize(("one_object", "passes"), [(True, 1), (False, 2)])
-    def test_where_an_object_takes_one_pass_only_a_new_one_goes_on_or_none(self, one_object, passes):
+    def test_where_an_object_takes_one_pass_only_a_new_one_goes_on(self):
         class Once(ScriptedRun):
             def again(self, operands, layer=None, *, new_memory=False):
                 raise ValueError("used")
 
         code = Scripted()
         code.run = lambda layer, operands, how=None: Once(code, layer, operands)
-        seen = self.run(code, one_object=one_object)
-        assert len(seen) == passes
-        assert all(same(observed.arrays, right(at)) for at, observed, *_ in seen)
-        assert not any(went_on for _, _, went_on, _ in seen)
+        found = self.run(code)
+        assert len(found) == 2
+        assert all(same(seen.arrays, right(at)) for at, seen in found)
+        assert not any(seen.went_on for _, seen in found)
 
     def test_what_the_first_forward_pass_raises_is_told(self):
         assert set(self.run(Scripted(changing("output", raising(ValueError()))))[0][1].faults) == set(ALL)
@@ -393,7 +392,7 @@ class TestInTurn:
             calls.append(name)
             return None if name == "weight" and calls.count(name) == 2 else array
 
-        assert [set(observed.faults) for _, observed, *_ in self.run(Scripted(second))] == [set(), {"weight"}]
+        assert [set(seen.faults) for _, seen in self.run(Scripted(second))] == [set(), {"weight"}]
 
     def test_the_layer_and_the_memory_are_those_asked_for(self):
         told = []
@@ -428,7 +427,8 @@ class TestInTurn:
 class TestAnotherGradOutput:
     def run(self, code):
         """What the first backward pass gave, another one, and the first one again."""
-        [(_, first, _, done)] = Observed.in_turn(code, [(LAYER, AT, True)])
+        [(_, seen, done)] = Observed.in_turn(code, [(LAYER, AT, True)])
+        first = seen()
         return first, *(first.with_another(LAYER, done, given.grad_output) for given in (OTHER, AT))
 
     def test_is_what_counts(self):

@@ -11,9 +11,10 @@ from convcheck.checks.plan import Step, gradients_of, plan
 from convcheck.gradients.numeric.differences import packing_for
 from convcheck.gradients.numeric.directions import direction_count
 from convcheck.gradients.numeric.projection import draw_size
+from convcheck.layer.fields import Dtype
 from tests.parts import LAYER
 
-#: So large that no integers keep its sums exact.
+#: So large that integers keep its sums exact only with zeros among them.
 HUGE = Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32")
 
 #: The last layers along whose directions differences are exact, and the first along whose they are not.
@@ -84,8 +85,14 @@ def test_directions_stand_in_for_exact_differences_that_cost_too_much(gradient, 
     assert re.search(r"\bexact\b.* budget.* --complete", instead.note)
 
 
+@pytest.fixture
+def no_integers(monkeypatch):
+    """No format holds even ones and zeros, and the step of a difference."""
+    monkeypatch.setattr(Dtype, "exact_limit", property(lambda dtype: 2))
+
+
 @pytest.mark.parametrize("checks", [["exact"], ["central", "exact"]])
-def test_without_exact_integers_the_exact_check_is_skipped_and_nothing_stands_in(checks):
+def test_without_exact_integers_the_exact_check_is_skipped_and_nothing_stands_in(checks, no_integers):
     for gradient in COUNT:
         *central, exact = of(plan(HUGE, checks, inf), gradient)
         assert (exact.check, exact.evaluations, exact.skipped) == ("exact", 0, True)
@@ -94,15 +101,22 @@ def test_without_exact_integers_the_exact_check_is_skipped_and_nothing_stands_in
         assert [step.skipped for step in central] == [False] * (len(checks) - 1)
 
 
+def test_where_data_have_zeros_differences_are_made_and_a_projection_compares_with_the_built_in_pass():
+    for step in plan(FIRST, ["exact", "projected"], inf):
+        assert not step.skipped
+        assert (step.check == "exact") == (step.evaluations > 0)
+        assert step.check == "exact" or "built-in backward pass" in step.note
+
+
 @pytest.mark.parametrize("layer", [HUGE, FIRST])
-def test_a_projection_without_exact_integers_is_skipped_with_its_own_reason(layer):
+def test_a_projection_without_exact_integers_is_skipped_with_its_own_reason(layer, no_integers):
     for step in plan(layer, ["projected"], inf):
         assert (step.check, step.evaluations, step.skipped) == ("projected", 0, True)
         assert "direction" in step.note
         assert "float32" in step.note
 
 
-def test_what_stands_in_for_a_central_check_needs_integers_too():
+def test_what_stands_in_for_a_central_check_needs_integers_too(no_integers):
     for gradient in COUNT:
         left_out, instead = of(plan(HUGE, ["central"], 1), gradient)
         assert left_out.skipped

@@ -34,7 +34,7 @@ def test_a_run_by_itself_shows_alone_what_is_wrong_and_belongs_to_no_other_condi
     shared = expected()
     found = run(shared, Told(), shared.draws[0])
     assert found.alone
-    assert not found.went_on
+    assert not found.observed.went_on
     assert found.regime is None
 
 

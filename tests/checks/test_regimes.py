@@ -1,11 +1,13 @@
 """The data of every regime are what it says, and all that is summed of them stays exact."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
 
 from convcheck import Layer
+from convcheck.checks import regimes
 from convcheck.checks.ran import LeftOutError
 from convcheck.checks.regimes import REGIMES, real
 from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums, with_zeros
@@ -149,6 +151,25 @@ class TestIntegers:
         assert np.abs(at.x).max() > 2**20
         (single,) = data("large", layer=SINGLE)
         assert np.abs(single.x).max() > 100
+
+    @pytest.mark.parametrize("layer", [LAYER, SINGLE, Layer(1, 40, 3, input=(4, 4), batch=1)])
+    def test_large_ones_are_as_large_as_the_rounding_of_means_allows(self, layer, monkeypatch):
+        asked = []
+
+        def noted(layer, draw, most):
+            asked.append(most)
+            return integer_operands(layer, draw, most)
+
+        monkeypatch.setattr(regimes, "integer_operands", noted)
+        code = Scripted()
+        code.averages = ("weight",)
+        (at,) = data("large", code, layer)
+        terms = max(layer.batch * prod(layer.output), layer.filters_per_group * prod(layer.kernel))
+        roundoff = np.finfo(layer.dtype).eps / 2
+        # What rounding makes of a mean times the number of samples must be taken for the integer that it was.
+        errors = [2 * (terms + 4) * roundoff * terms * size**2 for size in (asked[0], asked[0] + 1)]
+        assert errors[0] <= 1 / 4 < errors[1]
+        assert 3 < np.abs(at.x).max() <= asked[0]
 
     def test_are_left_out_with_the_reason(self, monkeypatch):
         with pytest.raises(LeftOutError, match="the target rounds on integers too"):

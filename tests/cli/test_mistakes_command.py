@@ -46,7 +46,7 @@ def test_explains_every_one(mistake, monkeypatch, capsys):
     assert status == 0
     for label in ("affects", "shows on", "why", "fix"):
         assert f"\n  {label} " in out
-    assert ("Example" in out) == (mistake.name not in ("inputs-modified", "nondeterministic"))
+    assert ("Example" in out) == (mistake.name not in ("inputs-modified", "nondeterministic", "graph-broken"))
     assert ("detected" in out) == (mistake.behaviour is not None)
 
 

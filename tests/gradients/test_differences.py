@@ -14,7 +14,7 @@ from convcheck.gradients.numeric import differences
 from convcheck.gradients.numeric.differences import Packing, central_gradient, exact_gradient, packing_for
 from convcheck.gradients.numeric.directions import direction_count, directions_of
 from convcheck.gradients.numeric.rounding import allowed_errors, allowed_output_error, gamma
-from convcheck.layer.data import integer_magnitude, integer_operands, real_operands
+from convcheck.layer.data import integer_magnitude, integer_operands, nonzero_terms, real_operands
 from convcheck.layer.fields import DTYPES
 from tests.strategies import layers
 
@@ -101,23 +101,34 @@ def test_packing_leaves_no_sum_beyond_what_the_dtype_represents(dtype, channels)
 
 
 class TestNoRoomForADigit:
-    """One channel more, and a step of 1 is no longer exact; only sizes are computed, no arrays are made."""
+    """One channel more, and a step of 1 is exact only with zeros; only sizes are computed, no arrays are made."""
 
     FULL = Layer(2**24 - 1, 1, 1, input=(1,), batch=1, dtype="float32")
     ROOM = Layer(2**24 - 2, 1, 1, input=(1,), batch=1, dtype="float32")
 
     @pytest.mark.parametrize("gradient", ["input", "weight", "bias"])
-    def test_the_last_layer_with_room_has_one_digit_and_the_next_none(self, gradient):
+    def test_the_last_layer_with_room_has_one_digit_and_the_next_has_zeros_and_a_third_of_the_room(self, gradient):
         assert integer_magnitude(self.ROOM) == integer_magnitude(self.FULL) == 1
+        assert nonzero_terms(self.ROOM) is None
+        assert nonzero_terms(self.FULL) == 2**24 - 2**24 // 3 - 1
         assert packing_for(self.ROOM, gradient).digits == 1
-        assert packing_for(self.FULL, gradient).digits == 0
-        assert packing_for(self.FULL, gradient).evaluations(self.FULL.channels) == 0
+        assert packing_for(self.FULL, gradient).digits == (1 if gradient == "bias" else 12)
 
-    def test_the_exact_check_is_then_skipped_with_a_reason_and_none_takes_its_place_unsaid(self):
-        exact = {step.gradient: step for step in plan(self.ROOM, ["exact"], math.inf)}
-        assert {name: step.evaluations for name, step in exact.items()} == {
-            "input": 2**24 - 2, "weight": 2**24 - 2, "bias": 1,
-        }  # fmt: skip
+    def test_the_exact_check_is_made_of_both_and_where_a_direction_has_no_room_it_is_said(self):
+        for layer, digits in ((self.ROOM, 1), (self.FULL, 12)):
+            exact = {step.gradient: step for step in plan(layer, ["exact"], math.inf)}
+            count = math.ceil(layer.channels / digits)
+            assert {name: step.evaluations for name, step in exact.items()} == {
+                "input": count, "weight": count, "bias": 1,
+            }  # fmt: skip
+        for step in plan(self.FULL, ["projected"], math.inf):
+            assert not step.skipped
+            assert step.evaluations == 0
+            assert "built-in backward pass" in step.note
+
+    def test_where_even_zeros_leave_no_room_the_checks_are_skipped_with_a_reason(self, monkeypatch):
+        monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=1))
+        assert integer_operands(self.FULL) is None
         for step in plan(self.FULL, ["exact", "projected"], math.inf):
             assert step.skipped
             assert step.evaluations == 0
@@ -127,7 +138,7 @@ class TestNoRoomForADigit:
         of_taps = [Layer(15, 2, (1, n), input=(1, n), batch=1, dtype="float32", groups=1) for n in (1118480, 1118481)]
         assert [15 * layer.kernel[1] for layer in of_taps] == [2**24 - 16, 2**24 - 1]
         grouped = Layer(2 * (2**24 - 1), 2, 1, groups=2, input=(1,), batch=1, dtype="float32")
-        assert [packing_for(layer, "weight").digits for layer in (*of_taps, grouped)] == [2, 0, 0]
+        assert [nonzero_terms(layer) is None for layer in (*of_taps, grouped)] == [True, False, False]
 
 
 def test_packing_divides_the_evaluations_by_more_than_ten():
@@ -198,9 +209,11 @@ def test_integer_data_are_small_nonzero_and_of_both_signs(layer):
         assert set(np.unique(array)) <= {-3.0, -2.0, -1.0, 1.0, 2.0, 3.0}
 
 
-def test_integer_data_shrink_where_sums_are_long_and_end_where_none_fit():
+def test_integer_data_shrink_where_sums_are_long_and_have_zeros_where_ones_do_not_fit():
     assert np.abs(integer_operands(Layer(1, 1, 1, input=(2000, 1000), batch=1, dtype="float32")).x).max() == 2
-    assert integer_operands(Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32")) is None
+    longer = integer_operands(Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32"))
+    assert np.abs(longer.grad_output).max() == 1
+    assert np.abs(longer.grad_output).sum() < 2**24 < np.abs(longer.x).sum()
 
 
 def test_a_step_of_one_is_exact_on_real_data():
@@ -218,7 +231,7 @@ def test_as_many_directions_share_an_evaluation_as_stay_exact_and_no_more(precis
     monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=precision))
     layer = Layer(channels, 1, (2, 1), input=(2, 1), batch=1, dtype="float32")
     magnitude = integer_magnitude(layer)
-    if not magnitude:
+    if not magnitude or nonzero_terms(layer):
         return
     change = {"input": magnitude, "weight": magnitude, "bias": 1}[gradient]
     packing = packing_for(layer, gradient)

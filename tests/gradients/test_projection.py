@@ -70,9 +70,11 @@ def test_the_probability_is_one_over_the_number_of_values_per_draw():
 
 
 def test_no_direction_is_drawn_where_the_dtype_leaves_no_room():
-    assert draw_size(Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32")) == (0, 0)
-    # Here integers of magnitude 1 stay exact, and no step does.
-    assert draw_size(Layer(2**24 - 1, 1, 1, input=(1,), batch=1, dtype="float32")) == (0, 0)
+    # Sums of few terms have room, however long those of the gradients are.
+    assert draw_size(Layer(1, 1, 1, input=(5000, 4000), batch=1, dtype="float32")) == (2**20, 2)
+    # Here integers of magnitude 1 stay exact, with zeros among them or without, and a step of all at once does not.
+    for channels in (2**24 - 2, 2**24 - 1):
+        assert draw_size(Layer(channels, 1, 1, input=(1,), batch=1, dtype="float32")) == (0, 0)
 
 
 @pytest.mark.parametrize("gradient", ["input", "weight", "bias"])

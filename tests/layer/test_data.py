@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convcheck import Layer
-from convcheck.layer.data import example_operands, integer_magnitude, integer_operands, real_operands
+from convcheck.layer.data import example_operands, integer_magnitude, integer_operands, nonzero_terms, real_operands
 from convcheck.layer.fields import DTYPES
 
 ARRAYS = ("x", "weight", "bias", "grad_output")
@@ -19,8 +19,9 @@ def with_magnitude(layer, magnitude, monkeypatch):
     """The layer in a dtype with so few digits that its integers are no larger than this."""
     for precision in range(2, 24):
         monkeypatch.setitem(DTYPES, "float32", replace(DTYPES["float32"], precision=precision))
-        if integer_magnitude(replace(layer, dtype="float32")) == magnitude:
-            return replace(layer, dtype="float32")
+        made = replace(layer, dtype="float32")
+        if integer_magnitude(made) == magnitude and nonzero_terms(made) is None:
+            return made
     raise AssertionError(f"no dtype gives {magnitude}")
 
 

@@ -75,6 +75,7 @@ class TestResolution:
             "input": [6, 7],
             "batch": 2,
             "dtype": "float64",
+            "accumulate": None,
             "padding_mode": "zeros",
             "transposed": False,
             "output_padding": [0, 0],
@@ -303,7 +304,8 @@ REFUSED = [
     ({"name": None}, "name", "nothing (null)", "text"),
     ({"bias": 1}, "bias", "1", "true", "false"),
     ({"bias": "yes"}, "bias", '"yes" (a text)', "true", "false"),
-    ({"dtype": "float16"}, "dtype", '"float16" (a text)', *DTYPES),
+    ({"dtype": "float8"}, "dtype", '"float8" (a text)', *DTYPES),
+    ({"accumulate": "float64"}, "accumulate", '"float64" (a text)', "float32 or float16 or bfloat16"),
     ({"dtype": None}, "dtype", "nothing (null)", *DTYPES),
     # The number of axes.
     ({"kernel": [3] * 4}, "kernel", "[3, 3, 3, 3]", "4 entries", "1 to 3 axes"),
@@ -399,7 +401,7 @@ class TestRefusals:
         with pytest.raises(LayerError) as caught:
             make(
                 name="", channels=0, filters=0, kernel=[0, 3], stride=0, padding=-1, dilation=0, groups=0, bias=0,
-                input=[0, 9], batch=0, dtype=0, padding_mode=0, transposed=0, output_padding=-1, seed=-1,
+                input=[0, 9], batch=0, dtype=0, accumulate=0, padding_mode=0, transposed=0, output_padding=-1, seed=-1,
             )  # fmt: skip
         paths = {problem.path for problem in caught.value.problems}
         assert paths == {("kernel", 0), ("input", 0)} | {

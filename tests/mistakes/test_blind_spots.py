@@ -14,7 +14,7 @@ from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.blind_spots import shown_by
 from convcheck.suites.config import Suite
 from convcheck.suites.shipped import names
-from tests.mistaken import VISIBLE, forms_visible_on
+from tests.mistaken import OF_PLAIN_LAYERS, VISIBLE, forms_visible_on
 from tests.strategies import layers
 from tests.targets_for_tests import Right, wrong
 
@@ -53,7 +53,7 @@ class TestHostile:
     def test_has_no_blind_spot(self, form):
         assert any(form in shown_by(layer) for layer in load("hostile").layers)
 
-    @pytest.mark.parametrize("mistake", VISIBLE, ids=lambda mistake: mistake.name)
+    @pytest.mark.parametrize("mistake", OF_PLAIN_LAYERS, ids=lambda mistake: mistake.name)
     def test_shows_every_mistake_in_every_gradient(self, mistake):
         for gradient in mistake.gradients:
             assert any(name == mistake.name and at == gradient for name, at, _ in every_form())
@@ -62,7 +62,7 @@ class TestHostile:
         report = verify("hostile", target=Right, strict=True)
         assert report.passed
         assert report.blind_spots == ()
-        assert report.power.mistakes_shown == report.power.mistakes == len(VISIBLE)
+        assert report.power.mistakes_shown == report.power.mistakes == len(OF_PLAIN_LAYERS)
 
 
 class TestPlainSuite:
@@ -158,7 +158,9 @@ class TestWhenItIsSaid:
     def test_strict_passes_on_hostile(self, monkeypatch, capsys):
         status, out = run(["verify", "hostile", *RIGHT, "--strict"], monkeypatch, capsys)
         assert status == 0
-        assert f"{len(VISIBLE)} of {len(VISIBLE)} known mistakes would have shown" in " ".join(out.split())
+        assert f"{len(OF_PLAIN_LAYERS)} of {len(OF_PLAIN_LAYERS)} known mistakes would have shown" in " ".join(
+            out.split()
+        )
 
 
 class TestPower:

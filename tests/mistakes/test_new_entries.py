@@ -150,4 +150,5 @@ class TestAnEntryThatRaises:
         assert all(name != "raises" for name, _, _ in blind_spots.shown_by(self.LAYER))
         assert any(name == "raises" for name, _, _ in blind_spots.shown_by(Layer(2, 3, 2, batch=2)))
         report = verify(self.LAYER, target=Right, strict=True)
-        assert report.power.mistakes == len([entry for entry in MISTAKES if entry.behaviour is None])
+        there = [each for each in MISTAKES if each.plain]
+        assert report.power.mistakes == len([entry for entry in there if entry.behaviour is None])

@@ -71,7 +71,7 @@ def test_the_contract():
     assert keys(result) == [
         "implementation", "gradient", "check", "status", "entries", "entries_checked", "evaluations", "max_abs_error",
         "max_rel_error", "allowed_error", "mismatches", "false_pass_probability", "worst", "diagnosis", "message",
-        "condition",
+        "condition", "accumulates", "draws", "exercised",
     ]  # fmt: skip
     assert keys(whole["properties"]["power"]["anyOf"][0]) == [
         "entries_compared_exactly", "false_pass_probability", "mistakes_shown", "mistakes", "beyond_limits",

@@ -406,7 +406,7 @@ def test_wrong_values_outside_the_layers(line, place, where, given, allowed):
         ({"stride": r'"a\nb"'}, r'"a\nb" (a text)', ["positive integer"]),
         ({"bias": "yes"}, '"yes" (a text)', ["true", "false"]),
         ({"bias": "1"}, "1", ["true", "false"]),
-        ({"dtype": "float16"}, '"float16" (a text)', DTYPES),
+        ({"dtype": "float8"}, '"float8" (a text)', DTYPES),
         ({"input": ""}, "nothing (null)", ["per axis", "leave the key out"]),
         ({"batch": str(2**63)}, str(2**63), ["out of range", str(2**63 - 1)]),
         ({"groups": "2"}, "2", ["divides channels and filters", "channels is 3"]),
@@ -457,7 +457,7 @@ def test_duplicate_names():
 def test_all_errors_are_reported_in_order_of_position():
     text = """\
 version: 3
-defaults: {dtype: float16, stride: 0}
+defaults: {dtype: float_8, stride: 0}
 gate: {max_error: 0}
 target: 1
 extra: 1

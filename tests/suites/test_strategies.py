@@ -54,6 +54,22 @@ def test_every_kind_of_layer_is_drawn():
         assert any(map(is_of, found)), name
 
 
+def test_other_kinds_are_drawn_where_they_are_asked_for():
+    asked = ("transposed", "circular", "reflect", "replicate")
+    found = drawn(300, kinds=asked)
+    assert {layer.padding_mode for layer in found} == {"zeros", *asked[1:]}
+    transposed = [layer for layer in found if layer.transposed]
+    assert any(any(layer.output_padding) for layer in transposed)
+    assert any(layer.groups > 1 for layer in transposed)
+    assert {layer.padding_mode for layer in found if any(map(any, layer.padding)) and not layer.transposed} > {
+        "reflect"
+    }
+    assert len(transposed) < 150
+    assert not any(layer.transposed or layer.padding_mode != "zeros" for layer in drawn(50))
+    with pytest.raises(UsageError, match=r"kinds.*transposed"):
+        strategies.layers(kinds=["zeros"])
+
+
 @pytest.mark.parametrize("edge", EDGES)
 def test_every_edge_is_reached(edge):
     layer = find(strategies.layers(axes=[1]), lambda at: at.channels_per_group == edge, settings=settings(database=None,

@@ -33,13 +33,13 @@ class Code(Right):
 @pytest.fixture
 def asked(monkeypatch):
     """The verbs of all requests."""
-    verbs, ask = [], Worker.ask
+    verbs, send = [], Worker.send
 
     def noted(worker, verb, *words):
         verbs.append(verb)
-        return ask(worker, verb, *words)
+        return send(worker, verb, *words)
 
-    monkeypatch.setattr(Worker, "ask", noted)
+    monkeypatch.setattr(Worker, "send", noted)
     return verbs
 
 
@@ -90,12 +90,15 @@ def assert_right(run, at):
 
 
 def test_both_passes_are_one_request_and_a_further_backward_pass_another(opened, asked):
-    run = opened().both(LAYER, AT)
+    target = opened()
+    run = target.both(LAYER, AT)
     assert_right(run, AT)
     assert asked == ["run"]
     assert np.array_equal(run.backward(OTHER.grad_output)[2], right_arrays(OTHER, LAYER)["bias"])
-    assert_right(run.both_again(OTHER, LAYER), OTHER)
-    assert asked == ["run", "backward", "again"]
+    onward = target.onward(run, LAYER, OTHER)
+    assert_right(onward, OTHER)
+    assert (run.went_on, onward.went_on) == (False, True)
+    assert asked == ["run", "backward", "run"]
 
 
 def test_the_backward_pass_waits_where_it_is_not_said_that_it_comes_next(opened, asked):
@@ -117,14 +120,17 @@ def test_the_output_is_that_before_the_backward_pass(opened):
     assert np.array_equal(run.output, right_arrays(AT, LAYER)["output"])
 
 
-@pytest.mark.parametrize("forward", ["output = output[:, :1]", "output = output.astype(np.float32)"])
-def test_no_backward_pass_runs_by_itself_after_a_wrong_output(forward, opened, asked):
+@pytest.mark.parametrize(
+    ("forward", "verbs"),
+    [("output = output[:, :1]", ["run", "backward"]), ("output = output.astype(np.float32)", ["run"])],
+)
+def test_no_backward_pass_runs_by_itself_after_an_output_of_another_shape(forward, verbs, opened, asked):
     run = opened(forward, "raise ValueError").both(LAYER, AT)
-    assert asked == ["run"]
     assert run.output.dtype != LAYER.dtype or run.output.shape != LAYER.output_shape
+    assert asked == ["run"]
     with pytest.raises(TargetRaisedError):
         run.backward()
-    assert asked == ["run", "backward"]
+    assert asked == verbs
 
 
 def test_what_the_backward_pass_raises_is_raised_when_it_is_asked_for(opened, asked):
@@ -136,13 +142,15 @@ def test_what_the_backward_pass_raises_is_raised_when_it_is_asked_for(opened, as
 
 
 def test_a_crash_in_the_backward_pass_leaves_the_forward_pass(opened):
-    run = opened("x[...] = 0", "ctypes.string_at(0)").both(LAYER, AT)
+    target = opened("x[...] = 0", "ctypes.string_at(0)")
+    run = target.both(LAYER, AT)
     assert np.array_equal(run.output, right_arrays(AT, LAYER)["output"])
     assert run.modified() == ("x",)
     with pytest.raises(TargetContractError, match="SIGSEGV"):
         run.backward()
     with pytest.raises(TargetContractError, match="the process of the forward pass has ended"):
-        run.again(AT)
+        run.backward()
+    assert not target.onward(run, LAYER, AT).went_on
 
 
 def test_a_crash_in_a_later_forward_pass_leaves_no_output_of_an_earlier_one(opened):
@@ -151,13 +159,14 @@ def test_a_crash_in_a_later_forward_pass_leaves_no_output_of_an_earlier_one(open
     marked = type(AT)(AT.x.copy(), AT.weight, AT.bias, AT.grad_output)
     marked.x[0, 0, 0, 0] = 77
     with pytest.raises(TargetContractError, match="SIGSEGV"):
-        target.both(LAYER, marked)
+        _ = target.both(LAYER, marked).output
 
 
 @pytest.mark.parametrize("new_memory", [False, True])
 def test_a_pass_of_the_same_layer_uses_the_same_memory_again(new_memory, opened):
     there = "self.place, before = x.ctypes.data, self.place; output = output + 1000 * (before == self.place)"
-    run = opened(there).both(LAYER, AT).both_again(OTHER, LAYER, new_memory=new_memory)
+    target = opened(there)
+    run = target.onward(target.both(LAYER, AT), LAYER, OTHER, new_memory=new_memory)
     assert np.all(run.output - right_arrays(OTHER, LAYER)["output"] == (0 if new_memory else 1000))
 
 
@@ -171,7 +180,7 @@ def test_what_it_does_not_take_is_known_without_asking(opened, asked):
 @pytest.mark.parametrize("value", [7, "x", [7], ["x"] * 101])
 def test_a_list_that_is_none_is_told(opened, monkeypatch, key, value):
     target = opened()
-    ask = Worker.ask
-    monkeypatch.setattr(Worker, "ask", lambda *words: {**ask(*words), key: value})
+    receive = Worker.receive
+    monkeypatch.setattr(Worker, "receive", lambda *words: {**receive(*words), key: value})
     with pytest.raises(TargetContractError, match=f"cannot be used: {key} is no list"):
-        target.run(LAYER, AT)
+        _ = target.run(LAYER, AT).output

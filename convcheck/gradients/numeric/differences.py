@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.directions import Directions, Forward, Step, direction_count
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import integer_magnitude
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.data import integer_magnitude, largest_output
 from convcheck.layer.layer import Layer
 
 #: Step of all differences: a power of two, so that dividing by it is exact.
@@ -81,8 +80,7 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     repeats = prod(axis.repeats for axis in layer.axes) if gradient == "input" else 1
     reach = 1 if gradient == "bias" else magnitude * repeats
     radix = 1 << (2 * reach).bit_length()
-    start = layer.output_terms * magnitude**2 + magnitude
-    room = DTYPES[layer.dtype].exact_limit - start
+    room = layer.exact_limit - largest_output(layer)
     digits, total = 0, 0
     while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
         digits += 1

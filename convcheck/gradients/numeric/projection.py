@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.directions import OPERAND_OF, Forward
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands, integer_magnitude
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.data import Operands, integer_magnitude, largest_output
 from convcheck.layer.layer import Layer
 
 #: Enough draws are made to let a wrong gradient pass with at most this probability.
@@ -62,7 +61,7 @@ def draw_size(layer: Layer) -> tuple[int, int]:
     if not largest:
         return 0, 0
     terms = layer.output_terms
-    room = DTYPES[layer.dtype].exact_limit - terms * largest * largest - largest
+    room = layer.exact_limit - largest_output(layer)
     sums = prod(layer.output_shape) * terms * largest * largest
     size = min(_LARGEST_ENTRY, room // (terms * largest), _INT64_LIMIT // sums)
     return (size, ceil(log2(TARGET_PROBABILITY) / -log2(2 * size + 1))) if size > 0 else (0, 0)

@@ -2,7 +2,8 @@
 
 A sum of n products, each rounded, in any order of summation, is off by at most gamma_n * sum of |terms|, with
 gamma_n = n*u / (1 - n*u) and u the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed.,
-sections 3.1 and 4.2).
+sections 3.1 and 4.2). Where a sum is made in one format and stored in another, of half precision, u is that of the sum,
+and the result is rounded once more, by at most the other format's u of what it is.
 
 - Analytic side: the sum of |terms| is the same backward pass run on absolute values.
 - Numeric side: both forward evaluations are off by at most gamma * (|W| * |x| + |b|) and a step; that reaches an entry
@@ -59,6 +60,7 @@ def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exa
     there = operands.map(lambda array: (array != 0).astype(np.float64))
     total = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
     terms = backward(layer, there.x, there.weight, there.grad_output)
+    results = _right(layer, operands, backward)
     extra = {"input": 0.0, "weight": 0.0, "bias": 0.0}
     if not exact:
         relative, largest = _transform_errors(layer, operands)
@@ -68,8 +70,33 @@ def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exa
         size, count = getattr(total, name), getattr(terms, name)
         if size is not None:
             count = count + _EXTRA_ROUNDINGS
-            bounds[name] = (gammas(count, layer.dtype) + gammas(count, "float64")) * size + extra[name]
+            bound = (gammas(count, layer.sums) + gammas(count, "float64")) * size + extra[name]
+            bounds[name] = _stored(layer, bound, getattr(results, name))
     return Gradients(bounds["input"], bounds["weight"], bounds.get("bias"))
+
+
+def _right(layer: Layer, operands: Operands, backward: Backward) -> Gradients:
+    """Return the gradients in float64 where they are stored in fewer bits than they are summed in."""
+    if layer.sums == layer.dtype:
+        return Gradients(np.zeros(()), np.zeros(()), np.zeros(()))
+    wide = operands.wide()
+    return backward(layer, wide.x, wide.weight, wide.grad_output)
+
+
+def _right_output(layer: Layer, operands: Operands, forward: Forward) -> Array:
+    if layer.sums == layer.dtype:
+        return np.zeros(())
+    wide = operands.wide()
+    return forward(layer, wide.x, wide.weight, wide.bias)
+
+
+def _stored(layer: Layer, error: Array, right: Array) -> Array:
+    """Bound the error of sums that are off by so much when they have been stored."""
+    if layer.sums == layer.dtype:
+        return error
+    stored = DTYPES[layer.dtype]
+    size = np.abs(right) + error
+    return error + stored.roundoff * size + np.minimum(stored.smallest / 2, size)
 
 
 def output_errors(layer: Layer, operands: Operands, forward: Forward, *, exact: bool = True) -> NDArray[np.float64]:
@@ -110,11 +137,12 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
     output = forward(layer, sizes.x, sizes.weight, sizes.bias)
     terms = layer.output_terms + 1
     repeats = prod(axis.repeats for axis in layer.axes)
+    results, start = _right(layer, operands, backward), np.abs(_right_output(layer, operands, forward))
     # One evaluation's error per unit step: two evaluations, divided by twice the step.
-    noise = {
-        name: sizes.grad_output * (output + STEP * reach) * gamma(terms, layer.dtype) / STEP
-        for name, reach in (("input", repeats * sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0))
-    }
+    noise = {}
+    for name, reach in (("input", repeats * sizes.weight.max()), ("weight", sizes.x.max()), ("bias", 1.0)):
+        summed = (output + STEP * reach) * gamma(terms, layer.sums)
+        noise[name] = sizes.grad_output * _stored(layer, summed, start + STEP * reach) / STEP
     ones = np.ones_like(sizes.weight)
     reached = backward(layer, sizes.x, ones, noise["input"])
     over_sites = (0, *range(2, output.ndim))
@@ -122,10 +150,11 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
     # Of the numeric sum, the terms are the outputs.
     sites = layer.batch * prod(layer.output)
     return Gradients(
-        _total(analytic.input, layer.input_terms, reached.input, layer),
-        _total(analytic.weight, max(sites, layer.weight_terms), _of_weight(layer, per_filter["weight"]), layer),
-        None if analytic.bias is None else _total(analytic.bias, sites, per_filter["bias"], layer),
-    )
+        _total(analytic.input, layer.input_terms, reached.input, layer, results.input),
+        _total(analytic.weight, max(sites, layer.weight_terms), _of_weight(layer, per_filter["weight"]), layer,
+               results.weight),
+        None if analytic.bias is None else _total(analytic.bias, sites, per_filter["bias"], layer, results.bias),
+    )  # fmt: skip
 
 
 def _of_weight(layer: Layer, per_filter: Array) -> Array:
@@ -135,10 +164,11 @@ def _of_weight(layer: Layer, per_filter: Array) -> Array:
     return as_weight(layer, np.repeat(grouped, entries, axis=2))
 
 
-def _total(sizes: Array, terms: int, noise: Array, layer: Layer) -> NDArray[np.float64]:
+def _total(sizes: Array, terms: int, noise: Array, layer: Layer, result: Array | None) -> NDArray[np.float64]:
     """Rounding of the analytic sum, of the evaluations, and of the numeric sum."""
+    assert result is not None
     summed = terms + _EXTRA_ROUNDINGS
-    own = gamma(summed, layer.dtype) * sizes + gamma(summed, "float64") * (sizes + noise)
+    own = _stored(layer, gamma(summed, layer.sums) * sizes, result) + gamma(summed, "float64") * (sizes + noise)
     return (own + noise) * (1 + gamma(summed, "float64"))
 
 
@@ -197,9 +227,11 @@ def _transform_errors(layer: Layer, operands: Operands) -> tuple[float, dict[str
     copies = prod(axis.copies for axis in layer.axes)
     norms["x"] *= copies**0.5
     points = _transform_points(layer)
-    unit = DTYPES[layer.dtype].roundoff
-    eta = unit + gamma(4, layer.dtype) * (2**0.5 + unit)
-    relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.dtype)
+    unit = DTYPES[layer.sums].roundoff
+    eta = unit + gamma(4, layer.sums) * (2**0.5 + unit)
+    relative = 3 * log2(2 * points) * eta / (1 - log2(2 * points) * eta) + gamma(4, layer.sums)
+    # What is stored in fewer bits is rounded with that error.
+    relative *= 1 + DTYPES[layer.dtype].roundoff * (layer.sums != layer.dtype)
     terms = {
         "output": layer.channels_per_group * norms["x"] * norms["weight"],
         "input": copies * layer.filters_per_group * norms["grad_output"] * norms["weight"],
@@ -221,4 +253,6 @@ def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> 
     sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
     terms = layer.output_terms + 1
     output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
-    return 2 * gamma(terms, layer.dtype) * output * (1 + gamma(terms, "float64"))
+    right = _right_output(layer, operands, forward)
+    once = _stored(layer, gamma(terms, layer.sums) * output, right)
+    return 2 * once.astype(np.float64, copy=False) * (1 + gamma(terms, "float64"))

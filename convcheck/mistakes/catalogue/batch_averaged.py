@@ -15,6 +15,7 @@ class BatchAveraged(WrongResult):
     )
     shows_on = "batches of more than one sample"
     gradients = ("input", "weight", "bias")
+    transposed = True
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
         yield "", result / scene.layer.batch

@@ -13,6 +13,7 @@ class GradOutputIgnored(WrongArrays):
     fix = "Multiply by grad_output (the chain rule) before summing."
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    transposed = True
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         yield "", scene.with_arrays(grad_output=np.ones_like(scene.grad_output))

@@ -4,7 +4,7 @@ from convcheck.mistakes.mistake import Mistake
 
 
 class GraphBroken(Mistake):
-    code = "CC150"
+    code = "CC141"
     name = "graph-broken"
     explanation = "The gradients are right, and differentiated once more they count as constants, in whole or in part."
     why = (

@@ -17,6 +17,7 @@ class KernelFlippedOneAxis(WrongArrays):
     )
     shows_on = "kernels with more than one tap along at least two axes"
     gradients = ("input",)
+    transposed = True
     least_axes = 2
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:

@@ -19,6 +19,7 @@ class KernelNotFlipped(WrongArrays):
     )
     shows_on = "kernels with more than one tap that are not symmetric"
     gradients = ("input",)
+    transposed = True
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         """Flip the kernel, so that the flip of the right backward pass undoes it."""

@@ -13,6 +13,7 @@ class LastSampleOnly(WrongArrays):
     fix = "Add up the gradients of all samples: grad_weight += ... inside the loop over the batch."
     shows_on = "batches of more than one sample"
     gradients = ("weight", "bias")
+    transposed = True
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         for variant, kept in (("the last sample", -1), ("the first sample", 0)):

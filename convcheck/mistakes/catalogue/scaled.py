@@ -20,6 +20,7 @@ class Scaled(WrongResult):
     fix = "Remove the factor, or what is counted more than once."
     shows_on = "all layers"
     gradients = ("output", "input", "weight", "bias")
+    transposed = True
     combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:

@@ -12,6 +12,7 @@ class SignFlipped(WrongResult):
     fix = "Return the gradient itself; the minus sign belongs to the optimizer."
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    transposed = True
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
         yield "", -result

@@ -14,6 +14,7 @@ class SpatiallyAveraged(WrongResult):
     fix = "Sum over the output positions: grad_output.sum(axis=(0, 2, 3)) in two dimensions."
     shows_on = "more than one output position"
     gradients = ("weight", "bias")
+    transposed = True
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
         yield "", result / prod(scene.layer.output)

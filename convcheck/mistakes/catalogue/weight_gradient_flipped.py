@@ -20,6 +20,7 @@ class WeightGradientFlipped(WrongResult):
     )
     shows_on = "kernels with more than one tap"
     gradients = ("weight",)
+    transposed = True
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
         yield "", np.flip(result, scene.sites)

@@ -14,6 +14,7 @@ class ZeroGradient(WrongResult):
     fix = "Compute it, and return the array into which it was computed."
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    transposed = True
     combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:

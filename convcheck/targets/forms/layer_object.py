@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import parameters_of, plain
@@ -544,7 +545,7 @@ class LayerSession(Session):
             bare = replace(given, weight=zero(given.weight), bias=None if given.bias is None else zero(given.bias))
             self._from_zero = type(self)(self._form, self._layer, bare, self._way).backward(grad_output)
         exact: Array = self._from_zero[("input", "weight", "bias").index(role)]
-        bound = np.finfo(change.dtype).eps * (np.abs(before) + np.abs(after)) / abs(rate)
+        bound = 2 * DTYPES[change.dtype.name].roundoff * (np.abs(before) + np.abs(after)) / abs(rate)
         return exact if (np.abs(exact - change) <= bound).all() else change
 
 

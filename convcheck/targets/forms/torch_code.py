@@ -15,9 +15,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
-from convcheck.layer.fields import DTYPES, ZEROS
+from convcheck.layer.fields import DTYPES, ZEROS, known_to_numpy
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind, makes_layers, parameters_of, refuse_unused
@@ -26,6 +28,9 @@ from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
+
+#: The format of which PyTorch and NumPy know no way to each other.
+_BITS_ONLY = "bfloat16"
 
 #: The gradient with respect to each leaf.
 GRADIENT_OF = {"x": "input", "weight": "weight", "bias": "bias"}
@@ -115,7 +120,13 @@ class TorchForm(Form):
         return frozenset({"transposed"}) if transposed else modes
 
     def own(self, array: Array) -> Any:
-        return self._torch.from_numpy(array).to(self._device)
+        return self._tensor(array).to(self._device)
+
+    def _tensor(self, array: Array) -> Any:
+        """Return a tensor with an array's memory; a format that NumPy has from elsewhere passes by its bits."""
+        if array.dtype.name != _BITS_ONLY:
+            return self._torch.from_numpy(array)
+        return self._torch.from_numpy(array.view(np.int16)).view(self._torch.bfloat16)
 
     def own_placed(self, where: Placed) -> Any:
         return self.own(where.base).as_strided(where.shape, where.strides, where.offset)
@@ -127,7 +138,7 @@ class TorchForm(Form):
         if given.untyped_storage().nbytes() != where.base.nbytes:
             # A module that wants another format of memory was given its arguments in memory of their own.
             return where.base
-        memory: Array = given.detach().as_strided((where.base.size,), (1,), 0).cpu().numpy()
+        memory: Array = self.numpy(given.detach().as_strided((where.base.size,), (1,), 0))
         return memory
 
     def threads(self, number: str) -> AbstractContextManager[Any]:
@@ -135,11 +146,16 @@ class TorchForm(Form):
 
     def refill(self, array: Any, values: Array) -> Any:
         with self._torch.no_grad():
-            array.copy_(self._torch.from_numpy(values))
+            array.copy_(self._tensor(values))
         return array
 
     def numpy(self, value: Any) -> Any:
-        return value.detach().cpu().numpy() if isinstance(value, self._torch.Tensor) else value
+        if not isinstance(value, self._torch.Tensor):
+            return value
+        held = value.detach().cpu()
+        if held.dtype != self._torch.bfloat16 or known_to_numpy(_BITS_ONLY):
+            return held.numpy()
+        return held.view(self._torch.int16).numpy().view(_BITS_ONLY)
 
     def world(self, layer: Layer) -> AbstractContextManager[Any]:
         return _settings(self._torch)
@@ -289,6 +305,8 @@ class _TorchSession(Session):
 
     def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
         leaves, grad = self._bound.leaves, self._torch.autograd.grad
+        for tensor in (grad_output, along.x, along.weight):
+            _bring_into(self._torch, tensor, self._bound.memory)
         grad_output.requires_grad_()
         gradients = grad(self.forward(), [*leaves.values()], grad_output, create_graph=True, allow_unused=True)
         weights = [getattr(along, name) for name in leaves]
@@ -306,6 +324,8 @@ class _TorchSession(Session):
 
     def tangent(self, along: Given) -> Any:
         forward_mode, leaves = self._torch.autograd.forward_ad, dict(self._bound.leaves)
+        for tensor in (along.x, along.weight):
+            _bring_into(self._torch, tensor, self._bound.memory)
         with forward_mode.dual_level():
             duals = {name: forward_mode.make_dual(leaf.detach(), getattr(along, name)) for name, leaf in leaves.items()}
             output = self._cropped(self._bound.at(self._torch, self._padded(duals["x"]), duals))

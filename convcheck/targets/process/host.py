@@ -32,14 +32,14 @@ from convcheck.targets.process.wire import (
     WHERE,
     BrokenWireError,
     Incoming,
-    Slot,
+    Room,
     framed,
     legible,
     parsed,
     read_arrays,
     shared_file,
+    slot_in,
     texts_in,
-    write_arrays,
 )
 from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
@@ -66,11 +66,17 @@ class EndedError(ConvcheckError):
     ----------
     costly : bool
         Whether a new worker would take long to end in the same way.
+    output : array or None
+        Of the forward pass, where the worker has ended in the backward pass.
+    modified : list of str
+        What the worker said then that the forward pass had written into.
     """
 
-    def __init__(self, message: str, *, costly: bool = False, halfway: tuple[Array, list[str]] | None = None) -> None:
+    def __init__(
+        self, message: str, *, costly: bool = False, output: Array | None = None, modified: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
-        self.costly, self.halfway = costly, halfway
+        self.costly, self.output, self.modified = costly, output, modified
 
 
 def supported() -> bool:
@@ -228,8 +234,9 @@ class Worker:
         heard, printed = os.pipe()
         self._connection, self._heard = mine, heard
         self.there, self.back, self._where, self._halfway = (shared_file() for _ in range(4))
-        self._number = 0
-        self._both: Slot | None = None
+        self._room = Room(self.there)
+        #: The last request that was answered.
+        self._answered = 0
         os.set_blocking(heard, False)
         order = {
             "environment": dict(os.environ), "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
@@ -251,46 +258,61 @@ class Worker:
         for descriptor in (mine.fileno(), heard, self._keeper.connection.fileno()):
             self._poll.register(descriptor, select.POLLIN)
 
-    def ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], seconds: float) -> dict[str, Any]:
-        """Send a request and wait for the answer.
+    def send(self, verb: str, request: Mapping[str, Any], arrays: Sequence[Array | None]) -> int:
+        """Send a request; return its number."""
+        if self.ended is not None:
+            raise EndedError(self.ended)
+        try:
+            number = next(self._numbers)
+            start, found = self._room.put(number, [array for array in arrays if array is not None], self._answered)
+            left = map(tuple, found)
+            slots = [None if array is None else next(left) for array in arrays]
+            told = {**request, "number": number, "answered": self._answered, "start": start, "slots": slots}
+            with suppress(OSError):
+                self._connection.sendall(framed(pickle.dumps((verb, told))))
+        except BaseException:
+            self._interrupted()
+            raise
+        return number
+
+    def receive(self, number: int, seconds: float, output: tuple[int, ...] | None = None) -> dict[str, Any]:
+        """Wait for an answer; those to earlier requests have come.
 
         Parameters
         ----------
         seconds : float
             After which the worker is ended.
+        output : tuple of int, optional
+            Shape of the output, of a request for both passes, of which the worker may tell the first one by itself.
         """
         if self.ended is not None:
             raise EndedError(self.ended)
+        self._half = number, output
         try:
-            slots: list[Slot | None] = [None] * len(arrays)
-            there = [number for number, array in enumerate(arrays) if array is not None]
-            for number, slot in zip(there, write_arrays(self.there, [arrays[i] for i in there]), strict=True):  # type: ignore[misc]
-                slots[number] = slot
-            number = self._number = next(self._numbers)
-            self._both = request.get("both")
-            message = pickle.dumps((number, verb, {**request, "slots": slots}))
-            with suppress(OSError):
-                self._connection.sendall(framed(message))
             answer = parsed(self._answer(time.monotonic() + seconds))
             if answer.get("number") != number:
                 raise BrokenWireError("it answers another request")
+            self._answered = number
             return answer
         except BrokenWireError as error:
             self._fail(f"the target's process was ended, for what it sent to convcheck is no answer: {error}")
         except BaseException:
-            # What it says later would be taken for another answer.
-            self.close("the target's process was ended, for convcheck was interrupted")
+            self._interrupted()
             raise
+
+    def _interrupted(self) -> None:
+        # What it says later would be taken for another answer.
+        self.close("the target's process was ended, for convcheck was interrupted")
 
     def _answer(self, ends: float) -> bytes:
         while (message := self._incoming.take()) is None:
+            if self._receive():
+                continue
             left = ends - time.monotonic()
             events = {descriptor for descriptor, _ in self._poll.poll(1000 * max(0.0, min(_TICK, left)))}
             if self._heard in events:
                 self._listen()
-            if self._connection.fileno() in events:
-                self._receive()
-            elif self._keeper.connection.fileno() in events:
+            if self._connection.fileno() not in events and self._keeper.connection.fileno() in events:
                 self._told(self._keeper.news())
             if not events:
                 self._check_memory()
@@ -304,14 +326,20 @@ class Worker:
         self._listen()
         return message
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Take what the worker has sent; return whether there was any."""
         try:
-            piece = self._connection.recv(2**16)
+            piece = self._connection.recv(2**16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
         except OSError:
             piece = b""
-        if piece:
-            self._incoming.add(piece)
-            return
+        if not piece:
+            self._lost()
+        self._incoming.add(piece)
+        return True
+
+    def _lost(self) -> NoReturn:
         # It has ended, of which the keeper tells, or has closed the connection and goes on.
         ends = time.monotonic() + 1.0
         while time.monotonic() < ends:
@@ -383,17 +411,20 @@ class Worker:
         words = legible(bytes(self._words).decode("utf-8", "replace")).strip()
         if words and "the target's process" in message:
             message += f"\nThe last that it printed:\n{words}"
-        halfway = self._output()
+        output, modified = self._output()
         self.close(message)
-        raise EndedError(message, costly=costly, halfway=halfway)
+        raise EndedError(message, costly=costly, output=output, modified=modified)
 
-    def _output(self) -> tuple[Array, list[str]] | None:
+    def _output(self) -> tuple[Array | None, list[str]]:
         """Return the output and what was written into, where the forward pass has run of a request for both."""
+        number, shape = self._half
         with suppress(BrokenWireError, OSError, MemoryError):
-            said = {} if self._both is None else parsed(os.pread(self._halfway, HALFWAY, 0))
-            if self._both is not None and said.get("number") == self._number:
-                return read_arrays(self.back, [self._both])[0], texts_in(said, "modified")
-        return None
+            said = {} if shape is None else parsed(os.pread(self._halfway, HALFWAY, 0))
+            if said.get("number") == number:
+                slot = slot_in(said)
+                if slot.shape == shape:
+                    return read_arrays(self._halfway, [slot], HALFWAY)[0], texts_in(said, "modified")
+        return None, []
 
     def close(self, why: str = "the target's process was ended") -> None:
         """End the worker, and everything that it left behind."""

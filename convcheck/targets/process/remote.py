@@ -5,14 +5,15 @@ from __future__ import annotations
 import pickle
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from itertools import count
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from convcheck.targets.choice import inapplicable_to
 from convcheck.targets.form import refusal
 from convcheck.targets.process.host import EndedError, Worker
 from convcheck.targets.process.limits import USED_UP, Limits
-from convcheck.targets.process.wire import BrokenWireError, Slot, parsed, read_arrays, slot_in, text_in, texts_in
+from convcheck.targets.process.wire import BrokenWireError, parsed, read_arrays, slot_in, start_in, text_in, texts_in
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import (
     Misfit,
@@ -49,13 +50,12 @@ UNUSABLE = "what the target's process sent cannot be used: {}"
 #: Workers that may be started for one layer after its first has ended.
 _RESTARTS = 2
 
-#: Seconds that several forward passes in one request may take.
+#: Seconds that several forward passes in one request may take, and bytes of their arrays.
 _SECONDS = 0.5
+_PART = 2**20
 
 #: Lists of texts that an answer may have, which are looked at before anything else is.
-_LISTS = (
-    "loaded", "takes", "unsaid", "untold", "inapplicable", "found", "modified", "modified_at_last",
-)  # fmt: skip
+_LISTS = frozenset({"loaded", "takes", "unsaid", "untold", "inapplicable", "found", "modified", "modified_at_last"})
 
 #: What can be written into: arguments, and the memory around them.
 _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
@@ -63,16 +63,70 @@ _WRITTEN = (*ARGUMENTS, *(AROUND + name for name in ARGUMENTS))
 _GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 
 
-#: Multiply-adds of a layer up to which both passes are asked for in one request: there the request is what takes time.
+#: Multiply-adds of a layer up to which both passes are asked for in one request, and the next run before what came of
+#: this one has been looked at: there the requests are what takes time.
 _SMALL = 2**23
 
+#: Requests that may be under way, and bytes of their arrays.
+_AT_ONCE = 16
+_MOST_AT_ONCE = 2**25
 
-class _EndedHalfwayError(TargetContractError):
-    """The process has ended in the backward pass, when the forward pass had run."""
+_ENDED = "not run: the process of the forward pass has ended"
 
-    def __init__(self, message: str, output: Array, modified: list[str]) -> None:
-        super().__init__(message)
-        self.output, self.modified = output, modified
+
+@dataclass(eq=False)
+class Asked:
+    """A request to a target, and what came of it.
+
+    Attributes
+    ----------
+    labels : sequence of str
+        What the arrays of an answer are called.
+    dtype : str
+        Which they should have.
+    most : int
+        Entries that each may have.
+    output : tuple of int, optional
+        The shape of the output, where both passes are asked for: it may come alone.
+    generation : int
+        Which worker it was sent to last.
+    number : int
+        Under which that one has it.
+    answer : dict or None
+        Once it has come.
+    values : list
+        The arrays of the answer, or what is there in their place.
+    error : Exception or None
+        What there is in place of an answer; raised once.
+    """
+
+    verb: str
+    target: int
+    request: dict[str, Any]
+    arrays: Sequence[Array | None] = ()
+    labels: Sequence[str] = ()
+    dtype: str = ""
+    most: int = 0
+    output: tuple[int, ...] | None = None
+    generation: int = 0
+    number: int = 0
+    answer: dict[str, Any] | None = None
+    values: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of its arrays, about."""
+        return sum(array.nbytes for array in self.arrays if array is not None)
+
+    def fail(self, message: str) -> None:
+        self.error = TargetContractError(message)
+
+    def taken(self) -> Exception:
+        """Return the error, which is kept no longer: with its traceback it would keep the worker alive."""
+        error, self.error = self.error, TargetContractError("not run")
+        assert error is not None
+        return error
 
 
 class Place:
@@ -95,10 +149,14 @@ class Place:
         self._released: list[int] = []
         self._opened: dict[int, int] = {}
         self._specs: dict[int, bytes] = {}
+        #: What is not answered.
+        self._under_way: deque[Asked] = deque()
         self.numbers = count(1)
 
     def begin(self) -> None:
-        """Prepare for another layer."""
+        """Prepare for another layer, when all that was asked of the last one is answered."""
+        while self._under_way:
+            self._receive()
         self.left, self._restarts, self._unusable = self.limits.seconds, 0, None
 
     def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
@@ -119,27 +177,44 @@ class Place:
             raise TargetError(f'target "{spec.named}" cannot be imported:\n{error}') from error
 
     def _open(self, number: int) -> dict[str, Any]:
-        answer = self._ask("open", {"target": number, "spec": self._specs[number], "folder": str(self.folder)}, ())
-        self._opened[number] = self.generation
+        opened = Asked("open", number, {"spec": self._specs[number], "folder": str(self.folder)})
+        self._send(opened)
+        answer = self.wait(opened)
+        self._opened[number] = opened.generation
         assert self._worker is not None
         for module in texts_in(answer, "loaded"):
             if module == "torch":
                 self._worker.preload(module)
         return answer
 
-    def ask(
-        self, verb: str, target: int, request: dict[str, Any], arrays: Sequence[Array | None] = ()
-    ) -> dict[str, Any]:
-        """Ask a target, which is opened again in a new worker where the last one has ended.
+    def ask(self, asked: Asked) -> None:
+        """Ask something of a target, which is opened again in a new worker where the last one has ended."""
+        while self._under_way and (
+            len(self._under_way) >= _AT_ONCE
+            or asked.size + sum(other.size for other in self._under_way) > _MOST_AT_ONCE
+        ):
+            self._receive()
+        try:
+            if self._worker is None or self._opened.get(asked.target) != self.generation:
+                self._open(asked.target)
+            self._send(asked)
+        except (ConvcheckError, TargetRaisedError) as error:
+            asked.error = error.with_traceback(None)
+
+    def wait(self, asked: Asked) -> dict[str, Any]:
+        """Return the answer.
 
         Raises
         ------
         ConvcheckError
             What the target raised, or how its process ended.
         """
-        if self._worker is None or self._opened.get(target) != self.generation:
-            self._open(target)
-        return self._ask(verb, {"target": target, **request}, arrays)
+        while asked.answer is None and asked.error is None:
+            self._receive()
+        if asked.error is not None:
+            raise asked.taken()
+        assert asked.answer is not None
+        return asked.answer
 
     def call(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
         """Return the plain data that a function of convcheck's gives, which runs somebody's code.
@@ -149,49 +224,103 @@ class Place:
         ConvcheckError, TargetRaisedError
             What the code raised, or how its process ended.
         """
-        answer = self._ask("call", {"function": pickle.dumps((function, arguments))}, ())
+        request = {"function": pickle.dumps((function, arguments))}
+        asked = Asked("call", 0, request, labels=["text"], dtype="uint8", most=_LONGEST)
+        self._send(asked)
+        self.wait(asked)
+        (text,) = asked.values
         try:
-            told = answer.get("values")
-            slot = slot_in(told[0]) if isinstance(told, list) and told and isinstance(told[0], dict) else None
-            if slot is None or slot.dtype != "uint8" or slot.size > _LONGEST:
+            if not isinstance(text, np.ndarray) or text.dtype != np.uint8:
                 raise BrokenWireError("it is no text, or too long")
-            assert self._worker is not None
-            return parsed(read_arrays(self._worker.back, [slot])[0].tobytes())
-        except (BrokenWireError, OSError, MemoryError) as error:
+            return parsed(text.tobytes())
+        except BrokenWireError as error:
             self.close()
             raise TargetContractError(UNUSABLE.format(error)) from None
 
-    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None]) -> dict[str, Any]:
+    def _send(self, asked: Asked) -> None:
         if self.left <= 0:
             raise TargetContractError(USED_UP.format(self.limits.seconds))
         if self._worker is None:
             self._start()
         assert self._worker is not None
         released, self._released = self._released, []
+        request = {**asked.request, "target": asked.target, "both": asked.output is not None, "released": released}
+        asked.generation = self.generation
+        asked.number = self._worker.send(asked.verb, request, asked.arrays)
+        self._under_way.append(asked)
+
+    def _receive(self) -> None:
+        """Wait for the answer to the first request that is under way."""
+        asked, worker = self._under_way.popleft(), self._worker
+        assert worker is not None
         began = time.monotonic()
         try:
-            request["released"] = released
-            answer = self._worker.ask(verb, request, arrays, self.left)
+            asked.answer = worker.receive(asked.number, max(self.left, 0.0), asked.output)
+            self._look_at(asked, worker)
         except EndedError as error:
-            if error.costly:
-                self._unusable = str(error)
-            if error.halfway is not None:
-                raise _EndedHalfwayError(str(error), *error.halfway) from None
-            raise TargetContractError(str(error)) from None
+            self._ended(asked, error)
+        except (BrokenWireError, OSError, MemoryError) as error:
+            message = UNUSABLE.format(error)
+            worker.close(message)
+            self._ended(asked, EndedError(message))
+        except BaseException:
+            for other in (asked, *self._under_way):
+                other.fail("not run: the run was interrupted")
+            self._under_way.clear()
+            self._worker = None
+            raise
         finally:
-            if self._worker.ended is not None:
-                self._worker = None
+            # Only the time in which it is waited for: the code may run while other things are done here.
             self.left -= time.monotonic() - began
-        try:
-            for key in _LISTS:
-                texts_in(answer, key)
-        except BrokenWireError as error:
-            self.close()
-            raise TargetContractError(UNUSABLE.format(error)) from None
-        raised = answer.get("raised")
+
+    def _look_at(self, asked: Asked, worker: Worker) -> None:
+        """Take what an answer holds; raises BrokenWireError if it is not allowed."""
+        assert asked.answer is not None
+        for key in _LISTS & asked.answer.keys():
+            texts_in(asked.answer, key)
+        raised = asked.answer.get("raised")
         if raised is not None:
-            _raise(raised)
-        return answer
+            asked.error = _raised(raised)
+        elif asked.labels:
+            told = asked.answer.get("values")
+            if not isinstance(told, list) or len(told) not in {len(asked.labels), asked.output is None or 1}:
+                raise BrokenWireError("it has not the arrays that were asked for")
+            slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
+            fits = all(prod(slot.shape) <= asked.most for slot in slots)
+            arrays = iter(read_arrays(worker.back, slots, start_in(asked.answer)) if fits else [None] * len(slots))
+            sizes = iter(slots)
+            pairs = zip(told, asked.labels[: len(told)], strict=True)
+            asked.values = [_value(one, label, asked.dtype, arrays, sizes) for one, label in pairs]
+            if "raised_at_last" in asked.answer:
+                _raised(asked.answer["raised_at_last"])
+
+    def _ended(self, asked: Asked, error: EndedError) -> None:
+        """Note how the worker has ended at a request, and ask the next one for what is left."""
+        self._worker, asked.answer = None, None
+        later = list(self._under_way)
+        self._under_way.clear()
+        if error.costly:
+            self._unusable = str(error)
+        if error.output is not None:
+            told = {"kind": "contract", "text": str(error)}
+            asked.answer = {"modified": list(error.modified), "raised_at_last": told}
+            asked.values = [error.output]
+        elif asked.request.get("of"):
+            # An object that takes no further pass; a new one goes on.
+            later.insert(0, asked)
+        else:
+            asked.fail(str(error))
+        for other in later:
+            if other.verb == "backward":
+                other.fail(_ENDED)
+                continue
+            if other.verb == asked.verb == "merged":
+                # The rest of the same.
+                other.fail(str(error))
+                continue
+            if other.request.get("of"):
+                other.request["of"] = 0
+            self.ask(other)
 
     def _start(self) -> None:
         if self._stopped:
@@ -207,23 +336,6 @@ class Place:
             self._worker = Worker(self.limits)
         except EndedError as error:
             raise TargetContractError(str(error)) from None
-
-    def values(self, answer: Mapping[str, Any], labels: Sequence[str], layer: Layer, passes: int = 1) -> list[Any]:
-        """Return what an answer tells of arrays: arrays, None, or what stands for what cannot be compared."""
-        told = answer.get("values")
-        try:
-            if not isinstance(told, list) or len(told) != len(labels):
-                raise BrokenWireError("it has not the arrays that were asked for")
-            most = passes * _most_entries(layer)
-            slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
-            fits = [prod(slot.shape) <= most for slot in slots]
-            assert self._worker is not None
-            arrays = iter(read_arrays(self._worker.back, slots) if all(fits) else [None] * len(slots))
-            sizes = iter(slots)
-            return [_value(one, label, layer, arrays, sizes) for one, label in zip(told, labels, strict=True)]
-        except (BrokenWireError, OSError, MemoryError) as error:
-            self.close()
-            raise TargetContractError(UNUSABLE.format(error)) from None
 
     def runs(self, generation: int) -> bool:
         """Whether the worker is still that of an earlier time."""
@@ -246,18 +358,21 @@ class Place:
         if self._worker is not None:
             self._worker.close()
             self._worker = None
+        while self._under_way:
+            self._under_way.popleft().fail(_ENDED)
 
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
 
 
+@lru_cache(maxsize=64)
 def _most_entries(layer: Layer) -> int:
     shapes = (layer.input_shape, layer.weight_shape, layer.output_shape)
     return max(_LARGE, _LARGEST * max(map(prod, shapes)))
 
 
-def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
+def _value(one: Any, label: str, dtype: str, arrays: Any, slots: Any) -> Any:
     if one is None:
         return None
     if not isinstance(one, dict):
@@ -267,7 +382,7 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
         return Misfit(text_in(one, "misfit"), text_in(one, "slug") if slug is not None else None)
     if "foreign" in one:
         return Misfit(
-            f"{label} has dtype {text_in(one, 'foreign')}; expected {layer.dtype}; give back the type that came in: "
+            f"{label} has dtype {text_in(one, 'foreign')}; expected {dtype}; give back the type that came in: "
             ".astype(x.dtype)"
         )
     if "dtype" not in one:
@@ -276,29 +391,16 @@ def _value(one: Any, label: str, layer: Layer, arrays: Any, slots: Any) -> Any:
     return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
 
 
-def _both(gradients: Sequence[Any], modified: Sequence[str]) -> tuple[Sequence[Any], Sequence[str]]:
-    return gradients, modified
-
-
-def _fail(message: str) -> NoReturn:
-    raise TargetContractError(message)
-
-
-def _raise(raised: Any) -> NoReturn:
-    """Raise what the worker says that was raised."""
-    try:
-        if not isinstance(raised, dict):
-            raise BrokenWireError("what was raised is no object")
-        kind, text = raised.get("kind"), text_in(raised, "text")
-        if kind in ("unimplemented", "raised"):
-            refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
-            error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
-            raise error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
-        if kind == "convcheck":
-            raise TargetError(text)
-        raise TargetContractError(text)
-    except BrokenWireError as error:
-        raise TargetContractError(UNUSABLE.format(error)) from None
+def _raised(raised: Any) -> Exception:
+    """Return what the worker says that was raised; raises BrokenWireError if it says nothing of the kind."""
+    if not isinstance(raised, dict):
+        raise BrokenWireError("what was raised is no object")
+    kind, text = raised.get("kind"), text_in(raised, "text")
+    if kind in ("unimplemented", "raised"):
+        refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
+        error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
+        return error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
+    return TargetError(text) if kind == "convcheck" else TargetContractError(text)
 
 
 def _portable(spec: TargetSpec) -> bytes:
@@ -359,8 +461,24 @@ class Remote(Target):
         self._takes_bias = answer.get("takes_bias") is not False
         self.found = texts_in(answer, "found")
 
-    def _ask(self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None] = ()) -> dict[str, Any]:
-        answer = self.place.ask(verb, self._number, request, arrays)
+    def ask(
+        self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], labels: Sequence[str], layer: Layer,
+        *, passes: int = 1, both: bool = False,
+    ) -> Asked:  # fmt: skip
+        """Ask for arrays of a layer's."""
+        output = layer.output_shape if both else None
+        most = passes * _most_entries(layer)
+        asked = Asked(verb, self._number, request, arrays, labels, layer.dtype, most, output)
+        self.place.ask(asked)
+        return asked
+
+    def _values(self, asked: Asked) -> list[Any]:
+        self.told(asked)
+        return asked.values
+
+    def told(self, asked: Asked) -> dict[str, Any]:
+        """Wait for an answer and take what it says about the target."""
+        answer = self.place.wait(asked)
         self._note(answer)
         return answer
 
@@ -373,11 +491,14 @@ class Remote(Target):
     def takes_bias(self) -> bool:
         return self._takes_bias
 
+    def ahead(self, layer: Layer) -> bool:
+        return layer.multiply_adds <= _SMALL
+
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         began = time.monotonic()
-        answer = self._ask("forward", {"layer": _pickled(layer)}, (x, weight, bias))
+        asked = self.ask("forward", {"layer": _pickled(layer)}, (x, weight, bias), ["output"], layer)
+        (output,) = self._values(asked)
         self._seconds = time.monotonic() - began
-        (output,) = self.place.values(answer, ["output"], layer)
         if isinstance(output, Misfit):
             raise TargetContractError(output.reason)
         return output if output is not None else np.asarray(None)
@@ -395,29 +516,36 @@ class Remote(Target):
             weight = np.stack([as_weight(of, parts[:, copy]) for copy in range(copies)])
             if bias is not None:
                 bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
-        # So many in one request that it takes no time to speak of.
-        at_once = max(1, int(_SECONDS / max(self._seconds, 1e-9)))
-        outputs = []
+        # So many in one request that it takes no time to speak of, and that what is sent stays in the cache.
+        each = np.dtype(of.dtype).itemsize * (prod(of.output_shape) + prod((x if varies == "x" else weight).shape[1:]))
+        at_once = max(1, min(int(_SECONDS / max(self._seconds, 1e-9)), _PART // each))
+        whole = np.empty((copies, *of.output_shape), of.dtype)
+        under_way = []
         for first in range(0, copies, at_once):
             part = slice(first, first + at_once)
             at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
-            count = len(at[0] if varies == "x" else at[1])
-            answer = self._ask("merged", {"layer": _pickled(of), "varies": varies, "copies": count}, at)
-            (output,) = self.place.values(answer, ["output"], of, count)
-            if not isinstance(output, np.ndarray) or output.shape != (count, *of.output_shape):
+            count = len(whole[part])
+            request = {"layer": _pickled(of), "varies": varies, "copies": count}
+            under_way.append((self.ask("merged", request, at, ["output"], of, passes=count), whole[part]))
+        for asked, outputs in under_way:
+            (output,) = self._values(asked)
+            if not isinstance(output, np.ndarray) or output.shape != outputs.shape:
                 raise TargetContractError(UNUSABLE.format("it is not the outputs"))
-            outputs.append(output)
-        whole = np.concatenate(outputs)
+            outputs[...] = output
         if varies == "x":
             return whole.reshape(-1, *of.output_shape[1:])
         split = whole.reshape(copies, of.batch, of.groups, of.filters_per_group, *of.output)
         return np.moveaxis(split, 0, 2).reshape(layer.output_shape)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands)
+        return RemoteRun(self, layer, operands, how, both=False)
 
     def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return RemoteRun(self, layer, "run", {"layer": _pickled(layer), "how": how}, operands, both=True)
+        return RemoteRun(self, layer, operands, how, both=self.ahead(layer))
+
+    def onward(self, before: Run | None, layer: Layer, operands: Operands, *, new_memory: bool = False) -> Run:
+        of = before.number_in(self.place) if isinstance(before, RemoteRun) else 0
+        return RemoteRun(self, layer, operands, of=of, new_memory=new_memory, both=self.ahead(layer))
 
     def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
         by_output, by_input, by_weight = self._along("second", layer, operands, along, ("output", "input", "weight"))
@@ -431,8 +559,8 @@ class Remote(Target):
         self, verb: str, layer: Layer, operands: Operands, along: Operands, labels: Sequence[str]
     ) -> Sequence[Any]:
         arrays = [array for at in (operands, along) for array in (at.x, at.weight, at.bias, at.grad_output)]
-        answer = self._ask(verb, {"layer": _pickled(layer)}, arrays)
-        return self.place.values(answer, [f"the derivative by the {label}" for label in labels], layer)
+        told = [f"the derivative by the {label}" for label in labels]
+        return self._values(self.ask(verb, {"layer": _pickled(layer)}, arrays, told, layer))
 
     def stop(self) -> None:
         self.place.stop()
@@ -447,71 +575,68 @@ def _pickled(layer: Layer) -> bytes:
 
 
 class RemoteRun(Run):
-    """A forward pass that another process has run, and the backward pass where both were asked for at once."""
+    """A forward pass in another process, and the backward pass where both are asked for at once.
+
+    What comes of it is waited for when it is looked at.
+    """
 
     def __init__(
-        self, of: Remote, layer: Layer, verb: str, request: dict[str, Any], operands: Operands, *, both: bool = False
-    ) -> None:
-        self._of, self._layer = of, layer
-        #: Returns or raises what came of the backward pass that ran with the forward pass. It refers neither to this
-        #: run nor to an exception, which would keep the worker alive.
-        self._next: Callable[[], tuple[Sequence[Any], Sequence[str]]] | None = None
-        place = of.place
-        self._number = next(place.numbers)
+        self, target: Remote, layer: Layer, operands: Operands, how: How = PLAIN, *, both: bool, of: int | None = None,
+        new_memory: bool = False,
+    ) -> None:  # fmt: skip
+        self._target, self._layer, self._place = target, layer, target.place
+        self._number = next(self._place.numbers)
+        request = {
+            "layer": _pickled(layer), "how": how, "run": self._number, "of": of, "new_memory": new_memory,
+        }  # fmt: skip
         at = (operands.x, operands.weight, operands.bias, operands.grad_output)
-        output = Slot(layer.dtype, layer.output_shape) if both and layer.multiply_adds <= _SMALL else None
-        try:
-            answer = of._ask(verb, {**request, "run": self._number, "both": output}, at)
-        except _EndedHalfwayError as error:
-            self._generation, self.output = place.generation, error.output
-            self._note(error.modified)
-            self._next = partial(_fail, str(error))
-            return
-        self._generation = place.generation
-        self._note(texts_in(answer, "modified"))
-        if "modified_at_last" in answer:
-            self.output, *gradients = place.values(answer, ["output", *_GRADIENTS], layer)
-            self._next = partial(_both, gradients, texts_in(answer, "modified_at_last"))
-            return
-        (self.output,) = place.values(answer, ["output"], layer)
-        if "raised_at_last" in answer:
-            self._next = partial(_raise, answer["raised_at_last"])
+        labels = ["output", *_GRADIENTS] if both else ["output"]
+        self._asked = target.ask("run", request, at, labels, layer, both=both)
+        self._modified: tuple[str, ...] | None = None
+        #: Whether the backward pass that ran with the forward pass has not been asked about.
+        self._fresh = both
 
-    def _note(self, modified: Sequence[str]) -> None:
-        self._modified = tuple(name for name in _WRITTEN if name in modified)
+    @property
+    def output(self) -> Any:
+        self._wait()
+        return self._asked.values[0]
 
-    def _gave(self, gradients: Sequence[Any], modified: Sequence[str]) -> tuple[Any, Any, Any]:
-        self._note(modified)
-        grad_input, grad_weight, grad_bias = gradients
-        return grad_input, grad_weight, grad_bias
-
-    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
-        ran, self._next = self._next, None
-        if ran is not None and grad_output is None:
-            return self._gave(*ran())
-        self._require_same_process()
-        answer = self._of._ask("backward", {"run": self._number}, (grad_output,))
-        return self._gave(self._of.place.values(answer, _GRADIENTS, self._layer), texts_in(answer, "modified"))
-
-    def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
-        return self._again(operands, layer, new_memory, both=False)
-
-    def both_again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
-        return self._again(operands, layer, new_memory, both=True)
-
-    def _again(self, operands: Operands, layer: Layer | None, new_memory: bool, *, both: bool) -> Run:
-        self._require_same_process()
-        pickled = None if layer is None else _pickled(layer)
-        request = {"of": self._number, "layer": pickled, "new_memory": new_memory}
-        return RemoteRun(self._of, layer or self._layer, "again", request, operands, both=both)
+    @property
+    def went_on(self) -> bool:  # type: ignore[override]
+        return self._wait().get("went_on") is True
 
     def modified(self) -> tuple[str, ...]:
+        if self._modified is None:
+            self._modified = _written(self._wait(), "modified")
         return self._modified
 
-    def _require_same_process(self) -> None:
-        if not self._of.place.runs(self._generation):
-            raise TargetContractError("not run: the process of the forward pass has ended")
+    def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
+        answer, values = self._wait(), self._asked.values[1:]
+        fresh, self._fresh = self._fresh and grad_output is None, False
+        if fresh and "raised_at_last" in answer:
+            raise _raised(answer["raised_at_last"])
+        if fresh and values:
+            self._modified = _written(answer, "modified_at_last")
+        else:
+            if not self.number_in(self._place):
+                raise TargetContractError(_ENDED)
+            asked = self._target.ask("backward", {"run": self._number}, (grad_output,), _GRADIENTS, self._layer)
+            self._modified, values = _written(self._target.told(asked), "modified"), asked.values
+        grad_input, grad_weight, grad_bias = values
+        return grad_input, grad_weight, grad_bias
+
+    def number_in(self, place: Place) -> int:
+        """Return the number under which a place's worker has it; 0 if it has not."""
+        return self._number if place is self._place and place.runs(self._asked.generation) else 0
+
+    def _wait(self) -> dict[str, Any]:
+        return self._target.told(self._asked)
 
     def __del__(self) -> None:
         with suppress(Exception):
-            self._of.place.release(self._number, self._generation)
+            self._place.release(self._number, self._asked.generation)
+
+
+def _written(answer: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    modified = texts_in(answer, key)
+    return tuple(name for name in _WRITTEN if name in modified)

@@ -1,8 +1,9 @@
 """What passes between the process that judges and the one that runs the code under test, and how it is written.
 
 A message is its length and its bytes. Requests are pickled, since what the judge says can be trusted; answers are JSON,
-of which nothing is executed and everything is checked. Arrays lie in a file in memory that both sides have open, one
-for each direction: in the order in which the message tells of them, each at a multiple of 64 bytes.
+of which nothing is executed and everything is checked. Several requests may be under way; their answers come in their
+order. Arrays lie in a file in memory that both sides have open, one for each direction: in the order in which the
+message tells of them, each at a multiple of 64 bytes, after those that the other side may not have read yet.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import signal
 import struct
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -43,8 +46,12 @@ PASSING = frozenset(DTYPES) | {
 }  # fmt: skip
 
 _ALIGNMENT = 64
+_GAP = memoryview(bytes(_ALIGNMENT))
 
-#: Bytes in which a worker writes down that the forward pass has run.
+#: Bytes of a shared file after which it is written from its beginning again, if there is room.
+_LAP = 2**19
+
+#: Bytes in which a worker writes down that the forward pass has run; the output comes after them.
 HALFWAY = 1024
 
 
@@ -64,15 +71,6 @@ class BrokenWireError(Exception):
     """What came is no message, or the other side is gone."""
 
 
-def places(slots: Sequence[Slot]) -> tuple[list[int], int]:
-    """Return where each array begins, and where the last one ends."""
-    starts, end = [], 0
-    for slot in slots:
-        starts.append(-(-end // _ALIGNMENT) * _ALIGNMENT)
-        end = starts[-1] + slot.size
-    return starts, end
-
-
 def shared_file() -> int:
     """Return a descriptor of a file that lies in memory where the system has such files, and has no name."""
     if hasattr(os, "memfd_create"):
@@ -81,41 +79,89 @@ def shared_file() -> int:
         return os.dup(file.fileno())
 
 
-def write_arrays(file: int, arrays: Iterable[Array], after: Sequence[Slot] = ()) -> list[Slot]:
-    """Put arrays into a shared file, after those that lie there; return what a message tells of them."""
-    whole = [np.ascontiguousarray(array) for array in arrays]
-    slots = [Slot(_name_of(array.dtype), array.shape) for array in whole]
-    for array, start in zip(whole, places([*after, *slots])[0][len(after) :], strict=True):
-        left = _bytes_of(array)
-        while left:
-            written = os.pwrite(file, left, start)
-            left, start = left[written:], start + written
-    return slots
+def write_arrays(file: int, arrays: Iterable[Array], start: int) -> None:
+    """Put arrays into a shared file, after so many bytes, each at the next multiple of 64."""
+    pieces: list[Any] = []
+    for array in arrays:
+        pieces += [_bytes_of(array), _GAP[: -array.nbytes % _ALIGNMENT]]
+    # All in one go: the gaps between them are less than what a call of the system's costs.
+    while pieces:
+        written = os.pwritev(file, pieces, start)
+        start += written
+        while pieces and written >= len(pieces[0]):
+            written -= len(pieces.pop(0))
+        if written:
+            pieces[0] = pieces[0][written:]
 
 
-def read_arrays(file: int, slots: Sequence[Slot]) -> list[Array]:
-    """Return copies of the arrays in a shared file.
+def read_arrays(file: int, slots: Sequence[Slot], start: int) -> list[Array]:
+    """Return copies of the arrays that lie in a shared file after so many bytes.
 
     Raises
     ------
     BrokenWireError
         If the file is shorter than what was told of it.
     """
-    arrays = []
-    for slot, start in zip(slots, places(slots)[0], strict=True):
-        array = np.empty(slot.shape, np.dtype(slot.dtype))
-        left = _bytes_of(array)
-        while left:
-            count = os.preadv(file, [left], start)
-            if not count:
-                raise BrokenWireError("an array ends early")
-            left, start = left[count:], start + count
-        arrays.append(array)
-    return arrays
+    ends = list(accumulate(_taken(slot.size) for slot in slots))
+    memory = np.empty(ends[-1] if ends else 0, np.uint8)
+    left = memoryview(memory)  # type: ignore[arg-type]
+    while left:
+        count = os.preadv(file, [left], start + len(memory) - len(left))
+        if not count:
+            raise BrokenWireError("an array ends early")
+        left = left[count:]
+    return [
+        memory[begins : begins + slot.size].view(slot.dtype).reshape(slot.shape)
+        for slot, begins in zip(slots, [0, *ends], strict=False)
+    ]
+
+
+def _taken(size: int) -> int:
+    """Bytes from the beginning of one array to that of the next."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+class Room:
+    """Where the arrays of messages go in a shared file: round and round, so that the same memory is used again.
+
+    None is written over that the other side may still have to read.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        #: By message: its number, and where its arrays begin and end.
+        self._held: deque[tuple[int, int, int]] = deque()
+
+    def put(self, number: int, arrays: Sequence[Array], read: int) -> tuple[int, list[Slot]]:
+        """Write the arrays of a message; return where they begin, and what it tells of them.
+
+        Parameters
+        ----------
+        read : int
+            Of the last message whose arrays the other side has read.
+        """
+        whole = [np.ascontiguousarray(array) for array in arrays]
+        size = sum(_taken(array.nbytes) for array in whole)
+        held = self._held
+        while held and held[0][0] <= read:
+            held.popleft()
+
+        def free(at: int) -> bool:
+            return all(at + size <= begin or end <= at for _, begin, end in held)
+
+        start = held[-1][2] if held else 0
+        if start > _LAP and free(0):
+            start = 0
+        elif not free(start):
+            start = max(end for _, _, end in held)
+        held.append((number, start, start + size))
+        write_arrays(self._file, whole, start)
+        return start, [Slot(name_of(array.dtype), array.shape) for array in whole]
 
 
 @lru_cache(maxsize=64)
-def _name_of(dtype: np.dtype[Any]) -> str:
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name of a data type."""
     # NumPy makes the name anew each time.
     return dtype.name
 
@@ -220,3 +266,11 @@ def slot_in(value: Mapping[str, Any]) -> Slot:
     if not all(type(size) is int and 0 <= size < 2**48 for size in shape):
         raise BrokenWireError("no array has such a shape")
     return Slot(dtype, tuple(shape))
+
+
+def start_in(answer: Mapping[str, Any]) -> int:
+    """Return after how many bytes the arrays of an answer lie; raises BrokenWireError if that cannot be."""
+    start = answer.get("start")
+    if type(start) is not int or not 0 <= start < 2**48:
+        raise BrokenWireError("its arrays lie nowhere")
+    return start

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import mmap
 import os
 import pickle
 import sys
@@ -22,7 +21,6 @@ from typing import Any, TextIO, cast
 import numpy as np
 
 from convcheck.errors import ConvcheckError
-from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.choice import choose
@@ -33,9 +31,11 @@ from convcheck.targets.process.wire import (
     LONGEST_TEXT,
     PASSING,
     Incoming,
+    Room,
     Slot,
     framed,
-    places,
+    name_of,
+    read_arrays,
     receive,
     write_arrays,
 )
@@ -72,8 +72,8 @@ def serve(connection: int, there: int, back: int, where: int, halfway: int, thre
     flush = _flusher()
     while (message := receive(connection, incoming)) is not None:
         os.truncate(where, 0)
-        number, verb, request = _loads(message)
-        answer = code.answer(verb, {**request, "number": number})
+        verb, request = _loads(message)
+        answer = code.answer(verb, request)
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
@@ -81,7 +81,7 @@ def serve(connection: int, there: int, back: int, where: int, halfway: int, thre
         if _getpid() != me:
             # A child that the code has forked and not ended.
             _exit(0)
-        left = memoryview(framed(_dumps({"number": number, **answer}).encode()))
+        left = memoryview(framed(_dumps({"number": request["number"], **answer}).encode()))
         while left:
             left = left[_write(connection, left) :]
 
@@ -90,8 +90,8 @@ class _Code:
     """The targets that were asked for, and the forward passes that can be followed by backward passes."""
 
     def __init__(self, there: int, back: int, halfway: int) -> None:
-        self._there, self._back, self._halfway = there, back, halfway
-        self._memory = mmap.mmap(-1, 1)
+        self._there, self._halfway = there, halfway
+        self._room = Room(back)
         self._files: dict[Path, ModuleType] = {}
         self._targets: dict[int, Guarded] = {}
         self._runs: dict[int, Run] = {}
@@ -102,13 +102,14 @@ class _Code:
             self._runs.pop(number, None)
         try:
             if verb == "call":
-                return self._call(request)
+                function, arguments = _loads(request["function"])
+                return self._sent(request, [np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                 "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
-                "backward": self._backward, "again": self._again, "second": self._second, "tangent": self._tangent,
+                "backward": self._backward, "second": self._second, "tangent": self._tangent,
             }  # fmt: skip
-            if request.get("layer") is not None:
-                request = {**request, "layer": _layer(request["layer"])}
+            if "layer" in request:
+                request["layer"] = _layer(request["layer"])
             answer = verbs[verb](request)
             target = self._targets[request["target"]]
             return {**answer, "takes_bias": target.takes_bias(), "found": list(target.found)}
@@ -126,116 +127,97 @@ class _Code:
             "differentiable": found.differentiable,
         }  # fmt: skip
 
-    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run a function of convcheck's that runs somebody's code, and give the plain data that it returns, as JSON."""
-        function, arguments = _loads(request["function"])
-        return {"values": self._sent([np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])}
-
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
-        arrays: Any = self._arrays(request["slots"])
-        x, weight, bias = arrays
-        return {"values": self._sent([self._targets[request["target"]].forward(request["layer"], x, weight, bias)])}
+        x, weight, bias = self._arrays(request)
+        return self._sent(request, [self._targets[request["target"]].forward(request["layer"], x, weight, bias)])
 
     def _merged(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run several forward passes, with inputs of their own, or else with weights."""
         target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
-        arrays: Any = self._arrays(request["slots"])
-        x, weight, bias = arrays
+        x, weight, bias = self._arrays(request)
         outputs = np.empty((copies, *layer.output_shape), layer.dtype)
-        for number in range(copies):
-            at = x[number] if request["varies"] == "x" else x, weight if request["varies"] == "x" else weight[number]
-            output = np.asarray(target.forward(layer, *at, bias))
-            if output.shape != layer.output_shape or output.dtype != layer.dtype:
-                # The one before was of the right kind.
-                raise TargetContractError(
-                    f"a further forward pass gives an output of shape {output.shape} and dtype {output.dtype}; "
-                    f"expected {layer.output_shape} and {layer.dtype}"
-                )
-            outputs[number] = output
-        return {"values": self._sent([outputs])}
+
+        def passes() -> None:
+            for number, place in enumerate(outputs):
+                at = (x[number], weight) if request["varies"] == "x" else (x, weight[number])
+                output = np.asarray(target.unguarded.forward(layer, *at, bias))
+                if output.shape != place.shape or output.dtype != place.dtype:
+                    # The one before was of the right kind.
+                    raise TargetContractError(
+                        f"a further forward pass gives an output of shape {output.shape} and dtype {output.dtype}; "
+                        f"expected {layer.output_shape} and {layer.dtype}"
+                    )
+                place[...] = output
+
+        target.call(passes)
+        return self._sent(request, [outputs])
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
-        target = self._targets[request["target"]]
-        return self._done(request, target.run(request["layer"], self._operands(request), request["how"]))
-
-    def _again(self, request: dict[str, Any]) -> dict[str, Any]:
-        earlier, at = self._runs[request["of"]], self._operands(request)
-        return self._done(request, earlier.again(at, request["layer"], new_memory=request["new_memory"]))
-
-    def _done(self, request: dict[str, Any], run: Run) -> dict[str, Any]:
+        target, layer = self._targets[request["target"]], request["layer"]
+        operands = Operands(*self._arrays(request))
+        if request["of"] is None:
+            run = target.run(layer, operands, request["how"])
+        else:
+            run = target.onward(self._runs.get(request["of"]), layer, operands, new_memory=request["new_memory"])
         self._runs[request["run"]] = run
-        values = self._sent([run.output])
-        answer = {"values": values, "modified": run.modified()}
-        both: Slot | None = request["both"]
-        if both is None or values != [{"dtype": both.dtype, "shape": list(both.shape)}]:
-            return answer
+        answer: dict[str, Any] = {"modified": run.modified(), "went_on": run.went_on}
+        if not request["both"] or getattr(run.output, "shape", None) != layer.output_shape:
+            return {**answer, **self._sent(request, [run.output])}
+        # A copy: the backward pass may write into it.
+        output = np.array(run.output)
         # Should the process end in the backward pass, the forward pass still counts.
-        half = {"number": request["number"], "modified": answer["modified"]}
+        half = {"number": request["number"], "modified": answer["modified"], **_told_of(output)}
         os.pwrite(self._halfway, _dumps(half).encode().ljust(HALFWAY), 0)
+        if "dtype" in half:
+            write_arrays(self._halfway, [output], HALFWAY)
         try:
-            gradients = self._sent(run.backward(None), after=[both])
-            return {**answer, "values": values + gradients, "modified_at_last": run.modified()}
+            gradients = run.backward(None)
+            answer["modified_at_last"] = run.modified()
         except BaseException as error:
-            return {**answer, "raised_at_last": _told(error)}
+            return {**answer, **self._sent(request, [output]), "raised_at_last": _told(error)}
+        return {**answer, **self._sent(request, [output, *gradients])}
 
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
-        (grad_output,) = self._arrays(request["slots"])
-        gradients = run.backward(None if grad_output is None else grad_output.copy())
-        return {"values": self._sent(gradients), "modified": run.modified()}
+        (grad_output,) = self._arrays(request)
+        return {**self._sent(request, run.backward(grad_output)), "modified": run.modified()}
 
     def _second(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]
-        return {"values": self._sent(target.second(request["layer"], *self._pair_of_operands(request)))}
+        return self._sent(request, target.second(request["layer"], *self._pair_of_operands(request)))
 
     def _tangent(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]
-        return {"values": self._sent([target.tangent(request["layer"], *self._pair_of_operands(request))])}
+        return self._sent(request, [target.tangent(request["layer"], *self._pair_of_operands(request))])
 
     def _pair_of_operands(self, request: dict[str, Any]) -> tuple[Operands, Operands]:
-        first, second = request["slots"][:4], request["slots"][4:]
-        arrays: Any = [None if array is None else array.copy() for array in self._arrays([*first, *second])]
+        arrays = self._arrays(request)
         return Operands(*arrays[:4]), Operands(*arrays[4:])
 
-    def _arrays(self, slots: Sequence[Slot | None]) -> list[Array | None]:
-        """Return the arrays that came with a request, in memory that the next request uses again."""
-        given = [slot for slot in slots if slot is not None]
-        starts, end = places(given)
-        if len(self._memory) < end:
-            self._memory = mmap.mmap(self._there, end, access=mmap.ACCESS_READ)
-        found = iter(
-            np.frombuffer(self._memory, np.dtype(slot.dtype), count=slot.size // np.dtype(slot.dtype).itemsize,
-                          offset=start).reshape(slot.shape)
-            for slot, start in zip(given, starts, strict=True)
-        )  # fmt: skip
-        return [None if slot is None else next(found) for slot in slots]
+    def _arrays(self, request: dict[str, Any]) -> list[Any]:
+        """Return the arrays that came with a request."""
+        slots = [slot and Slot(*slot) for slot in request["slots"]]
+        arrays = iter(read_arrays(self._there, [slot for slot in slots if slot], request["start"]))
+        return [slot and next(arrays) for slot in slots]
 
-    def _operands(self, request: dict[str, Any]) -> Operands:
-        # Copies: a run keeps them.
-        return Operands(*(None if array is None else array.copy() for array in self._arrays(request["slots"])))  # type: ignore[arg-type]
+    def _sent(self, request: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
+        """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array."""
+        given = [value if value is None or isinstance(value, Misfit) else np.asarray(value) for value in values]
+        told = [_told_of(value) for value in given]
+        arrays: list[Any] = [array for array, one in zip(given, told, strict=True) if "dtype" in one]
+        start, _ = self._room.put(request["number"], arrays, request["answered"])
+        return {"values": [one or None for one in told], "start": start}
 
-    def _sent(self, values: Sequence[Any], after: Sequence[Slot] = ()) -> list[Any]:
-        """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array.
 
-        Those that lie there already stay.
-        """
-        told: list[Any] = []
-        arrays: list[Array] = []
-        for value in values:
-            if value is None:
-                told.append(None)
-                continue
-            if isinstance(value, Misfit):
-                told.append({"misfit": value.reason, "slug": value.slug})
-                continue
-            array = np.asarray(value)
-            if array.dtype.isnative and array.dtype.name in PASSING:
-                told.append({"dtype": array.dtype.name, "shape": list(array.shape)})
-                arrays.append(array)
-            else:
-                told.append({"foreign": str(array.dtype)[:100]})
-        write_arrays(self._back, arrays, after)
-        return told
+def _told_of(value: Any) -> dict[str, Any]:
+    """Return what an answer tells of an array, and of what is none; without ``dtype``, it is not sent."""
+    if value is None:
+        return {}
+    if isinstance(value, Misfit):
+        return {"misfit": value.reason, "slug": value.slug}
+    if value.dtype.isnative and name_of(value.dtype) in PASSING:
+        return {"dtype": name_of(value.dtype), "shape": list(value.shape)}
+    return {"foreign": str(value.dtype)[:100]}
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,151 @@
+"""What checks cost, each beside what it is measured against: ``python -m tests.cost_of_checks [PART]...``.
+
+- ``resnet50``: the complete exact check of all its layers, and as its floor the matrix products alone of the forward
+  passes that it takes. ``--jobs 2`` checks two layers side by side, each with one thread.
+- ``gradcheck``: the complete exact check of PyTorch's ``conv2d`` with 16 channels and filters, 28×28 and a 3×3 kernel,
+  and ``torch.autograd.gradcheck`` in its complete mode of the same on the same layer, about a minute.
+- ``small``: what the checks of a small layer take beside the code under test, which is the fast formulation.
+- ``random``: many random layers, all checks of the built-in formulations; ``--count 10000 --jobs 2``.
+
+Without a part, all of them. Nothing is judged: the numbers depend on the machine, and on what else runs there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from convcheck import Layer, load, verify
+from convcheck.bench import torch_gradcheck, torch_is_installed
+from convcheck.checks.plan import gradients_of
+from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric.differences import packing_for
+from convcheck.gradients.numeric.directions import direction_count
+from convcheck.layer.data import real_operands
+from convcheck.layer.similar import SMALL
+from tests.false_alarms import random_layer
+
+#: On which gradcheck takes about a minute.
+MINUTE = Layer(16, 16, 3, input=(28, 28), batch=1, name="16→16, 28×28, 3×3")
+
+
+def complete(layers, jobs):
+    """Seconds, evaluations and entries of the complete exact check of the fast formulation."""
+    began = time.perf_counter()
+    report = verify(list(layers), complete=True, checks=["exact"], formulations=[FASTEST], jobs=jobs)
+    assert report.passed
+    results = [result for layer in report.layers for result in layer.results]
+    taken = time.perf_counter() - began
+    return taken, sum(result.evaluations for result in results), sum(result.entries for result in results)
+
+
+def products(layers, repeats=3):
+    """Seconds of the matrix products alone of all evaluations: of filters times columns, for each evaluation one."""
+    alike = Counter(replace(layer, name="any") for layer in layers)
+    total = 0.0
+    for layer, number in alike.items():
+        terms, sites = layer.channels_per_group * int(np.prod(layer.kernel)), int(np.prod(layer.output))
+        shapes = (layer.groups, layer.filters_per_group, terms), (layer.groups, terms, layer.batch * sites)
+        left, right = (np.ones(shape, layer.dtype) for shape in shapes)
+        evaluations = sum(
+            packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
+            for gradient in gradients_of(layer)
+        )
+        total += number * evaluations * min(seconds(lambda left=left, right=right: left @ right, repeats))
+    return total
+
+
+def seconds(run, repeats):
+    """Seconds of every run but the first."""
+    found = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        run()
+        found.append(time.perf_counter() - began)
+    return found[1:]
+
+
+def against_gradcheck(layer):
+    """Seconds of both complete checks of PyTorch's convolution."""
+    target = f"torch.nn.functional:conv{len(layer.input)}d"
+
+    def check():
+        assert verify(layer, target=target, complete=True, checks=["exact"], in_process=True).passed
+
+    ours = min(seconds(check, 3))
+    gradcheck = torch_gradcheck(layer, real_operands(layer))
+    began = time.perf_counter()
+    assert gradcheck()
+    return ours, time.perf_counter() - began
+
+
+class Timed:
+    """The fast formulation as code under test, which notes how long it takes."""
+
+    spent = 0.0
+
+    def forward(self, x, weight, bias, layer):
+        began = time.process_time()
+        self.saved = layer, x, weight
+        output = formulation(FASTEST).forward(layer, x, weight, bias)
+        Timed.spent += time.process_time() - began
+        return output
+
+    def backward(self, grad_output):
+        began = time.process_time()
+        gradients = formulation(FASTEST).backward(*self.saved, grad_output)
+        Timed.spent += time.process_time() - began
+        return gradients
+
+
+def own_time(layers, checks, repeats):
+    """Processor seconds for each layer, beside the code's own; the fastest of several runs."""
+    found = []
+    for _ in range(repeats + 1):
+        Timed.spent, began = 0.0, time.process_time()
+        assert verify(layers, target=Timed, checks=checks).passed
+        found.append((time.process_time() - began - Timed.spent) / len(layers))
+    return min(found[1:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = ("resnet50", "gradcheck", "small", "random")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--count", type=int, default=1000, help="random layers")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; expected {', '.join(parts)}")
+    wanted, write = options.parts or parts, sys.stdout.write
+    if "resnet50" in wanted:
+        layers = load("resnet50").layers
+        taken, evaluations, entries = complete(layers, options.jobs)
+        write(f"complete exact check of resnet50, {entries:,} entries, {evaluations:,} evaluations: {taken:.1f} s\n")
+        write(f"matrix products alone: {products(layers):.1f} s\n")
+    if "gradcheck" in wanted and torch_is_installed():
+        ours, theirs = against_gradcheck(MINUTE)
+        write(f"{MINUTE.name}: {1000 * ours:.1f} ms, gradcheck {theirs:.1f} s, {theirs / ours:,.0f} times as long\n")
+    if "small" in wanted:
+        layers = [layer for suite in ("textbook", "hostile") for layer in load(suite).layers]
+        layers = [replace(layer, name=str(n)) for n, layer in enumerate(layers) if layer.multiply_adds <= SMALL]
+        for checks in (["forward", "central", "exact"], None):
+            words = ", ".join(checks or ["all checks and conditions"])
+            write(f"{words}: {1000 * own_time(layers, checks, 3):.2f} ms for each of {len(layers)} small layers\n")
+    if "random" in wanted:
+        generator = random.Random(0)
+        layers = [replace(random_layer(generator), name=f"layer{n}") for n in range(options.count)]
+        began = time.perf_counter()
+        report = verify(layers, jobs=options.jobs)
+        words = "passed" if report.passed else "did not pass"
+        write(f"{len(layers):,} random layers {words}: {time.perf_counter() - began:.1f} s, {options.jobs} at a time\n")
+
+
+if __name__ == "__main__":
+    main()
