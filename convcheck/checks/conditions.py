@@ -260,8 +260,10 @@ def _results(condition: str, ran: Ran, *, sharp: bool) -> _Results:
 
 
 def _as_trick(condition: str, ran: Ran, result: GradientResult) -> GradientResult:
-    """Return a failed result with the trick behind it, where the gradient is that of other data."""
+    """Return a failed result with the trick behind it: an array that has changed since, or that of other data."""
     array = ran.observed.arrays.get(result.gradient)
+    if result.status == "failed" and result.gradient in ran.observed.changed:
+        return replace(result, diagnosis=(TRICKS["changes-after-return"].diagnosis(),))
     if result.status != "failed" or array is None or not ran.expected.was_right(result.gradient, array, ran.operands):
         return result
     on_one_object = {"same-memory": "cached-by-address", "many-calls": "right-then-stale"}

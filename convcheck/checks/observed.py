@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,8 @@ class Observed:
         What a new object gave on the same data; run only where the second backward pass differs from the first.
     went_on : bool
         Whether the object of the run before made it.
+    changed : frozenset of str
+        Arrays that held other numbers later than when they were given; looked at where several passes were in flight.
     """
 
     implementation: Target
@@ -73,6 +75,7 @@ class Observed:
     again: Mapping[str, Array] | Fault | None = None
     anew: Mapping[str, Array] | Fault | None = None
     went_on: bool = False
+    changed: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -172,6 +175,7 @@ class Trial:
         self._anew: Mapping[str, Array] | Fault | None = None
         self._refusal: str | None = None
         self._output: Any = None
+        self._changed: frozenset[str] = frozenset()
         self.done: Run | None = None
         #: Whether the output is still to be waited for.
         self._to_come = False
@@ -246,12 +250,21 @@ class Trial:
         self._look_at_gradients()
 
     def look(self) -> None:
-        """Take what was given as it is now."""
+        """Take what was given as it is now, and note what has changed since."""
         self._arrive()
-        if self.done is not None:
-            self._accept("output", _copy(self._given["output"]))
-            if "input" in self._given:
-                self._look_at_gradients()
+        if self.done is None:
+            return
+        before = dict(self._arrays)
+        # A process that has ended since changes nothing any more.
+        with suppress(ConvcheckError):
+            now = self.done.now()
+            if now is not None:
+                names = ("output", "input", "weight", "bias")
+                self._given |= {name: value for name, value in zip(names, now, strict=True) if name in self._given}
+        self._accept("output", _copy(self._given["output"]))
+        if "input" in self._given:
+            self._look_at_gradients()
+        self._changed = frozenset(n for n, array in before.items() if self._arrays[n].tobytes() != array.tobytes())
 
     def second_backward(self, operands: Operands) -> None:
         """Run the backward pass again, and where that tells something, a new object."""
@@ -295,6 +308,7 @@ class Trial:
         return Observed(
             self._implementation, self._arrays, self._faults, self._how.gradients, refusal=self._refusal,
             output=self._output, modified=self._modified, again=self._again, anew=self._anew, went_on=went_on,
+            changed=self._changed,
         )  # fmt: skip
 
 

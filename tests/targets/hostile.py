@@ -30,6 +30,10 @@ BEHAVIOURS = {
     "exception-of-a-megabyte": "raise ValueError('x' * 2**20)",
     "exception-with-control-characters": "raise ValueError('\\x1b[31m\\x07::error::forged\\r')",
     "deep-recursion": "f = lambda g: g(g)\nf(f)",
+    "recursion-without-limit": (
+        "sys.setrecursionlimit(10**9)\nclass A:\n    def __repr__(self): return repr(self)\nrepr(A())"
+    ),
+    "lets-a-child-answer": "if os.fork(): os._exit(0)",
     "exits-at-the-end": "atexit.register(posix._exit, 0)",
     "alarm": "signal.signal(signal.SIGALRM, signal.SIG_DFL)\nsignal.setitimer(signal.ITIMER_REAL, 0.01)",
     "interrupt-signal": "os.kill(os.getpid(), signal.SIGINT)",
@@ -49,6 +53,7 @@ BEHAVIOURS = {
     "memory-without-end": "held = []\nwhile True: held.append(b'x' * 2**24)",
     "a-huge-array": "np.ones(2**40)",
     "an-array-of-a-gigabyte": "held = np.ones(2**27)",
+    "all-threads": "while True: threading.Thread(target=time.sleep, args=(10000,), daemon=True).start()",
     "all-descriptors": "held = []\nwhile True: held.append(os.open('/dev/null', 0))",
     "prints-without-end": "while True: os.write(1, b'x' * 2**16)",
     "prints-a-lot": "os.write(2, b'x' * 2**24)",
@@ -91,6 +96,40 @@ BEHAVIOURS = {
     "replaces-the-trace": "sys.settrace(lambda *a: None); sys.setprofile(lambda *a: None); sys.excepthook = print",
     "deletes-modules": "sys.modules.clear()",
     "sets-limits": "for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE): resource.setrlimit(kind, (5, 5))",
+    "replaces-how-arrays-are-sent": (
+        "import mmap\nos.pwrite = lambda n, piece, at: len(piece)\nmmap.mmap = np.frombuffer = None"
+    ),
+    "overwrites-numpy": "ctypes.memset(id(np.add), 255, 64)",
+    "sends-an-answer-of-its-own": (
+        'piece = b\'{"number": 3, "values": []}\'\n'
+        "for n in range(3, 300):\n"
+        "    try: os.write(n, len(piece).to_bytes(8, 'little') + piece)\n    except OSError: pass"
+    ),
+    "shortens-shared-memory": (
+        "def cut():\n    while True:\n        for n in range(200, 220):\n            try: os.ftruncate(n, 0)\n"
+        "            except OSError: pass\nthreading.Thread(target=cut, daemon=True).start()"
+    ),
+    "writes-into-shared-memory-later": (
+        "def write():\n    while True:\n        for n in range(200, 220):\n"
+        "            try: os.pwrite(n, b'\\x01' * 4096, 0)\n            except OSError: pass\n"
+        "threading.Thread(target=write, daemon=True).start()"
+    ),
+    "says-what-does-not-apply": (
+        "import convcheck.targets.form as form\nfrom convcheck.mistakes.conditions import CONDITIONS\n"
+        "form.Form.inapplicable = dict.fromkeys(CONDITIONS, 'no')\n"
+        "form.Form.changed = lambda *a: ()"
+    ),
+    "turns-off-the-fault-handler": (
+        "import faulthandler\nfaulthandler.disable()\nfor n in range(34, 64): faulthandler.unregister(n)\n"
+        "while True: pass"
+    ),
+    "ends-when-garbage-is-collected": "gc.callbacks.append(lambda *a: os._exit(0))",
+    "interrupts-itself-for-ever": (
+        "def now(*a): raise KeyboardInterrupt\n"
+        "if threading.current_thread() is threading.main_thread():\n"
+        "    signal.signal(signal.SIGALRM, now); signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)"
+    ),
+    "refuses-imports": "sys.meta_path.insert(0, type('No', (), {'find_spec': lambda *a: 1 / 0})())",
     # Where it is
     "goes-to-another-folder": "os.chdir('/')",
     "goes-to-a-folder-that-is-gone": "d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)",

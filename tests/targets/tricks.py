@@ -1,6 +1,5 @@
 """Code by which checkers have been fooled: each entry of `TRICKS` at work, and what is honest beside it."""
 
-import threading
 import time
 from typing import ClassVar
 
@@ -87,15 +86,6 @@ class OneOutputBuffer(Right):
         buffer = self.buffers.setdefault((output.shape, output.dtype.name), np.empty_like(output))
         buffer[...] = output
         return buffer
-
-
-class WrittenLater(Weight):
-    """A thread empties the array after it was returned."""
-
-    def given(self, grad_weight):
-        grad_weight = np.array(grad_weight)
-        threading.Thread(target=lambda: (time.sleep(0.002), grad_weight.fill(0)), daemon=True).start()
-        return grad_weight
 
 
 class Late:

@@ -95,18 +95,21 @@ class _Code:
         self._files: dict[Path, ModuleType] = {}
         self._targets: dict[int, Guarded] = {}
         self._runs: dict[int, Run] = {}
+        #: What their backward passes gave, where these were asked for by themselves.
+        self._gave: dict[int, Sequence[Any]] = {}
 
     def answer(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; what the code raises is an answer too."""
         for number in request["released"]:
             self._runs.pop(number, None)
+            self._gave.pop(number, None)
         try:
             if verb == "call":
                 function, arguments = _loads(request["function"])
                 return self._sent(request, [np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])
             verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
                 "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
-                "backward": self._backward, "second": self._second, "tangent": self._tangent,
+                "backward": self._backward, "look": self._look, "second": self._second, "tangent": self._tangent,
             }  # fmt: skip
             if "layer" in request:
                 request["layer"] = _layer(request["layer"])
@@ -180,7 +183,13 @@ class _Code:
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
         (grad_output,) = self._arrays(request)
-        return {**self._sent(request, run.backward(grad_output)), "modified": run.modified()}
+        gradients = self._gave[request["run"]] = run.backward(grad_output)
+        return {**self._sent(request, gradients), "modified": run.modified()}
+
+    def _look(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send what a run gave as it is now."""
+        number = request["run"]
+        return self._sent(request, [self._runs[number].output, *self._gave.get(number, (None, None, None))])
 
     def _second(self, request: dict[str, Any]) -> dict[str, Any]:
         target = self._targets[request["target"]]
