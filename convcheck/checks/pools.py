@@ -176,11 +176,13 @@ class Threads(Pool):
         self._over = True
         for _ in self._threads:
             self._handed.put(None)
-        if self._undone:
-            for target in _all_of(self._known):
-                target.stop()
+        stopped = _all_of(self._known) if self._undone else []
+        for target in stopped:
+            target.stop()
         for thread in self._threads:
             thread.join(_PATIENCE)
+        for target in stopped:
+            target.close()
         self._limits.restore_original_limits()
 
 
