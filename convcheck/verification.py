@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from math import inf, isfinite
@@ -17,18 +17,12 @@ from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
+from convcheck.checks.parts import Results
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
-from convcheck.checks.running import (
-    Job,
-    Progress,
-    Subjects,
-    foreseen_work,
-    run_in_threads,
-    run_in_turn,
-    run_side_by_side,
-    sendable,
-)
+from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
+from convcheck.checks.running import Job, Progress, run
 from convcheck.checks.smallest import with_smallest
+from convcheck.checks.state import State, identity, seed_of
 from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import DTYPES, RANDOM
@@ -36,7 +30,7 @@ from convcheck.layer.layer import Layer, drawn_seed
 from convcheck.mistakes.blind_spots import assessed
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
-from convcheck.reports.results import CHECKS, GradientResult, LayerReport
+from convcheck.reports.results import CHECKS, LayerReport
 from convcheck.suites.config import Suite, load
 from convcheck.suites.fitting import Fit, as_option, fit, taken
 from convcheck.suites.select import nothing_selected, selector
@@ -103,7 +97,9 @@ def verify(
     in_process: bool | None = None,
     keep_case: str | os.PathLike[str] | None = None,
     jobs: int = 1,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
+    state: str | os.PathLike[str] | None = None,
+    each: Callable[[LayerReport], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Check the backward pass of layers against their forward pass.
@@ -160,9 +156,15 @@ def verify(
     keep_case : path, optional
         Folder in which requests are kept that a target that is a program answered wrongly, or not at all.
     jobs : int, default 1
-        Layers that are checked side by side, a target in so many worker processes that share the cores.
-    executor : Executor, optional
-        Where layers are checked side by side instead, for example that of a cluster's engine.
+        Layers that are checked side by side, a target in so many worker processes that share the cores. A large layer
+        is cut into parts, so that all of them work on it.
+    executor : Executor or str, optional
+        Where layers are checked side by side instead: that of a cluster's engine, or ``dask://HOST:PORT``,
+        ``loky://N``, ``mpi://``.
+    state : path, optional
+        File that keeps what is finished; the same call goes on with it after it was ended in whatever way.
+    each : callable, optional
+        Told the report of each layer once it and all before it are done, without its smallest case.
     progress : Progress, optional
 
     Returns
@@ -185,12 +187,19 @@ def verify(
         raise UsageError(
             Parameter("formulations"), " chooses among the built-in formulations; leave it out to check a target"
         )
+    drawn = None
     if isinstance(seed, str):
         if seed != RANDOM:
             raise UsageError(Parameter("seed", seed), f' is not allowed; expected an integer, or "{RANDOM}"')
-        seed = drawn_seed()
+        known = None if state is None else seed_of(Path(state))
+        seed = drawn = drawn_seed() if known is None else known
     _check_numbers(max_error, seed, timeout, jobs)
-    limits = replace(_limits(timeout, memory, in_process, jobs, keep_case), complete=complete)
+    if executor is not None and jobs > 1:
+        raise UsageError(Parameter("executor"), " says itself how many run side by side; leave out ", Parameter("jobs"))
+    # What is sent to other machines runs in a process of its own there too.
+    apart = isinstance(executor, str) and in_process is None
+    limits = _limits(timeout, memory, False if apart else in_process, jobs, keep_case)
+    limits = replace(limits, complete=complete)
     if not (isfinite(shrink_seconds) and shrink_seconds > 0):
         raise UsageError(
             Parameter("shrink_seconds", shrink_seconds), " is not allowed; expected a positive number such as 5"
@@ -213,7 +222,8 @@ def verify(
             Parameter("require_target" if require_target else "strict"),
         )
     demand = Demand(kinds, inf if complete else WORK_BUDGET, max_error, skipped)
-    reports: list[LayerReport] = []
+    reports: dict[int, LayerReport] = {}
+    finished: dict[int, Results] = {}
     interrupted = False
     probes = [fitted.probe] if fitted else []
     with kept_state():
@@ -223,18 +233,32 @@ def verify(
         )
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         progress = progress or _Silent()
-        try:
-            with closing(_results(work, progress, jobs, executor)) as results:
-                for job, found in zip(work, results, strict=True):
-                    reports.append(LayerReport(job.layer, found, job.config if job.path else None, job.line))
-                    if exit_first and not reports[-1].passed:
-                        break
-            if shrink:
-                reports = with_smallest(reports, work, shrink_seconds, progress.layer)
-        except KeyboardInterrupt:
-            interrupted = True
+
+        def take(number: int, found: Results) -> LayerReport:
+            job = work[number]
+            report = LayerReport(job.layer, found, job.config if job.path else None, job.line)
+            reports[number] = report
+            if each is not None:
+                each(report)
+            return report
+
+        with ExitStack() as stack:
+            kept = None if state is None else stack.enter_context(_state(Path(state), work, drawn))
+            pool = stack.enter_context(closing(_pool(jobs, executor)))
+            try:
+                with closing(run(work, progress, pool, finished, kept)) as results:
+                    for number, found in enumerate(results):
+                        if not take(number, found).passed and exit_first:
+                            break
+                if shrink:
+                    shrunk = with_smallest([*reports.values()], work, shrink_seconds, progress.layer)
+                    reports = dict(enumerate(shrunk))
+            except KeyboardInterrupt:
+                interrupted = True
+                for number in sorted(finished):
+                    take(number, finished[number])
     report = Report(
-        layers=tuple(reports),
+        layers=tuple(reports.values()),
         config=", ".join(suite.name for suite in suites),
         target=", ".join(dict.fromkeys(t.name for job in work for t in job.targets if not t.builtin)) or None,
         max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
@@ -251,7 +275,7 @@ def verify(
         ),
         strict=strict,
         seed=seed,
-        unchecked=tuple(job.layer.name for job in work[len(reports) :]),
+        unchecked=tuple(job.layer.name for number, job in enumerate(work) if number not in reports),
         fitted=fitted is not None,
         found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
     )
@@ -393,17 +417,20 @@ def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
     )
 
 
-def _results(
-    work: Sequence[Job], progress: Progress, jobs: int, executor: Executor | None
-) -> Generator[tuple[GradientResult, ...]]:
-    """Run the jobs where they are to be run; results come in their order."""
-    progress.start(sum(map(foreseen_work, work)))
+def _pool(jobs: int, executor: Executor | str | None) -> Pool:
+    """Return where the work is to be done."""
+    if isinstance(executor, str):
+        return opened(executor)
     if executor is not None:
-        yield from run_side_by_side(work, progress, executor, threads=None)
-    elif min(jobs, len(work)) > 1:
-        yield from run_in_threads(work, progress, min(jobs, len(work)))
-    else:
-        yield from run_in_turn(work, progress)
+        given = Opened(executor, getattr(executor, "_max_workers", None) or os.cpu_count() or 1, lambda: None)
+        return Elsewhere(lambda: given, again=False)
+    return Threads(jobs) if jobs > 1 else Here()
+
+
+def _state(path: Path, work: Sequence[Job], drawn: int | None) -> State:
+    subjects = {id(job.subjects): job.subjects for job in work}
+    run = identity([job.layer for job in work], [*subjects.values()], [job.demand for job in work])
+    return State(path, {**run, "seed": "" if drawn is None else str(drawn)})
 
 
 def _limits(

@@ -44,7 +44,7 @@ def faults(script):
     installs = [line for line in extras if "pip install" in line]
     if not installs or installs[0] != ".venv/bin/pip install torch==2.13.0":
         found.append("PyTorch is not pinned, or not first")
-    if not any({"jax", "onnx", "browser"} <= set(re.findall(r"\w+", line)) for line in installs):
+    if not any({"jax", "onnx", "browser", "dask"} <= set(re.findall(r"\w+", line)) for line in installs):
         found.append("the extras are not all installed")
     if not extras[-1:] or not extras[-1].startswith(".venv/bin/python -m pytest --cov"):
         found.append("the tests do not run with the extras, or their coverage is not measured")
@@ -67,8 +67,9 @@ def test_the_test_command_of_the_readme_is_the_one_that_runs():
         (TEST_COMMAND, TEST_COMMAND + " -x", "does not run in a fresh environment"),
         (f"    {TEST_COMMAND}", f"    .venv/bin/pip install torch\n    {TEST_COMMAND}", "not bare"),
         ("pip install torch==2.13.0", "pip install torch", "not pinned, or not first"),
-        ("[test,dev,jax,onnx,browser]", "[test,dev,jax,browser]", "not all installed"),
-        ("[test,dev,jax,onnx,browser]", "[test,dev,jax,onnx]", "not all installed"),
+        ("[test,dev,jax,onnx,browser,dask]", "[test,dev,jax,browser,dask]", "not all installed"),
+        ("[test,dev,jax,onnx,browser,dask]", "[test,dev,jax,onnx,dask]", "not all installed"),
+        ("[test,dev,jax,onnx,browser,dask]", "[test,dev,jax,onnx,browser]", "not all installed"),
         ("-m pytest --cov", "-m pytest", "do not run with the extras"),
         ("-m pytest -m long", "-m pytest", "long searches"),
         ("set -euo pipefail", "set -u", "does not end the run"),

@@ -8,5 +8,10 @@ central     a gradient, against central differences on real data, within the der
 exact       a gradient, against differences on integer data, every entry, nothing allowed
 projected   a gradient, against one random direction at a time, on integer data, nothing allowed
 double      what the backward pass gives when it is differentiated itself, and forward mode
+work        what a layer's check costs, foreseen
+parts       what a layer's check is cut into
+pools       where the work is done: here, in threads, on a cluster
+running     handing the work out, and collecting what comes of it
+state       what is finished, kept in a file
 smallest    the smallest case on which a failed target still fails
 """

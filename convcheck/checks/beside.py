@@ -18,7 +18,8 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from convcheck.checks.hunting import Case, Hunter, Tally
-from convcheck.checks.running import Progress, Subjects
+from convcheck.checks.pools import Subjects
+from convcheck.checks.running import Progress
 from convcheck.errors import TargetError
 from convcheck.layer.layer import Layer
 from convcheck.targets.probing import Probe

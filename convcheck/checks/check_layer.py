@@ -22,6 +22,7 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GRADIENTS, GradientResult
 from convcheck.targets import builtin
+from convcheck.targets.concurrency import one_thread_if_small
 from convcheck.targets.target import Target
 
 _INEXACT = "the target's mapping says exact: false, so that nothing can be expected to be exact"
@@ -90,10 +91,11 @@ def check_layer(
     results: list[GradientResult] = []
     work = beside(layer, implementations, demand.checks, demand.budget)
     for implementation, done in zip(implementations, work, strict=True):
-        if implementation.builtin:
-            results += _check_implementation(shared, implementation, demand)
-        else:
-            results += _check_target(Expected(layer, implementation, demand.max_error, evaluated, known), demand)
+        with one_thread_if_small(layer):
+            if implementation.builtin:
+                results += _check_implementation(shared, implementation, demand)
+            else:
+                results += _check_target(Expected(layer, implementation, demand.max_error, evaluated, known), demand)
         advance(done)
     return tuple(results)
 

@@ -27,6 +27,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.similar import SMALL, as_yaml, changed
 from convcheck.mistakes.blind_spots import Comparison, shown_of
 from convcheck.reports.results import Drawn, Hunt, Tried
+from convcheck.targets.concurrency import one_thread_if_small
 from convcheck.targets.features import FEATURES, KINDS
 from convcheck.targets.probing import Probe
 
@@ -246,7 +247,8 @@ class Hunter:
             return case == self._suspect
         self._drawn.add(hash(case))
         try:
-            differs = self._ran(*case)
+            with one_thread_if_small(layer):
+                differs = self._ran(*case)
         except (Exception, SystemExit):
             # What the target raises where nothing catches it: the verdict on the layer says more.
             differs = True

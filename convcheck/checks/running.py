@@ -1,39 +1,42 @@
-"""Running the checks of many layers: one after the other, or side by side in other processes.
+"""Running the checks of many layers, wherever that is: one way to hand out the work, and to collect what comes of it.
 
-Side by side means any `concurrent.futures.Executor`: a pool of processes on this machine, or one that a cluster's
-engine provides. Layers are independent, so neither the results nor their order depend on how they are run.
+Layers are independent, and portions of a numeric gradient are too, so neither the results nor their order depend on
+where they are computed. Large layers are cut into spans of differences, small ones are sent several at a time.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass
-from functools import lru_cache
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from convcheck.checks import check_layer as layers
-from convcheck.checks.check_layer import Demand, check_layer, steps_of
-from convcheck.errors import Parameter, TargetError, UsageError
-from convcheck.gradients import FORMULATIONS
+from convcheck.checks.check_layer import Demand, foreseen_work, steps_of
+from convcheck.checks.expected import Expected
+from convcheck.checks.parts import Order, Partial, Results, Span, spans_of
+from convcheck.checks.plan import gradients_of
+from convcheck.checks.pools import Batch, Here, Outcome, Pool, Subjects, is_loss
+from convcheck.checks.state import State
+from convcheck.checks.verdict import raised
+from convcheck.checks.work import PACE
 from convcheck.layer.layer import Layer
-from convcheck.reports.results import GradientResult
-from convcheck.targets import builtin, resolve
-from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
 
-#: Seconds that a thread may take to end once it is not wanted any more.
-_PATIENCE = 2.0
+#: Work of a span or a batch, about: two seconds, beside which it counts little to send it and to draw its data. It
+#: does not depend on the workers, so that spans that one run has kept are those that another looks for.
+GRAIN = 2 * PACE
 
-Results = tuple[GradientResult, ...]
+#: Batches that each worker should get at least, where layers are small.
+_BATCHES = 8
+
+#: Times that a batch may be lost with others before it is tried by itself.
+_LOSSES = 2
 
 
 class Progress(Protocol):
-    """Is told how the work goes on; work is counted in multiply-adds."""
+    """Is told how the work goes on; work is counted in seconds, as foreseen."""
 
     def start(self, total_work: float) -> None:
         """Begin, with the work foreseen."""
@@ -43,43 +46,6 @@ class Progress(Protocol):
 
     def advance(self, work: float) -> None:
         """Some work is done."""
-
-
-@dataclass(frozen=True)
-class Subjects:
-    """What is checked, in a form that another process can find again.
-
-    Attributes
-    ----------
-    target : str, mapping, callable or None
-        None for the built-in formulations.
-    folder : Path
-        A relative target starts here.
-    device
-        As given to `verify`.
-    limits : Limits
-        Where the target runs, and what it may use there.
-    formulations : tuple of str
-        Which are checked without a target; all if it is empty.
-    """
-
-    target: Any
-    folder: Path
-    device: str | None = None
-    limits: Limits = IN_PROCESS
-    formulations: tuple[str, ...] = ()
-
-    def find(self, beside: Target | None = None) -> tuple[Target, ...]:
-        """Return the formulations, or the target; it shares what one that was found before runs in.
-
-        Raises
-        ------
-        TargetError
-            If the target cannot be found, imported or used.
-        """
-        if self.target is None:
-            return tuple(builtin(name) for name in self.formulations or FORMULATIONS)
-        return (resolve(self.target, self.folder, device=self.device, limits=self.limits, beside=beside),)
 
 
 @dataclass(frozen=True)
@@ -115,134 +81,239 @@ class Job:
             else f"layer {self.layer.name}"
         )
 
-
-def foreseen_work(job: Job) -> float:
-    """Return the work that a job will take, in multiply-adds."""
-    return layers.foreseen_work(job.layer, job.demand, job.targets)
-
-
-def run_in_turn(jobs: Sequence[Job], progress: Progress) -> Iterator[Results]:
-    """Check one layer after the other in this process."""
-    for job in jobs:
-        evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
-        progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
-        yield check_layer(job.layer, job.targets, job.demand, progress.advance)
+    @property
+    def work(self) -> float:
+        """The work that it will take."""
+        return foreseen_work(self.layer, self.demand, self.targets)
 
 
-def run_in_threads(jobs: Sequence[Job], progress: Progress, count: int) -> Iterator[Results]:
-    """Check so many layers at a time, each in a thread with a worker process of its own for the target.
+@dataclass(eq=False)
+class _Part:
+    """The check of a layer, or a span of it."""
 
-    What layers cost that a process does not survive, it costs them alone. Results come in the order of the jobs.
-    """
-    from threadpoolctl import threadpool_limits
-
-    left = iter(enumerate(jobs))
-    found: list[Future[Results]] = [Future() for _ in jobs]
-    taken = threading.Lock()
-    over = threading.Event()
-    # By the identity of what is checked: a mapping has no hash.
-    known: list[dict[int, tuple[Target, ...]]] = [{} for _ in range(count)]
-    known[0] = {id(job.subjects): job.targets for job in jobs}
-
-    def work(targets: dict[int, tuple[Target, ...]]) -> None:
-        while not over.is_set():
-            with taken:
-                number, job = next(left, (None, None))
-            if job is None or number is None:
-                break
-            try:
-                subjects = id(job.subjects)
-                if subjects not in targets:
-                    targets[subjects] = job.subjects.find()
-                found[number].set_result(check_layer(job.layer, targets[subjects], job.demand))
-            except BaseException as error:
-                found[number].set_exception(error)
-
-    threads = [threading.Thread(target=work, args=(targets,), daemon=True) for targets in known]
-    with threadpool_limits(max(1, (os.cpu_count() or 1) // count)):
-        try:
-            for thread in threads:
-                thread.start()
-            for job, future in zip(jobs, found, strict=True):
-                progress.layer(job.layer.name)
-                results = future.result()
-                progress.advance(foreseen_work(job))
-                yield results
-        finally:
-            over.set()
-            if any(not future.done() for future in found):
-                for target in _all_of(known):
-                    target.stop()
-            for thread in threads:
-                thread.join(_PATIENCE)
-            for target in _all_of(known[1:]):
-                target.close()
+    number: int
+    order: Order
+    work: float
 
 
-def _all_of(known: Sequence[dict[int, tuple[Target, ...]]]) -> list[Target]:
-    return [target for targets in known for group in list(targets.values()) for target in group]
+@dataclass(eq=False)
+class _Handed:
+    """Parts that are sent together, how often they were lost, and the work that has been told of them."""
+
+    parts: list[_Part]
+    losses: int = 0
+    told: float = 0.0
+
+    @property
+    def work(self) -> float:
+        return sum(part.work for part in self.parts)
 
 
-def run_side_by_side(
-    jobs: Sequence[Job], progress: Progress, executor: Executor, threads: int | None
-) -> Iterator[Results]:
-    """Check layers in an executor; results come in the order of the jobs.
+@dataclass(eq=False)
+class _Cut:
+    """A layer that is cut: what has come of its spans, and how many are missing."""
+
+    known: dict[Span, Partial | None] = field(default_factory=dict)
+    missing: int = 0
+
+
+def run(
+    jobs: Sequence[Job],
+    progress: Progress,
+    pool: Pool,
+    finished: dict[int, Results],
+    state: State | None = None,
+) -> Generator[Results]:
+    """Check layers; yields the results in their order.
 
     Parameters
     ----------
-    threads : int or None
-        Threads that the matrix products of one job may use; None leaves that to the executor's side.
+    finished : dict of int to Results
+        Takes up what is found, by the number of its job, until it is yielded: what is in it at the end, after an
+        interruption, was found and never yielded.
+    state : State, optional
+        What is already known, and keeps what is found.
 
     Raises
     ------
-    UsageError
-        If a target cannot be sent to another process.
-    TargetError
-        If a process ended while it checked a layer.
+    UsageError, TargetError
+        If a target cannot be sent to workers, or is not found there; if workers are lost and cannot be replaced.
     """
-    futures = [
-        executor.submit(_check_elsewhere, job.layer, sendable(job.subjects), job.demand, threads) for job in jobs
-    ]
-    try:
-        for job, future in zip(jobs, futures, strict=True):
-            progress.layer(job.layer.name)
-            try:
-                results = future.result()
-            except BrokenExecutor as error:
-                raise TargetError(
-                    f"a process ended abruptly while it checked layer {job.layer.name} or one beside it; run with ",
-                    Parameter("jobs", 1),
-                    " to see which",
-                ) from error
-            progress.advance(foreseen_work(job))
-            yield results
-    finally:
-        for future in futures:
-            future.cancel()
+    yield from _Running(jobs, progress, pool, finished, state).results()
 
 
-def sendable(subjects: Subjects) -> bytes:
-    """Return what is checked as it is sent to another process; raises UsageError where it cannot be."""
-    try:
-        return pickle.dumps(subjects)
-    except Exception as error:
-        raise UsageError(
-            f"the target {subjects.target!r} cannot be sent to other processes; give it as module:name or "
-            "path/to/file.py:name, or leave out jobs"
-        ) from error
+class _Running:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        progress: Progress,
+        pool: Pool,
+        finished: dict[int, Results],
+        state: State | None,
+    ) -> None:
+        self._jobs, self._progress, self._pool, self._finished, self._state = jobs, progress, pool, finished, state
+        self._work = [job.work for job in jobs]
+        self._cut: dict[int, _Cut] = {}
+        self._fresh = self._batches()
+        self._again: deque[_Handed] = deque()
+        self._alone: deque[_Handed] = deque()
+        self._running: dict[Future[list[Outcome]], _Handed] = {}
+        self._broken: BaseException | None = None
 
+    def results(self) -> Generator[Results]:
+        self._progress.start(sum(self._work) / PACE)
+        try:
+            for number, job in enumerate(self._jobs):
+                evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
+                self._progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
+                while number not in self._finished:
+                    self._hand_out()
+                    if number not in self._finished:
+                        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+                            self._collect(future)
+                yield self._finished.pop(number)
+        finally:
+            # It refers to this object, which refers to it: targets would be given back whenever that is noticed.
+            self._fresh.close()
+            for future in self._running:
+                future.cancel()
 
-def _check_elsewhere(layer: Layer, subjects: bytes, demand: Demand, threads: int | None) -> Results:
-    from threadpoolctl import threadpool_limits
+    def _batches(self) -> Generator[_Handed]:
+        """Yield what has to be done, in the order of the jobs: the spans of a large one, several small ones."""
+        here = isinstance(self._pool, Here)
+        whole = here and self._state is None
+        size = 0.0 if here else min(GRAIN, sum(self._work) / (_BATCHES * self._pool.workers))
+        batch = _Handed([])
+        for number, job in enumerate(self._jobs):
+            parts = [_Part(number, Order(job.layer, job.demand), self._work[number])]
+            if self._state is not None and (results := self._state.results(number)) is not None:
+                self._finished[number] = results
+                self._progress.advance(self._work[number] / PACE)
+                continue
+            # A time limit is about a layer, which one target must then check as a whole.
+            if not whole and job.subjects.limits.timeout is None:
+                spans = spans_of(job.layer, job.targets, job.demand, GRAIN)
+                parts = self._begun(number, spans) if spans else parts
+            for part in parts:
+                other = batch.parts and self._jobs[batch.parts[0].number].subjects is not job.subjects
+                if batch.parts and (other or batch.work + part.work > size):
+                    yield batch
+                    batch = _Handed([])
+                batch.parts.append(part)
+        if batch.parts:
+            yield batch
 
-    from convcheck.targets.isolation import kept_state, output_to_stderr
+    def _begun(self, number: int, spans: dict[Span, float]) -> list[_Part]:
+        """Return the parts of a layer that is cut of which nothing is known."""
+        job, cut = self._jobs[number], _Cut()
+        parts = []
+        for span, work in spans.items():
+            self._work[number] -= work
+            known = None if self._state is None else self._state.partial(number, span)
+            cut.known[span] = known
+            if known is None:
+                parts.append(_Part(number, Order(job.layer, job.demand, span), work))
+            else:
+                self._progress.advance(work / PACE)
+        self._cut[number] = cut
+        cut.missing = len(parts)
+        return parts or [self._rest(number)]
 
-    with output_to_stderr(), kept_state(), threadpool_limits(threads):
-        return check_layer(layer, _found(subjects), demand)
+    def _rest(self, number: int) -> _Part:
+        """Return what is left of a layer all of whose spans are done."""
+        job = self._jobs[number]
+        return _Part(number, Order(job.layer, job.demand, known=self._cut.pop(number).known), self._work[number])
 
+    def _hand_out(self) -> None:
+        """Hand out as much as keeps the workers busy; what was lost too often by itself."""
+        if self._broken is not None:
+            if self._running:
+                return
+            self._pool.renew(self._broken)
+            self._broken = None
+        while self._broken is None and len(self._running) < self._pool.workers + self._pool.ahead:
+            if self._alone:
+                if self._running:
+                    return
+                self._submit(self._alone.popleft())
+                return
+            handed = self._again.popleft() if self._again else next(self._fresh, None)
+            if handed is None:
+                return
+            self._submit(handed)
 
-@lru_cache(maxsize=8)
-def _found(subjects: bytes) -> tuple[Target, ...]:
-    """Find what is checked once per process, not once per layer."""
-    chosen: Subjects = pickle.loads(subjects)
-    return chosen.find()
+    def _submit(self, handed: _Handed) -> None:
+        job = self._jobs[handed.parts[0].number]
+        batch = Batch(job.subjects, job.targets, tuple(part.order for part in handed.parts))
+
+        def advance(work: float) -> None:
+            work = min(work, handed.work - handed.told)
+            handed.told += work
+            self._progress.advance(work / PACE)
+
+        try:
+            future = self._pool.submit(batch, advance)
+        except Exception as error:
+            if not is_loss(error):
+                raise
+            self._again.appendleft(handed)
+            self._broken = error
+            return
+        self._running[future] = handed
+
+    def _collect(self, future: Future[list[Outcome]]) -> None:
+        handed = self._running.pop(future)
+        try:
+            outcomes = future.result()
+        except (Exception, CancelledError) as error:
+            if not is_loss(error):
+                raise
+            self._lost(handed, error)
+            return
+        self._progress.advance((handed.work - handed.told) / PACE)
+        for part, outcome in zip(handed.parts, outcomes, strict=True):
+            self._take(part, outcome)
+
+    def _take(self, part: _Part, outcome: Outcome) -> None:
+        number, span = part.number, part.order.span
+        if isinstance(outcome, tuple):
+            self._finished[number] = outcome
+            if self._state is not None:
+                self._state.keep_results(number, outcome)
+            return
+        assert span is not None
+        cut = self._cut[number]
+        cut.known[span] = outcome
+        cut.missing -= 1
+        if self._state is not None and outcome is not None:
+            self._state.keep_partial(number, span, outcome)
+        if not cut.missing:
+            self._again.appendleft(_Handed([self._rest(number)]))
+
+    def _lost(self, handed: _Handed, error: BaseException) -> None:
+        """Have parts done again whose worker was lost: elsewhere, then by themselves, to see which of them did that."""
+        if isinstance(error, (BrokenExecutor, CancelledError)):
+            self._broken = error
+        if handed.losses >= _LOSSES:
+            (part,) = handed.parts
+            self._progress.advance(part.work / PACE)
+            self._take(part, None if part.order.span else self._given_up(self._jobs[part.number], error))
+        elif handed.losses + 1 >= _LOSSES:
+            self._alone.extend(_Handed([part], _LOSSES) for part in handed.parts)
+        else:
+            self._again.append(replace(handed, losses=handed.losses + 1))
+
+    @staticmethod
+    def _given_up(job: Job, error: BaseException) -> Results:
+        """Return the results of a layer whose workers are lost whenever they check it."""
+        reason = (
+            f"the process that checked this layer was lost, {_LOSSES + 1} times, the last time when nothing else was "
+            f"checked beside it; for want of memory, perhaps ({type(error).__name__})"
+        )
+        results = []
+        for target in job.targets:
+            expected = Expected(job.layer, target, None, lambda evaluations: None)
+            kinds = [(gradient, "exact") for gradient in gradients_of(job.layer)]
+            for gradient, kind in [("output", "forward"), *kinds]:
+                results.append(raised(expected, target.name, gradient, kind, reason))
+        return tuple(results)

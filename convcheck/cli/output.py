@@ -8,11 +8,11 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -20,8 +20,12 @@ from convcheck.errors import ConvcheckError, Parameter, UsageError
 
 if TYPE_CHECKING:
     from convcheck.reports.report import Report
+    from convcheck.reports.results import LayerReport
 
 _DEFAULT_FORMAT = "table"
+
+#: The format that is written layer by layer, while the run goes on.
+_GROWING = "jsonl"
 
 #: Parameters whose option has another name.
 _OPTIONS = {"select": "-k", "checks": "--check", "formulations": "--formulation"}
@@ -54,17 +58,31 @@ def screen() -> tuple[int, bool]:
     return console.width, console.color_system is not None and not console.no_color
 
 
-def write_out(text: str) -> None:
+def write_out(text: str, out: TextIO | None = None) -> None:
     """Write a result to standard output; a reader that has gone away, such as ``head``, is no error."""
+    out = sys.stdout if out is None else out
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        out.write(text)
+        out.flush()
     except OSError as error:
         # What is still buffered would raise again when Python flushes it at its end.
         with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         if not isinstance(error, BrokenPipeError):
             raise UsageError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+@contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    """Give standard output as it is now, also where its descriptor is made another's meanwhile."""
+    try:
+        copy = os.dup(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):
+        # It has no descriptor, as in a notebook.
+        yield sys.stdout
+        return
+    with open(copy, "w", encoding="utf-8") as out:
+        yield out
 
 
 def write(text: str, output: Path | None) -> None:
@@ -194,6 +212,20 @@ class Destinations:
     summary: Path | None
     quiet: bool = False
 
+    @contextmanager
+    def lines(self) -> Iterator[Callable[[LayerReport], None] | None]:
+        """Give what writes a layer to standard output at once, where the format is one that grows; else None.
+
+        It is where standard output was when this began, whatever the code under test makes of it.
+        """
+        if self.screen != _GROWING:
+            yield None
+            return
+        from convcheck.reports.formats.jsonl import layer_line
+
+        with _standard_output() as out:
+            yield lambda report: write_out(layer_line(report), out)
+
     def write(self, report: Report, page: Callable[[], str | None] = lambda: None) -> None:
         """Write the report everywhere; ``page`` makes the page of what failed, which stands in HTML files."""
         from convcheck.reports.formats import render
@@ -202,7 +234,11 @@ class Destinations:
         for path, format_ in self.files:
             touched = page() if format_ == "html" and not report.passed else None
             write_whole(path, touched or render(report, format_, width=width))
-        if self.screen is not None:
+        if self.screen == _GROWING:
+            from convcheck.reports.formats.jsonl import last_line
+
+            write_out(last_line(report))
+        elif self.screen is not None:
             write_out(render(report, self.screen, width=width, color=color, quiet=self.quiet))
         if self.summary is not None:
             # The verdict is what the job is for: a summary that cannot be written must not hide it.

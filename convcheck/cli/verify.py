@@ -141,6 +141,20 @@ def verify(
     in_process: InProcess = False,
     keep_case: KeepCase = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Check so many layers side by side.")] = 1,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Check layers, and parts of large ones, elsewhere: dask://HOST:PORT, a Dask cluster; loky://N, N "
+            "processes; mpi://, the ranks of mpiexec.",
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Keep what is finished in this file; the same command goes on after it was ended."
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A stored JSON report: fail only on what is worse than in it."),
@@ -194,7 +208,7 @@ def verify(
 
     limits = limits_of(timeout, memory, in_process, keep_case)
     earlier = None if baseline is None else load(baseline)
-    written = [*(output or []), *([] if save is None else [save])]
+    written = [*(output or []), *([] if save is None else [save]), *([] if state is None else [state])]
     read = [place for place in (*(configs or []), target) if place is not None]
     refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
@@ -211,7 +225,7 @@ def verify(
         require_writable(save)
     # What the code under test prints must not end up inside the report.
     try:
-        with output_to_stderr(), Progress(quiet=quiet) as progress:
+        with places.lines() as each, output_to_stderr(), Progress(quiet=quiet, pace=1.0) as progress:
             subject: Any = alone or configs or [default_source()]
             # What contradicts itself is refused before the code is run.
             if fits and not formulation:
@@ -224,7 +238,7 @@ def verify(
                 dtype=dtype, complete=complete, blind_spots=True, shrink=not no_shrink,
                 shrink_seconds=shrink_seconds, strict=strict, require_target=require_target, device=device,
                 timeout=timeout, memory=memory, in_process=in_process, keep_case=keep_case, jobs=jobs,
-                progress=progress,
+                executor=executor, state=state, each=each, progress=progress,
             )  # fmt: skip
     except Interrupted as interruption:
         # What was found until now may have taken long: it is not thrown away.

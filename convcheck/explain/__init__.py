@@ -10,10 +10,6 @@ figures    the functions that users call in a notebook
 
 from __future__ import annotations
 
-from convcheck.errors import UsageError
-from convcheck.layer.fields import ZEROS
-from convcheck.layer.layer import Layer
-
 #: What can be asked for: the numbers of the checks on integers, those of the checks on real numbers, or small integers
 #: that are easily read.
 DATA = ("integers", "real", "example")
@@ -27,18 +23,3 @@ DATA_HELP = (
 
 #: Megabytes of data that an interactive page has unless more are asked for, and the most that it may have.
 MEGABYTES, MOST_MEGABYTES = 1, 5
-
-
-def require_plain(layer: Layer) -> None:
-    """Refuse layers of which there are neither pictures nor sums in words.
-
-    Raises
-    ------
-    UsageError
-    """
-    if layer.transposed or layer.padding_mode != ZEROS:
-        what = "transposed layers" if layer.transposed else f"{layer.padding_mode} padding"
-        raise UsageError(
-            f"layer {layer.name}: {what} can be verified, but neither drawn nor explained; expected a layer that is "
-            f"not transposed, with padding_mode {ZEROS}"
-        )

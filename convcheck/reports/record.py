@@ -11,6 +11,7 @@ Keys come in the order of the class, fields before properties; those that its ``
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from functools import cache
 from math import isfinite, nan
 from types import UnionType
@@ -34,8 +35,14 @@ class _Key:
     condition: OnlyWith | None
 
 
-def encode(value: Any) -> Any:
-    """Return a value as plain data that can be written as JSON; NaN and infinity, which JSON lacks, become None."""
+def encode(value: Any, without: Collection[str] = ()) -> Any:
+    """Return a value as plain data that can be written as JSON; NaN and infinity, which JSON lacks, become None.
+
+    Parameters
+    ----------
+    without : collection of str
+        Keys of the value itself that are left out.
+    """
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, tuple):
@@ -44,7 +51,7 @@ def encode(value: Any) -> Any:
         return {
             key.name: encode(getattr(value, key.name))
             for key in _keys(value.__class__)
-            if key.condition is None or getattr(value, key.condition.attribute)
+            if key.name not in without and (key.condition is None or getattr(value, key.condition.attribute))
         }
     return value
 

@@ -10,7 +10,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
+from convcheck.layer.layer import Layer
 from convcheck.targets.target import TargetContractError
+
+#: Multiply-adds of a forward pass up to which matrix products gain nothing from threads, which wait for each other.
+_FOR_ONE_THREAD = 2**22
 
 #: Seconds after which Python lets another thread go on, meanwhile: so short that threads meet within a short pass.
 _SWITCH = 1e-6
@@ -26,6 +30,17 @@ def limited_threads(number: str) -> AbstractContextManager[Any]:
     limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(
         limits=1 if number == "one" else os.cpu_count()
     )
+    return limit
+
+
+def one_thread_if_small(layer: Layer) -> AbstractContextManager[Any]:
+    """Let matrix products use one thread while a small layer is checked: threads cost more than they give there.
+
+    The setting is that of the whole process, so that only its main thread changes it.
+    """
+    if layer.multiply_adds > _FOR_ONE_THREAD or threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).select(user_api="blas").limit(limits=1)
     return limit
 
 

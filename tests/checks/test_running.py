@@ -1,97 +1,64 @@
-"""What runs layers in turn and side by side tells, and leaves undone; threads stand in for processes."""
+"""Work is cut, handed out, lost and done again, and the results are the same whatever happens to it."""
 
 import os
-import pickle
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from math import inf
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from threadpoolctl import threadpool_info
 
-from convcheck import ConvcheckError, TargetError, UsageError
-from convcheck.checks.check_layer import Demand, steps_of
-from convcheck.checks.running import Job, Subjects, foreseen_work, run_in_threads, run_in_turn, run_side_by_side
-from convcheck.gradients import FORMULATIONS
-from convcheck.layer.data import integer_operands
-from convcheck.targets.process.limits import Limits
+from convcheck import Layer, TargetError
+from convcheck.checks import running
+from convcheck.checks.check_layer import steps_of
+from convcheck.checks.parts import carry_out
+from convcheck.checks.pools import Here, Pool
+from convcheck.checks.running import run
+from convcheck.checks.work import PACE
+from tests.jobs import Recorder, jobs
 from tests.parts import SUITE
-from tests.targets_for_tests import Right
+
+#: One that is cut, between small ones.
+LARGE = Layer(8, 4, (3, 2), stride=(2, 1), padding=1, input=(9, 10), name="large")
+LAYERS = (SUITE.layers[0], LARGE, *SUITE.layers[1:])
 
 
-class Recorder:
-    """Progress that keeps what it is told."""
-
-    def __init__(self):
-        self.started, self.names, self.done = [], [], []
-
-    def start(self, total_work):
-        self.started.append(total_work)
-
-    def layer(self, name):
-        self.names.append(name)
-
-    def advance(self, work):
-        self.done.append(work)
+@pytest.fixture(autouse=True)
+def _small_spans(monkeypatch):
+    monkeypatch.setattr(running, "GRAIN", 4.0 * LARGE.multiply_adds)
 
 
-class Sent:
-    """A target that is found by its name where it is taken, as by another process."""
-
-    known: ClassVar = {}
-    taken: ClassVar = []
-
-    def __init__(self, name, code):
-        self.name = name
-        self.known[name] = code
-
-    def __call__(self):
-        return self.known[self.name]()
-
-    def __reduce__(self):
-        return (_taken, (self.name,))
+def work_of(**options):
+    options = {"checks": ("forward", "central", "exact"), "layers": LAYERS} | options
+    return jobs(**options)
 
 
-def _taken(name):
-    Sent.taken.append(name)
-    return Sent.known[name]
+def in_turn(work):
+    return list(run(work, Recorder(), Here(), {}))
 
 
-def jobs(target=None, formulations=("unfold",), layers=SUITE.layers, checks=("forward", "exact")):
-    subjects = Subjects(target, Path.cwd(), formulations=formulations)
-    demand = Demand(checks, inf, None)
-    return [Job(layer, subjects, subjects.find(), demand, "suite", None, None) for layer in layers]
+class Workers(Pool):
+    """A pool that does nothing until it is asked for a result, the last batch first; and that can lose batches."""
 
+    def __init__(self, workers=2, lose=lambda number, batch: None, renewable=True):
+        self.workers = self.ahead = workers
+        self.handed, self.renewed, self.lose, self.renewable = [], 0, lose, renewable
 
-class TestSubjects:
-    def test_without_a_target_are_the_formulations_asked_for_or_all(self):
-        assert [code.name for code in Subjects(None, Path.cwd(), formulations=("unfold",)).find()] == ["unfold"]
-        assert [code.name for code in Subjects(None, Path.cwd()).find()] == list(FORMULATIONS)
+    def submit(self, batch, advance):
+        number = len(self.handed)
+        self.handed.append(batch)
+        error = self.lose(number, batch)
+        future = Future()
+        if error is None:
+            future.set_result([carry_out(order, batch.targets, lambda work: None) for order in batch.orders])
+        else:
+            future.set_exception(error)
+        return future
 
-    def test_a_target_is_found_from_its_folder(self, tmp_path):
-        (tmp_path / "mine.py").write_text("from tests.targets_for_tests import Right as MyConv\n")
-        (code,) = Subjects("mine.py:MyConv", tmp_path).find()
-        assert code.name == "mine.py:MyConv"
-        assert not code.builtin
-        with pytest.raises(TargetError):
-            Subjects("mine.py:MyConv", tmp_path / "elsewhere").find()
-
-    def test_a_device_and_a_time_limit_are_passed_on(self):
-        with pytest.raises(TargetError, match="device cuda"):
-            Subjects(Right, Path.cwd(), device="cuda").find()
-
-        class Slow(Right):
-            def forward(self, *at):
-                while True:
-                    pass
-
-        (code,) = Subjects(Slow, Path.cwd(), limits=Limits(timeout=0.05)).find()
-        code.begin()
-        at = integer_operands(SUITE.layers[0])
-        with pytest.raises(ConvcheckError, match=r"timeout of 0\.05 s"):
-            code.run(SUITE.layers[0], at)
+    def renew(self, error):
+        if not self.renewable:
+            super().renew(error)
+        self.renewed += 1
 
 
 class TestPlace:
@@ -110,143 +77,154 @@ class TestPlace:
 class TestInTurn:
     def test_all_work_is_told_as_it_is_done(self):
         work, progress = jobs(), Recorder()
-        results = list(run_in_turn(work, progress))
+        results = list(run(work, progress, Here(), {}))
         assert [len(found) for found in results] == [4, 4, 4]
         assert all(each.passed for found in results for each in found)
-        assert sum(progress.done) == sum(map(foreseen_work, work)) > 0
+        assert sum(progress.done) == pytest.approx(sum(job.work for job in work) / PACE)
+        assert progress.started == [pytest.approx(sum(progress.done))]
         for job, name in zip(work, progress.names, strict=True):
             evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
             assert name == f"{job.layer.name} · {evaluations:,} evaluations"
 
     def test_the_next_layer_begins_when_the_last_was_taken(self):
         progress = Recorder()
-        results = run_in_turn(jobs(), progress)
+        results = run(jobs(), progress, Here(), {})
         assert progress.names == []
         next(results)
         assert len(progress.names) == 1
-
-
-class TestSideBySide:
-    """Threads stand in for processes, which take long to start."""
-
-    def run(self, work, progress, threads=None):
-        with ThreadPoolExecutor(1) as executor:
-            return list(run_side_by_side(work, progress, executor, threads))
-
-    def test_gives_the_same_as_in_turn_and_tells_as_much(self):
-        work, progress = jobs("tests.targets_for_tests:Unflipped"), Recorder()
-        assert self.run(work, progress) == list(run_in_turn(work, Recorder()))
-        assert progress.names == ["first", "second", "third"]
-        assert progress.done == list(map(foreseen_work, work))
-
-    def test_the_target_is_looked_up_once_for_all_layers(self):
-        self.run(jobs(Sent("Once", Right)), Recorder())
-        assert Sent.taken.count("Once") == 1
-
-    def test_no_more_threads_are_used_than_are_granted(self):
-        seen = []
-
-        class Looks(Right):
-            def forward(self, *at):
-                seen.append({pool["num_threads"] for pool in threadpool_info()})
-                return super().forward(*at)
-
-        for granted in (1, 2):
-            self.run(jobs(Sent(f"Looks{granted}", Looks))[:1], Recorder(), granted)
-            assert seen.pop() <= {granted}
-
-    def test_what_is_not_wanted_any_more_is_not_begun(self):
-        class OnlyTheFirst(Executor):
-            def __init__(self):
-                self.futures = []
-
-            def submit(self, function, *arguments):
-                self.futures.append(Future())
-                if len(self.futures) == 1:
-                    self.futures[0].set_result(())
-                return self.futures[-1]
-
-        executor = OnlyTheFirst()
-        results = run_side_by_side(jobs(), Recorder(), executor, None)
-        assert next(results) == ()
-        results.close()
-        assert [future.cancelled() for future in executor.futures] == [False, True, True]
-
-    def test_a_process_that_ended_names_the_layer(self):
-        class Broken(Executor):
-            def submit(self, function, *arguments):
-                future = Future()
-                future.set_exception(BrokenExecutor())
-                return future
-
-        with pytest.raises(TargetError) as caught:
-            list(run_side_by_side(jobs(), Recorder(), Broken(), None))
-        assert "ended abruptly" in str(caught.value)
-        assert "layer first" in str(caught.value)
-        assert str(caught.value).endswith("run with jobs=1 to see which")
-
-    def test_a_target_that_cannot_be_sent_is_refused_with_what_can(self):
-        class Local(Right):
-            pass
-
-        with pytest.raises(UsageError) as caught:
-            self.run(jobs(Local), Recorder())
-        assert "Local" in str(caught.value)
-        assert "cannot be sent to other processes; give it as module:name" in str(caught.value)
-        assert str(caught.value).endswith("or path/to/file.py:name, or leave out jobs")
-
-    def test_what_a_job_gets_is_what_it_asked_for(self):
-        sent = []
-
-        class Recording(Executor):
-            def submit(self, function, *arguments):
-                sent.append(arguments)
-                future = Future()
-                future.set_result(())
-                return future
-
-        work = jobs()
-        list(run_side_by_side(work, Recorder(), Recording(), 3))
-        assert [(layer, demand, threads) for layer, _, demand, threads in sent] == [
-            (job.layer, job.demand, 3) for job in work
-        ]
-        assert all(pickle.loads(subjects) == work[0].subjects for _, subjects, _, _ in sent)
-
-    def test_what_the_code_prints_does_not_reach_standard_output(self, capfd):
-        class Prints(Right):
-            def forward(self, *at):
-                print("noise")  # noqa: T201
-                return super().forward(*at)
-
-        self.run(jobs(Sent("Prints", Prints))[:1], Recorder())
-        captured = capfd.readouterr()
-        assert captured.out == ""
-        assert "noise" in captured.err
-
-
-class TestInThreads:
-    def test_gives_the_same_as_in_turn_in_the_same_order(self):
-        work, progress = jobs("tests.targets_for_tests:Unflipped"), Recorder()
-        work = [replace(job, subjects=replace(job.subjects, limits=Limits(in_process=False))) for job in work]
-        assert list(run_in_threads(work, progress, 2)) == list(run_in_turn(work, Recorder()))
-        assert progress.names == ["first", "second", "third"]
-        assert progress.done == list(map(foreseen_work, work))
 
     def test_what_convcheck_itself_raises_is_raised_here(self, monkeypatch):
         def broken(layer, *more):
             raise ZeroDivisionError(layer.name)
 
-        monkeypatch.setattr("convcheck.checks.running.check_layer", broken)
+        monkeypatch.setattr("convcheck.checks.parts.check_layer", broken)
         with pytest.raises(ZeroDivisionError, match="first"):
-            list(run_in_threads(jobs(), Recorder(), 2))
+            list(run(jobs(), Recorder(), Here(), {}))
 
-    def test_cores_are_shared(self, monkeypatch):
-        seen = []
-        monkeypatch.setattr("os.cpu_count", lambda: 4)
-        monkeypatch.setattr(
-            "convcheck.checks.running.check_layer",
-            lambda *at: seen.extend(pool["num_threads"] for pool in threadpool_info()),
-        )
-        list(run_in_threads(jobs(), Recorder(), 2))
-        assert seen
-        assert max(seen) <= 2
+
+class TestSideBySide:
+    @pytest.mark.parametrize("target", [None, "tests.targets_for_tests:Right", "tests.targets_for_tests:Unflipped"])
+    def test_a_layer_that_is_cut_has_the_results_of_one_that_is_not(self, target):
+        work, pool, progress = work_of(target=target), Workers(), Recorder()
+        assert list(run(work, progress, pool, {})) == in_turn(work)
+        spans = [order.span for batch in pool.handed for order in batch.orders if order.span is not None]
+        assert {(span.check, span.gradient) for span in spans} >= {("central", "input"), ("central", "weight")}
+        assert len(spans) == len(set(spans)) > 4
+        assert sum(progress.done) == pytest.approx(progress.started[0])
+        assert [name.split(" ")[0] for name in progress.names] == ["first", "large", "second", "third"]
+
+    def test_a_layer_on_which_the_code_has_a_time_limit_is_not_cut(self):
+        work, pool = work_of(), Workers()
+        limited = [
+            replace(job, subjects=replace(job.subjects, limits=replace(job.subjects.limits, timeout=9.0)))
+            for job in work
+        ]
+        assert list(run(limited, Recorder(), pool, {})) == in_turn(work)
+        assert all(order.span is None for batch in pool.handed for order in batch.orders)
+
+    def test_small_layers_are_sent_several_at_a_time_and_as_often_as_keeps_all_workers_busy(self, monkeypatch):
+        layers = [replace(SUITE.layers[0], name=f"layer-{number}") for number in range(100)]
+        monkeypatch.setattr(running, "GRAIN", PACE)
+        pool = Workers(workers=2)
+        assert len(list(run(work_of(layers=layers), Recorder(), pool, {}))) == 100
+        sizes = [len(batch.orders) for batch in pool.handed]
+        assert sum(sizes) == 100
+        assert 16 <= len(sizes) <= 20
+        monkeypatch.setattr(running, "GRAIN", 1.0)
+        pool = Workers(workers=2)
+        list(run(work_of(layers=layers, checks=("forward",)), Recorder(), pool, {}))
+        assert len(pool.handed) == 100
+
+    def test_no_more_is_handed_out_than_keeps_the_workers_busy(self):
+        pool = Workers(workers=1)
+        results = run(work_of(layers=[replace(LARGE, name=str(n)) for n in range(50)]), Recorder(), pool, {})
+        next(results)
+        assert len(pool.handed) < 100
+        results.close()
+
+    def test_what_is_not_wanted_any_more_is_not_begun(self):
+        class Waiting(Workers):
+            def submit(self, batch, advance):
+                self.futures = [*getattr(self, "futures", ()), Future()]
+                if len(self.futures) == 1:
+                    self.futures[0].set_result([()])
+                return self.futures[-1]
+
+        pool = Waiting()
+        results = run(work_of(layers=[LARGE] * 3, checks=("forward",)), Recorder(), pool, {})
+        assert next(results) == ()
+        results.close()
+        assert [future.cancelled() for future in pool.futures] == [False, True, True]
+
+    def test_what_is_done_before_its_turn_is_there_at_an_interruption(self):
+        class Interrupting(Recorder):
+            def advance(self, seconds):
+                super().advance(seconds)
+                if len(self.done) == 2:
+                    raise KeyboardInterrupt
+
+        class SecondFirst(Workers):
+            def submit(self, batch, advance):
+                future = super().submit(batch, advance)
+                return Future() if len(self.handed) == 1 else future
+
+        finished = {}
+        with pytest.raises(KeyboardInterrupt):
+            list(run(work_of(layers=SUITE.layers), Interrupting(), SecondFirst(workers=3), finished))
+        assert 0 not in finished
+        assert finished.keys() <= {1, 2}
+        assert finished
+
+
+class TestLosses:
+    @pytest.mark.parametrize("error", [BrokenProcessPool(), CancelledError()])
+    def test_what_a_lost_worker_had_is_done_again_and_nothing_counts_twice(self, error):
+        """Every fifth batch is lost once."""
+        work, progress = work_of(target="tests.targets_for_tests:Unflipped"), Recorder()
+        pool = Workers(lose=lambda number, batch: error if number % 5 == 1 else None)
+        assert list(run(work, progress, pool, {})) == in_turn(work)
+        assert pool.renewed >= 2
+        assert sum(progress.done) == pytest.approx(progress.started[0])
+
+    def test_a_layer_that_always_loses_its_worker_costs_itself_alone(self):
+        def lose(number, batch):
+            return BrokenProcessPool() if any(order.layer.name == "second" for order in batch.orders) else None
+
+        work, progress, pool = work_of(), Recorder(), Workers(lose=lose)
+        found = list(run(work, progress, pool, {}))
+        assert [found[number] for number in (0, 1, 3)] == [in_turn(work)[number] for number in (0, 1, 3)]
+        assert {result.status for result in found[2]} == {"error"}
+        assert {result.gradient for result in found[2]} == {"output", "input", "weight", "bias"}
+        assert "lost, 3 times" in found[2][0].message
+        assert "BrokenProcessPool" in found[2][0].message
+        assert sum(progress.done) == pytest.approx(progress.started[0])
+        alone = [batch for batch in pool.handed if batch.orders[0].layer.name == "second"][-1]
+        assert len(alone.orders) == 1
+
+    def test_spans_that_always_lose_their_worker_are_left_to_the_layer(self):
+        def lose(number, batch):
+            return BrokenProcessPool() if any(order.span for order in batch.orders) else None
+
+        work = work_of()
+        assert list(run(work, Recorder(), Workers(lose=lose), {})) == in_turn(work)
+
+    def test_an_executor_that_nobody_can_replace_ends_the_run(self):
+        pool = Workers(lose=lambda number, batch: BrokenProcessPool() if number == 1 else None, renewable=False)
+        with pytest.raises(TargetError, match=r"ended abruptly .*jobs=1 to see which"):
+            list(run(work_of(), Recorder(), pool, {}))
+
+    def test_an_executor_that_takes_nothing_any_more_is_replaced(self):
+        class Closed(Workers):
+            def submit(self, batch, advance):
+                if not self.renewed:
+                    raise BrokenProcessPool
+                return super().submit(batch, advance)
+
+        work, pool = work_of(), Closed()
+        assert list(run(work, Recorder(), pool, {})) == in_turn(work)
+        assert pool.renewed == 1
+
+    def test_what_a_batch_raises_is_no_loss(self):
+        pool = Workers(lose=lambda number, batch: ZeroDivisionError("a bug"))
+        with pytest.raises(ZeroDivisionError, match="a bug"):
+            list(run(work_of(), Recorder(), pool, {}))

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ layers:
 
 WRONG = """\
 import sys
+from pathlib import Path
 import convcheck
 
 class Wrong:
@@ -87,10 +89,14 @@ def test_every_option_reaches_the_verification(run, called):
         "--device", "cuda", "--timeout", "2.5", "--jobs", "2", "--strict",
         "--require-target", "--dtype", "float32", "--no-shrink", "--shrink-seconds", "2",
         "--memory", "1.5GiB", "--skip-condition", "tiny", "--skip-condition", "threads",
+        "--executor", "loky://2", "--state", "run.state", "--output-format", "jsonl",
     )  # fmt: skip
     assert isinstance(called.pop("progress"), Progress)
+    assert callable(called.pop("each"))
     assert called == {
         "subject": ["a.yaml", "textbook"],
+        "executor": "loky://2",
+        "state": Path("run.state"),
         "target": "m:f",
         "checks": ["exact", "central"],
         "formulations": ["unfold"],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from convcheck.errors import Parameter, UsageError
-from convcheck.explain import require_plain
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 
 #: What can be explained. "output" is an entry of O, the others are entries of dL/dX, dL/dW and dL/db.
@@ -184,3 +184,18 @@ def most_read(layer: Layer) -> Index:
         middle = (near.start + near.stop - 1) / 2
         best.append(min(near, key=lambda p: (-len(axis.readers(p + axis.before)), abs(p - middle), p)))
     return tuple(best)
+
+
+def require_plain(layer: Layer) -> None:
+    """Refuse layers of which there are neither pictures nor sums in words.
+
+    Raises
+    ------
+    UsageError
+    """
+    if layer.transposed or layer.padding_mode != ZEROS:
+        what = "transposed layers" if layer.transposed else f"{layer.padding_mode} padding"
+        raise UsageError(
+            f"layer {layer.name}: {what} can be verified, but neither drawn nor explained; expected a layer that is "
+            f"not transposed, with padding_mode {ZEROS}"
+        )

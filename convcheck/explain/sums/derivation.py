@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
-from convcheck.explain import require_plain
+from convcheck.explain.pictures.selection import require_plain
 from convcheck.explain.pictures.sizes import AXIS_NAMES, crop_lines, dilation_lines, padding_lines, times, turned
 from convcheck.explain.sums.notation import Notation
 from convcheck.explain.sums.writers import Block, Document, Drawing, Formula, Heading, Paragraph, Table

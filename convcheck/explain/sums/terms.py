@@ -12,9 +12,8 @@ import numpy as np
 
 from convcheck.checks.observed import Observed
 from convcheck.errors import TargetError
-from convcheck.explain import require_plain
 from convcheck.explain.pictures.panel import Index
-from convcheck.explain.pictures.selection import readers
+from convcheck.explain.pictures.selection import readers, require_plain
 from convcheck.explain.pictures.sizes import AXIS_NAMES, at
 from convcheck.gradients import FASTEST
 from convcheck.layer.axis import Axis

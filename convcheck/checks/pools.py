@@ -1,0 +1,350 @@
+"""Where batches of orders are carried out: here, in threads of this process, or by anybody's executor."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from convcheck.checks.parts import Order, Partial, Results, carry_out
+from convcheck.errors import Parameter, TargetError, UsageError
+from convcheck.gradients import FORMULATIONS
+from convcheck.targets import builtin, resolve
+from convcheck.targets.process.limits import IN_PROCESS, Limits
+from convcheck.targets.target import Target
+from convcheck.version import __version__
+
+#: Seconds that a thread may take to end once it is not wanted any more.
+_PATIENCE = 2.0
+
+#: Seconds in which a cluster has to answer.
+_ANSWER = 30.0
+
+Outcome = Results | Partial | None
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What is checked, in a form that another process can find again.
+
+    Attributes
+    ----------
+    target : str, mapping, callable or None
+        None for the built-in formulations.
+    folder : Path
+        A relative target starts here.
+    device
+        As given to `verify`.
+    limits : Limits
+        Where the target runs, and what it may use there.
+    formulations : tuple of str
+        Which are checked without a target; all if it is empty.
+    """
+
+    target: Any
+    folder: Path
+    device: str | None = None
+    limits: Limits = IN_PROCESS
+    formulations: tuple[str, ...] = ()
+
+    def find(self, beside: Target | None = None) -> tuple[Target, ...]:
+        """Return the formulations, or the target; it shares what one that was found before runs in.
+
+        Raises
+        ------
+        TargetError
+            If the target cannot be found, imported or used.
+        """
+        if self.target is None:
+            return tuple(builtin(name) for name in self.formulations or FORMULATIONS)
+        return (resolve(self.target, self.folder, device=self.device, limits=self.limits, beside=beside),)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Orders that are carried out one after the other.
+
+    Attributes
+    ----------
+    targets : tuple of Target
+        What ``subjects`` found in this process.
+    """
+
+    subjects: Subjects
+    targets: tuple[Target, ...]
+    orders: tuple[Order, ...]
+
+
+class Pool(ABC):
+    """Where batches are carried out.
+
+    Attributes
+    ----------
+    workers : int
+        How many are carried out at a time.
+    ahead : int
+        How many more are handed over, so that no worker waits for one.
+    """
+
+    workers = 1
+    ahead = 0
+
+    @abstractmethod
+    def submit(self, batch: Batch, advance: Callable[[float], None]) -> Future[list[Outcome]]:
+        """Hand a batch over; ``advance`` is told the work as it is done, where that is known before the batch is."""
+
+    def renew(self, error: BaseException) -> None:
+        """Go on after workers were lost; raises TargetError where that is not possible."""
+        raise TargetError(
+            "a process ended abruptly while it checked layers; run with ", Parameter("jobs", 1), " to see which"
+        ) from error
+
+    def close(self) -> None:  # noqa: B027 - some have nothing to end
+        """End what has been handed over, and give the workers back."""
+
+
+class Here(Pool):
+    """Carries a batch out when it is handed over."""
+
+    def submit(self, batch: Batch, advance: Callable[[float], None]) -> Future[list[Outcome]]:
+        done: Future[list[Outcome]] = Future()
+        done.set_result([carry_out(order, batch.targets, advance) for order in batch.orders])
+        return done
+
+
+class Threads(Pool):
+    """Threads that share the cores, each with a worker process of its own for the target.
+
+    What layers cost that a process does not survive, it costs them alone.
+    """
+
+    def __init__(self, count: int) -> None:
+        from threadpoolctl import threadpool_limits
+
+        self.workers = count
+        self._handed: queue.SimpleQueue[tuple[Batch, Future[list[Outcome]]] | None] = queue.SimpleQueue()
+        # By the identity of what is checked: a mapping has no hash. The first thread takes what was found before.
+        self._known: list[dict[int, tuple[Target, ...]]] = [{} for _ in range(count)]
+        self._threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(count)]
+        self._limits = threadpool_limits(max(1, (os.cpu_count() or 1) // count))
+        self._undone: set[Future[list[Outcome]]] = set()
+        self._over = False
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, batch: Batch, advance: Callable[[float], None]) -> Future[list[Outcome]]:
+        done: Future[list[Outcome]] = Future()
+        self._undone.add(done)
+        done.add_done_callback(self._undone.discard)
+        self._handed.put((batch, done))
+        return done
+
+    def _work(self, number: int) -> None:
+        known = self._known[number]
+        while (handed := self._handed.get()) is not None and not self._over:
+            batch, done = handed
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                subjects = id(batch.subjects)
+                if subjects not in known:
+                    known[subjects] = batch.targets if number == 0 else batch.subjects.find()
+                outcomes = []
+                for order in batch.orders:
+                    if self._over:
+                        break
+                    outcomes.append(carry_out(order, known[subjects], _untold))
+                done.set_result(outcomes)
+            except BaseException as error:
+                done.set_exception(error)
+        # What it found, it gives back itself, however late it ends.
+        if number:
+            for target in _all_of([known]):
+                target.close()
+
+    def close(self) -> None:
+        self._over = True
+        for _ in self._threads:
+            self._handed.put(None)
+        stopped = _all_of(self._known) if self._undone else []
+        for target in stopped:
+            target.stop()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+        for target in stopped:
+            target.close()
+        self._limits.restore_original_limits()
+
+
+def _all_of(known: Sequence[dict[int, tuple[Target, ...]]]) -> list[Target]:
+    return [target for targets in known for group in list(targets.values()) for target in group]
+
+
+class Opened(NamedTuple):
+    """An executor, how many workers it has, and what gives it back."""
+
+    executor: Executor
+    workers: int
+    close: Callable[[], None]
+
+
+class Elsewhere(Pool):
+    """Any `concurrent.futures.Executor`: a pool of processes, or one that a cluster's engine provides.
+
+    Parameters
+    ----------
+    open : callable
+        Returns the executor.
+    again : bool, default True
+        Whether it can be opened again when its workers are lost.
+    threads : int, optional
+        Threads that the matrix products of a batch may use; by default, that is left to the executor's side.
+    """
+
+    def __init__(self, open: Callable[[], Opened], *, again: bool = True, threads: int | None = None) -> None:  # noqa: A002
+        self._open, self._again, self._granted = open, again, threads
+        self._opened = open()
+        self._sent: dict[int, bytes] = {}
+        self.workers = self.ahead = self._opened.workers
+
+    def submit(self, batch: Batch, advance: Callable[[float], None]) -> Future[list[Outcome]]:
+        key = id(batch.subjects)
+        if key not in self._sent:
+            self._sent[key] = sendable(batch.subjects)
+        # Dask warns of large arguments, such as the gradients of a large layer that were put together.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            return self._opened.executor.submit(
+                carry_out_elsewhere, __version__, self._sent[key], batch.orders, self._granted
+            )
+
+    def renew(self, error: BaseException) -> None:
+        if not self._again:
+            super().renew(error)
+        self.close()
+        self._opened = self._open()
+        self.workers = self.ahead = self._opened.workers
+
+    def close(self) -> None:
+        with suppress(Exception):
+            self._opened.close()
+
+
+def sendable(subjects: Subjects) -> bytes:
+    """Return what is checked as it is sent to another process; raises UsageError where it cannot be."""
+    try:
+        return pickle.dumps(subjects)
+    except Exception as error:
+        raise UsageError(
+            f"the target {subjects.target!r} cannot be sent to other processes; give it as module:name or "
+            "path/to/file.py:name, or leave out ",
+            Parameter("jobs"),
+            " or ", Parameter("executor")
+        ) from error  # fmt: skip
+
+
+#: What a batch sets back at its end is the process's, and so is standard output: one batch at a time.
+_ONE = threading.RLock()
+
+
+def carry_out_elsewhere(version: str, subjects: bytes, orders: Sequence[Order], threads: int | None) -> list[Outcome]:
+    """Carry out a batch in a process that the submitting one knows nothing of.
+
+    Raises
+    ------
+    TargetError
+        If another convcheck is installed there, or the target is not found there.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from convcheck.targets.isolation import kept_state, output_to_stderr
+
+    if version != __version__:
+        raise TargetError(f"a worker has convcheck {__version__}; expected {version}, as where the run was started")
+    with _ONE, output_to_stderr(), kept_state(), threadpool_limits(threads):
+        targets = _found(subjects)
+        return [carry_out(order, targets, _untold) for order in orders]
+
+
+@lru_cache(maxsize=8)
+def _found(subjects: bytes) -> tuple[Target, ...]:
+    """Find what is checked once per process, not once per layer."""
+    chosen: Subjects = pickle.loads(subjects)
+    return chosen.find()
+
+
+def _untold(work: float) -> None:
+    """Progress is told by whole batches, from the one thread that hands them over."""
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether an executor's error says that workers, or the way to them, were lost; not what a batch raised."""
+    return isinstance(error, (BrokenExecutor, CancelledError)) or type(error).__module__.startswith("distributed.")
+
+
+def opened(executor: str) -> Pool:
+    """Open what an option such as ``dask://HOST:PORT`` names.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing of the kind, its package is not installed, or nobody answers there.
+    """
+    kind, separator, where = executor.partition("://")
+    openers: dict[str, Callable[[str], Opened]] = {"dask": _dask, "loky": _loky, "mpi": _mpi}
+    wrong = Parameter("executor", executor)
+    valid = where.isdecimal() and int(where) > 0 if kind == "loky" else bool(where) == (kind == "dask")
+    if not separator or kind not in openers or not valid:
+        raise UsageError(wrong, " is not allowed; expected dask://HOST:PORT, loky://N with N processes, or mpi://")
+    try:
+        threads = max(1, (os.cpu_count() or 1) // int(where)) if kind == "loky" else None
+        return Elsewhere(lambda: openers[kind](where), threads=threads)
+    except ImportError as error:
+        package = {"dask": "distributed", "mpi": "mpi4py"}.get(kind, kind)
+        hint = f"the extra {kind}" if kind == "dask" else f"the package {package}"
+        raise UsageError(wrong, f" needs {hint}, which is not installed here ({error})") from error
+
+
+def _dask(address: str) -> Opened:
+    from distributed import Client
+
+    try:
+        client = Client(f"tcp://{address}", timeout=_ANSWER, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {address} ({error}); expected one that was started with: dask scheduler. If "
+            "it went away in the middle of a run, start it again: with ", Parameter("state", "FILE"), " the same "
+            "command goes on where it was",
+        ) from error  # fmt: skip
+    try:
+        client.wait_for_workers(1, timeout=_ANSWER)
+    except (OSError, TimeoutError) as error:
+        client.close()
+        raise UsageError(
+            f"the Dask scheduler at {address} has no workers; start some with: dask worker tcp://{address}"
+        ) from error
+    return Opened(client.get_executor(pure=False), len(client.nthreads()), client.close)
+
+
+def _loky(count: str) -> Opened:
+    from loky import ProcessPoolExecutor
+
+    executor = ProcessPoolExecutor(int(count))
+    return Opened(executor, int(count), lambda: executor.shutdown(kill_workers=True))
+
+
+def _mpi(_: str) -> Opened:
+    from mpi4py.futures import MPIPoolExecutor
+
+    executor = MPIPoolExecutor()
+    return Opened(executor, max(1, executor.num_workers), lambda: executor.shutdown(cancel_futures=True))
