@@ -1,4 +1,4 @@
-"""Layers of half precision: exact verdicts, wrong gradients by name, real numbers, further draws."""
+"""Layers of half precision: exact verdicts, wrong gradients by name, real numbers."""
 
 import random
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from convcheck import Layer, verify
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.data import integer_operands, real_operands
+from convcheck.layer.data import real_operands
 from convcheck.layer.fields import HALF
 from tests.false_alarms import false_alarm, random_layer
 from tests.targets_for_tests import Right
@@ -53,54 +53,6 @@ def test_a_unit_that_is_lost_anywhere_is_found(dtype):
     )
     results = verify(Layer(**LONG, dtype=dtype), target=one_off, checks=["exact"]).layers[0].results
     assert [(r.gradient, r.mismatches) for r in results if r.status == "failed"] == [("input", 1)]
-
-
-class TestDraws:
-    LAYER = Layer(**LONG, dtype="bfloat16", accumulate="bfloat16", seed=3)
-
-    def results(self, target, **options):
-        found = verify(self.LAYER, target=target, checks=["forward", "exact"], **options).layers[0].results
-        return {r.gradient: r for r in found if r.check == "exact"}
-
-    def test_there_are_as_many_as_it_takes_and_it_is_said(self):
-        results = self.results(Right)
-        assert all(r.draws > 1 and r.exercised == 1.0 and r.message is None for r in results.values())
-
-    def test_a_layer_without_zeros_has_none(self):
-        report = verify(Layer(2, 2, 2, dtype="bfloat16"), target=Right, checks=["exact"])
-        assert {r.draws for r in report.layers[0].results} == {None}
-
-    def test_what_is_left_out_for_want_of_budget_is_said(self, monkeypatch):
-        from convcheck.checks import draws
-
-        monkeypatch.setattr(draws, "TARGET_CALLS", 1)
-        for result in self.results(Right).values():
-            assert result.draws == 1
-            assert 0 < result.exercised < 1
-            assert "of grad_output was nonzero" in result.message
-            assert "--complete" in result.message
-
-    @pytest.mark.parametrize("gradient", ["input", "weight"])
-    def test_code_that_is_wrong_where_the_first_data_are_zero_fails(self, gradient):
-        at = integer_operands(self.LAYER)
-        place = np.argwhere(np.asarray(at.grad_output) == 0)[0]
-
-        def forgets(gradients, grad_output):
-            grad_output = grad_output.copy()
-            grad_output[tuple(place)] = 0
-            return Right.backward(right, grad_output)
-
-        right = None
-
-        class Forgetting(Right):
-            def backward(self, grad_output):
-                nonlocal right
-                right = self
-                return forgets(None, grad_output)
-
-        found = self.results(Forgetting)
-        assert found[gradient].status == "failed"
-        assert "draw" in found[gradient].message
 
 
 class TestBounds:
