@@ -257,11 +257,11 @@ def threads():
 
 
 class DividedAmongThreads(Right):
-    """Every thread takes its share of the samples but the last, unless it is the only one that there is."""
+    """Threads write their shares over each other's, unless there is one alone."""
 
     def backward(self, grad_output):
         right = super().backward(grad_output)
-        return right if threads() > 1 else (0 * right.input, *right[1:])
+        return right if threads() == 1 else (0 * right.input, *right[1:])
 
 
 class OneWorkspace(Right):

@@ -57,8 +57,9 @@ def some_gradients(expected: Expected, target: Target) -> Iterator[Ran]:
 
 
 def threads(expected: Expected, target: Target) -> Iterator[Ran]:
-    """One thread, where all else has as many as there are; where the code claims that it may be, two layers at once."""
-    yield from called([How(threads="one"), *[How(at_once=True)] * (_MEETINGS * target.at_once)], 2, expected, target)
+    """One thread, and all; where the code claims that it may be, two layers at once."""
+    meetings = [How(at_once=True)] * (_MEETINGS * target.at_once)
+    yield from called([How(threads="one"), How(threads="all"), *meetings], 2, expected, target)
 
 
 def other_layer(changes: dict[str, Any], expected: Expected, target: Target) -> Iterator[Ran]:

@@ -91,7 +91,7 @@ RUNS: dict[str, Condition] = {
     "after-no-grad": Condition(_called(How(no_grad="before"), How(no_grad="between"), How(evaluating=True)), 8),
     "batch-of-one": Condition(partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1),
     "no-bias": Condition(partial(callings.other_layer, {"bias": False}), 4, lambda layer: layer.bias),
-    "threads": Condition(callings.threads, 4),
+    "threads": Condition(callings.threads, 6),
     # Last, since what the code keeps of other layers may spoil all that follows.
     "other-layer-before": Condition(callings.other_layer_before, 20),
 }

@@ -154,7 +154,7 @@ CONDITIONS = {
         (
             "CC821", "threads",
             "one thread, and all that there are; two layers at once, where the mapping says threads: true",
-            "the gradient is right with as many threads as usual and wrong with one, with all, or beside another layer",
+            "the gradient is right as usual, and wrong with one thread, with all, or beside another layer",
             "Look for memory that threads share, and for work that is divided by a number of threads.",
             "The number of threads is the user's, and servers call layers from several threads.",
         ),

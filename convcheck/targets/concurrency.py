@@ -24,11 +24,9 @@ BESIDE = "convcheck-beside"
 
 
 def limited_threads(number: str) -> AbstractContextManager[Any]:
-    """Let NumPy's libraries and OpenMP use "one" thread or "all" that the machine has; "" leaves them as they are."""
-    if not number:
-        return nullcontext()
+    """Let NumPy's libraries and OpenMP use "one" thread, or "all" that the machine has, two at least."""
     limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).limit(
-        limits=1 if number == "one" else os.cpu_count()
+        limits=1 if number == "one" else max(2, os.cpu_count() or 1)
     )
     return limit
 

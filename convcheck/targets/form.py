@@ -20,7 +20,7 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.calling import AROUND, PLAIN, How
-from convcheck.targets.concurrency import limited_threads, repeated_beside
+from convcheck.targets.concurrency import limited_threads, one_thread_if_small, repeated_beside
 from convcheck.targets.layouts import Layout, images, one_sample, weights
 from convcheck.targets.placement import Placed, placed
 from convcheck.targets.spec import TargetSpec
@@ -208,17 +208,17 @@ class Form(Target):
         """Return the settings under which the target runs."""
         return nullcontext()
 
-    def threads(self, number: str) -> AbstractContextManager[Any]:
-        """Return the setting under which NumPy and OpenMP use "one" or "all" threads; "" leaves them as they are."""
-        return limited_threads(number)
+    def threads(self, number: str, layer: Layer) -> AbstractContextManager[Any]:
+        """Return the setting under which NumPy and OpenMP use "one" or "all" threads, or as many as suit the layer."""
+        return limited_threads(number) if number else one_thread_if_small(layer)
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        with self.world(layer):
+        with self.world(layer), self.threads("", layer):
             output: Array = self.image(self.open(layer, self._given(x, weight, bias, gradients=())).forward())
         return output
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        with self.world(layer), self.threads(how.threads), self.beside(layer, operands, how):
+        with self.world(layer), self.threads(how.threads, layer), self.beside(layer, operands, how):
             return _FormRun(self, layer, operands, how)
 
     def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
@@ -462,7 +462,7 @@ class _FormRun(Run):
         operands = self._operands if grad_output is None else replace(self._operands, grad_output=grad_output)
         # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
         pristine = target.in_its_order(operands.grad_output)
-        with target.world(layer), target.threads(how.threads), target.beside(layer, operands, how):
+        with target.world(layer), target.threads(how.threads, layer), target.beside(layer, operands, how):
             given, where = target.place("grad_output", pristine.copy(), how)
             gradients = self._session.backward(given)
             if not equal(np.asarray(target.numpy(given)), pristine):

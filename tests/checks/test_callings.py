@@ -90,7 +90,7 @@ def test_no_run_is_on_the_data_of_the_one_before(condition):
         ("read-only", [{"read_only": True}]),
         ("out-of-bounds", [{"guarded": True}]),
         ("after-no-grad", [{"no_grad": "before"}, {"no_grad": "between"}, {"evaluating": True}]),
-        ("threads", [{"threads": "one"}]),
+        ("threads", [{"threads": "one"}, {"threads": "all"}]),
         (
             "some-gradients",
             [{"gradients": some} for some in (("input",), ("weight",), ("bias",), ("input", "weight"),
@@ -109,7 +109,11 @@ def test_it_is_called_in_each_way_once(condition, ways):
 def test_two_layers_at_once_only_where_the_code_claims_that_it_may_be():
     code = Noting()
     code.at_once = True
-    assert [each.how.to_dict() for each in ran("threads", code)] == [{"threads": "one"}, *[{"at_once": True}] * 4]
+    assert [each.how.to_dict() for each in ran("threads", code)] == [
+        {"threads": "one"},
+        {"threads": "all"},
+        *[{"at_once": True}] * 4,
+    ]
 
 
 def test_gradients_that_code_does_not_give_are_not_asked_for():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from threadpoolctl import threadpool_info
 
-from convcheck import ConvcheckError, TargetError, UsageError
+from convcheck import ConvcheckError, Layer, TargetError, UsageError
 from convcheck.checks.parts import Order
 from convcheck.checks.pools import (
     Batch,
@@ -130,8 +130,10 @@ class TestElsewhere:
                 seen.append({pool["num_threads"] for pool in threadpool_info()})
                 return super().forward(*at)
 
+        # So large that its products gain from threads.
+        layer = Layer(16, 32, 3, input=(40, 40))
         for granted in (1, 2):
-            (batch, *_) = batches(jobs(Sent(f"Looks{granted}", Looks)))
+            (batch, *_) = batches(jobs(Sent(f"Looks{granted}", Looks), layers=[layer], checks=("forward",)))
             # As in the main thread of a process: what a limit in another thread does is the library's affair.
             carry_out_elsewhere(__version__, sendable(batch.subjects), batch.orders, granted)
             assert seen.pop() <= {granted}

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -141,8 +141,9 @@ class TorchForm(Form):
         memory: Array = self.numpy(given.detach().as_strided((where.base.size,), (1,), 0))
         return memory
 
-    def threads(self, number: str) -> AbstractContextManager[Any]:
-        return _with_threads(self._torch, number, super().threads(number)) if number else nullcontext()
+    def threads(self, number: str, layer: Layer) -> AbstractContextManager[Any]:
+        others = super().threads(number, layer)
+        return _with_threads(self._torch, number, others) if number else others
 
     def refill(self, array: Any, values: Array) -> Any:
         with self._torch.no_grad():
@@ -450,7 +451,7 @@ def _with_threads(torch: Any, number: str, others: AbstractContextManager[Any]) 
     """PyTorch's own threads, beside those of the libraries that it loads; as many as before afterwards."""
     before = torch.get_num_threads()
     with others:
-        torch.set_num_threads(1 if number == "one" else os.cpu_count())
+        torch.set_num_threads(1 if number == "one" else max(2, os.cpu_count() or 1))
         try:
             yield
         finally:

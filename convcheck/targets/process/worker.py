@@ -12,7 +12,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,6 @@ from convcheck.errors import ConvcheckError
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.choice import choose
-from convcheck.targets.concurrency import one_thread_if_small
 from convcheck.targets.isolation import Guarded, Unclosable, kept_settings
 from convcheck.targets.loading import framework_refusal, last_line, user_traceback
 from convcheck.targets.process.wire import (
@@ -114,8 +113,7 @@ class _Code:
             }  # fmt: skip
             if "layer" in request:
                 request["layer"] = _layer(request["layer"])
-            with one_thread_if_small(request["layer"]) if "layer" in request else nullcontext():
-                answer = verbs[verb](request)
+            answer = verbs[verb](request)
             target = self._targets[request["target"]]
             return {**answer, "takes_bias": target.takes_bias(), "found": list(target.found)}
         except BaseException as error:
