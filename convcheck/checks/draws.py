@@ -99,6 +99,7 @@ class _Seen:
     def lacking(self) -> str | None:
         """Return what did not count, in words."""
         shares = {name: float(np.mean(entries)) for name, entries in self._entries.items()}
-        parts = [f"{share:.0%} of {name}" for name, share in shares.items() if share < 1]
+        # Rounded down: what is short of all of them is not all.
+        parts = [f"{int(1000 * share) / 10:g} % of {name}" for name, share in shares.items() if share < 1]
         counted = f"in {self.draws} draws with zeros no more than {' and '.join(parts)} was nonzero"
         return f"{counted}; --complete makes more draws" if parts else None
