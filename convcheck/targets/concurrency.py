@@ -31,12 +31,17 @@ def limited_threads(number: str) -> AbstractContextManager[Any]:
     return limit
 
 
+def suits_one_thread(layer: Layer) -> bool:
+    """Whether a layer is small, and this thread may change what is the whole process's."""
+    return layer.multiply_adds <= _FOR_ONE_THREAD and threading.current_thread() is threading.main_thread()
+
+
 def one_thread_if_small(layer: Layer) -> AbstractContextManager[Any]:
     """Let matrix products use one thread while a small layer is checked: threads cost more than they give there.
 
     The setting is that of the whole process, so that only its main thread changes it.
     """
-    if layer.multiply_adds > _FOR_ONE_THREAD or threading.current_thread() is not threading.main_thread():
+    if not suits_one_thread(layer):
         return nullcontext()
     limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).select(user_api="blas").limit(limits=1)
     return limit

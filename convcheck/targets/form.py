@@ -222,13 +222,13 @@ class Form(Target):
             return _FormRun(self, layer, operands, how)
 
     def second(self, layer: Layer, operands: Operands, along: Operands) -> tuple[Any, Any, Any]:
-        with self.world(layer):
+        with self.world(layer), self.threads("", layer):
             grad_output = self.own(self.in_its_order(operands.grad_output))
             found = self._opened(layer, operands).second(grad_output, self._arguments(along))
             return self.image(found[0]), self.image(found[1]), self.kernel(found[2])
 
     def tangent(self, layer: Layer, operands: Operands, along: Operands) -> Any:
-        with self.world(layer):
+        with self.world(layer), self.threads("", layer):
             return self.image(self._opened(layer, operands).tangent(self._arguments(along)))
 
     def _opened(self, layer: Layer, operands: Operands) -> Session:
@@ -481,7 +481,7 @@ class _FormRun(Run):
 
     def again(self, operands: Operands, layer: Layer | None = None, *, new_memory: bool = False) -> Run:
         target, layer = self._target, layer or self._layer
-        with target.world(layer):
+        with target.world(layer), target.threads("", layer):
             if layer is not self._layer:
                 self._session.resize(layer)
             if new_memory or layer is not self._layer:

@@ -7,10 +7,9 @@ applied to the input beforehand, inside what autograd differentiates.
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from convcheck.layer.fields import DTYPES, ZEROS, known_to_numpy
 from convcheck.layer.layer import Layer
 from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind, makes_layers, parameters_of, refuse_unused
+from convcheck.targets.concurrency import suits_one_thread
 from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.placement import Placed
@@ -142,8 +142,11 @@ class TorchForm(Form):
         return memory
 
     def threads(self, number: str, layer: Layer) -> AbstractContextManager[Any]:
+        # All is what it uses unless it is told otherwise; told of more, it is slow afterwards.
+        if number == "all":
+            return nullcontext()
         others = super().threads(number, layer)
-        return _with_threads(self._torch, number, others) if number else others
+        return _with_one_thread(self._torch, others) if number or suits_one_thread(layer) else others
 
     def refill(self, array: Any, values: Array) -> Any:
         with self._torch.no_grad():
@@ -447,11 +450,11 @@ _SWITCHES = ("cuda.matmul", "cudnn")
 
 
 @contextmanager
-def _with_threads(torch: Any, number: str, others: AbstractContextManager[Any]) -> Iterator[None]:
-    """PyTorch's own threads, beside those of the libraries that it loads; as many as before afterwards."""
+def _with_one_thread(torch: Any, others: AbstractContextManager[Any]) -> Iterator[None]:
+    """One thread of PyTorch's own too, beside those of the libraries that it loads; as many as before afterwards."""
     before = torch.get_num_threads()
     with others:
-        torch.set_num_threads(1 if number == "one" else max(2, os.cpu_count() or 1))
+        torch.set_num_threads(1)
         try:
             yield
         finally:
