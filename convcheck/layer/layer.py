@@ -171,7 +171,7 @@ class Layer:
         """Whether its padding repeats samples of the input."""
         return self.padding_mode != ZEROS and any(map(any, self.padding))
 
-    @property
+    @cached_property
     def multiply_adds(self) -> int:
         """Multiply-adds of one forward pass."""
         windows = prod(axis.windows for axis in self.axes)

@@ -41,10 +41,22 @@ def one_thread_if_small(layer: Layer) -> AbstractContextManager[Any]:
 
     The setting is that of the whole process, so that only its main thread changes it.
     """
-    if not suits_one_thread(layer):
-        return nullcontext()
-    limit: AbstractContextManager[Any] = _libraries(len(sys.modules)).select(user_api="blas").limit(limits=1)
-    return limit
+    return nullcontext() if _limited or not suits_one_thread(layer) else _one_thread()
+
+
+#: Whether matrix products use one thread already: calls of code lie within the check of a layer.
+_limited = False
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    global _limited
+    with _libraries(len(sys.modules)).select(user_api="blas").limit(limits=1):
+        _limited = True
+        try:
+            yield
+        finally:
+            _limited = False
 
 
 @lru_cache(maxsize=1)
