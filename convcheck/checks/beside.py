@@ -114,8 +114,10 @@ def _started(part: Search) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
-    _send(process.stdin, [folder for folder in sys.path if folder])
-    _send(process.stdin, part)
+    # One that has ended already says so where it is listened to.
+    with suppress(OSError):
+        _send(process.stdin, [folder for folder in sys.path if folder])
+        _send(process.stdin, part)
     return process
 
 
