@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -13,6 +13,7 @@ from convcheck.explain.pictures.panel import LIMITS, PLANES, Kind, Kinds, Panel,
 from convcheck.explain.pictures.selection import Selection
 from convcheck.layer.arrays import Array
 from convcheck.layer.axis import Axis
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 
 #: Samples of dL/dX that are shown at least, and cells of the full map up to which more are, where dL/dX is large.
@@ -33,6 +34,11 @@ class Window:
     full: tuple[range, ...]
     dilated: tuple[range, ...]
     output: tuple[range, ...]
+
+
+def on_padded(layer: Layer) -> Layer:
+    """Return the layer without padding that reads what another one has padded."""
+    return replace(layer, input=tuple(a.padded_size for a in layer.axes), padding=0, padding_mode=ZEROS)
 
 
 def window_of(layer: Layer, chosen: Selection) -> Window:
