@@ -71,6 +71,11 @@ class Selection:
     tap: Index
     output: Index
 
+    @property
+    def of_twin(self) -> Selection:
+        """The same, as the twin of a transposed layer has it."""
+        return Selection(self.sample, self.filter, self.channel, self.output, self.tap, self.place)
+
     @classmethod
     def of(
         cls,
@@ -92,7 +97,6 @@ class Selection:
         UsageError
             If a number is out of range, the filter does not read the channel, or the entry is in another slice.
         """
-        require_plain(layer)
         array, index = parse_entry(entry, layer) if entry is not None else ("", ())
         slices = {"input": ("sample", "channel"), "weight": ("filter",), "bias": ("filter",)}
         said = dict(zip(slices.get(array, ("sample", "filter")), index, strict=False))
@@ -177,25 +181,13 @@ _NEAR = 5
 
 
 def most_read(layer: Layer) -> Index:
-    """Return the input entry near the origin with the most terms; of several, the one nearest to the middle."""
+    """Return the input entry near the origin with the most terms; of several, with the most copies, in the middle."""
     best: list[int] = []
     for axis in layer.axes:
         near = range(min(axis.size, max(_NEAR, axis.effective_kernel - axis.before + axis.stride)))
         middle = (near.start + near.stop - 1) / 2
-        best.append(min(near, key=lambda p: (-len(axis.pairs(p)), abs(p - middle), p)))
-    return tuple(best)
-
-
-def require_plain(layer: Layer) -> None:
-    """Refuse layers of which there are neither pictures nor sums in words.
-
-    Raises
-    ------
-    UsageError
-    """
-    if layer.transposed or layer.padding_mode != ZEROS:
-        what = "transposed layers" if layer.transposed else f"{layer.padding_mode} padding"
-        raise UsageError(
-            f"layer {layer.name}: {what} can be verified, but neither drawn nor explained; expected a layer that is "
-            f"not transposed, with padding_mode {ZEROS}"
+        copied = axis.mode != ZEROS
+        best.append(
+            min(near, key=lambda p: (-len(axis.pairs(p)), -len(axis.positions(p)) if copied else 0, abs(p - middle), p))
         )
+    return tuple(best)
