@@ -16,39 +16,11 @@ from convcheck.explain.sums.notation import NOTATIONS, OWN, notation
 from convcheck.explain.sums.terms import explain
 from convcheck.explain.sums.writers import FORMATS, render
 from convcheck.layer.data import example_operands
+from tests.explain.kinds import layers
 
 
 def textbook(name):
     return next(layer for layer in load("textbook").layers if layer.name == name)
-
-
-@st.composite
-def layers(draw):
-    rank = draw(st.integers(1, 3))
-
-    def per_axis(low, high):
-        return [draw(st.integers(low, high)) for _ in range(rank)]
-
-    groups = draw(st.integers(1, 2))
-    kernel, dilation, stride = per_axis(1, 3), per_axis(1, 3), per_axis(1, 4)
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    size, mode = per_axis(1, 6), draw(st.sampled_from(["transposed", "zeros", "circular", "reflect", "replicate"]))
-    behind = [0] * rank
-    if mode == "transposed":
-        size = [n + 6 // s for n, s in zip(size, stride, strict=True)]
-        padding = [[draw(st.integers(0, 2)), draw(st.integers(0, 2))] for _ in range(rank)]
-        behind = [draw(st.integers(0, max(pair) - 1)) for pair in zip(stride, dilation, strict=True)]
-    elif mode == "zeros":
-        padding = [[draw(st.integers(0, 3)) + e - 1, draw(st.integers(0, 3))] for e in spans]
-    else:
-        size = [n + e for n, e in zip(size, spans, strict=True)]
-        padding = [[draw(st.integers(0, n - 1)), draw(st.integers(0, n - 1))] for n in size]
-    return Layer(
-        channels=groups * draw(st.integers(1, 2)), filters=groups * draw(st.integers(1, 3)), kernel=kernel,
-        stride=stride, dilation=dilation, padding=padding, groups=groups, bias=draw(st.booleans()), input=size,
-        batch=draw(st.integers(1, 2)), seed=draw(st.integers(0, 99)), transposed=mode == "transposed",
-        padding_mode="zeros" if mode == "transposed" else mode, output_padding=behind,
-    )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
@@ -218,7 +190,7 @@ def test_derivation_of_other_kinds():
     spec = Layer(1, 1, [3], 2, [[1, 0]], input=[4], batch=1, transposed=True, output_padding=1)
     ahead, back = render(derivation.document(spec, OWN), "text").split("3. The gradient of the input")
     assert "7 = (4-1)·2+1" in ahead
-    assert "padding in front 1 = 3-1-1, behind 3 = 3-1+1 (remainder 1)" in ahead
+    assert "padding in front 1 = 3-1-1, behind 3 = 3-1+1 (output padding 1)" in ahead
     assert "Flip the kernel" in ahead
     assert "Flip the kernel" not in back
     assert "Nothing is dilated, and nothing is flipped" in back

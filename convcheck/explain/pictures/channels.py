@@ -128,7 +128,8 @@ def _connections(layer: Layer, chosen: Selection, roles: Roles) -> Panel:
     around = near(reads.shape, (chosen.filter, chosen.channel), (_CONNECTED, _CONNECTED))
     title = f"Which {filter_} (row) has to do with which {channel} (column)"
     made = Panel.of(
-        "3", title, [f"{layer.groups} groups"], reads.astype(np.float64), around, kinds=np.where(reads, Kind.VALUE, Kind.APART).astype(np.int8), scale=2.0,
+        "3", title, [f"{layer.groups} groups"], reads.astype(np.float64), around,
+        kinds=np.where(reads, Kind.VALUE, Kind.APART).astype(np.int8), scale=2.0,
         outlined=[(chosen.filter, chosen.channel)],
     )  # fmt: skip
     texts = {place: "•" if reads[place] else "" for place in np.ndindex(*reads.shape)}

@@ -295,7 +295,7 @@ def _results(arrays: InputGradient, window: Window, slides: str) -> tuple[Panel 
         return padded, part, None
     summed = f"{result}: sum over the {layer.filters_per_group} {roles.filter}s" if several else f"{result}: {number}"
     summed += " of the group" if layer.groups > 1 and several else ""
-    summed += ", and the bias" if arrays.bias is not None else ""
+    summed += (", and the bias" if several else " and the bias") if arrays.bias is not None else ""
     total = Panel.of(
         str(number + 1), summed, [sizes.times(layer.input), where], arrays.total, window.input, kinds=kinds,
         outlined=[entry],

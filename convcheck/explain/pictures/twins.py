@@ -12,6 +12,7 @@ from convcheck.explain.pictures.window import on_padded, own_position
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.dilate_flip import padded_input
 from convcheck.layer.arrays import Array
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 
 
@@ -43,7 +44,10 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     # The window in the large map, as far as it is inside, and the entry of the small one.
     cells = [axis.source[i] for axis, i in zip(plain.axes, output, strict=True)]
     inside = [each[each >= 0] for each in cells]
-    frame = tuple(int(each[0]) for each in inside), tuple(int(each[-1]) for each in inside)
+    # A window may lie on padding alone.
+    framed = all(each.size for each in inside)
+    ends = [(int(each[0]), int(each[-1])) for each in inside] if framed else []
+    frames = ((tuple(first for first, _ in ends), tuple(last for _, last in ends)),) if framed else ()
 
     def pair(number: str, titles: Sequence[str], first: Array, second: Array, *, grows: bool) -> list[Panel]:
         """Show what goes in and what comes out; the window is framed, and the entry outlined."""
@@ -57,7 +61,7 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
                 f"{number}{letter}", title, [f"{sizes.times(array.shape[2:])}, sample {n}, {word} {of}"],
                 array[n, of], part, scale=scale_of(array[n, of]), outlined=[output] if is_small else [],
             )  # fmt: skip
-            made.append(panel if is_small else replace(panel, framed=(frame,)))
+            made.append(panel if is_small else replace(panel, framed=frames))
         return made
 
     small_size, large_size = sizes.times(plain.output), sizes.times(plain.input)
@@ -66,10 +70,10 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
         name="twins",
         title="Transposed and plain: each is the other's backward pass",
         intro=(
-            f"Both have the same W. The plain layer takes {large_size} to {small_size}, the transposed one {small_size} "
-            f"to {large_size}. Above, what the transposed layer does forward is what the plain one does backward: an "
-            "entry is handed out to a window. Below, the other way round: a window is read. Each of 1 to 4 is computed "
-            "by a layer of its own, without a bias.",
+            f"Both have the same W. The plain layer takes {large_size} to {small_size}, the transposed one the other "
+            "way. Above, what the transposed layer does forward is what the plain one does backward: an entry is "
+            "handed out to a window. Below, the other way round: a window is read. Each of 1 to 4 is computed by a "
+            "layer of its own, without a bias.",
         ),
         panels=(
             *pair("1", ("Transposed, forward: X", "Transposed, forward: O"), small, results[0], grows=True),
@@ -78,9 +82,10 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
             *pair("4", ("Plain, forward: X", "Plain, forward: O"), large, results[3], grows=False),
         ),
         example=(
-            f"Outlined: entry {sizes.at(output)} of the small map; framed: its window in the large one, without what is "
-            f"padding. Above it is handed out to the window. Below it is made of the window: dL/dX{sizes.at(output)} of "
-            f"the transposed layer is {value}, and O{sizes.at(output)} of the plain one {back}.",
+            f"Outlined: entry {sizes.at(output)} of the small map; framed: its window in the large one, without "
+            "padding. Above it is handed out to the window. Below it is made of the window: "
+            f"dL/dX{sizes.at(output)} of the transposed layer is {value}, and O{sizes.at(output)} of the plain one "
+            f"{back}.",
         ),
         trivial=not layer.transposed,
     )  # fmt: skip
@@ -89,6 +94,6 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
 def transposed_twin(plain: Layer) -> Layer:
     """Return the transposed layer of which a plain one, whose padding repeats no samples, is the twin."""
     return replace(
-        plain, channels=plain.filters, filters=plain.channels, input=plain.output, transposed=True,
+        plain, channels=plain.filters, filters=plain.channels, input=plain.output, transposed=True, padding_mode=ZEROS,
         output_padding=tuple(axis.remainder for axis in plain.axes),
     )  # fmt: skip

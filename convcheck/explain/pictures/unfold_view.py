@@ -35,8 +35,9 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     weight : array, shape (F, C/groups, *kernel), or of a transposed layer (C, F/groups, *kernel)
     grad_output : array, shape (N, F, *output)
     """
-    roles = PLAIN
+    roles, bias = PLAIN, ""
     if layer.transposed:
+        bias = ", without the bias" if layer.bias else ""
         layer, chosen, roles, x, grad_output = layer.twin, chosen.of_twin, TWIN, grad_output, x
     given, back, result = roles.input, roles.grad_output, roles.grad_input
     # The rows of X~ and the columns of W~ that belong to the chosen channel; the rows of dL/dO are those of its group.
@@ -90,7 +91,6 @@ def story(layer: Layer, x: Array, weight: Array, grad_output: Array, chosen: Sel
     moved = [f"{given}{name} is at {' and '.join(map(sizes.at, held))} here"] if any(map(any, layer.padding)) else []
     at_copies = [(tap, output) for output, tap in copies]
     f, tap, unfolded = chosen.filter, chosen.tap, f"{given}~"
-    bias = "" if roles is PLAIN else ", without the bias"
     added = f"copies added up, padding {'folded back' if layer.repeats_samples else 'dropped'}"
     read_from = "the unfolded input" if roles is PLAIN else f"{given}, unfolded"
     total = "" if layer.batch == 1 else f"sample {n}'s part; the samples' parts add up"

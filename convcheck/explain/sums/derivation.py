@@ -17,7 +17,7 @@ from convcheck.layer.words import forward_geometry
 _WIDEST = 8
 
 #: The letters of the sizes along an axis.
-_LETTERS = (
+_LETTERS: tuple[str, ...] = (
     "n: size of the input, k: size of the kernel, s: stride, d: dilation",
     "P = n + before + after: padded size",
     "e = d(k - 1) + 1: samples that a window spans",
@@ -27,7 +27,7 @@ _LETTERS = (
 
 
 #: The same of a transposed layer.
-_TRANSPOSED_LETTERS = (
+_TRANSPOSED_LETTERS: tuple[str, ...] = (
     "n: size of the input, k: size of the kernel, s: stride, d: dilation",
     "e = d(k - 1) + 1: outputs that an entry of X reaches over",
     "P = (n - 1)s + e + output_padding: outputs before the padding is removed",
@@ -45,8 +45,7 @@ def document(layer: Layer, notation: Notation) -> Document:
         sizes.append((name, *map(str, (*numbers, a.effective_kernel, a.output_size, last))))
         pairs = [len(a.pairs(p)) for p in range(a.size)]
         readers.append((name, str(min(pairs)), str(max(pairs)), str(pairs.count(0))))
-    size_head = ("", "n", "before", "after", "P", "k", "s", "d", "e", "m")
-    size_head = (*size_head, "output_padding" if layer.transposed else "r")
+    head = ("", "n", "before", "after", "P", "k", "s", "d", "e", "m", "output_padding" if layer.transposed else "r")
     how, letters = "output i reads padded position q through tap a exactly if i·s + a·d = q", _LETTERS
     if layer.transposed:
         letters = _TRANSPOSED_LETTERS
@@ -57,7 +56,7 @@ def document(layer: Layer, notation: Notation) -> Document:
         Paragraph(f"Notation: {notation.about} Indices count from 0; what is out of range counts as zero."),
         Heading("1. Forward"),
         notation.formula("output", layer),
-        Table(size_head, tuple(sizes)),
+        Table(head, tuple(sizes)),
         Formula.of_sizes(letters),
         *(_transposed_forward(layer, notation) if layer.transposed else []),
         Heading("2. The chain rule"),

@@ -293,8 +293,8 @@ class Sheet:
         at = {self.panel.index(place): where for place, where in places.items()}
         for start, end in self.panel.arrows:
             if start in at and end in at:
-                middles = [(x + edge / 2, y + edge / 2) for x, y, edge in (at[start], at[end])]
-                style.arrow(axes, *middles, 0.36 * self.cell)
+                tail, head = ((x + edge / 2, y + edge / 2) for x, y, edge in (at[start], at[end]))
+                style.arrow(axes, tail, head, 0.36 * self.cell)
 
     def _draw_rest(self, axes: Axes, left: float, top: float) -> None:
         """Dotted edges where the map goes on."""
