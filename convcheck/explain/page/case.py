@@ -78,7 +78,7 @@ def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
     """
     layer, chosen = shown.layer, shown.chosen
     if layer.transposed or layer.repeats_samples:
-        raise UsageError(f"layer {layer.name}: there is no page of transposed layers, nor of {layer.padding_mode} padding")
+        raise UsageError(f"layer {layer.name}: no page shows transposed layers or copies in the padding")
     data: dict[str, Any] = {}
     for kept in _choices(layer, chosen, limit):
         data = {"arrays": _arrays(layer, shown.operands, kept), "totals": _totals(layer, shown.operands, kept)}

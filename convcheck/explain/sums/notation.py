@@ -112,7 +112,7 @@ class Notation:
             if weight:
                 return [*sites, second, first]
             return [*([first] if layer.batch > 1 else []), *sites, second]
-        sizes = (layer.batch, layer.channels if image else layer.filters)
+        sizes: tuple[int, ...] = (layer.batch, layer.channels if image else layer.filters)
         if weight:
             sizes = layer.weight_shape[:2]
         return [*(i for i, size in zip((first, second), sizes, strict=True) if size > 1), *sites]
