@@ -119,6 +119,10 @@ class Layer:
         for name, value in _Resolver(given).resolve().items():
             object.__setattr__(self, name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Not what has been computed from them, such as tables as long as an axis.
+        return {name: vars(self)[name] for name in FIELDS}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         # In another process, NumPy has to learn the dtype first.
         vars(self).update(state)
