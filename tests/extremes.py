@@ -1,8 +1,8 @@
 """Configs of extreme sizes in every command: ``python -m tests.extremes [WORD]...``.
 
-Each run ends within a minute, is told what was done or why it was refused, shows nothing of convcheck's own, and stays
-within some memory. Those are bad of which that is not true; exit status 1 if there is one. With words, only the runs
-whose names have all of them.
+Each run ends within a minute of processor time, says what was done or why it was refused, shows nothing of convcheck's
+own, and stays within some memory. Those are bad of which that is not true; exit status 1 if there is one. With words,
+only the runs whose names have all of them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import psutil
 
 from tests.shell import ROOT
 
-#: Seconds that a run may take, on a machine that does nothing else.
+#: Seconds of processors that a run may take, and so many times as long by the clock, where other things run too.
 SECONDS = 60.0
+PATIENCE = 10
 
 #: Bytes of memory, for all processes of a run.
 MEMORY = 6 * 2**30
@@ -46,7 +47,7 @@ LAYERS = {
     "stride": "{channels: 1, filters: 1, kernel: 3, input: 10, stride: 1000000000}",
     "stride-over-padding": "{channels: 1, filters: 1, kernel: 3, input: 10, stride: 1000000, padding: 3000000}",
     "transposed-stride": "{channels: 1, filters: 1, kernel: 3, input: 10, stride: 1000000000, transposed: true}",
-    "transposed-stride-of-a-million": "{channels: 1, filters: 1, kernel: 3, input: 3, stride: 1000000, transposed: true}",
+    "transposed-stride-in-range": "{channels: 1, filters: 1, kernel: 3, input: 3, stride: 700000, transposed: true}",
     "transposed-kernel": "{channels: 1, filters: 1, kernel: 1000000, input: 5, transposed: true}",
     "output-padding": (
         "{channels: 1, filters: 1, kernel: 3, input: 3, stride: 1000001, output_padding: 1000000, transposed: true}"
@@ -79,7 +80,8 @@ FILES = {
     "long-key": lambda: layers(f"{{? {'n' * 900_000} : 1, {SMALL}}}"),
     "unknown-keys": lambda: layers("{" + SMALL + "".join(f", key{n}: 1" for n in range(20_000)) + "}"),
     "similar-keys": lambda: layers("{" + SMALL + "".join(f", kernel{n}: 1" for n in range(20_000)) + "}"),
-    "layers": lambda: _numbered(10_000),
+    "layers": lambda: "defaults: {channels: 1, filters: 1, kernel: 1, input: 1}\nlayers: [" + "{}," * 10_000 + "]",
+    "layers-with-names": lambda: _numbered(10_000),
     "a-thousand-layers": lambda: _numbered(1_000, ", batch: 1"),
     "equal-names": lambda: layers(*(f"{{name: same, {SMALL}}}" for _ in range(7_000))),
     "layers-of-nothing": lambda: "layers: [" + "{}," * 40_000 + "]",
@@ -92,7 +94,9 @@ FILES = {
     ),
     "merges": lambda: (
         f"a: &a {{{SMALL}}}\n"
-        + "".join(f"{b}: &{b} {{<<: [{', '.join(9 * [f'*{a}'])}]}}\n" for a, b in zip("abcdefg", "bcdefgh", strict=True))
+        + "".join(
+            f"{b}: &{b} {{<<: [{', '.join(9 * [f'*{a}'])}]}}\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)
+        )
         + layers("{<<: *h}")
     ),
     "deep-nesting": lambda: "[" * 400_000 + "]" * 400_000,
@@ -145,12 +149,12 @@ def words_of(command: str, config: str) -> list[str]:
 
 
 def ran(words: list[str], folder: Path, seconds: float) -> tuple[int | None, float, int, str, str]:
-    """Run a command; gives its status, seconds, bytes of memory at the most, and both outputs.
+    """Run a command; gives its status, seconds of processors, bytes of memory at the most, and both outputs.
 
     The status is None if it did not end.
     """
     out, err = folder / "out", folder / "err"
-    began, most = time.monotonic(), 0
+    began, busy, most = time.monotonic(), 0.0, 0
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
     with out.open("wb") as to, err.open("wb") as errors:
         process = psutil.Popen(
@@ -161,19 +165,20 @@ def ran(words: list[str], folder: Path, seconds: float) -> tuple[int | None, flo
             family = []
             with suppress(psutil.Error):
                 family = [process, *process.children(recursive=True)]
-            used = 0
+            used, spent = 0, 0.0
             for one in family:
                 with suppress(psutil.Error):
                     used += one.memory_info().rss
-            most = max(most, used)
-            if time.monotonic() - began > seconds or used > 2 * MEMORY:
+                    spent += sum(one.cpu_times())
+            most, busy = max(most, used), max(busy, spent)
+            if busy > seconds or time.monotonic() - began > PATIENCE * seconds or used > 2 * MEMORY:
                 for one in family:
                     with suppress(psutil.Error):
                         one.kill()
                 process.wait()
-                return None, time.monotonic() - began, most, _text(out), _text(err)
+                return None, busy, most, _text(out), _text(err)
             time.sleep(0.05)
-    return process.returncode, time.monotonic() - began, most, _text(out), _text(err)
+    return process.returncode, busy, most, _text(out), _text(err)
 
 
 def _text(file: Path) -> str:
@@ -196,7 +201,7 @@ def wrong_with(status: int | None, seconds: float, memory: int, out: str, err: s
         problems.append("shows its own")
     if status == 2 and not err.strip():
         problems.append("says nothing")
-    if len(out) + len(err) > 2_000_000:
+    if len(out) + len(err) > 200_000:
         problems.append("says too much")
     return ", ".join(problems)
 
@@ -207,7 +212,7 @@ def main(*words: str) -> int:
     with tempfile.TemporaryDirectory() as base:
         for config, text in cases.items():
             for name, command in COMMANDS.items():
-                if not all(word in f"{name} {config}" for word in words):
+                if not all(word in f"{name} {config} " for word in words):
                     continue
                 folder = Path(base)
                 file = folder / "extreme.yaml"

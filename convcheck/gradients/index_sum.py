@@ -129,7 +129,7 @@ def _sample(layer: Layer, q: Any, n: int) -> Any:
 def _terms(
     layer: Layer, joined: Callable[[Layer, int, int], Pairs] = _samples_read
 ) -> Iterator[tuple[Index, Places, Places]]:
-    """Every tap a with index arrays of the outputs i and the samples p that it joins, if there are any on every axis."""
+    """Every tap a with index arrays of the outputs i and samples p that it joins, if there are any on every axis."""
     per_axis = [lru_cache(maxsize=1024)(partial(joined, layer, axis)) for axis in range(len(layer.kernel))]
     for a in np.ndindex(*layer.kernel):
         pairs = [of_tap(tap) for tap, of_tap in zip(a, per_axis, strict=True)]

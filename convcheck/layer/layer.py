@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding, transposed_same_padding
-from convcheck.layer.fields import DTYPES, FIELDS, MAX_AXES, RANDOM, WIDE_SUMS, ZEROS, Field, known_to_numpy
+from convcheck.layer.fields import (
+    DTYPES,
+    FIELDS,
+    LONGEST_NAME,
+    MAX_AXES,
+    RANDOM,
+    WIDE_SUMS,
+    ZEROS,
+    Field,
+    known_to_numpy,
+)
 from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
@@ -300,6 +310,10 @@ class _Resolver:
             case "text":
                 if not isinstance(value, str) or not value.strip() or not value.isprintable():
                     self._not_allowed((name,), value, "a text of printable characters")
+                elif len(value) > LONGEST_NAME:
+                    self._wrong(
+                        (name,), f"{shown(value)} has {len(value):,} characters; expected at most {LONGEST_NAME:,}"
+                    )
             case "truth":
                 if not isinstance(value, bool):
                     self._not_allowed((name,), value, "true or false")

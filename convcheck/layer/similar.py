@@ -18,6 +18,10 @@ from convcheck.layer.layer import Layer
 #: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
 SMALL = 100_000
 
+#: Multiply-adds, and entries of an array with padding and zeros in it, up to which the catalogue can be tried on a
+#: layer that no small one is like.
+_LARGE = 2**18
+
 _LARGEST_KERNEL = 11
 
 #: Fields of a layer that change.
@@ -63,6 +67,12 @@ def shrunk(layer: Layer) -> Layer:
             if relations(small, counted=counted) == wanted:
                 return small
     return layer
+
+
+def triable(layer: Layer) -> bool:
+    """Whether every mistake can be tried on a layer in seconds."""
+    extent = prod(max(axis.padded_size, axis.stride * axis.windows) for axis in layer.axes)
+    return max(layer.multiply_adds, layer.batch * max(layer.channels, layer.filters) * extent) <= _LARGE
 
 
 def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
