@@ -47,7 +47,7 @@ LAYERS = {
     "stride": "{channels: 1, filters: 1, kernel: 3, input: 10, stride: 1000000000}",
     "stride-over-padding": "{channels: 1, filters: 1, kernel: 3, input: 10, stride: 1000000, padding: 3000000}",
     "transposed-stride": "{channels: 1, filters: 1, kernel: 3, input: 10, stride: 1000000000, transposed: true}",
-    "transposed-stride-in-range": "{channels: 1, filters: 1, kernel: 3, input: 3, stride: 700000, transposed: true}",
+    "transposed-stride-in-range": "{channels: 1, filters: 1, kernel: 3, input: 3, stride: 600000, transposed: true}",
     "transposed-kernel": "{channels: 1, filters: 1, kernel: 1000000, input: 5, transposed: true}",
     "output-padding": (
         "{channels: 1, filters: 1, kernel: 3, input: 3, stride: 1000001, output_padding: 1000000, transposed: true}"
