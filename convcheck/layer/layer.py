@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding, transposed_same_padding
-from convcheck.layer.fields import DTYPES, FIELDS, MAX_AXES, RANDOM, WIDE_SUMS, ZEROS, Field, known_to_numpy
+from convcheck.layer.fields import (
+    DTYPES,
+    FIELDS,
+    LONGEST_NAME,
+    MAX_AXES,
+    RANDOM,
+    WIDE_SUMS,
+    ZEROS,
+    Field,
+    known_to_numpy,
+)
 from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
@@ -118,6 +128,10 @@ class Layer:
         given["dtype"] = getattr(dtype, "name", getattr(dtype, "__name__", dtype))
         for name, value in _Resolver(given).resolve().items():
             object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not what has been computed from them, such as tables as long as an axis.
+        return {name: vars(self)[name] for name in FIELDS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # In another process, NumPy has to learn the dtype first.
@@ -308,6 +322,10 @@ class _Resolver:
             case "text":
                 if not isinstance(value, str) or not value.strip() or not value.isprintable():
                     self._not_allowed((name,), value, "a text of printable characters")
+                elif len(value) > LONGEST_NAME:
+                    self._wrong(
+                        (name,), f"{shown(value)} has {len(value):,} characters; expected at most {LONGEST_NAME:,}"
+                    )
             case "truth":
                 if not isinstance(value, bool):
                     self._not_allowed((name,), value, "true or false")
