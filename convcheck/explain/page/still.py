@@ -31,13 +31,13 @@ def still(shown: Shown) -> tuple[str, list[str]]:
     place = chosen.place
     index = (chosen.sample, chosen.channel, *place)
     found = explain(layer, at, "input", index)
-    own = [term for term in found.terms if term.factors[0].index[1] == chosen.filter]
-    inside = chosen.channel % layer.channels_per_group
-    outputs = {term.factors[0].index[2:]: _product(term) for term in own}
-    taps = {term.factors[1].index[2:]: _product(term) for term in own}
+    told = [term for term in found.terms if term.factors[0].index[1] == chosen.filter]
+    own = layer.slice_between(chosen.channel, chosen.filter)
+    outputs = {term.factors[0].index[2:]: _product(term) for term in told}
+    taps = {term.factors[1].index[2:]: _product(term) for term in told}
     maps: tuple[tuple[str, Array, Mapping[tuple[int, ...], str], Mapping[tuple[int, ...], str]], ...] = (
         (f"dL/dO[{chosen.sample},{chosen.filter}]", at.grad_output[chosen.sample, chosen.filter], outputs, {}),
-        (f"W[{chosen.filter},{inside}]", at.weight[chosen.filter, inside], taps, {}),
+        (f"W[{own[0]},{own[1]}]", at.weight[own], taps, {}),
         (f"dL/dX[{chosen.sample},{chosen.channel}]", np.zeros(layer.input), {place: ""}, {place: number(found.value)}),
     )
     parts, x, bottom = [], 0, 0
