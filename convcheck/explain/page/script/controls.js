@@ -265,7 +265,7 @@ function drawLegend() {
   const part = (names, words) => element("li", {}, element("span", { class: `swatch ${names}` }), words);
   const kinds = [[KIND.INSERTED, "inserted"], [KIND.REMAINDER, "remainder"], [KIND.BORDER, "border"], [KIND.UNREAD, "unread"]];
   document.getElementById("legend").replaceChildren(
-    part("chosen", "selected"), part("term", "counts, with its tap's letter"), part("framed", "under the turned kernel"),
+    part("chosen", "selected"), part("term", "counts, with its tap's letter"), part("framed", model.spec.transposed ? "under the kernel" : "under the turned kernel"),
     ...kinds.filter(([kind]) => used.has(kind)).map(([kind, name]) => part(name, KIND_WORDS[kind])),
     part("below", "below zero"), part("above", "above zero"));
 }

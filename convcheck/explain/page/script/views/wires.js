@@ -49,7 +49,7 @@ views.wires = {
     // Of a long axis, what is around the selection.
     const middle = !chosen ? 0 : chosen.side === upper ? chosen.at * axis.stride : chosen.at + axis.before;
     const from = axis.padded > most ? Math.max(0, Math.min(axis.padded - most, middle - most / 2)) : 0;
-    const to = Math.min(axis.padded, from + most), x = (position) => 60 + (position - from) * gap;
+    const to = Math.min(axis.padded, from + most), x = (position) => 76 + (position - from) * gap;
     const top = 52, bottom = 250, tops = [], lines = [], letters = [];
     for (let i = 0; i < windows; i++) {
       const start = i * axis.stride;
