@@ -97,11 +97,13 @@ def _map(
         text = written.get((row, column), "" if hidden else number(value))
         shade = 0 if hidden or not np.isfinite(value) else abs(value) / largest * 0.45
         color = "#2166ac" if value > 0 else "#b2182b"
+        fill = f'fill="{color}" fill-opacity="{shade:.2f}"' if shade else 'fill="none"'
         parts.append(
-            f'<rect x="{left}" y="{top}" width="{_CELL}" height="{_CELL}" fill="{color}" fill-opacity="{shade:.2f}" '
+            f'<rect x="{left}" y="{top}" width="{_CELL}" height="{_CELL}" {fill} '
             f'class="{"cell here" if here else "cell"}"/>'
-            f'<text x="{left + _CELL // 2}" y="{top + 25}" class="number">{escape(text)}</text>'
         )
+        if text:
+            parts.append(f'<text x="{left + _CELL // 2}" y="{top + 25}" class="number">{escape(text)}</text>')
     width = max((ends[1] - starts[1]) * _CELL, 9 * len(title), 7 * len(note))
     return width, _HEAD + (ends[0] - starts[0]) * _CELL + 4, parts
 

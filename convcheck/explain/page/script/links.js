@@ -15,12 +15,7 @@ function linksOf(model, slice, ref, found) {
     const letter = term.tap === undefined ? "" : letterOf(term.tap);
     const mark = { role: "term", letter, product: term.factors.map((factor) => short(factor.value)).join("×"), term };
     const put = (where, place, given = mark) => {
-      const there = marks[where].get(place);
-      if (place === undefined || there?.role === "chosen") return;
-      // Where the padding repeats samples, an output may read one through several taps.
-      if (there?.role === "term" && there.letter && given.letter && there.letter !== given.letter && model.spec.padding_mode !== "zeros")
-        marks[where].set(place, { ...there, letter: `${there.letter},${given.letter}`, product: there.product && "several" });
-      else marks[where].set(place, given);
+      if (place !== undefined && marks[where].get(place)?.role !== "chosen") add(marks[where], place, given);
     };
     const spread = term.o === undefined ? undefined : model.spreadSite(siteOf(term.o, model.output));
     if (map === "dX" || map === "X") {
@@ -52,9 +47,13 @@ function linksOf(model, slice, ref, found) {
 function putSpread(marks, model, site, mark) {
   const shape = model.shape("spread");
   if (!site || !inside(site, shape)) return;
-  const flat = flatOf(site, shape), there = marks.spread.get(flat);
-  marks.spread.set(flat, there?.role === "term" && mark.letter && there.letter !== mark.letter
-    ? { ...there, letter: `${there.letter},${mark.letter}`, product: "several" } : mark);
+  add(marks.spread, flatOf(site, shape), mark);
+}
+
+// Where the padding repeats samples, an output may read one through several taps.
+function add(places, flat, mark) {
+  const there = places.get(flat), several = there?.role === "term" && there.letter && mark.letter && there.letter !== mark.letter;
+  places.set(flat, several ? { ...there, letter: `${there.letter},${mark.letter}`, product: there.product && "several" } : mark);
 }
 
 // Where the kernel lies while it makes an entry of dL/dX: over span × span cells, turned, so that the last tap is first;

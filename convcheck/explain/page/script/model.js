@@ -53,8 +53,8 @@ class Axis {
       if (this.output < 1) return "the padding would remove every output";
       return this.behind >= Math.max(this.stride, dilation) ? `output padding ${this.behind} needs a stride or a dilation above it` : "";
     }
-    const most = { circular: size, reflect: size - 1 }[this.mode];
-    if (most !== undefined && Math.max(this.before, this.after) > most) return `${this.mode} padding is at most ${most} on ${counted(size, "sample")}`;
+    const most = { circular: size, reflect: size - 1 }[this.mode] ?? Infinity;
+    if (Math.max(this.before, this.after) > most) return `${this.mode} padding is at most ${most} on ${counted(size, "sample")}`;
     return padded < this.span ? `a kernel of ${kernel} taps, ${dilation} apart, does not fit into ${padded} padded samples` : "";
   }
 
@@ -77,23 +77,12 @@ class Axis {
 
   // Pairs [output, tap] that read a sample of the input, in order of the output, as often as they read it.
   readers(sample) {
-    if (this.transposed) {
-      return Array.from({ length: this.kernel }, (_, tap) => [sample * this.stride + tap * this.dilation - this.before, tap])
-        .filter(([output]) => output >= 0 && output < this.output);
+    if (!this.lists) {
+      this.lists = Array.from({ length: this.size }, () => []);
+      for (let output = 0; output < this.output; output++)
+        for (let tap = 0; tap < this.kernel; tap++) this.lists[this.source(output, tap)]?.push([output, tap]);
     }
-    const pairs = this.positions(sample).flatMap((position) => this.readersOf(position));
-    return this.copies ? pairs.sort(([one, a], [other, b]) => one - other || a - b) : pairs;
-  }
-
-  readersOf(position) {
-    const pairs = [];
-    const first = Math.max(0, Math.ceil((position - this.span + 1) / this.stride));
-    const last = Math.min(this.output - 1, Math.floor(position / this.stride));
-    for (let output = first; output <= last; output++) {
-      const off = position - output * this.stride;
-      if (off % this.dilation === 0) pairs.push([output, off / this.dilation]);
-    }
-    return pairs;
+    return this.lists[sample];
   }
 
   // Why no output reads a sample through a tap; empty if one does.
@@ -121,20 +110,15 @@ class Axis {
 
   // Why an output does not read a sample; empty if it does.
   outputFault(sample, output) {
-    if (this.transposed) {
-      const start = sample * this.stride - this.before, off = output - start;
-      if (off < 0) return `the window of ${sample} starts at output ${start}, behind ${output}`;
-      if (off >= this.span) return `the window of ${sample} ends at output ${start + this.span - 1}, before ${output}`;
-      return off % this.dilation ? `output ${output} lies between two taps (dilation ${this.dilation})` : "";
-    }
-    return this.atAll(sample, (position) => this.outputFaultAt(position, output));
+    if (!this.transposed) return this.atAll(sample, (position) => this.faultBetween(output * this.stride, position, "its window", "position"));
+    return this.faultBetween(sample * this.stride - this.before, output, `the window of ${sample}`, "output");
   }
 
-  outputFaultAt(position, output) {
-    const start = output * this.stride, off = position - start;
-    if (off < 0) return `its window starts at ${start}, behind position ${position}`;
-    if (off >= this.span) return `its window ends at ${start + this.span - 1}, before position ${position}: no such tap`;
-    return off % this.dilation ? `position ${position} lies between two taps (dilation ${this.dilation})` : "";
+  faultBetween(start, at, window, word) {
+    const off = at - start;
+    if (off < 0) return `${window} starts at ${start}, behind ${word} ${at}`;
+    if (off >= this.span) return `${window} ends at ${start + this.span - 1}, before ${word} ${at}: no such tap`;
+    return off % this.dilation ? `${word} ${at} lies between two taps (dilation ${this.dilation})` : "";
   }
 
   // Why a transposed axis's output reads no sample through a tap; empty if it does.
@@ -446,6 +430,10 @@ class Model {
     return { factors, value: factors.reduce((all, factor) => all * factor.value, 1), ...places };
   }
 
+  // The taps for which there is a reason to fall away.
+  fallen = (whyOf) => Array.from({ length: this.sites.kernel }, (_, tap) => siteOf(tap, this.spec.kernel))
+    .map((tap) => ({ what: `tap [${tap}]`, why: whyOf(tap) })).filter(({ why }) => why);
+
   inputTerms([n, c, ...site]) {
     const pairs = this.pairs(site), p = flatOf(site, this.spec.input);
     const terms = this.filtersOf(c).flatMap((f) => {
@@ -455,13 +443,7 @@ class Model {
         { array: "weight", index: [...this.sliceBetween(c, f), ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
       ], { n, c, f, o, tap, p }));
     });
-    const excluded = [];
-    for (let tap = 0; tap < this.sites.kernel; tap++) {
-      const place = siteOf(tap, this.spec.kernel);
-      const why = this.inWords(this.axes.map((axis, i) => axis.tapFault(site[i], place[i])));
-      if (why) excluded.push({ what: `tap [${place}]`, why });
-    }
-    return { terms, excluded };
+    return { terms, excluded: this.fallen((tap) => this.inWords(this.axes.map((axis, i) => axis.tapFault(site[i], tap[i])))) };
   }
 
   weightTerms([first, second, ...tap]) {
@@ -493,7 +475,7 @@ class Model {
   }
 
   outputTerms([n, f, ...output]) {
-    const o = flatOf(output, this.output), terms = [], excluded = [];
+    const o = flatOf(output, this.output), terms = [];
     for (const c of this.channelsOf(f)) {
       const x = this.x(n, c), weight = this.weight(f, c);
       for (let tap = 0; tap < this.sites.kernel; tap++) {
@@ -505,17 +487,13 @@ class Model {
         ], { n, c, f, o, tap, p }));
       }
     }
-    for (let tap = 0; tap < this.sites.kernel; tap++) {
-      const place = siteOf(tap, this.spec.kernel), why = this.onPadding(output, place);
-      if (why) excluded.push({ what: `tap [${place}]`, why });
-    }
     if (this.spec.bias) terms.push(this.term([{ array: "bias", index: [f], value: this.bias(f) }], { n, f, o }));
-    return { terms, excluded };
+    return { terms, excluded: this.fallen((tap) => this.onPadding(output, tap)) };
   }
 
   // What an entry of dL/dO pays into: an entry of dL/dX for every tap of its window.
   shares([n, f, ...output]) {
-    const o = flatOf(output, this.output), value = this.gradOutput(n, f)[o], terms = [], excluded = [];
+    const o = flatOf(output, this.output), value = this.gradOutput(n, f)[o], terms = [];
     for (const c of this.channelsOf(f)) {
       const weight = this.weight(f, c);
       for (let tap = 0; tap < this.sites.kernel; tap++) {
@@ -527,10 +505,6 @@ class Model {
         ], { n, c, f, o, tap, p, into: { map: "dX", index: [n, c, ...siteOf(p, this.spec.input)] } }));
       }
     }
-    for (let tap = 0; tap < this.sites.kernel; tap++) {
-      const place = siteOf(tap, this.spec.kernel), why = this.onPadding(output, place);
-      if (why) excluded.push({ what: `tap [${place}]`, why });
-    }
-    return { terms, excluded, shared: true };
+    return { terms, excluded: this.fallen((tap) => this.onPadding(output, tap)), shared: true };
   }
 }

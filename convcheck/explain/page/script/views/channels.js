@@ -6,7 +6,7 @@ views.channels = {
   about: () => {
     const { model } = current, forward = counted(model.count, "filter"), back = counted(model.depth, "filter");
     const groups = model.spec.groups > 1 ? ` in each of ${model.spec.groups} groups, which do not mix` : "";
-    if (model.spec.transposed) return `Backward, ${counted(model.depth, "channel")} of depth ${model.count}${groups}: a frame around each row, whose slices, as they are, make one channel of dL/dX. Forward, ${forward} of depth ${model.depth}: a frame around each column, whose slices, each of them ${turnedWords()}, make one map of O.`;
+    if (model.spec.transposed) return `Backward, the slices of a row, as they are, make one channel of dL/dX${groups}. Forward, those of a column, each of them ${turnedWords()}, make one map of O.`;
     return `Forward, ${forward} of depth ${model.depth}${groups}: a frame around each column. Backward, ${back} of depth ${model.count}: a frame around each row, whose slices, each of them ${turnedWords()}, make one channel of dL/dX.`;
   },
   possible: () => current.model.kept.channels[1] * current.model.kept.filters[1] > 1,

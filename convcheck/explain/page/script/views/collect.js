@@ -3,7 +3,7 @@
 views.collect = {
   order: 2,
   title: "Collect",
-  about: () => (current.model.spec.transposed ? ASIS : `Output 0 reads a sample through a late tap, the next output through an earlier one: what reaches one entry of X meets the taps from the last to the first. So the kernel that slides over dL/dO is ${turnedWords()}. The terms are those of Hand back.${current.model.axes.some((axis) => axis.copies) ? " An entry with copies in the padding collects at each of their places too." : ""}`),
+  about: () => (current.model.spec.transposed ? ASIS : `Output 0 reads a sample through a late tap, the next output through an earlier one: what reaches one entry of X meets the taps from the last to the first. So the kernel that slides over dL/dO is ${turnedWords()}. The terms are those of Hand back.${current.model.axes.some((axis) => axis.copies) ? " An entry collects at the places of its copies too." : ""}`),
   possible: () => true,
   steps: (model) => model.sites.input,
   refAt: (model, step) => ({ map: "dX", index: [state.slice.n, state.slice.c, ...siteOf(step, model.spec.input)] }),
@@ -29,6 +29,6 @@ views.collect = {
   },
 };
 
-const ASIS = "Forward, an entry of X was handed out to a window of O, times each tap. So it collects from the same window of dL/dO, through the same taps: the kernel slides over dL/dO as it is, in steps of the stride, and nothing is turned. The terms are those of Hand back.";
+const ASIS = "Forward, an entry of X was handed out to a window of O. It collects from the same window of dL/dO, through the same taps: the kernel slides as it is, in steps of the stride, and nothing is turned.";
 
 const turnedWords = () => ({ 1: "reversed", 2: "rotated by 180°", 3: "reversed along all three axes" })[current.model.rank];

@@ -278,9 +278,9 @@ function wrongOf(ref) {
   const untold = state.wrong === "target" && !found.mistakes.length
     ? "No known mistake gives this, so only the difference can be told, not its terms."
     : "Its terms are not written out: the sum alone is known here.";
-  // Where the padding repeats samples, an output may read one twice, and terms cannot be told apart by their outputs.
+  // Where the padding repeats samples, an output may read one twice, and its terms cannot be told apart.
   const outputs = current.model.terms(ref).terms.map((term) => String(term.factors[0].index)), once = new Set(outputs).size === outputs.length;
-  return { given, right, label: name, source: "should be", terms: given === right || !once ? null : found.termsOf(ref), untold: once ? untold : "Its terms are not written out: an output reads this entry more than once." };
+  return { given, right, label: name, source: "should be", terms: given === right || !once ? null : found.termsOf(ref), untold };
 }
 
 // To the worst entry, or so many wrong ones further.

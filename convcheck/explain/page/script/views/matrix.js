@@ -3,7 +3,7 @@
 views.matrix = {
   order: 5,
   title: "Matrix",
-  about: () => `Unfolded, the layer is a product: a column of X~ per output, a row per tap. Backward: dL/dX~ = W~ᵀ dL/dO, which is folded back (copies of one sample add up, those ${current.model.spec.transposed ? "where X, dilated, has a zero" : "on padding of zeros"} are dropped), and dL/dW~ = dL/dO X~ᵀ.`,
+  about: () => `Unfolded, the layer is a product: a column of X~ per output, a row per tap. Backward: dL/dX~ = W~ᵀ dL/dO, which is folded back (copies of one sample add up, those on ${current.model.spec.transposed ? "inserted zeros" : "padding"} are dropped), and dL/dW~ = dL/dO X~ᵀ.`,
   possible: () => current.model.sites.output * current.model.sites.kernel <= 40000,
   steps: (model) => model.sites.output,
   refAt: (model, step) => ({ map: "dO", index: [state.slice.n, state.slice.f, ...siteOf(step, model.output)] }),

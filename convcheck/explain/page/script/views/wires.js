@@ -44,7 +44,7 @@ views.wires = {
     // A transposed axis is read the other way round: above stands X, and below what its windows are cut from, dL/dO.
     const [upper, lower] = transposed ? ["x", "o"] : ["o", "x"], names = { x: "X", o: "dL/dO" };
     const windows = transposed ? axis.size : axis.output;
-    const below = (position) => (transposed ? (position - axis.before >= 0 && position - axis.before < axis.output ? position - axis.before : -1) : axis.held(position));
+    const below = (position) => (transposed ? HELD.zeros(position - axis.before, axis.output) : axis.held(position));
     const own = (position) => position >= axis.before && position < axis.padded - axis.after;
     // Of a long axis, what is around the selection.
     const middle = !chosen ? 0 : chosen.side === upper ? chosen.at * axis.stride : chosen.at + axis.before;
@@ -115,4 +115,4 @@ views.wires = {
   },
 };
 
-const TURNED = "One axis alone. Every line is a tap: forward it carries an entry of X down to an output, backward a gradient up. Select an output: its lines fan out to later and later entries of X, and from left to right they are the last tap to the first. So here it is the forward pass that turns the kernel.";
+const TURNED = "One axis alone. Every line is a tap: forward it carries an entry of X down, backward a gradient up. Select an output: from left to right, its lines are the last tap to the first. So here it is the forward pass that turns the kernel.";
