@@ -60,7 +60,8 @@ def layer_of(call: Call, dtype: str) -> Layer:
     return Layer(
         channels=channels, filters=call.weight[1] * groups if transposed else call.weight[0], kernel=call.weight[2:],
         groups=groups, bias=call.bias, input=size, batch=batch, dtype=dtype, transposed=transposed, name=call.words,
-        **per_axis,
+        # In which format PyTorch adds up is another question.
+        accumulate=dtype if DTYPES[dtype].half else None, **per_axis,
     )  # fmt: skip
 
 
