@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.errors import ConfigError, LayerError, Problem
-from convcheck.layer.fields import FIELDS, REQUIRED
+from convcheck.layer.fields import FIELDS, LARGEST_INTEGER, REQUIRED
 from convcheck.layer.layer import Layer
 from convcheck.suites import shipped
 from convcheck.suites.reading import Document, Place, Steps, message_at, read, text_of
@@ -255,7 +255,7 @@ class _Config:
         wrong = []
         for field, value in given.items():
             # By itself, so that a wrong default is reported once and even if every layer overrides it.
-            for problem in _build({field: value})[1]:
+            for problem in _build({**_BESIDE.get(field, {}), field: value})[1]:
                 self.report(("defaults", *problem.path), problem.message)
                 wrong.append(field)
         return _without(given, wrong)
@@ -308,6 +308,9 @@ class _Config:
                 self.report(("defaults", *problem.path), message, suffix=f" (used by {self.label(index)})")
         return layer
 
+
+#: Beside what a default is looked at by itself that is not allowed in every layer.
+_BESIDE: dict[str, dict[str, Any]] = {"output_padding": {"transposed": True, "stride": LARGEST_INTEGER}}
 
 #: What a layer can promise to sum in.
 _ACCUMULATE = FIELDS["accumulate"].choices

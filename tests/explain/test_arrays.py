@@ -27,7 +27,12 @@ def textbook(name):
     return next(layer for layer in load("textbook").layers if layer.name == name)
 
 
-EVERYWHERE = [layer for suite in ("textbook", "hostile") for layer in load(suite).layers]
+EVERYWHERE = [
+    layer
+    for suite in ("textbook", "hostile")
+    for layer in load(suite).layers
+    if not layer.transposed and not layer.repeats_samples
+]
 
 
 def by_number(story):
