@@ -367,6 +367,7 @@ def hunt(
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
+    require_memory([(f"layer {layer.name}", layer) for layer in near])
     limits = _limits(timeout, memory, in_process, jobs, None)
     spec, probe = taken(target, device=device, limits=limits)
     options: dict[str, Any] = {
