@@ -152,7 +152,8 @@ class TestSideBySide:
                 return self.futures[-1]
 
         pool = Waiting()
-        results = run(work_of(layers=[replace(LARGE, seed=n) for n in range(3)], checks=("forward",)), Recorder(), pool, {})
+        layers = [replace(LARGE, seed=n) for n in range(3)]
+        results = run(work_of(layers=layers, checks=("forward",)), Recorder(), pool, {})
         assert next(results) == ()
         results.close()
         assert [future.cancelled() for future in pool.futures] == [False, True, True]
