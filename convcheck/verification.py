@@ -17,6 +17,7 @@ from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
+from convcheck.checks.memory import require_room
 from convcheck.checks.parts import Results
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
@@ -113,7 +114,8 @@ def verify(
         What to check: ``module:name``, ``path/to/file.py:name``, the class or function itself, or a mapping with the
         keys of `TargetSpec`. By default what the config says, or else the built-in formulations.
     device : str, optional
-        Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
+        Where a target of PyTorch or JAX, a library or a program computes, such as "cuda"; takes the place of the
+        config's.
     select : str, optional
         Check only layers whose names match, as with ``-k``.
     seed : int or "random", optional
@@ -231,7 +233,9 @@ def verify(
         work = _selected(
             [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
         )
+        work, left_out = _of_their_kind(work)
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
+        require_room([(job.place, job.layer, target) for job in work for target in job.targets], at_once=jobs)
         progress = progress or _Silent()
 
         def take(number: int, found: Results) -> LayerReport:
@@ -278,6 +282,7 @@ def verify(
         unchecked=tuple(job.layer.name for number, job in enumerate(work) if number not in reports),
         fitted=fitted is not None,
         found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
+        left_out=left_out,
     )
     if interrupted:
         raise Interrupted(_with_limits(report, probes))
@@ -357,6 +362,7 @@ def hunt(
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
+    require_memory([(f"layer {layer.name}", layer) for layer in near])
     limits = _limits(timeout, memory, in_process, jobs, None)
     spec, probe = taken(target, device=device, limits=limits)
     options: dict[str, Any] = {
@@ -413,7 +419,7 @@ def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
         report,
         limits=tuple(dict.fromkeys(limit for probe in probes for limit in probe.limits)),
         found=tuple(dict.fromkeys([*(words for probe in probes for words in probe.found), *report.found])),
-        left_out=tuple(dict.fromkeys(words for probe in probes for words in probe.left_out)),
+        left_out=tuple(dict.fromkeys([*report.left_out, *(words for probe in probes for words in probe.left_out)])),
     )
 
 
@@ -522,7 +528,7 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
     if suite.target is None:
         if asked.device is not None:
             raise UsageError(
-                Parameter("device"), " is for a target of PyTorch or JAX; give one with ", Parameter("target")
+                Parameter("device"), " is for a target, not for what is built in; give one with ", Parameter("target")
             )
         if asked.limits.keep_case is not None:
             raise UsageError(Parameter("keep_case"), " is for a program; give one with ", Parameter("target"))
@@ -558,3 +564,26 @@ def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> l
     if not chosen:
         raise nothing_selected(select, suites)
     return chosen
+
+
+def _of_their_kind(jobs: list[Job]) -> tuple[list[Job], tuple[str, ...]]:
+    """Leave out layers of a kind that a target is no code for: a shipped suite has them for other code.
+
+    They are told. Where nothing would be left, all stay and say why they cannot be checked, as layers of one's own do.
+    """
+    kept: list[Job] = []
+    others: dict[tuple[str, str], list[str]] = {}
+    for job in jobs:
+        own = job.path is None or not shipped(job.path)
+        kinds = [] if own else [kind for target in job.targets for kind in target.other_kinds(job.layer)]
+        if kinds:
+            others.setdefault((job.config, ", ".join(kinds)), []).append(job.layer.name)
+        else:
+            kept.append(job)
+    if not kept:
+        return jobs, ()
+    texts = [
+        f"{', '.join(names)} of {config}: the target is not said to take {kinds}"
+        for (config, kinds), names in others.items()
+    ]
+    return kept, tuple(texts)

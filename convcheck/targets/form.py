@@ -174,6 +174,9 @@ class Form(Target):
             return f"the mean over a batch of {layer.batch} cannot be undone in {layer.dtype}; of 2, 4, 8, ... it can"
         return refusal(self.spec, self.takes, layer)
 
+    def other_kinds(self, layer: Layer) -> list[str]:
+        return features.other_kinds(layer, self.takes)
+
     def takes_bias(self) -> bool:
         return "bias" in self.takes
 
@@ -192,7 +195,7 @@ class Form(Target):
         return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
 
     def note(self, text: str) -> None:
-        """Keep what was found out by trying."""
+        """Keep what was found out, by trying or from a framework."""
         if text not in self.found:
             self.found.append(text)
 

@@ -78,7 +78,7 @@ class Guarded(Target):
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
         self.at_once, self.inapplicable = target.at_once, target.inapplicable
-        self.differentiable = target.differentiable
+        self.differentiable, self.room = target.differentiable, target.room
         self.files = {} if files is None else files
         self.unguarded = target
         self._timeout = timeout
@@ -95,6 +95,9 @@ class Guarded(Target):
 
     def unsupported(self, layer: Layer) -> str | None:
         return self.unguarded.unsupported(layer)
+
+    def other_kinds(self, layer: Layer) -> list[str]:
+        return self.unguarded.other_kinds(layer)
 
     def takes_bias(self) -> bool:
         return self.unguarded.takes_bias()

@@ -23,6 +23,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.choice import inapplicable_to
+from convcheck.targets.features import other_kinds
 from convcheck.targets.form import refusal
 from convcheck.targets.merging import Passes
 from convcheck.targets.process.host import EndedError, Worker
@@ -456,6 +457,8 @@ class Remote(Target):
         self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
         self.inapplicable = inapplicable_to(spec, texts_in(answer, "inapplicable"))
         self.differentiable = answer.get("differentiable") is True
+        room = answer.get("room")
+        self.room = room if isinstance(room, int) else None
         self._note(answer)
 
     def _note(self, answer: Mapping[str, Any]) -> None:
@@ -488,6 +491,9 @@ class Remote(Target):
 
     def unsupported(self, layer: Layer) -> str | None:
         return refusal(self._spec, self._takes, layer)
+
+    def other_kinds(self, layer: Layer) -> list[str]:
+        return other_kinds(layer, self._takes)
 
     def takes_bias(self) -> bool:
         return self._takes_bias
