@@ -76,8 +76,8 @@ def run_each(
     x, weight, bias = arguments
     outputs = np.empty((count, *layer.output_shape), layer.dtype)
     for number, place in enumerate(outputs):
-        at = (x[number], weight) if varies == "x" else (x, weight[number])
-        output = np.asarray(forward(layer, *at, bias))
+        own_x, own_weight = (x[number], weight) if varies == "x" else (x, weight[number])
+        output = np.asarray(forward(layer, own_x, own_weight, bias))
         if output.shape != place.shape or output.dtype != place.dtype:
             # The one before was of the right kind.
             raise TargetContractError(

@@ -138,8 +138,9 @@ class _Code:
     def _merged(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run several forward passes, with inputs of their own, or else with weights."""
         target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
-        forward, varies, arguments = target.unguarded.forward, request["varies"], self._arrays(request)
-        return self._sent(request, [target.call(lambda: run_each(forward, layer, varies, arguments, copies))])
+        x, weight, bias = self._arrays(request)
+        forward, varies = target.unguarded.forward, request["varies"]
+        return self._sent(request, [target.call(lambda: run_each(forward, layer, varies, (x, weight, bias), copies))])
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         target, layer = self._targets[request["target"]], request["layer"]
