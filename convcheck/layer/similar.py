@@ -20,7 +20,7 @@ SMALL = 100_000
 
 #: Multiply-adds, and entries of an array with padding and zeros in it, up to which the catalogue can be tried on a
 #: layer that no small one is like.
-_LARGE = 2**18
+_LARGE = 2**20
 
 _LARGEST_KERNEL = 11
 
@@ -176,7 +176,7 @@ def neighbours(layer: Layer) -> Iterator[tuple[str, Layer]]:
     """
     for words, changes in _changes(layer):
         other = changed(layer, changes)
-        if other is not None and other != layer and triable(shrunk(other)):
+        if other is not None and other != layer and triable(other):
             yield words, other
 
 
