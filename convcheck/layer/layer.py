@@ -160,6 +160,18 @@ class Layer:
             return (self.channels, self.filters_per_group, *self.kernel)
         return (self.filters, self.channels_per_group, *self.kernel)
 
+    def slice_between(self, channel: int, filter: int) -> tuple[int, int]:  # noqa: A002
+        """The first two indices of W's slice between a channel and a filter of one group."""
+        if self.transposed:
+            return channel, filter % self.filters_per_group
+        return filter, channel % self.channels_per_group
+
+    def ends_of_slice(self, first: int, second: int) -> tuple[int, int]:
+        """The channel and the filter between which a slice of W stands, by its first two indices."""
+        if self.transposed:
+            return first, first // self.channels_per_group * self.filters_per_group + second
+        return first // self.filters_per_group * self.channels_per_group + second, first
+
     @property
     def bias_shape(self) -> tuple[int, ...]:
         """Shape of b and dL/db: (F,)."""

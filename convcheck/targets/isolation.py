@@ -21,6 +21,7 @@ from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.arrays import Array
@@ -225,9 +226,14 @@ def fill_store(operands: Operands) -> None:
     sizes = {array.nbytes for array in vars(operands).values() if array is not None}
     for size in sizes:
         if 0 < size < _STORED:
-            kept = [np.empty(size, np.uint8) for _ in range(_OF_EACH)]
-            for piece in kept:
-                piece.fill(FILLED)
+            filled = _filled(size)
+            # All of them are held before the first is given back.
+            [filled.copy() for _ in range(_OF_EACH)]
+
+
+@lru_cache(maxsize=_STORED)
+def _filled(size: int) -> NDArray[np.uint8]:
+    return np.full(size, FILLED, np.uint8)
 
 
 def _folder() -> str | None:

@@ -47,11 +47,32 @@ ENDED = "not run: the process of the forward pass has ended"
 
 
 @dataclass(eq=False)
+class Turn:
+    """One layer's share of a worker.
+
+    Attributes
+    ----------
+    left : float
+        Seconds that it may still take.
+    endings : int
+        Workers that have ended at it.
+    unusable : str or None
+        Why it is given no further one.
+    """
+
+    left: float
+    endings: int = 0
+    unusable: str | None = None
+
+
+@dataclass(eq=False)
 class Asked:
     """A request to a target, and what came of it.
 
     Attributes
     ----------
+    turn : Turn
+        Of the layer that it is about.
     labels : sequence of str
         What the arrays of an answer are called.
     dtype : str
@@ -72,6 +93,7 @@ class Asked:
         What there is in place of an answer; raised once.
     """
 
+    turn: Turn
     verb: str
     target: int
     request: dict[str, Any]
@@ -113,10 +135,8 @@ class Place:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.generation = 0
-        self.left = limits.seconds
+        self.turn = Turn(limits.seconds)
         self._worker: Worker | None = None
-        self._restarts = 0
-        self._unusable: str | None = None
         self._stopped = False
         self._released: list[int] = []
         self._opened: dict[int, int] = {}
@@ -126,10 +146,8 @@ class Place:
         self.numbers = count(1)
 
     def begin(self) -> None:
-        """Prepare for another layer, when all that was asked of the last one is answered."""
-        while self._under_way:
-            self._receive()
-        self.left, self._restarts, self._unusable = self.limits.seconds, 0, None
+        """Prepare for another layer; what was asked of the last one may still be under way."""
+        self.turn = Turn(self.limits.seconds)
 
     def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
         """Open a target; return its number and what the worker says of it.
@@ -142,14 +160,14 @@ class Place:
         number = next(self.numbers)
         self._specs[number] = _portable(spec)
         try:
-            return number, self._open(number)
+            return number, self._open(number, self.turn)
         except (TargetError, UsageError):
             raise
         except (ConvcheckError, TargetRaisedError) as error:
             raise TargetError(f'target "{spec.named}" cannot be imported:\n{error}') from error
 
-    def _open(self, number: int) -> dict[str, Any]:
-        opened = Asked("open", number, {"spec": self._specs[number], "folder": str(self.folder)})
+    def _open(self, number: int, turn: Turn) -> dict[str, Any]:
+        opened = Asked(turn, "open", number, {"spec": self._specs[number], "folder": str(self.folder)})
         self._send(opened)
         answer = self.wait(opened)
         self._opened[number] = opened.generation
@@ -168,7 +186,7 @@ class Place:
             self._receive()
         try:
             if self._worker is None or self._opened.get(asked.target) != self.generation:
-                self._open(asked.target)
+                self._open(asked.target, asked.turn)
             self._send(asked)
         except (ConvcheckError, TargetRaisedError) as error:
             asked.error = error.with_traceback(None)
@@ -197,7 +215,7 @@ class Place:
             What the code raised, or how its process ended.
         """
         request = {"function": pickle.dumps((function, arguments))}
-        asked = Asked("call", 0, request, labels=["text"], dtype="uint8", most=_LONGEST)
+        asked = Asked(self.turn, "call", 0, request, labels=["text"], dtype="uint8", most=_LONGEST)
         self._send(asked)
         self.wait(asked)
         (text,) = asked.values
@@ -210,10 +228,10 @@ class Place:
             raise TargetContractError(UNUSABLE.format(error)) from None
 
     def _send(self, asked: Asked) -> None:
-        if self.left <= 0:
+        if asked.turn.left <= 0:
             raise TargetContractError(USED_UP.format(self.limits.seconds))
         if self._worker is None:
-            self._start()
+            self._start(asked.turn)
         assert self._worker is not None
         released, self._released = self._released, []
         request = {**asked.request, "target": asked.target, "both": asked.output is not None, "released": released}
@@ -227,7 +245,7 @@ class Place:
         assert worker is not None
         began = time.monotonic()
         try:
-            asked.answer = worker.receive(asked.number, max(self.left, 0.0), asked.output)
+            asked.answer = worker.receive(asked.number, max(asked.turn.left, 0.0), asked.output)
             self._look_at(asked, worker)
         except EndedError as error:
             self._ended(asked, error)
@@ -243,7 +261,7 @@ class Place:
             raise
         finally:
             # Only the time in which it is waited for: the code may run while other things are done here.
-            self.left -= time.monotonic() - began
+            asked.turn.left -= time.monotonic() - began
 
     def _look_at(self, asked: Asked, worker: Worker) -> None:
         """Take what an answer holds; raises BrokenWireError if it is not allowed."""
@@ -269,10 +287,11 @@ class Place:
     def _ended(self, asked: Asked, error: EndedError) -> None:
         """Note how the worker has ended at a request, and ask the next one for what is left."""
         self._worker, asked.answer = None, None
+        asked.turn.endings += 1
         later = list(self._under_way)
         self._under_way.clear()
         if error.costly:
-            self._unusable = str(error)
+            asked.turn.unusable = str(error)
         if error.output is not None:
             told = {"kind": "contract", "text": str(error)}
             asked.answer = {"modified": list(error.modified), "raised_at_last": told}
@@ -294,14 +313,13 @@ class Place:
                 other.request["of"] = 0
             self.ask(other)
 
-    def _start(self) -> None:
+    def _start(self, turn: Turn) -> None:
         if self._stopped:
             raise TargetContractError("not run: the run was interrupted")
-        if self._unusable is not None:
-            raise TargetContractError(f"not run: {self._unusable}")
-        if self._restarts > _RESTARTS:
+        if turn.unusable is not None:
+            raise TargetContractError(f"not run: {turn.unusable}")
+        if turn.endings > _RESTARTS:
             raise TargetContractError("not run: the target's process has ended too often on this layer")
-        self._restarts += 1
         self.generation += 1
         self._released = []
         try:

@@ -95,7 +95,7 @@ class Remote(Target):
         """Ask for arrays of a layer's."""
         output = layer.output_shape if both else None
         most = passes * _most_entries(layer)
-        asked = Asked(verb, self._number, request, arrays, labels, layer.dtype, most, output)
+        asked = Asked(self.place.turn, verb, self._number, request, arrays, labels, layer.dtype, most, output)
         self.place.ask(asked)
         return asked
 
