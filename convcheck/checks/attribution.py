@@ -107,5 +107,6 @@ def _with_place(result: GradientResult, expected: Expected, implementation: Targ
     if worst is None:
         return result
     place = f"{comparison.mismatches:,} of {right.size:,} entries differ from the built-in backward pass"
-    message = "; ".join(part for part in (result.message, place, where(comparison.wrong, result.gradient)) if part)
+    located = where(comparison.wrong, result.gradient, transposed=expected.layer.transposed)
+    message = "; ".join(part for part in (result.message, place, located) if part)
     return replace(result, worst=worst, message=message)

@@ -68,6 +68,7 @@ def compared(
     comparison = compare(
         observed.arrays[gradient], numeric, allowed, None if check == "forward" else expected.max_error
     )
+    place = where(comparison.wrong, gradient, transposed=expected.layer.transposed) if comparison.mismatches else None
     return GradientResult(
         implementation=observed.implementation.name,
         gradient=gradient,
@@ -82,5 +83,5 @@ def compared(
         mismatches=comparison.mismatches,
         worst=comparison.worst,
         on_integers=isinstance(allowed, float) and allowed == 0,
-        message=where(comparison.wrong, gradient) if comparison.mismatches else None,
+        message=place,
     )

@@ -56,7 +56,7 @@ RESEMBLANCES = {
 def resemblances(scene: Scene, gradient: str, observed: Array) -> Iterator[Diagnosis]:
     """Yield how a wrong gradient resembles the right one: the first kind of resemblance that holds, if any."""
     right = scene.answer(gradient)
-    names = axis_names(gradient, scene.x.ndim)
+    names = _names(scene, gradient)
     found = _transposed(right, observed, names) or _cropped(right, observed, names)
     if observed.shape == right.shape:
         for kind in (_flipped, _factor_per_slice, _offset, _operand_added, _shifted, _partly_right):
@@ -106,8 +106,12 @@ def _cropped(right: Array, observed: Array, names: tuple[str, ...]) -> Diagnosis
     return None
 
 
+def _names(scene: Scene, gradient: str) -> tuple[str, ...]:
+    return axis_names(gradient, scene.x.ndim, transposed=scene.layer.transposed)
+
+
 def _flipped(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
-    names = axis_names(gradient, scene.x.ndim)
+    names = _names(scene, gradient)
     for count in range(1, right.ndim + 1):
         for axes in combinations(range(right.ndim), count):
             if np.array_equal(np.flip(right, axes), observed):
@@ -118,7 +122,7 @@ def _flipped(scene: Scene, gradient: str, right: Array, observed: Array) -> Diag
 
 def _factor_per_slice(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
     """A constant factor for every sample, filter or channel, different ones for different slices."""
-    for axis, name in enumerate(axis_names(gradient, scene.x.ndim)[:2]):
+    for axis, name in enumerate(_names(scene, gradient)[:2]):
         rows, wrong = np.moveaxis(right, axis, 0), np.moveaxis(observed, axis, 0)
         rows, wrong = rows.reshape(len(rows), -1), wrong.reshape(len(wrong), -1)
         if rows.shape[1] < 2 or not rows.any(axis=1).all():
@@ -171,9 +175,7 @@ def _shifted(scene: Scene, gradient: str, right: Array, observed: Array) -> Diag
         part = right[theirs]
         if part.size >= _TELLING_SHARE * right.size and part.any() and np.array_equal(observed[ours], part):
             listed = ", ".join(
-                f"{step:+} along {name}"
-                for step, name in zip(shift, axis_names(gradient, scene.x.ndim)[2:], strict=True)
-                if step
+                f"{step:+} along {name}" for step, name in zip(shift, _names(scene, gradient)[2:], strict=True) if step
             )
             return RESEMBLANCES["right-when-shifted"].diagnosis({"a shift": f"a shift: {listed}"})
     return None
@@ -184,7 +186,7 @@ def _partly_right(scene: Scene, gradient: str, right: Array, observed: Array) ->
     # An entry that is zero is right by chance in most wrong gradients.
     if np.mean(~wrong & (right != 0)) < _TELLING_SHARE:
         return None
-    place = where(wrong, gradient)
+    place = where(wrong, gradient, transposed=scene.layer.transposed)
     if not place.startswith("only"):
         return None
     zeros = " (zero there)" if not observed[wrong].any() else ""

@@ -14,15 +14,17 @@ _LEADING = {"output": ("sample", "filter"), "input": ("sample", "channel"), "wei
 _LISTED = 6
 
 
-def axis_names(gradient: str, dimensions: int) -> tuple[str, ...]:
+def axis_names(gradient: str, dimensions: int, *, transposed: bool = False) -> tuple[str, ...]:
     """Names of an array's axes, for example ("sample", "channel", "row", "column")."""
     if gradient == "bias":
         return ("filter",)
     prefix = "kernel " if gradient == "weight" else ""
-    return (*_LEADING[gradient], *(prefix + name for name in _SPATIAL[dimensions - 2]))
+    # The weight of a transposed layer has its channels first.
+    leading = _LEADING[gradient][::-1] if gradient == "weight" and transposed else _LEADING[gradient]
+    return (*leading, *(prefix + name for name in _SPATIAL[dimensions - 2]))
 
 
-def where(wrong: NDArray[np.bool_], gradient: str) -> str:
+def where(wrong: NDArray[np.bool_], gradient: str, *, transposed: bool = False) -> str:
     """Say where the wrong entries lie.
 
     Parameters
@@ -31,6 +33,8 @@ def where(wrong: NDArray[np.bool_], gradient: str) -> str:
         True at every wrong entry; at least one.
     gradient : str
         "output", "input", "weight" or "bias".
+    transposed : bool
+        Whether the layer is.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def where(wrong: NDArray[np.bool_], gradient: str) -> str:
     indices = np.nonzero(wrong)
     confined = [
         _confined(name, np.unique(indices[axis]), wrong.shape[axis])
-        for axis, name in enumerate(axis_names(gradient, wrong.ndim))
+        for axis, name in enumerate(axis_names(gradient, wrong.ndim, transposed=transposed))
     ]
     parts = [part for part in confined if part]
     if parts:

@@ -189,6 +189,19 @@ def test_a_picture_of_wrong_code_marks_the_wrong_cells(layer):
     assert [place for place, is_right in marks.items() if not is_right] == [(0,) * len(layer.input)]
 
 
+def test_the_weight_of_a_transposed_layer_is_named_channels_first():
+    layer = Layer(2, 3, 2, input=[3, 3], batch=1, transposed=True, bias=False)
+    at = example_operands(layer)
+    right = backward(layer, at.x, at.weight, at.grad_output).weight
+    wrong = right.copy()
+    wrong[1, 2] += 1
+    story = errors.story(layer, "weight", wrong, right)
+    assert "channel 1 of 0..1, filter 2 of 0..2" in story.intro[0]
+    assert story.panels[0].lines[0] == "channel 1, filter 2"
+    plain = errors.story(Layer(3, 2, 2, input=[4, 4], batch=1, bias=False), "weight", wrong, right)
+    assert "filter 1 of 0..1, channel 2 of 0..2" in plain.intro[0]
+
+
 def test_a_dropped_border_is_marked_at_the_samples_whose_copies_it_is():
     layer = Layer(1, 1, 3, 1, 1, bias=False, input=[5, 6], batch=1, padding_mode="replicate")
     (story, *_), _ = mistaken.stories_of_mistake(mistake("border-dropped"), layer, example_operands(layer))

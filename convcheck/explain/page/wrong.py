@@ -47,7 +47,7 @@ def errors_of(judged: Judged, kept: Kept) -> dict[str, Any]:
         if comparison.mismatches and comparison.worst is not None:
             worst = comparison.worst
             facts |= {
-                "where": where(wrong, one.gradient),
+                "where": where(wrong, one.gradient, transposed=judged.layer.transposed),
                 "worst": {"index": worst.index, "given": _number(worst.analytic), "right": _number(worst.numeric)},
                 "given": packed(kept.cut(judged.layer, one.gradient, one.given)),
                 "right": packed(kept.cut(judged.layer, one.gradient, one.right)),

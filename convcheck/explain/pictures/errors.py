@@ -70,7 +70,7 @@ def story(
     wrong = comparison.wrong
     worst = (0,) * wrong.ndim if comparison.worst is None else comparison.worst.index
     # One sample and channel, and some cells to each side; a bias is a strip of its filters.
-    lead, names = (0 if gradient == "bias" else 2), axis_names(gradient, wrong.ndim)
+    lead, names = (0 if gradient == "bias" else 2), axis_names(gradient, wrong.ndim, transposed=layer.transposed)
     slice_, place = worst[:lead], worst[lead:]
     shown = near(wrong.shape[lead:], place)
     fixed = ", ".join(f"{name} {i}" for name, i in zip(names[:lead], worst, strict=False))
@@ -110,7 +110,10 @@ def story(
     return Story(
         name=f"error-{gradient}",
         title=f"{symbol} is wrong" if wrong.any() else f"{symbol} is right",
-        intro=(f"{summary}: {where(wrong, gradient)}." if wrong.any() else f"{summary}.", *why),
+        intro=(
+            f"{summary}: {where(wrong, gradient, transposed=layer.transposed)}." if wrong.any() else f"{summary}.",
+            *why,
+        ),
         panels=tuple(panels),
         example=_written(symbol, worst, analytic, numeric, wrong),
         entry=f"{gradient}{sizes.at(worst)}",
