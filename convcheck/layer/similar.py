@@ -202,6 +202,9 @@ def _changes(layer: Layer) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "padding that differs between the sides", {"padding": [[1 + i, 0] if i % 2 else [i, 1 + i] for i in distinct]}
     yield "padding that differs between the axes", {"padding": [[i, rank - 1 - i] for i in distinct]}
     yield "padding in front and behind", {"padding": [[1, 2], [2, 1], [1, 2]][:rank]}
+    if layer.transposed:
+        yield "no output padding", {"output_padding": 0}
+        yield "output padding", {"stride": [3] * rank, "output_padding": [2] * rank}
     yield "dilation", {"dilation": [2] * rank, "input": [2 * n + 3 for n in sizes]}
     yield (
         "dilation that differs between the axes",

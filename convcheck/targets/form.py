@@ -126,6 +126,9 @@ class Form(Target):
         As reports call it.
     takes : frozenset of str
         Features that this form takes as far as one can see.
+    told : collection of str, optional
+        What of a layer the code is told, from which follows of which kinds of layers it can be told. By default, as
+        the form says.
 
     Attributes
     ----------
@@ -147,7 +150,14 @@ class Form(Target):
         "after-no-grad": "code of this form has no pass without gradients",
     }
 
-    def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str]) -> None:
+    def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str], told: Collection[str] | None = None) -> None:
+        lacking: set[str] = set()
+        if told is not None:
+            self.shown = features.kinds_shown(name, told)
+            whole = not {"layer", "conv_param"}.isdisjoint(told)
+            self.kinds = features.KINDS if whole else self.shown | {"transposed"}
+            lacking |= {"plain"} if "transposed" in self.shown and "transposed" not in told else set()
+            lacking |= set() if whole or "output_padding" in told else {"output-padding"}
         self.name = name
         self.spec = spec
         self.exact = spec.exact
@@ -159,8 +169,8 @@ class Form(Target):
         if untellable:
             words = " or ".join(features.FEATURES[kind].words for kind in sorted(untellable))
             raise TargetError(f"target {name}: supports: code of this form cannot be told of {words}; leave that out")
-        takes = takes - (features.KINDS - self.shown)
-        self.takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
+        takes = (takes - features.KINDS) | self.shown
+        self.takes = ((takes | features.UNSEEN) - lacking | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = _layouts(spec)
         self.absent = {
             gradient: "the target does not give this gradient"

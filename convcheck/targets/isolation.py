@@ -29,6 +29,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.loading import user_traceback
+from convcheck.targets.merging import Passes, run_each
 from convcheck.targets.process.limits import USED_UP
 from convcheck.targets.target import Run, Target, TargetContractError
 
@@ -69,6 +70,8 @@ class Guarded(Target):
         If a time limit cannot be kept here.
     """
 
+    merging = True
+
     def __init__(
         self, target: Target, timeout: float | None = None, files: dict[Path, ModuleType] | None = None
     ) -> None:
@@ -102,6 +105,13 @@ class Guarded(Target):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self.call(lambda: self.unguarded.forward(layer, x, weight, bias))
+
+    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        if len(x) == of.batch and layer.filters == of.filters:
+            return self.forward(layer, x, weight, bias)
+        passes, forward = Passes.of(of, layer, x, weight, bias), self.unguarded.forward
+        arguments = passes.some(slice(None))
+        return passes.together(self.call(lambda: run_each(forward, of, passes.varies, arguments, passes.copies)))
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         fill_store(operands)

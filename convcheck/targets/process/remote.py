@@ -19,12 +19,13 @@ import numpy as np
 
 from convcheck.errors import ConvcheckError, TargetError, UsageError
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands, as_weight, by_filter
+from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.choice import inapplicable_to
 from convcheck.targets.features import other_kinds
 from convcheck.targets.form import refusal
+from convcheck.targets.merging import Passes
 from convcheck.targets.process.host import EndedError, Worker
 from convcheck.targets.process.limits import USED_UP, Limits
 from convcheck.targets.process.wire import BrokenWireError, parsed, read_arrays, slot_in, start_in, text_in, texts_in
@@ -528,27 +529,18 @@ class Remote(Target):
         return output if output is not None else np.asarray(None)
 
     def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        copies = max(len(x) // of.batch, layer.filters // of.filters)
-        if copies == 1:
+        if len(x) == of.batch and layer.filters == of.filters:
             return self.forward(layer, x, weight, bias)
-        varies = "x" if len(x) > of.batch else "weight"
-        if varies == "x":
-            x = x.reshape(copies, *of.input_shape)
-        else:
-            # Each group has the filters of one pass after those of another.
-            parts = by_filter(layer, weight).reshape(of.groups, copies, of.filters_per_group, -1)
-            weight = np.stack([as_weight(of, parts[:, copy]) for copy in range(copies)])
-            if bias is not None:
-                bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
+        passes = Passes.of(of, layer, x, weight, bias)
+        copies, varies = passes.copies, passes.varies
         # So many in one request that it takes no time to speak of, and that what is sent stays in the cache.
-        each = np.dtype(of.dtype).itemsize * (prod(of.output_shape) + prod((x if varies == "x" else weight).shape[1:]))
+        each = np.dtype(of.dtype).itemsize * (prod(of.output_shape) + prod(getattr(passes, varies).shape[1:]))
         at_once = max(1, min(int(_SECONDS / max(self._seconds, 1e-9)), _PART // each))
         whole = np.empty((copies, *of.output_shape), of.dtype)
         under_way = []
         for first in range(0, copies, at_once):
             part = slice(first, first + at_once)
-            at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
-            count = len(whole[part])
+            at, count = passes.some(part), len(whole[part])
             request = {"layer": _pickled(of), "varies": varies, "copies": count}
             under_way.append((self.ask("merged", request, at, ["output"], of, passes=count), whole[part]))
         for asked, outputs in under_way:
@@ -556,10 +548,7 @@ class Remote(Target):
             if not isinstance(output, np.ndarray) or output.shape != outputs.shape:
                 raise TargetContractError(UNUSABLE.format("it is not the outputs"))
             outputs[...] = output
-        if varies == "x":
-            return whole.reshape(-1, *of.output_shape[1:])
-        split = whole.reshape(copies, of.batch, of.groups, of.filters_per_group, *of.output)
-        return np.moveaxis(split, 0, 2).reshape(layer.output_shape)
+        return passes.together(whole)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, operands, how, both=False)
