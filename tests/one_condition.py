@@ -294,6 +294,8 @@ ALSO = {
     "operands rounded to bfloat16": {"large"},
     # The object has seen an input of another size.
     "first input kept": {"other-layer-before"},
+    # Of a view that is reversed along its first axis the innermost stride is the usual one.
+    "innermost stride alone": {"negative-strides"},
 }
 
 WRONG = {
