@@ -153,9 +153,9 @@ class OfAnyKind:
         shape = (layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
         parts = self.parts(by_filter(layer, self.weight), shape, axis=2)
         output = self.total([BUILT_IN.forward(layer, self.x, as_weight(layer, part), None) for part in parts])
-        return (
-            output if bias is None else output + bias.astype(np.float64).reshape(-1, *[1] * len(layer.input))
-        ).astype(x.dtype)
+        if bias is not None:
+            output = output + bias.astype(np.float64).reshape(-1, *[1] * len(layer.input))
+        return output.astype(x.dtype)
 
     @staticmethod
     def parts(weight, shape, axis):
