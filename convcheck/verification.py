@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -28,6 +28,7 @@ from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import DTYPES, RANDOM
 from convcheck.layer.layer import Layer, drawn_seed
+from convcheck.layer.similar import as_yaml
 from convcheck.mistakes.blind_spots import assessed
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
@@ -44,6 +45,10 @@ from convcheck.wording import did_you_mean
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
 Subject = Layer | Suite | str | os.PathLike[str]
+
+
+#: What a hunt calls the layer on which the target differed.
+_FOUND = "found"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -233,6 +238,7 @@ def verify(
         work = _selected(
             [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
         )
+        work, left_out = _of_their_kind(work)
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         require_room([(job.place, job.layer, target) for job in work for target in job.targets], at_once=jobs)
         progress = progress or _Silent()
@@ -281,6 +287,7 @@ def verify(
         unchecked=tuple(job.layer.name for number, job in enumerate(work) if number not in reports),
         fitted=fitted is not None,
         found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
+        left_out=left_out,
     )
     if interrupted:
         raise Interrupted(_with_limits(report, probes))
@@ -360,6 +367,7 @@ def hunt(
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
+    require_memory([(f"layer {layer.name}", layer) for layer in near])
     limits = _limits(timeout, memory, in_process, jobs, None)
     spec, probe = taken(target, device=device, limits=limits)
     options: dict[str, Any] = {
@@ -385,13 +393,14 @@ def hunt(
         with kept_state():
             found = hunter.search(beside) if report.passed else None
             if found is not None:
-                verdict = checked(replace(found[0], name="found"))
+                verdict = checked(replace(found[0], name=_FOUND))
                 # What is wrong is told of this layer; the plainest one passed.
-                layers = verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
-                report = replace(report, layers=(*report.layers, *layers))
+                report = replace(report, layers=(*report.layers, *_confirmed(verdict, found[1])))
             hunted = hunter.account()
-    except KeyboardInterrupt:
-        raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
+    except KeyboardInterrupt as interruption:
+        hunted = hunter.account(at_once=True)
+        report = replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
+        raise Interrupted(_until_now(report, hunter, interruption)) from None
     finally:
         # Hypothesis keeps the frames of its last run for a while, and what they know.
         if isinstance(probe.target, Remote):
@@ -399,12 +408,32 @@ def hunt(
     return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
 
 
+def _under(condition: str | None) -> str:
+    return f" under the condition {condition}" if condition else ""
+
+
+def _confirmed(verdict: Report, condition: str | None) -> Iterator[LayerReport]:
+    """Return the report on a layer on which the target differed; where it now passes, that is no pass."""
+    for report in verdict.layers:
+        yield _unconfirmed(report, condition) if report.passed else report
+
+
+def _until_now(report: Report, hunter: Hunter, interruption: KeyboardInterrupt) -> Report:
+    """Return the report of a hunt with what was found when it was interrupted."""
+    left = ["the rest of the hunt"]
+    if hunter.suspect is not None and report.layers[-1].layer.name != _FOUND:
+        layer, condition = hunter.suspect
+        verdict = tuple(_confirmed(interruption.report, condition)) if isinstance(interruption, Interrupted) else ()
+        report = replace(report, layers=(*report.layers, *verdict))
+        if not verdict:
+            left.insert(0, f"{as_yaml(layer)}, on which the target differs{_under(condition)}")
+    return replace(report, unchecked=tuple(left))
+
+
 def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:
-    """Return the report on a layer that passes, and on which the target differed before: that is no pass."""
-    under = f" under the condition {condition}" if condition else ""
     reason = (
-        f"the search saw another gradient here{under}, and these checks do not: what the target gives depends on what "
-        "ran before, or on chance"
+        f"the search saw another gradient here{_under(condition)}, and these checks do not: what the target gives "
+        "depends on what ran before, or on chance"
     )
     results = [replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results]
     return replace(report, results=tuple(results))
@@ -416,7 +445,7 @@ def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
         report,
         limits=tuple(dict.fromkeys(limit for probe in probes for limit in probe.limits)),
         found=tuple(dict.fromkeys([*(words for probe in probes for words in probe.found), *report.found])),
-        left_out=tuple(dict.fromkeys(words for probe in probes for words in probe.left_out)),
+        left_out=tuple(dict.fromkeys([*report.left_out, *(words for probe in probes for words in probe.left_out)])),
     )
 
 
@@ -561,3 +590,26 @@ def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> l
     if not chosen:
         raise nothing_selected(select, suites)
     return chosen
+
+
+def _of_their_kind(jobs: list[Job]) -> tuple[list[Job], tuple[str, ...]]:
+    """Leave out layers of a kind that a target is no code for: a shipped suite has them for other code.
+
+    They are told. Where nothing would be left, all stay and say why they cannot be checked, as layers of one's own do.
+    """
+    kept: list[Job] = []
+    others: dict[tuple[str, str], list[str]] = {}
+    for job in jobs:
+        own = job.path is None or not shipped(job.path)
+        kinds = [] if own else [kind for target in job.targets for kind in target.other_kinds(job.layer)]
+        if kinds:
+            others.setdefault((job.config, ", ".join(kinds)), []).append(job.layer.name)
+        else:
+            kept.append(job)
+    if not kept:
+        return jobs, ()
+    texts = [
+        f"{', '.join(names)} of {config}: the target is not said to take {kinds}"
+        for (config, kinds), names in others.items()
+    ]
+    return kept, tuple(texts)

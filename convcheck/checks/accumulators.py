@@ -134,7 +134,8 @@ class _Tally:
 
     def told(self, layer: Layer) -> bool:
         """Whether sums were seen in which every narrower format than the layer promises would have shown."""
-        return self.has_seen(q for q, made in _FORMATS.items() if made.precision < DTYPES[layer.sums].precision)
+        narrower = [q for q, made in _FORMATS.items() if made.precision < DTYPES[layer.sums].precision]
+        return any(self.probed.values()) and self.has_seen(narrower)
 
     def has_seen(self, exponents: Iterable[int]) -> bool:
         """Whether three terms met in some sum for each of these."""

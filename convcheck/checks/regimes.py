@@ -14,7 +14,8 @@ import numpy as np
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.ran import LeftOutError
-from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
+from convcheck.layer.arrays import kept_alone
+from convcheck.layer.data import Operands, integer_magnitude, integer_operands, with_zeros
 from convcheck.layer.fields import DTYPES
 from convcheck.targets.target import Target
 
@@ -38,10 +39,9 @@ _SMALL: dict[str, tuple[int, int | None, int]] = {
 
 
 def real(expected: Expected, target: Target) -> Iterator[Operands]:
-    short = short_sums(expected.layer, expected.reals, expected.terms)
-    yield short
+    yield expected.short_reals
     # Where no integers were compared, every entry of grad_output must have counted somewhere.
-    if not expected.exact_data and short is not expected.reals:
+    if not expected.exact_data and expected.short_reals is not expected.reals:
         yield expected.reals
 
 
@@ -49,11 +49,11 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     layer = expected.layer
     yield with_zeros(layer, expected.draw(1), _ZEROS)
     behind_relu = expected.draw(10)
-    yield replace(behind_relu, x=np.maximum(behind_relu.x, 0))
+    yield replace(behind_relu, x=kept_alone(behind_relu.x > 0, behind_relu.x))
     generator = np.random.default_rng([layer.seed, 6])
     at = expected.draw(12)
     kept = generator.random(at.weight.shape) >= _MOSTLY
-    yield replace(at, weight=np.where(kept, at.weight, 0).astype(layer.dtype))
+    yield replace(at, weight=kept_alone(kept, at.weight))
     alone = np.zeros_like(at.grad_output)
     place = int(generator.integers(alone.size))
     alone.flat[place] = at.grad_output.flat[place]

@@ -18,6 +18,9 @@ LARGEST_INTEGER = 2**63 - 1
 
 MAX_AXES = 3
 
+#: Characters of a layer's name, which stands in every line about it.
+LONGEST_NAME = 1000
+
 #: JSON Schema of something that can be seen, and nothing that breaks a line or that a terminal would act on.
 TEXT = {
     "type": "string",
@@ -136,7 +139,7 @@ class Field:
         one: dict[str, Any] = {"type": "integer", "minimum": self.least, "maximum": LARGEST_INTEGER}
         pair = {"anyOf": [one, {"type": "array", "items": one, "minItems": 2, "maxItems": 2}]}
         kinds: dict[Kind, dict[str, Any]] = {
-            "text": TEXT,
+            "text": {**TEXT, "maxLength": LONGEST_NAME},
             "integer": {"anyOf": [one, {"enum": list(self.choices)}]} if self.choices else one,
             "per axis": {"anyOf": [one, _per_axis(one)]},
             "padding": {"anyOf": [one, {"enum": list(self.choices)}, _per_axis(pair)]},
@@ -231,6 +234,9 @@ REQUIRED = tuple(name for name, field in FIELDS.items() if field.required)
 
 #: What a convolution is told under names of other software's, so that code under test may have a parameter for it.
 CONVOLUTION = tuple(name for name, field in FIELDS.items() if field.names and not field.of_check)
+
+#: What tells of the kind of a layer. Code that knows of it has parameters of these very names, which are PyTorch's.
+OF_KINDS = ("padding_mode", "transposed", "output_padding")
 
 
 def written(spec: Mapping[str, Any]) -> dict[str, Any]:

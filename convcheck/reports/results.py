@@ -272,7 +272,7 @@ class Hunt:
     properties: Annotated[tuple[Tried, ...], "What the layers had that the plainest have not, and how often."]
     conditions: Annotated[tuple[Tried, ...], "How often each condition was tried; plain is none."]
     mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
-    mistakes: Annotated[int, "All that can be made within what the code takes."]
+    mistakes: Annotated[int, "All that can be made within what the code takes; 0 after an interruption."]
     not_shown: Annotated[tuple[str, ...], "Known mistakes of which some form would not have shown."]
     not_tried: Annotated[tuple[str, ...], "What was never tried; a text each."]
 
@@ -323,7 +323,7 @@ class ReportData:
         OnlyWith("found"),
     ] = ()
     left_out: Annotated[
-        tuple[str, ...], "What was not tried or not checked for want of time; a text each.", OnlyWith("left_out")
+        tuple[str, ...], "What was not tried or not checked, and why not; a text each.", OnlyWith("left_out")
     ] = ()
     hunt: Annotated[Hunt | None, "What a hunt tried.", OnlyWith("hunt")] = None
     unchecked: Annotated[
