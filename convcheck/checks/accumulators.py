@@ -28,7 +28,7 @@ from convcheck.checks.observed import Observed, explained, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
 from convcheck.checks.verdict import skipped
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -180,7 +180,7 @@ def _told(expected: Expected, target: Target, name: str, tally: _Tally) -> str:
     right = expected.right(expected.reals)[name]
     size = ""
     if given is not None and given.shape == right.shape:
-        error = float(np.abs(given.astype(np.float64) - right).max())
+        error = float(np.abs(wide(given) - right).max())
         size = (
             f": error up to {error:.2g} at this size, {error / (np.abs(right).max() or 1.0):.1g} of the largest entry"
         )
@@ -299,18 +299,18 @@ def _constant(layer: Layer) -> Operands:
 
 
 def _run(layer: Layer, target: Target | None, at: Operands, views: _View) -> dict[str, Array]:
-    """Return in float64 what the target gives, or else what is right."""
+    """Return in the widest format what the target gives, or else what is right."""
     if target is None:
         built_in = formulation(FASTEST)
         if views.forward:
             return {"output": built_in.forward(layer, at.x, at.weight, at.bias)}
         found = built_in.backward(layer, at.x, at.weight, at.grad_output)._asdict()
     elif views.forward:
-        return {"output": np.asarray(target.forward(layer, at.x, at.weight, at.bias)).astype(np.float64)}
+        return {"output": wide(np.asarray(target.forward(layer, at.x, at.weight, at.bias)))}
     else:
         given = target.run(layer, at).backward()
         found = dict(zip(("input", "weight", "bias"), given, strict=True))
-    return {name: np.asarray(found[name]).astype(np.float64) for name in views.shows if found.get(name) is not None}
+    return {name: wide(np.asarray(found[name])) for name in views.shows if found.get(name) is not None}
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
+from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.wording import counted, readable
@@ -23,8 +25,8 @@ class _Term(NamedTuple):
 
     source: str
     through: str
-    amount: float
-    factor: float
+    amount: complex
+    factor: complex
 
 
 def entry_name(gradient: str, index: tuple[int, ...]) -> str:
@@ -34,6 +36,9 @@ def entry_name(gradient: str, index: tuple[int, ...]) -> str:
 
 def contributions(layer: Layer, operands: Operands, gradient: str, index: tuple[int, ...]) -> str:
     """Return which terms that are not zero make an entry what it should be, the first few of them written out."""
+    if operands.x.dtype.kind == "c" and gradient != "output":
+        # The gradients of complex numbers are made with these.
+        operands = replace(operands, x=operands.x.conj(), weight=operands.weight.conj())
     written, total = [], 0
     only = None
     for term in _terms(layer, operands, gradient, index):
@@ -41,13 +46,18 @@ def contributions(layer: Layer, operands: Operands, gradient: str, index: tuple[
             total += 1
             only = term
             if total <= _WRITTEN:
-                written.append(f"{readable(term.amount, 6)}·{readable(term.factor, 6)}")
+                written.append(f"{_factor(term.amount)}·{_factor(term.factor)}")
     if only is None:
         return "nothing but zeros reaches it"
     if total > 1:
         return f"it is the sum of {counted(total, 'term')}, {' + '.join(written)}{' + ...' if total > _WRITTEN else ''}"
     verb = f"{only.source} = {readable(only.amount, 6)} reaches it"
     return f"{verb} through {only.through}" if only.through else f"{verb} and nothing else does"
+
+
+def _factor(value: complex) -> str:
+    text = readable(value, 6)
+    return f"({text})" if isinstance(value, complex) else text
 
 
 def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) -> Iterator[_Term]:
@@ -69,14 +79,15 @@ def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) ->
         for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
             place = _read(layer, output, inside)
             if place is not None:
-                amount = float(at.grad_output[(sample, number, *output)])
-                value = float(at.x[(sample, channel, *place)])
-                through = f"X{_place((sample, channel, *place))} = {readable(value, 6)}"
+                name = "conj X" if at.x.dtype.kind == "c" else "X"
+                amount = at.grad_output[(sample, number, *output)].item()
+                value = at.x[(sample, channel, *place)].item()
+                through = f"{name}{_place((sample, channel, *place))} = {readable(value, 6)}"
                 yield _Term(f"dL/dO{_place((sample, number, *output))}", through, amount, value)
     elif gradient == "bias":
         for sample, output in product(range(layer.batch), product(*map(range, layer.output))):
             place = (sample, index[0], *output)
-            yield _Term(f"dL/dO{_place(place)}", "", float(at.grad_output[place]), 1.0)
+            yield _Term(f"dL/dO{_place(place)}", "", at.grad_output[place].item(), 1.0)
     else:
         number = index[1]
         for channel, tap in product(_of_group(number // filters, channels), product(*map(range, layer.kernel))):
@@ -85,7 +96,7 @@ def _terms(layer: Layer, at: Operands, gradient: str, index: tuple[int, ...]) ->
                 kernel = _kernel(layer, number, channel, tap)
                 yield _through_tap(at, "X", (sample, channel, *place), at.x, kernel)
         if at.bias is not None:
-            yield _Term(f"b[{number}]", "", float(at.bias[number]), 1.0)
+            yield _Term(f"b[{number}]", "", at.bias[number].item(), 1.0)
 
 
 def _of_group(group: int, count: int) -> range:
@@ -99,9 +110,10 @@ def _kernel(layer: Layer, number: int, channel: int, tap: tuple[int, ...]) -> tu
     return (number, channel % layer.channels_per_group, *tap)
 
 
-def _through_tap(at: Operands, source: str, place: tuple[int, ...], array: object, kernel: tuple[int, ...]) -> _Term:
-    amount, weight = float(array[place]), float(at.weight[kernel])  # type: ignore[index]
-    where = f", where W is {readable(weight, 6)}" if weight != 1 else ""
+def _through_tap(at: Operands, source: str, place: tuple[int, ...], array: Array, kernel: tuple[int, ...]) -> _Term:
+    amount, weight = array[place].item(), at.weight[kernel].item()
+    name = "conj W" if source != "X" and at.weight.dtype.kind == "c" else "W"
+    where = f", where {name} is {readable(weight, 6)}" if weight != 1 else ""
     return _Term(f"{source}{_place(place)}", f"tap {_place(kernel[2:])}{where}", amount, weight)
 
 
