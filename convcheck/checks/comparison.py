@@ -58,7 +58,8 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
     if not finite.all():
         place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
         wrong = ~finite | ~(error <= allowed)
-        return Comparison(np.inf, np.inf, _at(allowed, place), Worst(place, left[place].item(), right[place].item()), wrong)
+        worst = Worst(place, left[place].item(), right[place].item())
+        return Comparison(np.inf, np.inf, _at(allowed, place), worst, wrong)
     scale = max(float(np.abs(left).max()), float(np.abs(right).max()))
     if max_error is not None:
         allowed = max_error * scale
@@ -70,8 +71,8 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
             badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
     place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
     largest = float(error.max())
-    worst = Worst(place, left[place].item(), right[place].item()) if largest else None
-    return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), worst, wrong)
+    told = Worst(place, left[place].item(), right[place].item()) if largest else None
+    return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), told, wrong)
 
 
 def _at(allowed: Array | float, place: tuple[int, ...]) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -258,7 +259,7 @@ class Expected:
             for amount in ((2, 1j) if self.layer.is_complex else (2,))
         )
 
-    def _change(self, operand: str, values: Array) -> Array:
+    def _change(self, operand: str, values: Any) -> Array:
         at = replace(self.operands, **{operand: values})
         moved = wide(self.source.forward(self.layer, at.x, at.weight, at.bias))
         change: Array = moved - self.start

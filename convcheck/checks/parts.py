@@ -19,6 +19,7 @@ from convcheck.checks.expected import Expected
 from convcheck.gradients import FASTEST
 from convcheck.gradients.numeric.differences import NumericGradient, packing_for
 from convcheck.gradients.numeric.directions import direction_count
+from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin

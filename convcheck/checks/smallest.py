@@ -23,7 +23,7 @@ from convcheck.checks.observed import Observed
 from convcheck.checks.ran import Ran, run
 from convcheck.checks.running import Job
 from convcheck.gradients import FORMULATIONS
-from convcheck.layer.arrays import Array, by_part, nested
+from convcheck.layer.arrays import Array, nested
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.plainer import STEPS
@@ -66,9 +66,9 @@ _ARRAYS = ("x", "weight", "bias", "grad_output")
 #: How entries are made plainer: zeros; ones; of complex numbers, the real ones, and i where that does not do.
 _PLAIN: tuple[Callable[[Array], Array], ...] = (
     np.zeros_like,
-    lambda array: np.where(array != 0, array.dtype.type(1), array),
+    lambda array: (array != 0).astype(array.dtype),
     lambda array: array.real.astype(array.dtype),
-    lambda array: np.where(array.imag != 0, array.dtype.type(1j), array) if array.dtype.kind == "c" else array,
+    lambda array: np.where(array.imag != 0, np.asarray(1j, array.dtype), array) if array.dtype.kind == "c" else array,
 )
 
 #: A case with more numbers than this is nothing to look at.

@@ -89,7 +89,8 @@ class State:
         """Keep what came of a span."""
         self._append({
             "layer": number, "span": asdict(span), "shape": partial.shape, "evaluations": partial.evaluations,
-            "places": _packed(np.diff(partial.places, prepend=0)), "values": _packed(partial.values), "dtype": partial.values.dtype.name,
+            "places": _packed(np.diff(partial.places, prepend=0)), "values": _packed(partial.values),
+            "dtype": partial.values.dtype.name,
         })  # fmt: skip
 
     def _append(self, record: Mapping[str, Any]) -> None:

@@ -85,8 +85,9 @@ HALF = tuple(name for name, dtype in DTYPES.items() if dtype.half)
 #: Those of complex numbers. Code is checked in them where that is asked for: most is written for real ones.
 COMPLEX = tuple(name for name, dtype in DTYPES.items() if dtype.part)
 
-#: Those in which any code is tried.
-USUAL = tuple(name for name in DTYPES if name not in HALF + COMPLEX)
+#: Those in which code is only checked where that is asked for, and those in which any code is tried.
+ASKED = HALF + COMPLEX
+USUAL = tuple(name for name in DTYPES if name not in ASKED)
 
 
 def akin(name: str) -> tuple[str, ...]:

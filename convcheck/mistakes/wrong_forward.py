@@ -145,12 +145,12 @@ def _of_complex(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
     # Conjugates of all are one of the output.
     for count in range(len(arrays), 0, -1):
         for names in combinations(arrays, count):
-            some = "its output" if count == len(arrays) else "the " + " and ".join(names).replace("x", "input")
+            words = f"the {' and '.join('input' if name == 'x' else name for name in names)}"
+            some = "its output" if count == len(arrays) else words
             conjugated = {name: arrays[name].conj() for name in names}
             yield _variant("forward-conjugated", f"conjugates {some}"), {}, conjugated
             dropped = {name: arrays[name].real.astype(layer.dtype) for name in names}
-            does = f"drops the imaginary parts of the {' and '.join(names).replace('x', 'input')}"
-            yield _variant("forward-imaginary-dropped", does), {}, dropped
+            yield _variant("forward-imaginary-dropped", f"drops the imaginary parts of {words}"), {}, dropped
 
 
 def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:

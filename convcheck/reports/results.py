@@ -164,7 +164,9 @@ class Smallest:
     index: Annotated[tuple[int, ...], "A wrong entry; empty where there is no array to compare."]
     analytic: Annotated[complex, "What the code gave there."]
     numeric: Annotated[complex, "What the forward pass implies there, or of the output the definition."]
-    operands: Annotated[dict[str, Any], "The data, as nested lists; complex numbers as pairs, [real, imaginary].", _operands_schema()]
+    operands: Annotated[
+        dict[str, Any], "The data, as nested lists; complex numbers as pairs, [real, imaginary].", _operands_schema()
+    ]
     condition: Annotated[str | None, "Under which condition it fails; null for none."]
     runs: Annotated[int, "Forward and backward passes that finding it took."]
     what: Annotated[str, "What is wrong there, in a sentence."]

@@ -185,6 +185,8 @@ KEYS: Mapping[str, Key] = {
     "device": Key("word", "Device of a PyTorch or JAX target, such as cuda."),
     "threads": Key("truth", "Whether the code may be called from two threads at once, which is then tried.",
         default=False),
+    "conjugate": Key("truth", "Of complex layers, whether gradients are the conjugate ones, as PyTorch has them; false "
+        "for those of jax.vjp, in which nothing is conjugated. Left out: false for style jax, else true."),
     "exact": Key("truth", "False for an algorithm that rounds even on small integers, such as one by Fourier "
         "transform.", default=True),
 }  # fmt: skip
@@ -239,6 +241,7 @@ class TargetSpec:
     tuples: bool = False
     device: str | None = None
     threads: bool = False
+    conjugate: bool | None = None
     exact: bool = True
 
     @classmethod

@@ -10,7 +10,7 @@ from itertools import product
 from convcheck.errors import Parameter, UsageError
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index
-from convcheck.layer.fields import ZEROS
+from convcheck.layer.fields import DTYPES, ZEROS
 from convcheck.layer.layer import Layer
 
 #: What can be explained. "output" is an entry of O, the others are entries of dL/dX, dL/dW and dL/db.
@@ -92,6 +92,7 @@ class Selection:
             If a number is out of range, the filter does not read the channel, or the entry is in another slice.
         """
         require_plain(layer)
+        require_real(layer)
         array, index = parse_entry(entry, layer) if entry is not None else ("", ())
         slices = {"input": ("sample", "channel"), "weight": ("filter",), "bias": ("filter",)}
         said = dict(zip(slices.get(array, ("sample", "filter")), index, strict=False))
@@ -184,6 +185,15 @@ def most_read(layer: Layer) -> Index:
         middle = (near.start + near.stop - 1) / 2
         best.append(min(near, key=lambda p: (-len(axis.readers(p + axis.before)), abs(p - middle), p)))
     return tuple(best)
+
+
+def require_real(layer: Layer) -> None:
+    """Raise a UsageError where numbers are complex, which no picture and no formula shows."""
+    if layer.is_complex:
+        raise UsageError(
+            f"layer {layer.name}: numbers of {layer.dtype} are neither drawn nor written out; take the same layer in "
+            f"{DTYPES[layer.dtype].part}, which has the same indices and sums"
+        )
 
 
 def require_plain(layer: Layer) -> None:

@@ -8,8 +8,8 @@ and the result is rounded once more, by at most the other format's u of what it 
 Of complex numbers, sizes are moduli. A part of a sum of n products is one of 2n real products, whose sizes add up to at
 most |x| |y| each (Cauchy and Schwarz), so that the sum is off by at most sqrt(2) * gamma_2n of its |terms|. Where a
 product takes three real ones (Higham, section 23.2.4; PyTorch's convolutions are made so), the imaginary part is
-(a + b)(c + d) - ac - bd, of which the sizes add up to at most 3 |x| |y|, with four roundings more: sqrt(10) * gamma_(n +
-5), the constant term included. The larger of the two holds for both.
+(a + b)(c + d) - ac - bd, of which the sizes add up to at most 3 |x| |y|, with five roundings more: sqrt(10) *
+gamma_(n + 5), sqrt(10) being that of 3 and 1 for both parts. The larger of the two holds for either way.
 
 - Analytic side: the sum of |terms| is the same backward pass run on absolute values.
 - Numeric side: both forward evaluations are off by at most gamma * (|W| * |x| + |b|) and a step; that reaches an entry
@@ -182,7 +182,9 @@ def _total(sizes: Array, terms: int, noise: Array, layer: Layer, result: Array |
     """Rounding of the analytic sum, of the evaluations, and of the numeric sum."""
     assert result is not None
     summed = terms + _EXTRA_ROUNDINGS
-    own = _stored(layer, gamma(summed, layer.sums) * sizes, result) + gamma(summed, widest(layer.dtype)) * (sizes + noise)
+    own = _stored(layer, gamma(summed, layer.sums) * sizes, result) + gamma(summed, widest(layer.dtype)) * (
+        sizes + noise
+    )
     return (own + noise) * (1 + gamma(summed, widest(layer.dtype)))
 
 

@@ -7,7 +7,7 @@ class ConjugateConvention(WrongArrays):
     code = "CC147"
     name = "conjugate-convention"
     explanation = (
-        "The weight in grad_input, or the input in grad_weight, is conjugated where it must not be, or not where it must."
+        "The weight in grad_input, or the input in grad_weight, is not conjugated and must be, or is and must not be."
     )
     why = (
         "The transpose is taken for the adjoint; both are called the gradient: PyTorch's is the direction of steepest "

@@ -44,6 +44,8 @@ class JaxForm(Form):
         "after-no-grad": "a function of JAX's has no modes",
     }
 
+    conjugates = False
+
     def __init__(self, name: str, function: Any, spec: TargetSpec) -> None:
         self._jax = _import_jax(name)
         self._device = _device(self._jax, name, spec.device)
@@ -86,7 +88,7 @@ class JaxForm(Form):
         return np.asarray(value)
 
     def world(self, layer: Layer) -> AbstractContextManager[Any]:
-        return _settings(self._jax, wide=layer.dtype == "float64")
+        return _settings(self._jax, wide=layer.dtype in ("float64", "complex128"))
 
     def session(self, layer: Layer, given: Given) -> Session:
         return _JaxSession(self, layer, given)

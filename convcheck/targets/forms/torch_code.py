@@ -156,7 +156,8 @@ class TorchForm(Form):
     def numpy(self, value: Any) -> Any:
         if not isinstance(value, self._torch.Tensor):
             return value
-        held = value.detach().cpu()
+        # A conjugate, or a negative, may be one by a mark alone.
+        held = value.detach().cpu().resolve_conj().resolve_neg()
         if held.dtype != self._torch.bfloat16 or known_to_numpy(_BITS_ONLY):
             return held.numpy()
         return held.view(self._torch.int16).numpy().view(_BITS_ONLY)
