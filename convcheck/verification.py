@@ -17,6 +17,7 @@ from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
 from convcheck.checks.memory import require as require_memory
+from convcheck.checks.memory import require_room
 from convcheck.checks.parts import Results
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
@@ -113,7 +114,8 @@ def verify(
         What to check: ``module:name``, ``path/to/file.py:name``, the class or function itself, or a mapping with the
         keys of `TargetSpec`. By default what the config says, or else the built-in formulations.
     device : str, optional
-        Where a PyTorch or JAX target runs, such as "cuda"; takes the place of the config's.
+        Where a target of PyTorch or JAX, a library or a program computes, such as "cuda"; takes the place of the
+        config's.
     select : str, optional
         Check only layers whose names match, as with ``-k``.
     seed : int or "random", optional
@@ -232,6 +234,7 @@ def verify(
             [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
         )
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
+        require_room([(job.place, job.layer, target) for job in work for target in job.targets], at_once=jobs)
         progress = progress or _Silent()
 
         def take(number: int, found: Results) -> LayerReport:
@@ -522,7 +525,7 @@ def _subjects(suite: Suite, asked: Subjects) -> Subjects:
     if suite.target is None:
         if asked.device is not None:
             raise UsageError(
-                Parameter("device"), " is for a target of PyTorch or JAX; give one with ", Parameter("target")
+                Parameter("device"), " is for a target, not for what is built in; give one with ", Parameter("target")
             )
         if asked.limits.keep_case is not None:
             raise UsageError(Parameter("keep_case"), " is for a program; give one with ", Parameter("target"))

@@ -36,6 +36,25 @@ SUITE = Suite(
     lines=(1, 2, 3),
 )
 
+#: A file of code that is right, and that is wrong from three groups on.
+HUNTED = """\
+import convcheck
+
+class Right:
+    def forward(self, x, weight, bias, layer):
+        print("noise of the target")
+        self.saved = layer, x, weight
+        return convcheck.forward(layer, x, weight, bias)
+
+    def backward(self, grad_output):
+        return convcheck.backward(*self.saved, grad_output)
+
+class Groups(Right):
+    def backward(self, grad_output):
+        grads = super().backward(grad_output)
+        return (0 * grads.input if self.saved[0].groups > 2 else grads.input), grads.weight, grads.bias
+"""
+
 #: A stand-in for a target, where only its name is needed.
 NAMED = SimpleNamespace(name="mine.py:Conv", builtin=False, exact=True, absent={})
 

@@ -17,12 +17,13 @@ def test_every_module_of_the_core_has_tests_of_its_own():
         assert (mutation.ROOT / mutation.tests_of(module)).is_file(), module
 
 
-def test_a_module_that_does_not_exist_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["mutation", "checks.plant"])
+@pytest.mark.parametrize(("measurement", "unknown"), [(mutation, "checks.plant"), (cost_of_checks, "resnet51")])
+def test_what_cannot_be_measured_is_refused(measurement, unknown, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["measurement", unknown])
     with pytest.raises(SystemExit) as ended:
-        mutation.main()
+        measurement.main()
     assert ended.value.code == 2
-    assert "checks.plant" in capsys.readouterr().err
+    assert unknown in capsys.readouterr().err
 
 
 def test_the_conditions_and_the_other_checks_are_timed_apart():
@@ -69,11 +70,3 @@ def test_checks_are_timed_beside_what_they_are_measured_against():
 def test_both_complete_checks_of_pytorch_run():
     pytest.importorskip("torch")
     assert all(taken > 0 for taken in cost_of_checks.against_gradcheck(convcheck.Layer(1, 1, 2, input=(3, 3), batch=1)))
-
-
-def test_a_part_that_is_not_measured_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["cost_of_checks", "resnet51"])
-    with pytest.raises(SystemExit) as ended:
-        cost_of_checks.main()
-    assert ended.value.code == 2
-    assert "resnet51" in capsys.readouterr().err

@@ -28,6 +28,9 @@ _PREFERRED = ("forward", "exact", "projected", "central")
 _SHOWN_IN = {"x": "input", "weight": "weight", "bias": "bias", "grad_output": "input"}
 
 
+#: What is said of results that differ on integers.
+RACE = "on whole numbers every order of a sum gives the same, so it is no rounding: a race, or results not waited for"
+
 #: What is no mistake: the memory of a forward pass may be used up by its backward pass.
 ONCE = "backward gives its result once per forward pass; a new object gives the same"
 
@@ -133,7 +136,7 @@ def _second_forward(expected: Expected, observed: Observed) -> list[Finding]:
         return [Finding(None, "output", message, status="error")]
     if second.shape == first.shape and _agree(first, second, float(np.max(expected.forward_allowance))):
         return []
-    message = "two forward passes on the same data give different outputs"
+    message = "two forward passes on the same data give different outputs" + _race(expected)
     values = second if second.shape == first.shape else None
     return [Finding(_known("nondeterministic"), "output", message, values)]
 
@@ -177,10 +180,14 @@ def _second_backward(expected: Expected, observed: Observed) -> list[Finding]:
         elif not written:
             message = (
                 f"a second backward pass on the same data gives another grad_{name}, and so does a new object; the "
-                "numbers are the second one's against the first one's"
+                "numbers are the second one's against the first one's" + _race(expected)
             )
             findings.append(Finding(_known("nondeterministic"), name, message, values))
     return findings
+
+
+def _race(expected: Expected) -> str:
+    return f"; {RACE}" if expected.exact_data else ""
 
 
 def _equal(expected: Expected, name: str, first: Array, second: Array) -> bool:

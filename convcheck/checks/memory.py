@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
+import numpy as np
+
 from convcheck.errors import UsageError
 from convcheck.layer.layer import Layer
 from convcheck.targets.process.limits import free_memory
+from convcheck.targets.target import Target
 
 _FLOAT64 = 8
 
@@ -58,6 +61,46 @@ def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
         problems.append(
             f"{at_once} layers at once would need up to {_gibibytes(together)} of memory, but {_gibibytes(free)} are "
             "free; expected fewer jobs"
+        )
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def on_device(layer: Layer) -> int:
+    """Bytes that a layer takes at least on the device of the code under test: three runs that wait for each other."""
+    arrays = prod(layer.input_shape) + prod(layer.weight_shape) + prod(layer.output_shape)
+    # What is given, and what comes back.
+    return 3 * 2 * arrays * np.dtype(layer.dtype).itemsize
+
+
+def require_room(work: Iterable[tuple[str, Layer, Target]], at_once: int = 1) -> None:
+    """Refuse layers that would need more memory than is free on the device of a target.
+
+    Parameters
+    ----------
+    work : iterable of (where, Layer, Target)
+        ``where`` starts the message.
+    at_once : int, default 1
+        Layers that are checked side by side, on one device.
+
+    Raises
+    ------
+    UsageError
+        Naming every such layer with its estimate.
+    """
+    needs = [(where, on_device(layer), target.room) for where, layer, target in work if target.room is not None]
+    problems = [
+        f"{where} would need at least {_gibibytes(needed)} of the device's memory, but {_gibibytes(free)} are free "
+        "there; expected a smaller input, batch or number of channels"
+        for where, needed, free in needs
+        if needed > free
+    ]
+    together = sum(sorted(needed for _, needed, _ in needs)[-at_once:])
+    least = min((free for *_, free in needs), default=0)
+    if not problems and together > least:
+        problems.append(
+            f"{at_once} layers at once would need at least {_gibibytes(together)} of the device's memory, but "
+            f"{_gibibytes(least)} are free there; expected fewer jobs"
         )
     if problems:
         raise UsageError("\n".join(problems))

@@ -310,8 +310,7 @@ def opened(executor: str) -> Pool:
         threads = max(1, (os.cpu_count() or 1) // int(where)) if kind == "loky" else None
         return Elsewhere(lambda: openers[kind](where), threads=threads)
     except ImportError as error:
-        package = {"dask": "distributed", "mpi": "mpi4py"}.get(kind, kind)
-        hint = f"the extra {kind}" if kind == "dask" else f"the package {package}"
+        hint = {"dask": "the extra dask", "mpi": "the package mpi4py"}.get(kind, f"the package {kind}")
         raise UsageError(wrong, f" needs {hint}, which is not installed here ({error})") from error
 
 

@@ -56,7 +56,7 @@ class State:
     def __init__(self, path: Path, run: Mapping[str, str]) -> None:
         self._path = path
         self._results: dict[int, Results] = {}
-        self._partials: dict[tuple[int, Span], Partial] = {}
+        self._partials: dict[int, dict[Span, Partial]] = {}
         try:
             self._file = open(path, "a+b")  # noqa: SIM115 - closed with the state
             _hold(self._file)
@@ -79,7 +79,7 @@ class State:
 
     def partial(self, number: int, span: Span) -> Partial | None:
         """Return what came of a span."""
-        return self._partials.pop((number, span), None)
+        return self._partials.get(number, {}).pop(span, None)
 
     def keep_results(self, number: int, results: Results) -> None:
         """Keep what was found of a layer."""
@@ -94,11 +94,8 @@ class State:
         })  # fmt: skip
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        self._write(_line(record))
-
-    def _write(self, line: bytes) -> None:
         try:
-            self._file.write(line)
+            self._file.write(_line(record))
             self._file.flush()
         except OSError as error:
             raise UsageError(f"cannot keep the state in {self._path}: {error.strerror or error}") from error
@@ -118,16 +115,16 @@ class State:
                     "expected the file of a run that was ended, or a new one"
                 ) from error
             whole += len(line)
-        first = _line({"convcheck_state": 1, **run})
+        first = {"convcheck_state": 1, **run}
         if not whole:
             self._file.seek(0)
             # Somebody's file of one line without an end is not taken for what was left of a first line.
-            if not first.startswith(self._file.read(len(first) + 1)):
+            if not _line(first).startswith(self._file.read(len(_line(first)) + 1)):
                 raise UsageError(f"{self._path} is no state of a run; expected one, or a new file")
         # What a process left that was killed while it wrote.
         self._file.truncate(whole)
         if not whole:
-            self._write(first)
+            self._append(first)
 
     def _compare(self, kept: Mapping[str, Any], run: Mapping[str, str]) -> None:
         if kept["convcheck_state"] != 1:
@@ -145,10 +142,10 @@ class State:
             places = np.cumsum(_unpacked(record["places"], np.int64))
             shape, evaluations = tuple(map(int, record["shape"])), int(record["evaluations"])
             partial = Partial(shape, places, _unpacked(record["values"], record["dtype"]), evaluations)
-            self._partials[number, Span(**record["span"])] = partial
+            self._partials.setdefault(number, {})[Span(**record["span"])] = partial
         else:
             self._results[number] = tuple(map(_result, record["results"]))
-            self._partials = {key: partial for key, partial in self._partials.items() if key[0] != number}
+            self._partials.pop(number, None)
 
 
 def identity(layers: Sequence[Layer], subjects: Sequence[Subjects], demands: Sequence[Demand]) -> dict[str, str]:

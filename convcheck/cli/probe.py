@@ -47,7 +47,7 @@ def probe(
         write_whole(save, as_config(fitted, save.parent))
     lines = [("takes", ", ".join(found.words) or "none of the layers that were tried")]
     lines += [("does not take", limit) for limit in found.limits]
-    lines += [("found by trying", words) for words in found.found]
+    lines += [("found", words) for words in found.found]
     lines += [("left out", words) for words in found.left_out]
     if found.usable:
         lines.append(("suite", f"{counted(len(suite.layers), 'layer')}: {', '.join(x.name for x in suite.layers)}"))

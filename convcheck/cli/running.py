@@ -23,7 +23,10 @@ def _bytes(text: str) -> int:
     return size
 
 
-Device = Annotated[str | None, typer.Option(metavar="NAME", help="Where a PyTorch or JAX target runs, such as cuda.")]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Where code of PyTorch or JAX, a library or a program computes, such as cuda."),
+]
 
 InProcess = Annotated[
     bool,

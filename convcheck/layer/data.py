@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil, isqrt, prod
 from typing import Any
 
@@ -183,8 +184,15 @@ def _share(shape: tuple[int, ...], share: float, seed: list[int], draw: int) -> 
     # So much less that few sums have to be cut.
     share *= _SCATTER
     turn, part = divmod(draw, ceil(1 / share))
-    places = np.random.default_rng([*seed, turn]).random(shape)
-    return (places - part * share) % 1 < share
+    places, start = _shuffled(shape, (*seed, turn)), part * share
+    # The last part of a turn takes entries of the first one once more.
+    return (places >= start) & (places < start + share) | (places < start + share - 1)
+
+
+@lru_cache(maxsize=2)
+def _shuffled(shape: tuple[int, ...], seed: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each entry: the draws of one turn share them."""
+    return np.random.default_rng(seed).random(shape)
 
 
 def _at_most(most: int, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:

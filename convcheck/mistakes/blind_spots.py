@@ -177,10 +177,19 @@ def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_C
 
 
 @lru_cache(maxsize=1024)
-def shown_by(layer: Layer, comparison: Comparison = Comparison()) -> frozenset[Form]:  # noqa: B008 - immutable
+def shown_by(
+    layer: Layer,
+    comparison: Comparison = Comparison(),  # noqa: B008 - immutable
+    wanted: frozenset[tuple[str, str]] | None = None,
+) -> frozenset[Form]:
     """Return the forms of known mistakes that a comparison shows on a layer.
 
     A large layer is judged on a small one only where any difference shows; else nothing is claimed of it.
+
+    Parameters
+    ----------
+    wanted : frozenset of (str, str), optional
+        The mistakes and gradients that are looked at; all of them by default.
     """
     small = shrunk(layer)
     if small is not layer and comparison != Comparison():
@@ -208,7 +217,7 @@ def shown_by(layer: Layer, comparison: Comparison = Comparison()) -> frozenset[F
         for mistake in MISTAKES
         if mistake.behaviour is None
         for gradient in mistake.gradients
-        if gradient != "bias" or small.bias
+        if (gradient != "bias" or small.bias) and (wanted is None or (mistake.name, gradient) in wanted)
         for wrong in unless_it_raises(mistake.wrong, scene, gradient)
         if _shows(
             wrong.array, scene.answer(gradient), allowed[gradient], 0.0 if gradient == "output" else comparison.gate
@@ -296,9 +305,13 @@ def _blind_spots(
     """Name every missing form with a layer that shows it: of those that show most of a mistake, the plainest."""
     spots: dict[tuple[str, str, str], set[Form]] = {}
     left = set(missing)
+    wanted = frozenset((name, gradient) for name, gradient, _ in missing)
     # A single change to a layer of the suite is preferred to a layer of another kind.
-    for candidates in (_changed(layers), _unlike(layers)):
-        showing = [(*candidate, shown_by(candidate[1]) & missing) for candidate in _taken(candidates, probes)]
+    for candidates in (_changed, _unlike):
+        if not left:
+            break
+        taken = _taken(candidates(layers), probes)
+        showing = [(*candidate, shown_by(candidate[1], wanted=wanted) & missing) for candidate in taken]
         proposed: list[int] = []
         while left:
             # Of each mistake the plainest candidate that shows most of it, or one that was proposed before and does.

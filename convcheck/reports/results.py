@@ -320,7 +320,9 @@ class ReportData:
         OnlyWith("limits"),
     ] = ()
     found: Annotated[
-        tuple[str, ...], "What else was found out about the target by trying; a text each.", OnlyWith("found")
+        tuple[str, ...],
+        "What else was found out about the target, by trying or from the framework it runs in; a text each.",
+        OnlyWith("found"),
     ] = ()
     left_out: Annotated[
         tuple[str, ...], "What was not tried or not checked for want of time; a text each.", OnlyWith("left_out")

@@ -122,7 +122,7 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
     lines.append(("target" if report.checked == report.target else "checked", visible(report.checked)))
     for label, start, texts in (
         ("limits", "does not take: ", report.limits),
-        ("found", "by trying: ", report.found),
+        ("found", "", report.found),
         ("left out", "", report.left_out),
     ):
         if texts:

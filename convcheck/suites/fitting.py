@@ -149,7 +149,7 @@ def as_config(fitted: Fit, folder: Path) -> str:
         target["unsupported"] = [*spec.unsupported, *tried]
     text = ["# Made from what the code takes, found by trying. It can be edited like any other config."]
     text += [f"# It does not take {limit}." for limit in probe.limits]
-    text += [f"# Found by trying: {words}." for words in probe.found]
+    text += [f"# Found: {words}." for words in probe.found]
     text += ["version: 1", "target:", *(f"  {name}: {_yaml(value)}" for name, value in target.items()), "layers:"]
     text += [f"  - {as_yaml(layer, layer.name)}" for layer in suite.layers]
     return "\n".join(text) + "\n"

@@ -7,6 +7,7 @@ spec             the mapping that describes a target
 target           what every target offers to the checks; the built-in formulations
 calling          how a pass is called, as data
 placement        arrays inside larger memory
+device_memory    arrays in the memory of an NVIDIA device
 concurrency      threads while a target runs
 form             what all forms of the user's own code have in common
 forms/           the forms, one file each

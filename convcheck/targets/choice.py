@@ -46,8 +46,11 @@ def choose(spec: TargetSpec, folder: Path, files: dict[Path, ModuleType] | None 
         If it cannot be found, imported or used.
     """
     target = _choose(spec, folder, {} if files is None else files)
-    if spec.device is not None and not isinstance(target, (TorchForm, JaxForm)):
-        raise TargetError(f"target {target.name}: device {spec.device} is for PyTorch and JAX; leave it out")
+    if spec.device is not None and not isinstance(target, (TorchForm, JaxForm, CommandForm, LibraryForm)):
+        raise TargetError(
+            f"target {target.name}: device {spec.device} is for PyTorch, JAX, programs and libraries; leave it out: "
+            "code of this form is given arrays of NumPy's"
+        )
     return target
 
 

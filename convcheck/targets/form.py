@@ -198,7 +198,7 @@ class Form(Target):
         return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
 
     def note(self, text: str) -> None:
-        """Keep what was found out by trying."""
+        """Keep what was found out, by trying or from a framework."""
         if text not in self.found:
             self.found.append(text)
 

@@ -75,7 +75,7 @@ class Guarded(Target):
         self.averages = target.averages
         self.unsaid, self.untold = target.unsaid, target.untold
         self.at_once, self.inapplicable = target.at_once, target.inapplicable
-        self.differentiable = target.differentiable
+        self.differentiable, self.room = target.differentiable, target.room
         self.files = {} if files is None else files
         self.unguarded = target
         self._timeout = timeout

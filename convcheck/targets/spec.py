@@ -182,7 +182,8 @@ KEYS: Mapping[str, Key] = {
         defaults={name: name for name in ("forward", "backward", "zero_grad")}),
     "tuples": Key("truth", "Whether sizes are always given as one number per axis, even where all are equal.",
         default=False),
-    "device": Key("word", "Device of a PyTorch or JAX target, such as cuda."),
+    "device": Key("word", "Device on which the target computes, such as cuda: of PyTorch, of JAX, of a library, which "
+        "is then given addresses there, or of a program, which is told of it."),
     "threads": Key("truth", "Whether the code may be called from two threads at once, which is then tried.",
         default=False),
     "conjugate": Key("truth", "Of complex layers, whether gradients are the conjugate ones, as PyTorch has them; false "
@@ -198,7 +199,7 @@ WAYS = (("call",), ("forward", "backward"), ("command",), ("library",))
 _CODE = "call, forward and backward, command or library"
 
 _OF_PYTHON = frozenset({
-    "style", "tensor", "keywords", "constants", "arguments", "results", "bias", "attributes", "tuples", "device",
+    "style", "tensor", "keywords", "constants", "arguments", "results", "bias", "attributes", "tuples",
 })  # fmt: skip
 
 #: Keys that mean nothing to what is no code in Python.

@@ -125,13 +125,15 @@ class Target(ABC):
     untold : frozenset of str
         Options that it is not told of at all, and has all the same.
     found : sequence of str
-        How it is called, as far as that was found out by trying, in sentences.
+        How it is called, as far as that was found out by trying, and where it computes, in sentences.
     at_once : bool
         Whether it says that it may be called from two threads at once.
     inapplicable : mapping of str to str
         Conditions under which code of this form cannot be called, by their slugs, with the reason.
     differentiable : bool
         Whether code of this form can be asked for `second` and `tangent`.
+    room : int or None
+        Bytes that are free on the device on which it computes; None where that is the machine's own memory, or unknown.
     """
 
     name: str
@@ -146,6 +148,7 @@ class Target(ABC):
     at_once: bool = False
     inapplicable: Mapping[str, str] = {}
     differentiable: bool = False
+    room: int | None = None
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Prepare for another layer."""

@@ -16,30 +16,13 @@ from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.hunting import Hunter, Tally
 from convcheck.targets.probing import Probe
 from tests.hunts import only
-from tests.parts import target
+from tests.parts import HUNTED, target
 from tests.targets_for_tests import Right
-
-CODE = """
-import convcheck
-
-class Right:
-    def forward(self, x, weight, bias, layer):
-        self.saved = layer, x, weight
-        return convcheck.forward(layer, x, weight, bias)
-
-    def backward(self, grad_output):
-        return convcheck.backward(*self.saved, grad_output)
-
-class Groups(Right):
-    def backward(self, grad_output):
-        grads = super().backward(grad_output)
-        return (0 * grads.input if self.saved[0].groups > 2 else grads.input), grads.weight, grads.bias
-"""
 
 
 @pytest.fixture(autouse=True)
 def code(tmp_path, monkeypatch):
-    (tmp_path / "code.py").write_text(CODE)
+    (tmp_path / "code.py").write_text(HUNTED)
     monkeypatch.chdir(tmp_path)
 
 

@@ -9,31 +9,14 @@ import sys
 import pytest
 
 from tests.cli.test_verify_command import WRONG, run
+from tests.parts import HUNTED
 
 __all__ = ["run"]
-
-CODE = """\
-import convcheck
-
-class Right:
-    def forward(self, x, weight, bias, layer):
-        print("noise of the target")
-        self.saved = layer, x, weight
-        return convcheck.forward(layer, x, weight, bias)
-
-    def backward(self, grad_output):
-        return convcheck.backward(*self.saved, grad_output)
-
-class Groups(Right):
-    def backward(self, grad_output):
-        grads = super().backward(grad_output)
-        return (0 * grads.input if self.saved[0].groups > 2 else grads.input), grads.weight, grads.bias
-"""
 
 
 @pytest.fixture(autouse=True)
 def code(tmp_path):
-    (tmp_path / "code.py").write_text(CODE)
+    (tmp_path / "code.py").write_text(HUNTED)
     (tmp_path / "wrong.py").write_text(WRONG)
 
 
@@ -76,7 +59,7 @@ class Last:
         grads = self.right.backward(np.moveaxis(grad_output, -1, 1))
         return -np.moveaxis(grads[0], 1, -1), *grads[1:]
 """
-    (tmp_path / "last.py").write_text(CODE + channels_last)
+    (tmp_path / "last.py").write_text(HUNTED + channels_last)
     status, out, _ = run("hunt", "last.py:Last", "--cases", "5", "--no-shrink")
     assert status == 1
     command = next(line for line in out.splitlines() if "reproduce" in line)

@@ -132,7 +132,7 @@ def test_errors_with_a_list_of_problems_have_one_face():
         ({"timeout": 0}, "timeout=0 is not allowed"),
         ({"jobs": 0}, "jobs=0 is not allowed"),
         ({"select": "nothing"}, "select='nothing' selects no layer"),
-        ({"device": "cuda"}, "device is for a target of PyTorch or JAX; give one with target"),
+        ({"device": "cuda"}, "device is for a target, not for what is built in; give one with target"),
         ({"formulations": ["unfold"], "target": "m:f"}, "formulations chooses among the built-in formulations"),
     ],
 )

@@ -35,7 +35,7 @@ def pair(x, w, b, conv_param):
         ({"call": Right, "keywords": {"stride": 3}}, "target.keywords.stride: 3 is not allowed; expected the name "),
         ({"call": Right, "keywords": {"kernel": []}}, "target.keywords.kernel: [] is not allowed; expected a list of "),
         ({"call": 5}, "target.call: 5 is not allowed; expected module:name or path/to/file.py:name"),
-        ({"call": Right, "device": "cuda"}, "target tests.targets_for_tests:Right: device cuda is for PyTorch and JAX"),
+        ({"call": Right, "device": "cuda"}, "target tests.targets_for_tests:Right: device cuda is for PyTorch, JAX"),
         ({"call": pair}, "target test_mapping:pair is a function, and it is not clear of what kind; expected "),
         ("{call: [}", "target {call: [}: not a mapping in YAML's flow style: "),
         ("{}", "target.call: missing call, forward and backward, command or library; expected module:name or"),

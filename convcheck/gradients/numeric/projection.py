@@ -4,8 +4,8 @@ For a linear f and a random integer direction v, <gradient, v> = <grad_output, f
 arithmetic. A wrong gradient has a nonzero difference d to the right one, and <d, v> = 0 for at most one value of v at
 an entry where d is nonzero, given all others: it survives a draw with probability at most 1/(number of values of one
 entry of v) (Schwartz 1980, Zippel 1979; Freivalds 1979). Directions are signed: with positive ones only, an unflipped
-kernel is nearly invisible on large inputs, since both sides see the same sums. They are real where numbers are complex: each
-part of d then meets them by itself.
+kernel is nearly invisible on large inputs, since both sides see the same sums. They are real where numbers are complex:
+each part of d then meets them by itself.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from convcheck.targets import features
 from convcheck.targets.form import GRADIENTS, Form, Given, Session, StatelessSession
 from convcheck.targets.programs.cases import Cases
 from convcheck.targets.programs.one_shot import OneShot
-from convcheck.targets.programs.process import Program
+from convcheck.targets.programs.process import DEVICE, Program
 from convcheck.targets.programs.protocol import Request
 from convcheck.targets.spec import TargetSpec
 
@@ -40,9 +40,11 @@ class CommandForm(Form):
         cases = None if spec.keep_case is None else Cases(folder / spec.keep_case)
         self._program: Program | OneShot
         if spec.files is None:
-            self._program = Program(spec.command, folder, cases)
+            self._program = Program(spec.command, folder, cases, device=spec.device)
         else:
-            self._program = OneShot(spec.command, folder, spec.files, cases)
+            self._program = OneShot(spec.command, folder, spec.files, cases, device=spec.device)
+        if spec.device is not None:
+            self.note(f"it is told to compute on {spec.device}, by the environment's {DEVICE}")
 
     def session(self, layer: Layer, given: Given) -> Session:
         return _CommandSession(self, layer, given)

@@ -5,10 +5,15 @@
  *
  *     my_conv_forward_float64    my_conv_backward_float64    double
  *     my_conv_forward_float32    my_conv_backward_float32    float
+ *     my_conv_forward_float16    my_conv_backward_float16    uint16_t, the 16 bits of a half
+ *     my_conv_forward_bfloat16   my_conv_backward_bfloat16   uint16_t, the upper 16 bits of a float
  *
  * Arrays are in C order: x and grad_input (n, c, *input), weight and grad_weight (f, c/groups, *kernel), bias and
  * grad_bias (f), output and grad_output (n, f, *output). Without a bias, bias and grad_bias are NULL. What comes back
  * is allocated by convcheck, full of NaN, with guards in front and behind: write every entry, and nothing else.
+ *
+ * With "device: cuda" in the mapping, or --device cuda, all arrays are in the memory of that device, in its primary
+ * context. convcheck waits for everything that was started there, on whichever stream, before it looks at a result.
  *
  * A function returns CONVCHECK_OK; CONVCHECK_UNSUPPORTED (forward alone) for a layer that it does not take; or
  * CONVCHECK_ERROR. With the last two it may write a reason into message, a text that ends with a zero.

@@ -23,6 +23,9 @@ from convcheck.targets.form import Form, Given, Session, StatelessSession
 from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 
+#: With which products are made while code is checked: float32 in float32.
+_PRECISION = "highest"
+
 
 def is_jax(found: Any) -> bool:
     """Whether something is a function of JAX's own or compiled by it, without importing JAX."""
@@ -71,6 +74,9 @@ class JaxForm(Form):
         if not (behind or self._of_jax or "layer" in taken):
             self.takes -= {"output-padding"} - {*spec.supports}
         self.differentiable = self.gives_sums
+        if self._device.platform != "cpu":
+            self.room = _room(self._device)
+            self.note(f"it runs on {spec.device}, {self._device.device_kind}")
 
     def own(self, array: Array) -> Any:
         return self._jax.device_put(array, self._device)
@@ -85,9 +91,14 @@ class JaxForm(Form):
         return self.own(values.copy())
 
     def numpy(self, value: Any) -> Any:
+        # Which waits until it has been computed.
         return np.asarray(value)
 
     def world(self, layer: Layer) -> AbstractContextManager[Any]:
+        outside = self._jax.config.jax_default_matmul_precision
+        if outside not in (None, _PRECISION) or self._device.platform != "cpu":
+            said = "unset, which is TF32 on a GPU" if outside is None else outside
+            self.note(f"JAX's matmul precision is {said}; while it is checked it is {_PRECISION}")
         return _settings(self._jax, wide=layer.dtype in ("float64", "complex128"))
 
     def session(self, layer: Layer, given: Given) -> Session:
@@ -182,6 +193,14 @@ def _of_dilated(layer: Layer) -> tuple[tuple[int, int], ...]:
     )
 
 
+def _room(device: Any) -> int | None:
+    """Return the bytes that JAX may still use there; None where it does not say."""
+    known = device.memory_stats() or {}
+    if "bytes_limit" not in known:
+        return None
+    return int(known["bytes_limit"]) - int(known.get("bytes_in_use", 0))
+
+
 def _import_jax(name: str) -> Any:
     try:
         import jax
@@ -209,5 +228,5 @@ def _settings(jax: Any, *, wide: bool) -> Iterator[None]:
             # A context of jax itself since 0.8, of jax.experimental before.
             enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
             stack.enter_context(enable(True))
-        stack.enter_context(jax.default_matmul_precision("highest"))
+        stack.enter_context(jax.default_matmul_precision(_PRECISION))
         yield

@@ -14,6 +14,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
+from convcheck.targets.device_memory import DeviceMemory
 from convcheck.targets.form import Form, Given, Session, StatelessSession
 from convcheck.targets.placement import placed
 from convcheck.targets.programs.protocol import RefusedError
@@ -67,6 +68,10 @@ class LibraryForm(Form):
         assert spec.library is not None
         self._functions = _functions(spec, _loaded(spec.library, folder))
         super().__init__(spec.named, spec, features.ALL - DTYPES.keys() | self._functions.keys())
+        self._device = None if spec.device in (None, "cpu") else DeviceMemory(spec.named, spec.device)
+        if self._device is not None:
+            self.room = self._device.room
+            self.note(f"it is given addresses in the memory of {spec.device}, {self._device.title}")
 
     def session(self, layer: Layer, given: Given) -> Session:
         return _LibrarySession(self, layer, given)
@@ -101,9 +106,19 @@ class LibraryForm(Form):
         }
         results = [None if place is None else place.view() for place in guarded.values()]
         held = [None if array is None else np.ascontiguousarray(array) for array in inputs]
-        addresses = [None if array is None else array.ctypes.data for array in (*held, *results)]
         message = ctypes.create_string_buffer(MESSAGE_SIZE)
-        status = function(ctypes.byref(CLayer.of(layer)), *addresses, message)
+
+        def called(addresses: Sequence[int | None]) -> int:
+            return int(function(ctypes.byref(CLayer.of(layer)), *addresses, message))
+
+        if self._device is None:
+            status = called([None if array is None else array.ctypes.data for array in (*held, *results)])
+        else:
+            bases = [None if place is None else (place.base, place.offset) for place in guarded.values()]
+            given = [None if array is None else (array, 0) for array in held]
+            with self._device.hold([*given, *bases]) as there:
+                status = called(there.addresses)
+                there.fetch()
         name = f"{function.__name__} of {self.name}"
         if status != OK:
             reason = one_line(message.raw.partition(b"\0")[0].decode("utf-8", "replace")) or "without a message"

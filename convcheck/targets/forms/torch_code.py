@@ -25,6 +25,7 @@ from convcheck.targets.binding import Binding, bind, makes_layers, parameters_of
 from convcheck.targets.concurrency import suits_one_thread
 from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.forms.torch_device import TorchDevice
 from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
@@ -59,7 +60,7 @@ class TorchForm(Form):
 
     def __init__(self, name: str, found: Any, spec: TargetSpec) -> None:
         self._torch = _import_torch(name)
-        self._device = _device(self._torch, name, spec.device)
+        self._place = TorchDevice(self._torch, name, spec.device)
         inner = found
         while isinstance(inner, partial):
             inner = inner.func
@@ -82,6 +83,9 @@ class TorchForm(Form):
         if "output_padding" not in taken and not taken & {"layer"}:
             self.takes -= {"output-padding"}
         self.differentiable = self.gives_sums
+        self.room = self._place.room
+        for words in self._place.words:
+            self.note(words)
 
     def _bind(self, name: str, found: Any, spec: TargetSpec) -> tuple[Any, Binding]:
         # Here these two mean what PyTorch means by them.
@@ -120,7 +124,7 @@ class TorchForm(Form):
         return frozenset({"transposed"}) if transposed else modes
 
     def own(self, array: Array) -> Any:
-        return self._tensor(array).to(self._device)
+        return self._tensor(array).to(self._place.device)
 
     def _tensor(self, array: Array) -> Any:
         """Return a tensor with an array's memory; a format that NumPy has from elsewhere passes by its bits."""
@@ -156,6 +160,7 @@ class TorchForm(Form):
     def numpy(self, value: Any) -> Any:
         if not isinstance(value, self._torch.Tensor):
             return value
+        self._place.wait()
         # A conjugate, or a negative, may be one by a mark alone.
         held = value.detach().cpu().resolve_conj().resolve_neg()
         if held.dtype != self._torch.bfloat16 or known_to_numpy(_BITS_ONLY):
@@ -163,7 +168,7 @@ class TorchForm(Form):
         return held.view(self._torch.int16).numpy().view(_BITS_ONLY)
 
     def world(self, layer: Layer) -> AbstractContextManager[Any]:
-        return _settings(self._torch)
+        return self._place.settings(self.note)
 
     def session(self, layer: Layer, given: Given) -> Session:
         inner, outside = self._split_padding(layer)
@@ -213,7 +218,7 @@ class TorchForm(Form):
         names = self.spec.attributes
         module = self._binding.call(
             self._callable, lambda what, name: constructor_value(what, name, layer, tuples=self.spec.tuples)
-        ).to(device=self._device, dtype=given.x.dtype)
+        ).to(device=self._place.device, dtype=given.x.dtype)
         if any(map(self._torch.nn.parameter.is_lazy, module.parameters())):
             # A lazy module learns its sizes from the first input.
             with self._torch.no_grad():
@@ -402,16 +407,6 @@ def _import_torch(name: str) -> Any:
     return torch
 
 
-def _device(torch: Any, name: str, device: str | None) -> Any:
-    try:
-        found = torch.device(device or "cpu")
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise TargetError(f"target {name}: device {device} cannot be used: {reason}; expected cpu or cuda") from error
-    return found
-
-
 def _name_of(found: Any) -> str:
     """Return the name of a class or function, of an autograd function's ``apply`` that of its class; small letters."""
     owner = getattr(found, "__self__", None)
@@ -444,12 +439,6 @@ def _parameter(module: Any, role: str, path: str, tensor: Any) -> Any:
     return parameter
 
 
-#: Where PyTorch keeps whether float32 may be computed in less, as attributes of torch.backends: by name, and in older
-#: versions as a switch. Reading the switches raises once code has set the names, so that only one kind is touched.
-_PRECISIONS = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-_SWITCHES = ("cuda.matmul", "cudnn")
-
-
 @contextmanager
 def _with_one_thread(torch: Any, others: AbstractContextManager[Any]) -> Iterator[None]:
     """One thread of PyTorch's own too, beside those of the libraries that it loads; as many as before afterwards."""
@@ -460,20 +449,3 @@ def _with_one_thread(torch: Any, others: AbstractContextManager[Any]) -> Iterato
             yield
         finally:
             torch.set_num_threads(before)
-
-
-@contextmanager
-def _settings(torch: Any) -> Iterator[None]:
-    """Gradients on, and float32 computed in float32; all as it was afterwards."""
-    named = hasattr(torch.backends.cuda.matmul, "fp32_precision")
-    attribute, full = ("fp32_precision", "ieee") if named else ("allow_tf32", False)
-    places = [attributes.get(torch.backends, path) for path in (_PRECISIONS if named else _SWITCHES)]
-    before = [getattr(place, attribute) for place in places]
-    try:
-        for place in places:
-            setattr(place, attribute, full)
-        with torch.enable_grad():
-            yield
-    finally:
-        for place, value in zip(places, before, strict=True):
-            setattr(place, attribute, value)

@@ -455,6 +455,8 @@ class Remote(Target):
         self.unsaid, self.untold = (frozenset(texts_in(answer, key)) for key in ("unsaid", "untold"))
         self.inapplicable = inapplicable_to(spec, texts_in(answer, "inapplicable"))
         self.differentiable = answer.get("differentiable") is True
+        room = answer.get("room")
+        self.room = room if isinstance(room, int) else None
         self._note(answer)
 
     def _note(self, answer: Mapping[str, Any]) -> None:

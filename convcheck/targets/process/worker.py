@@ -127,7 +127,7 @@ class _Code:
         return {
             "unsaid": sorted(found.unsaid), "untold": sorted(found.untold), "loaded": loaded,
             "takes": sorted(found.takes), "inapplicable": list(found.inapplicable),
-            "differentiable": found.differentiable,
+            "differentiable": found.differentiable, "room": found.room,
         }  # fmt: skip
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,14 @@ import numpy as np
 
 from convcheck.layer.arrays import Array
 from convcheck.targets.programs.cases import Cases
-from convcheck.targets.programs.process import LastWords, cannot_run, find_program, how_it_ended, kill_with_children
+from convcheck.targets.programs.process import (
+    LastWords,
+    cannot_run,
+    environment,
+    find_program,
+    how_it_ended,
+    kill_with_children,
+)
 from convcheck.targets.programs.protocol import AnswerError, Request, raise_refusal
 from convcheck.wording import did_you_mean
 
@@ -43,7 +50,7 @@ class OneShot:
     ----------
     files : str
         One of `ENDINGS`.
-    command, folder, cases
+    command, folder, cases, device
         As of `convcheck.targets.programs.process.Program`.
 
     Raises
@@ -52,10 +59,12 @@ class OneShot:
         If there is no such program, or it may not be run.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, files: str, cases: Cases | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, files: str, cases: Cases | None = None, *, device: str | None = None
+    ) -> None:
         words = command if any(FOLDER in word for word in command) else [*command, FOLDER]
         self._command = [find_program(command, folder), *words[1:]]
-        self._folder, self._files, self._cases = folder, files, cases
+        self._folder, self._files, self._cases, self._device = folder, files, cases, device
 
     def ask(self, request: Request) -> dict[str, Array]:
         """Run the program on a request and return what it leaves; raises what `Program.ask` raises."""
@@ -88,7 +97,7 @@ class OneShot:
         try:
             popen = subprocess.Popen(
                 command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                bufsize=0,
+                bufsize=0, env=environment(self._device),
             )  # fmt: skip
         except OSError as error:
             raise cannot_run(command[0], error) from error

@@ -39,6 +39,9 @@ _LAST_WORDS = 2000
 #: Seconds that a program gets to end by itself when its input ends.
 _GRACE = 1.0
 
+#: Where a program that computes on a device finds its name, in its environment.
+DEVICE = "CONVCHECK_DEVICE"
+
 #: What runs a script that may not be run by itself.
 _RUN_BY = {".py": "python3", ".js": "node", ".jl": "julia", ".m": "octave", ".sh": "sh", ".rb": "ruby"}
 
@@ -56,6 +59,8 @@ class Program:
         Where requests that go wrong are kept.
     echo : bool, default True
         Whether what it writes to standard error is passed on to convcheck's.
+    device : str, optional
+        On which it is to compute, of which it is told.
 
     Raises
     ------
@@ -63,9 +68,12 @@ class Program:
         If there is no such program, or it may not be run.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, cases: Cases | None = None, *, echo: bool = True) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, cases: Cases | None = None, *, echo: bool = True,
+        device: str | None = None,
+    ) -> None:  # fmt: skip
         self.command = [find_program(command, folder), *command[1:]]
-        self._folder, self._cases, self._echo = folder, cases, echo
+        self._folder, self._cases, self._echo, self._device = folder, cases, echo, device
         self._process: _Process | None = None
         self._may_have_ended = False
 
@@ -133,7 +141,7 @@ class Program:
             self._process = None
 
     def _start(self) -> _Process:
-        return _Process(self.command, self._folder, echo=self._echo)
+        return _Process(self.command, self._folder, echo=self._echo, device=self._device)
 
     def _exchange(self, request: Request, limit: float | None) -> dict[str, Array]:
         if self._process is None:
@@ -159,11 +167,13 @@ class Ending(NamedTuple):
 class _Process:
     """A running program."""
 
-    def __init__(self, command: Sequence[str], folder: Path, *, echo: bool) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, *, echo: bool, device: str | None) -> None:
         pipe = subprocess.PIPE
         try:
             # In convcheck's own session: what ends that ends the program as well.
-            self._popen = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+            self._popen = subprocess.Popen(
+                command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment(device)
+            )
         except OSError as error:
             raise cannot_run(command[0], error) from error
         assert self._popen.stdin is not None
@@ -360,6 +370,11 @@ def how_it_ended(status: int) -> str:
     with suppress(ValueError):
         return f"was ended by the signal {signal.Signals(-status).name}"
     return f"was ended by the signal {-status}"
+
+
+def environment(device: str | None) -> dict[str, str] | None:
+    """Return the environment of a program that computes on a device; None for convcheck's own."""
+    return None if device is None else {**os.environ, DEVICE: device}
 
 
 def kill_with_children(popen: subprocess.Popen[bytes]) -> None:
