@@ -30,9 +30,14 @@ class Gradients(NamedTuple):
     bias: Array | None
 
 
-def is_number(array: NDArray[Any]) -> bool:
-    """Whether an array is one of numbers; of a format that NumPy has from elsewhere, it does not know that."""
-    return array.dtype.kind in "fiuc" or array.dtype.name in DTYPES
+def is_numeric(array: NDArray[Any], dtype: str) -> bool:
+    """Whether an array is one of numbers such as an array of a data type may stand for; complex ones for complex ones.
+
+    Of a format that NumPy has from elsewhere, it does not know that.
+    """
+    if array.dtype.kind == "c":
+        return DTYPES[dtype].part is not None
+    return array.dtype.kind in "fiu" or array.dtype.name in DTYPES
 
 
 def widest(dtype: str) -> str:

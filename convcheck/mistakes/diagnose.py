@@ -13,7 +13,7 @@ from itertools import permutations
 
 import numpy as np
 
-from convcheck.layer.arrays import Array, is_number
+from convcheck.layer.arrays import Array, is_numeric
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -126,7 +126,7 @@ def explains(name: str, layer: Layer, operands: Operands, gradient: str, observe
 
 def _observe(rerun: Rerun, scene: Scene, gradient: str) -> Array | None:
     observed = rerun(scene.layer, scene.given).get(gradient)
-    return None if observed is None or not is_number(observed) else _as_in_scene(observed, gradient)
+    return None if observed is None or not is_numeric(observed, scene.layer.dtype) else _as_in_scene(observed, gradient)
 
 
 def _as_in_scene(observed: Array, gradient: str) -> Array:

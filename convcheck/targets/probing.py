@@ -19,7 +19,7 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array, is_number, wide
+from convcheck.layer.arrays import Array, is_numeric, wide
 from convcheck.layer.data import Operands, integer_operands, real_operands
 from convcheck.layer.fields import ASKED, DTYPES, akin
 from convcheck.layer.layer import Layer
@@ -431,7 +431,7 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
         output = np.array(target.forward(layer, operands.x, operands.weight, operands.bias))
     except (Exception, SystemExit) as error:
         return Attempt("refused", last_line(error))
-    if not is_number(output):
+    if not is_numeric(output, layer.dtype):
         return Attempt("wrong", "what it gives is no array of numbers")
     if output.shape == layer.output_shape:
         definition = formulation(ORACLE).forward(layer, operands.x, operands.weight, operands.bias)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -218,7 +219,9 @@ class TorchForm(Form):
         names = self.spec.attributes
         module = self._binding.call(
             self._callable, lambda what, name: constructor_value(what, name, layer, tuples=self.spec.tuples)
-        ).to(device=self._place.device, dtype=given.x.dtype)
+        )
+        with _complex_modules() if layer.is_complex else nullcontext():
+            module = module.to(device=self._place.device, dtype=given.x.dtype)
         if any(map(self._torch.nn.parameter.is_lazy, module.parameters())):
             # A lazy module learns its sizes from the first input.
             with self._torch.no_grad():
@@ -236,6 +239,14 @@ class TorchForm(Form):
             with self._torch.no_grad():
                 attributes.get(module, path).zero_()
         return _Bound(module, leaves, memory)
+
+
+@contextmanager
+def _complex_modules() -> Iterator[None]:
+    """Let PyTorch make a complex module without warning that such modules are new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Complex modules", UserWarning)
+        yield
 
 
 class _Outside(NamedTuple):
