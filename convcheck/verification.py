@@ -233,6 +233,7 @@ def verify(
         work = _selected(
             [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
         )
+        work, left_out = _of_their_kind(work)
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         require_room([(job.place, job.layer, target) for job in work for target in job.targets], at_once=jobs)
         progress = progress or _Silent()
@@ -281,6 +282,7 @@ def verify(
         unchecked=tuple(job.layer.name for number, job in enumerate(work) if number not in reports),
         fitted=fitted is not None,
         found=tuple(dict.fromkeys(words for job in work for target in job.targets for words in target.found)),
+        left_out=left_out,
     )
     if interrupted:
         raise Interrupted(_with_limits(report, probes))
@@ -360,6 +362,7 @@ def hunt(
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     near = [layer for item in subjects for layer in _suite(item).layers]
+    require_memory([(f"layer {layer.name}", layer) for layer in near])
     limits = _limits(timeout, memory, in_process, jobs, None)
     spec, probe = taken(target, device=device, limits=limits)
     options: dict[str, Any] = {
@@ -416,7 +419,7 @@ def _with_limits(report: Report, probes: Sequence[Probe]) -> Report:
         report,
         limits=tuple(dict.fromkeys(limit for probe in probes for limit in probe.limits)),
         found=tuple(dict.fromkeys([*(words for probe in probes for words in probe.found), *report.found])),
-        left_out=tuple(dict.fromkeys(words for probe in probes for words in probe.left_out)),
+        left_out=tuple(dict.fromkeys([*report.left_out, *(words for probe in probes for words in probe.left_out)])),
     )
 
 
@@ -561,3 +564,26 @@ def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> l
     if not chosen:
         raise nothing_selected(select, suites)
     return chosen
+
+
+def _of_their_kind(jobs: list[Job]) -> tuple[list[Job], tuple[str, ...]]:
+    """Leave out layers of a kind that a target is no code for: a shipped suite has them for other code.
+
+    They are told. Where nothing would be left, all stay and say why they cannot be checked, as layers of one's own do.
+    """
+    kept: list[Job] = []
+    others: dict[tuple[str, str], list[str]] = {}
+    for job in jobs:
+        own = job.path is None or not shipped(job.path)
+        kinds = [] if own else [kind for target in job.targets for kind in target.other_kinds(job.layer)]
+        if kinds:
+            others.setdefault((job.config, ", ".join(kinds)), []).append(job.layer.name)
+        else:
+            kept.append(job)
+    if not kept:
+        return jobs, ()
+    texts = [
+        f"{', '.join(names)} of {config}: the target is not said to take {kinds}"
+        for (config, kinds), names in others.items()
+    ]
+    return kept, tuple(texts)

@@ -6,6 +6,7 @@ from convcheck.gradients import FASTEST, formulation
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.mistake import Scene
+from convcheck.targets.features import KINDS
 
 #: Mistakes that a single result betrays.
 VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)
@@ -41,7 +42,7 @@ def mistaken(mistake, gradient, variant, name=FASTEST):
                 gradients[gradient] = wrong.astype(layer.dtype)
             return tuple(gradients.values())
 
-    return Mistaken
+    return {"call": Mistaken, "supports": sorted(KINDS)}
 
 
 def forms_visible_on(layer):

@@ -492,7 +492,38 @@ def test_small_shipped_suites_pass_with_every_entry_checked(suite):
     assert not verify(suite, target=Unflipped).passed
 
 
-@pytest.mark.parametrize("suite", ["resnet50", "vgg16", "mobilenet_v2", "deeplab_aspp", "audio_1d", "video_3d"])
+class TestLayersOfOtherKinds:
+    """Of a shipped suite, code is not asked for kinds that it is no code for; of a suite of one's own it is."""
+
+    def test_are_left_out_and_told(self):
+        report = verify("hostile", target=Right, select="circular or dilated", checks=["forward"])
+        assert [layer.layer.name for layer in report.layers] == ["dilated"]
+        assert report.passed
+        assert report.left_out == ("circular of hostile: the target is not said to take circular padding",)
+        assert "circular of hostile" in str(report)
+
+    def test_are_checked_where_the_mapping_says_so(self):
+        target = {"call": Right, "supports": ["circular"]}
+        report = verify("hostile", target=target, select="circular or dilated", checks=["forward"])
+        assert [layer.layer.name for layer in report.layers] == ["dilated", "circular"]
+        assert report.left_out == ()
+
+    def test_fail_where_there_is_nothing_else(self):
+        report = verify("hostile", target=Right, select="circular", checks=["forward"])
+        assert not report.passed
+        assert "circular padding" in report.layers[0].results[0].message
+
+    def test_of_ones_own_suite_fail(self):
+        layers = [layer for layer in convcheck.load("hostile").layers if layer.name in ("circular", "dilated")]
+        report = verify(layers, target=Right, checks=["forward"])
+        assert [layer.passed for layer in report.layers] == [True, False]
+        assert report.left_out == ()
+
+
+@pytest.mark.parametrize(
+    "suite",
+    ["resnet50", "vgg16", "mobilenet_v2", "deeplab_aspp", "audio_1d", "video_3d", "dcgan", "unet_decoder"],
+)
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.long)], ids=["cut", "full"])
 def test_a_layer_of_each_real_network_passes(suite, full):
     layer = min(convcheck.load(suite).layers, key=lambda layer: layer.multiply_adds)

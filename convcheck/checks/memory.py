@@ -1,9 +1,10 @@
-"""How much memory checking a layer takes, found out before anything is allocated."""
+"""Whether a layer can be checked: how large it is and how much memory that takes, before anything is allocated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
+from math import inf, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,31 @@ from convcheck.targets.process.limits import free_memory
 from convcheck.targets.target import Target
 
 _FLOAT64 = 8
+
+
+class Largest(NamedTuple):
+    """How large a layer may be.
+
+    Attributes
+    ----------
+    taps : int
+        Of its kernel: the definition and the built-in passes add up one after the other.
+    axis : int
+        Samples of an axis, with padding and with zeros between its outputs.
+    channels : float
+        Channels, filters, or samples of the batch.
+    """
+
+    taps: int
+    axis: int
+    channels: float
+
+
+#: What can be done with layers, and how large they may then be, so that it takes seconds.
+LARGEST = {
+    "checked": Largest(2**16, 2**21, inf),
+    "drawn and explained": Largest(2**12, 2**16, 2**16),
+}
 
 
 def estimate(layer: Layer) -> int:
@@ -33,8 +59,31 @@ def estimate(layer: Layer) -> int:
     )
 
 
-def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
-    """Refuse layers that would need more memory than is free.
+def excess(layer: Layer, done: str = "checked") -> str | None:
+    """Return in what a layer is too large, whatever memory there is; None if it is not.
+
+    Parameters
+    ----------
+    done : str
+        What is to be done with it, as in `LARGEST`.
+    """
+    largest, taps = LARGEST[done], prod(layer.kernel)
+    if taps > largest.taps:
+        return f"has a kernel of {taps:,} taps; at most {largest.taps:,} can be {done}; expected a smaller kernel"
+    longest = max(max(axis.padded_size, axis.stride * axis.windows) for axis in layer.axes)
+    if longest > largest.axis:
+        return (
+            f"has an axis of {longest:,} samples, with padding and with zeros between outputs; at most "
+            f"{largest.axis:,} can be {done}; expected a smaller input, padding, stride or dilation"
+        )
+    for what, count in (("channels", layer.channels), ("filters", layer.filters), ("samples", layer.batch)):
+        if count > largest.channels:
+            return f"has {count:,} {what}; at most {largest.channels:,} can be {done}; expected fewer"
+    return None
+
+
+def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1, done: str = "checked") -> None:
+    """Refuse layers that are too large, or would need more memory than is free.
 
     Parameters
     ----------
@@ -42,12 +91,18 @@ def require(layers: Iterable[tuple[str, Layer]], at_once: int = 1) -> None:
         ``where`` starts the message, for example "suite.yaml:6: layer conv1".
     at_once : int, default 1
         Layers that are checked side by side.
+    done : str
+        What is to be done with them, as in `LARGEST`.
 
     Raises
     ------
     UsageError
-        Naming every such layer with its estimate.
+        Naming every such layer, with what is too large or its estimate.
     """
+    layers = list(layers)
+    problems = [f"{where} {too_much}" for where, layer in layers if (too_much := excess(layer, done))]
+    if problems:
+        raise UsageError("\n".join(problems))
     free = free_memory()
     needs = [(where, estimate(layer)) for where, layer in layers]
     problems = [

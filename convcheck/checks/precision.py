@@ -45,14 +45,17 @@ def with_precision(
     for result in results:
         hint = None
         compared = result.check in ("forward", "central") or result.condition == "real"
-        # What has a name of its own is no rounding.
-        unnamed = all(diagnosis.name == result.condition for diagnosis in result.diagnosis)
+        # What has a name of its own is no rounding; but a part may be right by chance where little is rounded.
+        unnamed = all(diagnosis.name in (result.condition, "partly-right") for diagnosis in result.diagnosis)
         near = result.status == "failed" and result.max_rel_error <= _COARSEST and unnamed
         if compared and near and result.gradient not in faulty and expected.max_error is None:
             hint = _hint(expected, observed, on_reals, result, exact=result.gradient in exact)
             if result.gradient in narrow:
                 hint = f"right in structure, accumulates in {narrow[result.gradient]}"
-        marked.append(replace(result, message=f"{result.message}; {hint}") if hint else result)
+        if hint:
+            named = tuple(diagnosis for diagnosis in result.diagnosis if diagnosis.name != "partly-right")
+            result = replace(result, message=f"{result.message}; {hint}", diagnosis=named)
+        marked.append(result)
     return marked
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.ran import LeftOutError
-from convcheck.layer.arrays import Array, by_part
+from convcheck.layer.arrays import Array, by_part, kept_alone
 from convcheck.layer.data import Operands, integer_magnitude, integer_operands, short_sums, with_zeros
 from convcheck.layer.fields import DTYPES
 from convcheck.targets.target import Target
@@ -51,11 +51,11 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     layer = expected.layer
     yield with_zeros(layer, expected.draw(1), _ZEROS)
     behind_relu = expected.draw(10)
-    yield replace(behind_relu, x=by_part(lambda part: np.maximum(part, 0), behind_relu.x))
+    yield replace(behind_relu, x=by_part(lambda part: kept_alone(part > 0, part), behind_relu.x))
     generator = np.random.default_rng([layer.seed, 6])
     at = expected.draw(12)
     kept = generator.random(at.weight.shape) >= _MOSTLY
-    yield replace(at, weight=np.where(kept, at.weight, 0).astype(layer.dtype))
+    yield replace(at, weight=kept_alone(kept, at.weight))
     alone = np.zeros_like(at.grad_output)
     place = int(generator.integers(alone.size))
     alone.flat[place] = at.grad_output.flat[place]

@@ -105,6 +105,7 @@ def explain(
             dtype=dtype,
             limits=limits,
         )
+    require_memory([(f"layer {one.name}", one)], done="drawn and explained")
     if entry is None:
         if given := next((name for name, value in (("target", target), ("data", data)) if value is not None), None):
             raise UsageError(Parameter(given), " is about the numbers of an entry; say which with ", Parameter("entry"))
@@ -113,7 +114,6 @@ def explain(
         document = derivation.document(one, writing)
     else:
         array, index = parse_entry(entry, one)
-        require_memory([(f"layer {one.name}", one)])
         with output_to_stderr():
             tried = trial(one, target_of(suite, target, device, data, limits), data)
             if tried.refusal is not None:

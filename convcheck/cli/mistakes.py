@@ -80,7 +80,7 @@ def mistakes(
     if format not in FORMATS:
         raise UsageError(f'--format "{format}" is unknown; expected one of {", ".join(FORMATS)}')
     _, (one,) = choose(config, [layer], seed, several=False)
-    require_memory([(f"layer {one.name}", one)])
+    require_memory([(f"layer {one.name}", one)], done="drawn and explained")
     if output_dir is not None:
         require_writable_folder(output_dir)
     stories, notes = stories_of_mistake(known, one, example_operands(one))

@@ -132,8 +132,8 @@ def visualize(
         suite, layers = choose(
             config, layer or [], seed, several=True, target=target, device=device, dtype=dtype, limits=limits
         )
+    require_memory(((f"layer {one.name}", one) for one in layers), done="drawn and explained")
     chosen = [(one, Selection.of(one, sample, channel, filter, entry)) for one in layers]
-    require_memory((f"layer {one.name}", one) for one in layers)
     if not terminal:
         from convcheck.explain.pictures.drawing import animation
         from convcheck.explain.pictures.drawing.page import draw

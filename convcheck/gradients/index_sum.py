@@ -17,7 +17,8 @@ cannot hide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ Index = tuple[int, ...]
 
 #: One index array per axis.
 Places = tuple[Any, ...]
+
+#: Of one axis: outputs i, and the samples p beside them.
+Pairs = tuple[Any, Any]
 
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
@@ -68,78 +72,68 @@ def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
     at_tap, at_output = _weight_by_tap(layer, weight), _batch_last(layer, grad_output)
     batch = len(grad_output)
     gradient = np.zeros((layer.groups, layer.channels_per_group, *layer.input, batch), grad_output.dtype)
-    per_axis = [
-        [(i, a, p) for p in range(size) for i, a in outputs_reading(layer, axis, p)]
-        for axis, size in enumerate(layer.input)
-    ]
-    for a, i, p in _by_tap(layer, per_axis):
+    for a, i, p in _terms(layer, outputs_reading):
         # With a padding of copies, outputs may read one sample through the same tap.
         np.add.at(gradient, (..., *p, slice(None)), _product(at_tap[a].swapaxes(-1, -2), at_output[:, :, *i]))
     return np.ascontiguousarray(_batch_first(gradient))
 
 
-def outputs_reading(layer: Layer, axis: int, p: int) -> list[tuple[int, int]]:
-    """Outputs i that read input sample ``p`` of an axis, each with its tap a.
+def outputs_reading(layer: Layer, axis: int, a: int) -> Pairs:
+    """Outputs i that read samples p of an axis through tap a, and these, found from the samples.
 
-    i runs from max(0, ceil((q + before - d(k-1)) / s)) to min(m - 1, floor((q + before) / s)), for p and every index q
-    out of range that stands for it; of these, only those count whose distance is a multiple of the dilation.
+    i = (q + before - a*d) / s, where that is one of the m outputs; for every p, and for every index q out of range that
+    stands for it.
     """
-    k, s, d, (before, after) = layer.kernel[axis], layer.stride[axis], layer.dilation[axis], layer.padding[axis]
+    s, d, (before, after) = layer.stride[axis], layer.dilation[axis], layer.padding[axis]
     n, m = layer.input[axis], _output_size(layer)[axis]
     if layer.transposed:
-        return [(p * s + a * d - before, a) for a in range(k) if 0 <= p * s + a * d - before < m]
-    pairs = []
-    for q in range(-before, n + after) if layer.padding_mode != "zeros" else [p]:
-        if _sample(layer, q, n) == p:
-            lowest = max(0, -((d * (k - 1) - q - before) // s))
-            highest = min(m - 1, (q + before) // s)
-            pairs += [
-                (i, (q + before - i * s) // d) for i in range(lowest, highest + 1) if (q + before - i * s) % d == 0
-            ]
-    return pairs
+        p = np.arange(n)
+        return _within(p * s + a * d - before, p, m)
+    q = np.arange(n) if layer.padding_mode == "zeros" else np.arange(-before, n + after)
+    i, between = np.divmod(q + before - a * d, s)
+    return _within(np.where(between == 0, i, -1), _sample(layer, q, n), m)
 
 
-def _sample(layer: Layer, q: int, n: int) -> int | None:
-    """The sample that index ``q`` of an axis of n samples stands for; None out of range, where it is zero."""
-    if 0 <= q < n:
-        return q
-    match layer.padding_mode:
-        case "circular":
-            return q + n if q < 0 else q - n
-        case "reflect":
-            return -q if q < 0 else 2 * (n - 1) - q
-        case "replicate":
-            return 0 if q < 0 else n - 1
-    return None
-
-
-def _terms(layer: Layer) -> Iterator[tuple[Index, Places, Places]]:
-    """Tap a with the outputs i, and the input samples p that they read through it, wherever there are any.
+def _samples_read(layer: Layer, axis: int, a: int) -> Pairs:
+    """Outputs i of an axis, and the input samples p that they read through tap a, found from the outputs.
 
     p stands for i*s + a*d - before; in a transposed layer i = p*s + a*d - before.
     """
-    per_axis = []
-    for m, n, k, s, d, (before, _) in zip(
-        _output_size(layer), layer.input, layer.kernel, layer.stride, layer.dilation, layer.padding, strict=True
-    ):
-        if layer.transposed:
-            triples = [(p * s + a * d - before, a, p) for p in range(n) for a in range(k)]
-            per_axis.append([(i, a, p) for i, a, p in triples if 0 <= i < m])
-        else:
-            read = [(i, a, _sample(layer, i * s + a * d - before, n)) for i in range(m) for a in range(k)]
-            per_axis.append([(i, a, p) for i, a, p in read if p is not None])
-    return _by_tap(layer, per_axis)
+    if layer.transposed:
+        return outputs_reading(layer, axis, a)
+    n, m = layer.input[axis], _output_size(layer)[axis]
+    i = np.arange(m)
+    p = _sample(layer, i * layer.stride[axis] + a * layer.dilation[axis] - layer.padding[axis][0], n)
+    return i[p >= 0], p[p >= 0]
 
 
-def _by_tap(layer: Layer, per_axis: list[list[tuple[int, int, int]]]) -> Iterator[tuple[Index, Places, Places]]:
-    """Every tap with index arrays of the i and p beside it in the triples (i, a, p), if there are any on every axis."""
-    joined = [
-        [([i for i, b, _ in triples if b == a], [p for _, b, p in triples if b == a]) for a in range(k)]
-        for k, triples in zip(layer.kernel, per_axis, strict=True)
-    ]
+def _within(i: Any, p: Any, m: int) -> Pairs:
+    inside = (i >= 0) & (i < m)
+    return i[inside], p[inside]
+
+
+def _sample(layer: Layer, q: Any, n: int) -> Any:
+    """The samples that indices ``q`` of an axis of n samples stand for; -1 out of range, where it is zero."""
+    match layer.padding_mode:
+        case "circular":
+            before, behind = q + n, q - n
+        case "reflect":
+            before, behind = -q, 2 * (n - 1) - q
+        case "replicate":
+            before, behind = 0, n - 1
+        case _:
+            before, behind = -1, -1
+    return np.where(q < 0, before, np.where(q < n, q, behind))
+
+
+def _terms(
+    layer: Layer, joined: Callable[[Layer, int, int], Pairs] = _samples_read
+) -> Iterator[tuple[Index, Places, Places]]:
+    """Every tap a with index arrays of the outputs i and samples p that it joins, if there are any on every axis."""
+    per_axis = [lru_cache(maxsize=1024)(partial(joined, layer, axis)) for axis in range(len(layer.kernel))]
     for a in np.ndindex(*layer.kernel):
-        pairs = [of_axis[tap] for tap, of_axis in zip(a, joined, strict=True)]
-        if all(i for i, _ in pairs):
+        pairs = [of_tap(tap) for tap, of_tap in zip(a, per_axis, strict=True)]
+        if all(i.size for i, _ in pairs):
             yield a, np.ix_(*(i for i, _ in pairs)), np.ix_(*(p for _, p in pairs))
 
 

@@ -136,6 +136,21 @@ class Axis:
                 pairs.append((output, tap))
         return pairs
 
+    def positions(self, sample: int) -> list[int]:
+        """Padded positions that hold an input sample: its own first, then its copies. Not of a transposed axis."""
+        own = sample + self.before
+        if self.mode == ZEROS:
+            return [own]
+        return [own, *(position for position in np.flatnonzero(self.origin == sample).tolist() if position != own)]
+
+    def pairs(self, sample: int) -> list[tuple[int, int]]:
+        """Pairs (output, tap) that read an input sample, in order of the output; as often as they read it."""
+        if self.transposed:
+            first = sample * self.stride - self.before
+            outputs = ((first + tap * self.dilation, tap) for tap in range(self.kernel))
+            return [(output, tap) for output, tap in outputs if 0 <= output < self.output_size]
+        return sorted(pair for position in self.positions(sample) for pair in self.readers(position))
+
     @cached_property
     def origin(self) -> NDArray[np.intp]:
         """Input sample that each padded position holds, shape (P,); -1 for a zero. Not of a transposed axis."""

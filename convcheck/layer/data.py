@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.layer.arrays import Array, wide
+from convcheck.layer.arrays import Array, kept_alone, wide
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
@@ -228,13 +228,13 @@ def short_sums(layer: Layer, operands: Operands, terms: float, draw: int = 0) ->
     by_filter = np.moveaxis(kept, 1, 0).reshape(layer.filters, -1)
     by_filter[np.arange(layer.filters), generator.integers(0, sites, layer.filters)] = True
     kept = np.moveaxis(by_filter.reshape(layer.filters, layer.batch, *layer.output), 0, 1)
-    return replace(operands, grad_output=np.where(kept, operands.grad_output, 0).astype(layer.dtype))
+    return replace(operands, grad_output=kept_alone(kept, operands.grad_output))
 
 
 def with_zeros(layer: Layer, operands: Operands, share: float) -> Operands:
     """Return the operands with about this share of zeros, and a whole sample of grad_output if there are several."""
     generator = np.random.default_rng([layer.seed, 4])
-    thin = operands.map(lambda array: np.where(generator.random(array.shape) < share, 0, array).astype(layer.dtype))
+    thin = operands.map(lambda array: kept_alone(generator.random(array.shape) >= share, array))
     if layer.batch > 1:
         thin.grad_output[generator.integers(layer.batch)] = 0
     return thin

@@ -18,6 +18,9 @@ LARGEST_INTEGER = 2**63 - 1
 
 MAX_AXES = 3
 
+#: Characters of a layer's name, which stands in every line about it.
+LONGEST_NAME = 1000
+
 #: JSON Schema of something that can be seen, and nothing that breaks a line or that a terminal would act on.
 TEXT = {
     "type": "string",
@@ -151,7 +154,7 @@ class Field:
         one: dict[str, Any] = {"type": "integer", "minimum": self.least, "maximum": LARGEST_INTEGER}
         pair = {"anyOf": [one, {"type": "array", "items": one, "minItems": 2, "maxItems": 2}]}
         kinds: dict[Kind, dict[str, Any]] = {
-            "text": TEXT,
+            "text": {**TEXT, "maxLength": LONGEST_NAME},
             "integer": {"anyOf": [one, {"enum": list(self.choices)}]} if self.choices else one,
             "per axis": {"anyOf": [one, _per_axis(one)]},
             "padding": {"anyOf": [one, {"enum": list(self.choices)}, _per_axis(pair)]},

@@ -11,7 +11,17 @@ from typing import Any, Literal
 
 from convcheck.errors import LayerError, Problem
 from convcheck.layer.axis import Axis, same_padding, transposed_same_padding
-from convcheck.layer.fields import DTYPES, FIELDS, MAX_AXES, RANDOM, WIDE_SUMS, ZEROS, Field, known_to_numpy
+from convcheck.layer.fields import (
+    DTYPES,
+    FIELDS,
+    LONGEST_NAME,
+    MAX_AXES,
+    RANDOM,
+    WIDE_SUMS,
+    ZEROS,
+    Field,
+    known_to_numpy,
+)
 from convcheck.wording import shown
 
 Padding = int | Literal["valid", "same"] | Sequence[int | Sequence[int]]
@@ -119,6 +129,10 @@ class Layer:
         for name, value in _Resolver(given).resolve().items():
             object.__setattr__(self, name, value)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Not what has been computed from them, such as tables as long as an axis.
+        return {name: vars(self)[name] for name in FIELDS}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         # In another process, NumPy has to learn the dtype first.
         vars(self).update(state)
@@ -145,6 +159,18 @@ class Layer:
         if self.transposed:
             return (self.channels, self.filters_per_group, *self.kernel)
         return (self.filters, self.channels_per_group, *self.kernel)
+
+    def slice_between(self, channel: int, filter: int) -> tuple[int, int]:  # noqa: A002
+        """The first two indices of W's slice between a channel and a filter of one group."""
+        if self.transposed:
+            return channel, filter % self.filters_per_group
+        return filter, channel % self.channels_per_group
+
+    def ends_of_slice(self, first: int, second: int) -> tuple[int, int]:
+        """The channel and the filter between which a slice of W stands, by its first two indices."""
+        if self.transposed:
+            return first, first // self.channels_per_group * self.filters_per_group + second
+        return first // self.filters_per_group * self.channels_per_group + second, first
 
     @property
     def bias_shape(self) -> tuple[int, ...]:
@@ -306,6 +332,10 @@ class _Resolver:
             case "text":
                 if not isinstance(value, str) or not value.strip() or not value.isprintable():
                     self._not_allowed((name,), value, "a text of printable characters")
+                elif len(value) > LONGEST_NAME:
+                    self._wrong(
+                        (name,), f"{shown(value)} has {len(value):,} characters; expected at most {LONGEST_NAME:,}"
+                    )
             case "truth":
                 if not isinstance(value, bool):
                     self._not_allowed((name,), value, "true or false")

@@ -6,7 +6,7 @@ a remainder, are there as many filters as channels), hardly ever on how large th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -17,6 +17,10 @@ from convcheck.layer.layer import Layer
 
 #: Multiply-adds up to which a layer counts as small: the whole catalogue then takes a fraction of a second.
 SMALL = 100_000
+
+#: Multiply-adds, and entries of an array with padding and zeros in it, up to which the catalogue can be tried on a
+#: layer that no small one is like.
+_LARGE = 2**18
 
 _LARGEST_KERNEL = 11
 
@@ -65,6 +69,12 @@ def shrunk(layer: Layer) -> Layer:
     return layer
 
 
+def triable(layer: Layer) -> bool:
+    """Whether every mistake can be tried on a layer in seconds."""
+    extent = prod(max(axis.padded_size, axis.stride * axis.windows) for axis in layer.axes)
+    return max(layer.multiply_adds, layer.batch * max(layer.channels, layer.filters) * extent) <= _LARGE
+
+
 def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
     """Return how a layer's sizes stand to each other: what a mistake in the backward pass can depend on.
 
@@ -76,7 +86,6 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
     axes = layer.axes
     # What the windows slide over: of a transposed layer, the output.
     sizes = [axis.output_size if axis.transposed else axis.size for axis in axes]
-    number: Callable[[Iterable[bool]], int] = sum if counted else any
     return (
         _order([axis.size for axis in axes]),
         _order(layer.output),
@@ -87,12 +96,7 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
         [min(layer.batch, 2), min(layer.groups, 2), min(layer.channels_per_group, 2), min(layer.filters_per_group, 2)],
         [
             (
-                # Windows that read nothing but padding, and some, in front and behind; whether one reads both.
-                number(span.stop <= axis.before for span in _spans(axis)),
-                number(span.start < axis.before for span in _spans(axis)),
-                number(span.stop > axis.before + size for span in _spans(axis)),
-                number(span.start >= axis.before + size for span in _spans(axis)),
-                any(span.start < axis.before and span.stop > axis.before + size for span in _spans(axis)),
+                *(count if counted else count > 0 for count in _windows_in_padding(axis, size)),
                 size >= max(axis.before, axis.after),
                 size >= axis.effective_kernel,
                 axis.remainder,
@@ -102,9 +106,20 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
     )
 
 
-def _spans(axis: Axis) -> list[range]:
-    """From the first to the last tap of every window; of a transposed axis, in outputs before the removal."""
-    return [range(i * axis.stride, i * axis.stride + axis.effective_kernel) for i in range(axis.windows)]
+def _windows_in_padding(axis: Axis, size: int) -> tuple[int, int, int, int, bool]:
+    """Return how many windows read nothing but padding in front, some in front, some behind, and nothing but behind.
+
+    And whether one reads both. Window i spans i*s to i*s + e; of a transposed axis, outputs before the removal.
+    """
+
+    def first(position: int) -> int:
+        """The first window that starts there or behind."""
+        return min(max(-(-position // axis.stride), 0), axis.windows)
+
+    end = axis.before + size
+    reads_front = first(axis.before)
+    in_front, within = (first(stop - axis.effective_kernel + 1) for stop in (axis.before, end))
+    return in_front, reads_front, axis.windows - within, axis.windows - first(end), within < reads_front
 
 
 def _order(numbers: Sequence[int]) -> tuple[int, ...]:

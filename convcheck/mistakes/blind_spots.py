@@ -20,7 +20,7 @@ from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml, changed, neighbours, revealing, shrunk
+from convcheck.layer.similar import as_yaml, changed, neighbours, revealing, shrunk, triable
 from convcheck.mistakes import MISTAKES, mistake
 from convcheck.mistakes.conditions import CONDITIONS, UNTRIED, Untried
 from convcheck.mistakes.mistake import Scene, differs, unless_it_raises
@@ -184,7 +184,8 @@ def shown_by(
 ) -> frozenset[Form]:
     """Return the forms of known mistakes that a comparison shows on a layer.
 
-    A large layer is judged on a small one only where any difference shows; else nothing is claimed of it.
+    A large layer is judged on a small one only where any difference shows; else nothing is claimed of it, nor of one
+    that is too large for that and like no small one.
 
     Parameters
     ----------
@@ -192,7 +193,7 @@ def shown_by(
         The mistakes and gradients that are looked at; all of them by default.
     """
     small = shrunk(layer)
-    if small is not layer and comparison != Comparison():
+    if not triable(small) or (small is not layer and comparison != Comparison()):
         return frozenset()
     backward, forward = formulation(FASTEST).backward, formulation(FASTEST).forward
     if comparison.data == "integers":

@@ -325,7 +325,7 @@ class ReportData:
         OnlyWith("found"),
     ] = ()
     left_out: Annotated[
-        tuple[str, ...], "What was not tried or not checked for want of time; a text each.", OnlyWith("left_out")
+        tuple[str, ...], "What was not tried or not checked, and why not; a text each.", OnlyWith("left_out")
     ] = ()
     hunt: Annotated[Hunt | None, "What a hunt tried.", OnlyWith("hunt")] = None
     unchecked: Annotated[

@@ -10,7 +10,7 @@ from typing import Any
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml, shrunk
+from convcheck.layer.similar import as_yaml, shrunk, triable
 from convcheck.layer.words import named_by_sizes
 from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.blind_spots import Form, covering, in_words, plain, possible, proposed, shown_by
@@ -97,7 +97,13 @@ def audit(source: Source | Sequence[Source], *, require: int | None = None) -> A
             if not any(map(untried.shown_by, layers))
         ),
         additions=tuple(additions),
-        left_out=tuple(one_line(str(left_out)) for model in models for left_out in model.left_out),
+        left_out=(
+            *(one_line(str(left_out)) for model in models for left_out in model.left_out),
+            *(
+                one_line(f"{name}: no mistake can be tried on a layer so large, and no small layer is like it")
+                for name in _names(layer for layer in layers if not triable(shrunk(layer)))
+            ),
+        ),
         required=require,
     )
 

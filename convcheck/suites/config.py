@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.errors import ConfigError, LayerError, Problem
-from convcheck.layer.fields import FIELDS, REQUIRED
+from convcheck.layer.fields import FIELDS, LARGEST_INTEGER, REQUIRED
 from convcheck.layer.layer import Layer
 from convcheck.suites import shipped
 from convcheck.suites.reading import Document, Place, Steps, message_at, read, text_of
@@ -121,6 +121,16 @@ def parse_layer(text: str, given_as: str) -> Layer:
     return _Config(document, given_as, alone=True).suite().layers[0]
 
 
+#: Layers that a file may have: checking so many small ones takes a minute.
+_MOST_LAYERS = 2000
+
+#: Characters of a target, which is a path.
+_LONGEST_PATH = 4096
+
+#: Errors of a file that are shown.
+_MOST_ERRORS = 100
+
+
 class _Config:
     """Turns a file's data into a suite, and collects every error on the way.
 
@@ -192,7 +202,11 @@ class _Config:
         self.report(path, f"{given} is not allowed; expected {expected}")
 
     def all_errors(self) -> ConfigError:
-        return ConfigError([self.errors[place] for place in sorted(self.errors)])
+        errors = [self.errors[place] for place in sorted(self.errors)]
+        more = len(errors) - _MOST_ERRORS
+        return ConfigError(
+            errors if more <= 0 else [*errors[:_MOST_ERRORS], f"{self.filename}: and {more:,} errors more"]
+        )
 
     # What is in the file ---------------------------------------------------------------------------------------------
 
@@ -226,10 +240,11 @@ class _Config:
         if not isinstance(value, dict):
             self.not_allowed(path, f"a mapping with the keys {', '.join(known)}")
             return None
+        free = [name for name in known if name not in value]
         for key in value.keys() - set(known):
-            free = [name for name in known if name not in value]
             usual = _OTHER_NAMES.get(key.lower())
-            meant = usual if usual in free else nearest(key, free)
+            # To look for it takes long, and most of so many errors are not shown.
+            meant = usual if usual in free else nearest(key, free) if len(self.errors) < _MOST_ERRORS else None
             hint = f' did you mean "{meant}"?' if meant else ""
             self.misspelt.add((*path, meant or ""))
             message = f"unknown key;{hint} allowed: {', '.join(known)}"
@@ -244,7 +259,7 @@ class _Config:
             if not any(path[:1] == ("target",) for _, path, _ in self.document.problems):
                 for problem in problems_of(target):
                     self.report(("target", *problem.path), problem.message)
-        elif not isinstance(target, str) or not target.strip() or not target.isprintable():
+        elif not isinstance(target, str) or not 0 < len(target.strip()) <= _LONGEST_PATH or not target.isprintable():
             forms = "module:name, path/to/file.py:name or a mapping"
             self.not_allowed(("target",), f"{forms}, or leave the key out to check the built-in formulations")
 
@@ -255,7 +270,7 @@ class _Config:
         wrong = []
         for field, value in given.items():
             # By itself, so that a wrong default is reported once and even if every layer overrides it.
-            for problem in _build({field: value})[1]:
+            for problem in _build({**_BESIDE.get(field, {}), field: value})[1]:
                 self.report(("defaults", *problem.path), problem.message)
                 wrong.append(field)
         return _without(given, wrong)
@@ -263,6 +278,10 @@ class _Config:
     def layers(self, given: Any, defaults: Mapping[str, Any]) -> list[tuple[Layer, int]]:
         if not isinstance(given, list) or not given:
             self.not_allowed(("layers",), "a list with at least one layer, each starting with -")
+            return []
+        if len(given) > _MOST_LAYERS:
+            expected = f"expected at most {_MOST_LAYERS:,}; give the others in a file of their own"
+            self.report(("layers",), f"{len(given):,} layers are too many; {expected}")
             return []
         entries = {index: self.keys(("layers", index), FIELDS) for index in range(len(given))}
         names = self.names([index for index, entry in entries.items() if entry is not None])
@@ -308,6 +327,9 @@ class _Config:
                 self.report(("defaults", *problem.path), message, suffix=f" (used by {self.label(index)})")
         return layer
 
+
+#: Beside what a default is looked at by itself that is not allowed in every layer.
+_BESIDE: dict[str, dict[str, Any]] = {"output_padding": {"transposed": True, "stride": LARGEST_INTEGER}}
 
 #: What a layer can promise to sum in.
 _ACCUMULATE = FIELDS["accumulate"].choices

@@ -24,6 +24,9 @@ EXAMPLE = "T3-stride-2"
 #: Layers that a message lists.
 _LISTED = 12
 
+#: Layers that are shown at once.
+_MOST_SHOWN = 256
+
 #: A parenthesis, a name in quotes, a quote that is not closed, or a word.
 _TOKEN = re.compile(r"""[()]|"[^"]*"|'[^']*'|["']|[^\s()"']+""")
 
@@ -99,9 +102,14 @@ def restricted(suite: Suite, expression: str | None) -> Suite:
 
 def nothing_selected(expression: str, suites: Sequence[Suite]) -> UsageError:
     """Return the error for an expression that selects no layer, with the layers that there are."""
-    names = ", ".join(layer.name for suite in suites for layer in suite.layers)
+    names = _listed([layer.name for suite in suites for layer in suite.layers])
     places = ", ".join(suite.name for suite in suites)
     return UsageError(Parameter("select", expression), f" selects no layer of {places}; its layers are {names}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def with_layer(source: str | None, text: str) -> Suite:
@@ -173,9 +181,7 @@ def choose(
     if not names and not texts and source is None and named == DEFAULT_SUITE:
         names = [suite.layers[0].name] if fitted else [EXAMPLE]
     there = {layer.name: layer for layer in suite.layers}
-    listed = ", ".join(list(there)[:_LISTED])
-    if len(there) > _LISTED:
-        listed += f" and {len(there) - _LISTED} more"
+    listed = _listed(list(there))
     for name in names:
         if name not in there:
             hint = did_you_mean(name, there, cutoff=0.5)
@@ -183,5 +189,10 @@ def choose(
     layers = tuple(there[name] for name in dict.fromkeys(names)) or suite.layers
     if len(layers) > 1 and not several:
         raise UsageError(f"{suite.name} has {len(layers)} layers; choose one with ", Parameter("layer"), f": {listed}")
+    if len(layers) > _MOST_SHOWN:
+        raise UsageError(
+            f"{suite.name} has {len(layers):,} layers, of which at most {_MOST_SHOWN} are shown at once; choose with ",
+            Parameter("layer"), f": {listed}",
+        )  # fmt: skip
     given = {name: value for name, value in (("seed", seed), ("dtype", dtype)) if value is not None}
     return suite, tuple(Layer(**{**layer.spec(), **given}) for layer in layers)

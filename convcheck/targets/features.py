@@ -349,6 +349,12 @@ def missing(layer: Layer, takes: Collection[str]) -> str | None:
     return f"the target does not take {', '.join(lacking)}" if lacking else None
 
 
+def other_kinds(layer: Layer, takes: Collection[str]) -> list[str]:
+    """Return of which kinds a layer is that a target which takes these features is no code for, in words."""
+    kinds = [name for name in FEATURES if name in KINDS or name == "plain"]
+    return [FEATURES[name].words for name in kinds if name not in takes and FEATURES[name].needed_by(layer)]
+
+
 def without(layer: Layer, refused: Collection[str]) -> Layer | None:
     """Return a layer as much like this one as can be that needs none of some features; None if there is none."""
     # What takes one away may bring another back.

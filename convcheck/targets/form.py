@@ -180,6 +180,9 @@ class Form(Target):
             return f"the mean over a batch of {layer.batch} cannot be undone in {layer.dtype}; of 2, 4, 8, ... it can"
         return refusal(self.spec, self.takes, layer)
 
+    def other_kinds(self, layer: Layer) -> list[str]:
+        return features.other_kinds(layer, self.takes)
+
     def takes_bias(self) -> bool:
         return "bias" in self.takes
 

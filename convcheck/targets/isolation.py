@@ -93,6 +93,9 @@ class Guarded(Target):
     def unsupported(self, layer: Layer) -> str | None:
         return self.unguarded.unsupported(layer)
 
+    def other_kinds(self, layer: Layer) -> list[str]:
+        return self.unguarded.other_kinds(layer)
+
     def takes_bias(self) -> bool:
         return self.unguarded.takes_bias()
 

@@ -157,6 +157,10 @@ class Target(ABC):
         """Return why it cannot take a layer; None if it can."""
         return None
 
+    def other_kinds(self, layer: Layer) -> list[str]:
+        """Return of which kinds a layer is, in words, that this is no code for: transposed, or padded in some way."""
+        return []
+
     def takes_bias(self) -> bool:
         """Whether it can add a bias; a layer with one is checked without it otherwise."""
         return True

@@ -111,4 +111,4 @@ def test_gibibytes_are_rounded_to_tenths(monkeypatch):
 
 def test_sizes_beyond_any_float_are_refused_too():
     with pytest.raises(UsageError, match=r"would need about [\d,]+\.\d GiB"):
-        require([("layer endless", Layer(1, 1, 3, input=(10**200, 10**200)))])
+        require([("layer endless", Layer(10**200, 1, 3, input=(9, 9)))])

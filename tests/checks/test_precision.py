@@ -105,6 +105,27 @@ def test_an_algorithm_by_transforms_is_told_how_it_is_declared(dtype):
     assert verify(layer, target={"call": Fourier, "exact": False}).passed
 
 
+def test_rounding_in_some_places_is_not_taken_for_a_part_that_is_wrong():
+    """Transforms in a wider format than the layer's round little, so that some columns are right by chance."""
+
+    class InPart(Right):
+        wrong = 0.0
+
+        def forward(self, x, weight, bias, layer):
+            output = super().forward(x, weight, bias, layer)
+            output[..., [1, 2]] += 2.0**-46 + self.wrong
+            return output
+
+    layer = Layer(2, 3, (3, 2), input=(6, 9))
+    result = verify(layer, target=InPart).layers[0].results[0]
+    assert (result.check, result.status, result.diagnosis) == ("forward", "failed", ())
+    assert "exact: false" in result.message
+    InPart.wrong = 2.0**-8
+    result = verify(layer, target=InPart).layers[0].results[0]
+    assert [diagnosis.name for diagnosis in result.diagnosis] == ["partly-right"]
+    assert "exact: false" not in result.message
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_mistake_gets_no_such_word(dtype):
     class NearlyRight(Right):

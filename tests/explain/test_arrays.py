@@ -27,7 +27,12 @@ def textbook(name):
     return next(layer for layer in load("textbook").layers if layer.name == name)
 
 
-EVERYWHERE = [layer for suite in ("textbook", "hostile") for layer in load(suite).layers]
+EVERYWHERE = [
+    layer
+    for suite in ("textbook", "hostile")
+    for layer in load(suite).layers
+    if not layer.transposed and not layer.repeats_samples
+]
 
 
 def by_number(story):
@@ -262,7 +267,7 @@ def test_large_layers_show_a_lens_and_the_whole():
 
 
 #: A sum with its result: "5·5 + (−1)·2 = 23", "−13 − 19 + 1 = −31".
-_EQUATION = re.compile(r"([(−\d][−\d()· +]*) = (−?\d+)(?![\d·])")
+EQUATION = re.compile(r"([(−\d][−\d()· +]*) = (−?\d+)(?![\d·])")
 
 
 @pytest.mark.parametrize("layer", EVERYWHERE, ids=lambda layer: layer.name)
@@ -281,7 +286,7 @@ def test_every_worked_sum_is_that_of_the_arrays(layer):
         results["bias-gradient"] = gradients.bias[f]
     told = {story.name: story for story in stories_of(layer, at, chosen)}
     for name, result in results.items():
-        equations = [(left, value) for line in told[name].example for left, value in _EQUATION.findall(line)]
+        equations = [(left, value) for line in told[name].example for left, value in EQUATION.findall(line)]
         for left, value in equations:
             assert eval(left.replace("−", "-").replace("·", "*")) == int(value.replace("−", "-")), (name, left)
         lines = told[name].example[:1] if name == "unfold" else told[name].example

@@ -9,34 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcheck import Layer, UsageError, backward, forward, load
+from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.selection import parse_entry
 from convcheck.explain.sums import derivation, entry
 from convcheck.explain.sums.notation import NOTATIONS, OWN, notation
 from convcheck.explain.sums.terms import explain
 from convcheck.explain.sums.writers import FORMATS, render
 from convcheck.layer.data import example_operands
+from tests.explain.kinds import layers
 
 
 def textbook(name):
     return next(layer for layer in load("textbook").layers if layer.name == name)
-
-
-@st.composite
-def layers(draw):
-    rank = draw(st.integers(1, 3))
-
-    def per_axis(low, high):
-        return [draw(st.integers(low, high)) for _ in range(rank)]
-
-    groups = draw(st.integers(1, 2))
-    kernel, dilation, after = per_axis(1, 3), per_axis(1, 3), per_axis(0, 3)
-    before = [draw(st.integers(0, 3)) + d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    return Layer(
-        channels=groups * draw(st.integers(1, 2)), filters=groups * draw(st.integers(1, 3)), kernel=kernel,
-        stride=per_axis(1, 4), dilation=dilation, padding=[list(pair) for pair in zip(before, after, strict=True)],
-        groups=groups, bias=draw(st.booleans()), input=per_axis(1, 6), batch=draw(st.integers(1, 2)),
-        seed=draw(st.integers(0, 99)),
-    )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
@@ -64,10 +48,15 @@ def test_every_tap_or_window_is_a_term_or_falls_away(layer, data):
     found = explain(layer, at, "input", index)
     taps = {term.factors[1].index[2:] for term in found.terms}
     assert len(taps) + len(found.excluded) == prod(layer.kernel)
+    assert not {f"tap {sizes.at(tap)}" for tap in taps} & {one.what for one in found.excluded}
     assert len(found.terms) % layer.filters_per_group == 0
     index = tuple(data.draw(st.integers(0, size - 1)) for size in layer.weight_shape)
     found = explain(layer, at, "weight", index)
-    assert len(found.terms) == layer.batch * (prod(layer.output) - len(found.excluded))
+    windows = layer.input if layer.transposed else layer.output
+    assert len(found.terms) == layer.batch * (prod(windows) - len(found.excluded))
+    index = tuple(data.draw(st.integers(0, size - 1)) for size in layer.output_shape)
+    found = explain(layer, at, "output", index)
+    assert len(found.terms) - layer.bias == layer.channels_per_group * (prod(layer.kernel) - len(found.excluded))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +116,27 @@ def test_reasons():
     assert padding.why == "reads padding, which is 0 (position -1 of the input does not exist)"
 
 
+def test_reasons_of_other_kinds():
+    layer = Layer(1, 1, 3, 2, [[1, 1]], input=[3], batch=1, transposed=True)
+    at = example_operands(layer)
+    (outside,) = explain(layer, at, "input", (0, 0, 0)).excluded
+    assert outside == ("tap [0]", "position: output -1 does not exist")
+    (between,) = explain(layer, at, "output", (0, 0, 1)).excluded
+    assert between.what == "tap [1]"
+    assert "zero at 1, which is no multiple of the stride 2" in between.why
+    (removed,) = explain(layer, at, "weight", (0, 0, 2)).excluded
+    assert removed == ("entry [2]", "its tap reaches position 5 of the output, which does not exist")
+    layer = Layer(1, 1, 3, 3, [[2, 0]], input=[4], batch=1, padding_mode="circular")
+    (tap,) = explain(layer, example_operands(layer), "input", (0, 0, 3)).excluded
+    assert tap.what == "tap [0]"
+    assert "position: the window would start at 5" in tap.why
+    assert "its copy at 1: the window would start at 1" in tap.why
+    # Behind a mirror a sample is read where it is, and where it is not.
+    layer = Layer(1, 1, 2, padding=[[1, 0]], input=[2], batch=1, padding_mode="reflect")
+    found = explain(layer, example_operands(layer), "input", (0, 0, 1))
+    assert [(term.factors[0].index[2], term.factors[1].index[2]) for term in found.terms] == [(0, 0), (1, 1)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -150,9 +160,18 @@ def test_entries_that_do_not_exist(text, message):
 
 @pytest.mark.parametrize("written", FORMATS)
 @pytest.mark.parametrize("writing", NOTATIONS.values(), ids=lambda writing: writing.name)
-@pytest.mark.parametrize("layer", ["T1-groups", "T2-causal", "T3-volume"])
-def test_every_layer_in_every_notation_and_format(layer, writing, written):
-    spec = textbook(layer)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *map(textbook, ("T1-groups", "T2-causal", "T3-volume")),
+        Layer(2, 4, [3, 2], [2, 1], [[1, 0], 0], groups=2, input=[4, 3], transposed=True, output_padding=[1, 0],
+              name="other-way"),
+        Layer(1, 2, 3, 2, [[2, 1], [0, 1]], input=[4, 5], padding_mode="reflect", name="mirrored"),
+    ],
+    ids=lambda layer: layer.name,
+)  # fmt: skip
+def test_every_layer_in_every_notation_and_format(spec, writing, written):
+    layer = spec.name
     told = render(derivation.document(spec, writing), written)
     assert told.endswith("\n")
     assert layer in told.replace("\\", "")
@@ -160,6 +179,21 @@ def test_every_layer_in_every_notation_and_format(layer, writing, written):
     for array, shape in (("input", spec.input_shape), ("weight", spec.weight_shape), ("bias", spec.bias_shape)):
         found = explain(spec, at, array, (0,) * len(shape))
         assert "The sum" in render(entry.document(found, writing), written)
+
+
+def test_derivation_of_other_kinds():
+    spec = Layer(1, 1, [3], 2, [[2, 1]], input=[4], batch=1, padding_mode="reflect")
+    told = render(derivation.document(spec, OWN), "text")
+    assert "0 → 2, 1 → 1, 6 → 2" in told
+    assert "padding 2 = 3-1" in told
+    assert "9 = 2+5+2" in told
+    spec = Layer(1, 1, [3], 2, [[1, 0]], input=[4], batch=1, transposed=True, output_padding=1)
+    ahead, back = render(derivation.document(spec, OWN), "text").split("3. The gradient of the input")
+    assert "7 = (4-1)·2+1" in ahead
+    assert "padding in front 1 = 3-1-1, behind 3 = 3-1+1 (output padding 1)" in ahead
+    assert "Flip the kernel" in ahead
+    assert "Flip the kernel" not in back
+    assert "Nothing is dilated, and nothing is flipped" in back
 
 
 def test_derivation_has_the_layers_numbers():

@@ -198,6 +198,21 @@ class TestTable:
         assert axis.source.tolist() == expected
 
     @given(every_axis())
+    def test_pairs_are_the_outputs_and_taps_that_read_a_sample(self, axis):
+        rows = table(axis)
+        for sample in range(axis.size):
+            reading = [(i, tap) for i, row in enumerate(rows) for tap, read in enumerate(row) if read == sample]
+            assert axis.pairs(sample) == reading
+
+    @given(every_axis())
+    def test_positions_hold_the_sample_its_own_first(self, axis):
+        assume(not axis.transposed)
+        for sample in range(axis.size):
+            held = axis.positions(sample)
+            assert held[0] == sample + axis.before
+            assert sorted(held) == np.flatnonzero(axis.origin == sample).tolist()
+
+    @given(every_axis())
     def test_bounds_of_the_sums(self, axis):
         reads = [[sample for sample in row if sample is not None] for row in table(axis)]
         of_sample = np.bincount([sample for row in reads for sample in row], minlength=axis.size)

@@ -439,3 +439,11 @@ class TestRefusals:
     )
     def test_what_only_just_fits_is_accepted(self, fields):
         assert prod(make(**fields).output) >= 1
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_slice_of_w_stands_between_a_channel_and_a_filter_of_its_group(transposed):
+    layer = Layer(4, 6, 2, groups=2, input=[4, 4], transposed=transposed)
+    slices = {place: layer.ends_of_slice(*place) for place in np.ndindex(*layer.weight_shape[:2])}
+    assert set(slices.values()) == {(c, f) for c in range(4) for f in range(6) if c // 2 == f // 3}
+    assert all(layer.slice_between(*ends) == place for place, ends in slices.items())

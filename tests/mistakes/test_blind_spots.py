@@ -14,6 +14,7 @@ from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.blind_spots import shown_by
 from convcheck.suites.config import Suite
 from convcheck.suites.shipped import names
+from convcheck.targets.features import KINDS
 from tests.mistaken import OF_PLAIN_LAYERS, VISIBLE, forms_visible_on
 from tests.strategies import layers
 from tests.targets_for_tests import Right, wrong
@@ -63,6 +64,14 @@ class TestHostile:
         assert report.passed
         assert report.blind_spots == ()
         assert report.power.mistakes_shown == report.power.mistakes == len(OF_PLAIN_LAYERS)
+        assert any("transposed, transposed-square of hostile" in words for words in report.left_out)
+
+    def test_passes_strictly_for_code_of_every_kind(self):
+        report = verify("hostile", target={"call": Right, "supports": sorted(KINDS)}, strict=True)
+        assert report.passed
+        assert report.blind_spots == ()
+        assert report.power.mistakes_shown == report.power.mistakes == len(VISIBLE)
+        assert report.left_out == ()
 
 
 class TestPlainSuite:

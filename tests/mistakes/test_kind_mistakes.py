@@ -174,7 +174,7 @@ FORMS = [
 
 @pytest.mark.parametrize(("name", "entry", "gradient", "variant"), FORMS)
 def test_is_named(name, entry, gradient, variant):
-    target = {"call": mistaken(entry, gradient, variant), "supports": sorted(KINDS)}
+    target = mistaken(entry, gradient, variant)
     report = verify(LAYERS[name], target=target, checks=["exact"], shrink=False)
     (failed,) = [result for result in report.layers[0].results if result.status == "failed"]
     assert failed.gradient == gradient

@@ -22,7 +22,7 @@ def claims_and_truth(layer, comparison, options, exact=True):
         if entry.name == "non-finite":
             continue
         target = mistaken(entry, gradient, variant)
-        report = verify(layer, target=target if exact else {"call": target, "exact": False}, shrink=False, **options)
+        report = verify(layer, target={**target, "exact": exact}, shrink=False, **options)
         yield (entry.name, gradient, variant), (entry.name, gradient, variant) in claimed, not report.passed
 
 

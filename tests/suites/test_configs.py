@@ -16,8 +16,8 @@ from convcheck.suites import config
 FOLDER = Path(__file__).parents[2] / "configs"
 
 SUITES = (
-    "audio_1d", "benchdnn", "course", "deeplab_aspp", "hostile", "kernels", "mobilenet_v2", "resnet50", "textbook",
-    "vgg16", "video_3d",
+    "audio_1d", "benchdnn", "course", "dcgan", "deeplab_aspp", "hostile", "kernels", "mobilenet_v2", "resnet50",
+    "textbook", "unet_decoder", "vgg16", "video_3d",
 )  # fmt: skip
 
 # Number of convolutions, their weights and their biases.
@@ -28,6 +28,8 @@ NETWORKS = {
     "deeplab_aspp": (6, 15_532_032, 0),
     "audio_1d": (17, 4_240_384, 640),
     "video_3d": (20, 33_156_672, 0),
+    "dcgan": (5, 18_851_200, 3),
+    "unet_decoder": (13, 12_185_728, 2_882),
 }
 
 # For whole networks torchvision states the number of parameters and of multiply-adds (in 1e9); what is not in a
@@ -297,6 +299,33 @@ class TestVideo:
         assert source.output_shape == (1, 512, 2, 7, 7)
 
 
+class TestDCGAN:
+    def test_each_layer_doubles_the_side_from_noise_to_a_picture(self):
+        net = list(layers("dcgan").values())
+        assert all(layer.transposed for layer in net)
+        assert (net[0].channels, net[0].input, net[-1].filters) == (100, (1, 1), 3)
+        assert all(follows(one, other) for one, other in pairwise(net))
+        assert [layer.output for layer in net] == [(4, 4), (8, 8), (16, 16), (32, 32), (64, 64)]
+        assert [layer.filters for layer in net[:-1]] == [1024, 512, 256, 128]
+        assert {(layer.kernel, layer.stride) for layer in net[1:]} == {((5, 5), (2, 2))}
+
+
+class TestUNet:
+    def test_the_steps_of_the_expanding_half(self):
+        net, source = layers("unet_decoder"), (1024, (28, 28))
+        for step in (4, 3, 2, 1):
+            up, first, second = (net[name] for name in (f"up{step}", f"up{step}.conv1", f"up{step}.conv2"))
+            assert (up.transposed, first.transposed, second.transposed) == (True, False, False)
+            assert (up.channels, up.input) == source
+            assert up.output == tuple(2 * size for size in up.input)
+            # Half of the channels come from the other half of the network.
+            assert (first.channels, first.input) == (2 * up.filters, up.output)
+            assert follows(first, second)
+            source = (second.filters, second.output)
+        assert (net["classes"].channels, net["classes"].input) == source == (64, (388, 388))
+        assert net["classes"].filters == 2
+
+
 class TestTextbook:
     def test_is_small(self):
         assert 14 <= len(layers("textbook")) <= 18
@@ -418,7 +447,7 @@ POSSIBLE_AND_VISIBLE = {
 
 class TestHostile:
     def test_is_small(self):
-        assert 12 <= len(layers("hostile")) <= 17
+        assert 12 <= len(layers("hostile")) <= 22
         sizes = [layer.multiply_adds for name, layer in layers("hostile").items() if name != "beyond-a-tile"]
         assert max(sizes) < 100_000
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Blocks, Index, Kind, Panel, Story, near, scale_of
+from convcheck.explain.pictures.roles import PLAIN, TWIN, Roles
 from convcheck.explain.pictures.selection import Selection
 from convcheck.gradients.dilate_flip import rotated_kernel
 from convcheck.layer.arrays import Array
@@ -25,10 +26,13 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
 
     Parameters
     ----------
-    weight : array, shape (F, C/groups, *kernel)
+    weight : array, shape (F, C/groups, *kernel), or of a transposed layer (C, F/groups, *kernel)
     chosen : Selection
         Its group is shown; of a depthwise layer, several.
     """
+    roles = PLAIN
+    if layer.transposed:
+        layer, chosen, roles = layer.twin, chosen.of_twin, TWIN
     depth, count, shape = layer.channels_per_group, layer.filters_per_group, sizes.times(layer.kernel)
     group, alone = chosen.channel // depth, depth == 1 and layer.groups > 1
     # Size of a slice in cells: the planes of a volume stand side by side.
@@ -47,7 +51,8 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
     filters = _around(chosen.filter - first, of, max(most // count * count, 1) if alone else most)
     if alone:
         filters = range(filters.start // count * count, filters.stop)
-    ranges = ((channels, depth, "channels"), (filters, of, "filters"))
+    many, one, letters = f"{roles.filter}s", roles.channel, (roles.filter[0], roles.channel[0])
+    ranges = ((channels, depth, f"{one}s"), (filters, of, many))
     parts = [f"{len(shown)} of {total} {name}" for shown, total, name in ranges if len(shown) < total]
 
     def panel(number: str, title: str, line: str, slices: Array, framed: tuple[int, int], tap: Index) -> Panel:
@@ -58,8 +63,9 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
         marked = [place for place in np.ndindex(*values.shape) if (place[0] % high, place[1] % wide) == tap]
         lines = [line, *(["shown: " + ", ".join(parts)] if parts else [])]
         whole = tuple(map(range, values.shape))
-        across = [f"f{f + first}" + (f" · c{(f + first) // count}" if alone else "") for f in filters]
-        down = ["own channel"] if alone else [f"channel {c + group * depth}" for c in channels]
+        owners = [f" · {letters[1]}{(f + first) // count}" if alone else "" for f in filters]
+        across = [f"{letters[0]}{f + first}{owner}" for f, owner in zip(filters, owners, strict=True)]
+        down = [f"own {one}"] if alone else [f"{one} {c + group * depth}" for c in channels]
         made = Panel.of(number, title, lines, values, whole, scale=scale_of(slices), outlined=marked)
         return replace(made.labelled((tuple(down), tuple(across))), blocks=Blocks(high, wide, framed))
 
@@ -68,39 +74,45 @@ def story(layer: Layer, weight: Array, chosen: Selection) -> Story:
     per_group = " in each group" if layer.groups > 1 else ""
     frame = (1, count) if alone else (1, len(filters))
     flipped = "its slice flipped" if frame[1] == 1 else "its slices flipped"
+    titles = "Forward: each frame is one filter", "Backward: each frame is the filter of one channel"
+    if roles is TWIN:
+        titles = "Backward: each frame makes one channel of dL/dX", "Forward: each frame makes one map of O"
     panels = [
         # Tap 0 of every slice: at its beginning, and at its end once it is turned.
-        panel("1", "Forward: each frame is one filter", forward + per_group, own, (len(channels), 1), (0, 0)),
-        panel(
-            "2", f"Backward: each frame is the filter of one channel, {flipped}", backward + per_group, turned, frame,
-            (high - 1, wide - 1),
-        ),
+        panel("1", titles[0], forward + per_group, own, (len(channels), 1), (0, 0)),
+        panel("2", f"{titles[1]}, {flipped}", backward + per_group, turned, frame, (high - 1, wide - 1)),
     ]  # fmt: skip
     if layer.groups > 1:
-        panels.append(_connections(layer, chosen))
+        panels.append(_connections(layer, chosen, roles))
+    way, intro = ("forward", "backward"), (
+        "Forward, a filter has one slice per input channel and makes one map. Backward, a channel needs one filter "
+        f"made of the slices that all forward filters hold for it, each {sizes.turned(layer)}."
+    )  # fmt: skip
+    if roles is TWIN:
+        way, intro = ("backward", "forward"), (
+            "W has a slice for every channel of X and every filter. Backward, the slices of a channel, as they are, "
+            "make its dL/dX. Forward, a map of O is made of the slices that all channels hold for its filter, each "
+            f"{sizes.turned(layer)}."
+        )  # fmt: skip
     channel = chosen.channel if alone else group * depth + channels.start
     return Story(
         name="channels",
-        title=f"The channels: {ways[0]} of depth {depth} forward, {ways[1]} of depth {count} backward",
-        intro=(
-            "Forward, a filter has one slice per input channel and makes one map. Backward, a channel needs one filter "
-            f"made of the slices that all forward filters hold for it, each {sizes.turned(layer)}.",
-            *([_grouping(layer, group)] if layer.groups > 1 else []),
-        ),
+        title=f"The channels: {ways[0]} of depth {depth} {way[0]}, {ways[1]} of depth {count} {way[1]}",
+        intro=(intro, *([_grouping(layer, group, roles)] if layer.groups > 1 else [])),
         panels=tuple(panels),
         example=(
             "Outlined: the same tap of every slice, before and after the turn.",
             f"Every slice keeps its place and is {sizes.turned(layer)}; what changes is which slices belong together. "
-            f"dL/dX of channel {channel} is the sum over "
-            + (f"the frame of c{channel} in 2" if alone else "the top frame in 2")
-            + ": slice f slides over dL/dO of filter f.",
+            f"{roles.grad_input} of {one} {channel} is the sum over "
+            + (f"the frame of {letters[1]}{channel} in 2" if alone else "the top frame in 2")
+            + f": slice {letters[0]} slides over {roles.grad_output} of {roles.filter} {letters[0]}.",
         ),
         trivial=layer.channels == layer.filters == 1,
     )
 
 
-def _grouping(layer: Layer, group: int) -> str:
-    if layer.channels_per_group > 1:
+def _grouping(layer: Layer, group: int, roles: Roles) -> str:
+    if layer.channels_per_group > 1 or roles is TWIN:
         return f"Group {group} of {layer.groups}; the groups do not mix."
     return (
         "Depthwise: every channel is a group of its own, so dL/dX of a channel comes from its own "
@@ -108,18 +120,21 @@ def _grouping(layer: Layer, group: int) -> str:
     )
 
 
-def _connections(layer: Layer, chosen: Selection) -> Panel:
+def _connections(layer: Layer, chosen: Selection, roles: Roles) -> Panel:
     """Show which filter reads which channel."""
+    filter_, channel = roles.filter, roles.channel
     filters, channels = (np.arange(n) for n in (layer.filters, layer.channels))
     reads = (filters // layer.filters_per_group)[:, np.newaxis] == channels // layer.channels_per_group
     around = near(reads.shape, (chosen.filter, chosen.channel), (_CONNECTED, _CONNECTED))
+    title = f"Which {filter_} (row) has to do with which {channel} (column)"
     made = Panel.of(
-        "3", "Which filter (row) reads which channel (column)", [f"{layer.groups} groups"], reads.astype(np.float64),
-        around, kinds=np.where(reads, Kind.VALUE, Kind.APART).astype(np.int8), scale=2.0,
+        "3", title, [f"{layer.groups} groups"], reads.astype(np.float64), around,
+        kinds=np.where(reads, Kind.VALUE, Kind.APART).astype(np.int8), scale=2.0,
         outlined=[(chosen.filter, chosen.channel)],
     )  # fmt: skip
     texts = {place: "•" if reads[place] else "" for place in np.ndindex(*reads.shape)}
-    labels = tuple(tuple(f"{letter}{i}" for i in shown) for letter, shown in zip("fc", around, strict=True))
+    sides = zip((filter_[0], channel[0]), around, strict=True)
+    labels = tuple(tuple(f"{letter}{i}" for i in shown) for letter, shown in sides)
     return replace(made.labelled((labels[0], labels[1])), counts=True, texts=texts)
 
 

@@ -37,10 +37,17 @@ class Kind(IntEnum):
     INSERTED = 1
     REMAINDER = 2
     BORDER = 3
-    UNREAD = 4
-    HOLE = 5
-    APART = 6
-    ABSENT = 7
+    WRAPPED = 4
+    MIRRORED = 5
+    REPEATED = 6
+    UNREAD = 7
+    HOLE = 8
+    APART = 9
+    ABSENT = 10
+
+
+#: What stands on padding, by its mode, where that is no zero.
+COPIES = {"circular": Kind.WRAPPED, "reflect": Kind.MIRRORED, "replicate": Kind.REPEATED}
 
 
 #: As legends call them.
@@ -48,7 +55,10 @@ KIND_NAMES = {
     Kind.INSERTED: "inserted zero: between two windows (stride)",
     Kind.REMAINDER: "remainder zero: a window here would not fit",
     Kind.BORDER: "border zero: padding",
-    Kind.UNREAD: "read by no window",
+    Kind.WRAPPED: "copy: wrapped round from the other end (circular padding)",
+    Kind.MIRRORED: "copy: mirrored at the border (reflect padding)",
+    Kind.REPEATED: "copy: the border repeated (replicate padding)",
+    Kind.UNREAD: "in no window",
     Kind.HOLE: "hole: between two taps (dilation)",
     Kind.APART: "another group: not connected",
 }
@@ -111,6 +121,10 @@ class Panel:
         Marks at cells, by which a turn can be followed.
     labels : tuple of tuple of str, optional
         What stands at rows and columns in place of their indices.
+    ticks : tuple of tuple of str, optional
+        Per axis, what stands at each shown cell in place of its index, where that is not all.
+    arrows : tuple of (tuple of int, tuple of int)
+        From cell to cell: between a sample and its copies.
     counts : bool
         Whether the values are counts, which have no sign.
     blocks : Blocks, optional
@@ -142,6 +156,8 @@ class Panel:
     texts: Mapping[Index, str] = field(default_factory=dict)
     corners: Mapping[Index, str] = field(default_factory=dict)
     labels: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    ticks: tuple[tuple[str, ...], ...] | None = None
+    arrows: tuple[tuple[Index, Index], ...] = ()
     counts: bool = False
     blocks: Blocks | None = None
     framed: tuple[tuple[Index, Index], ...] = ()
@@ -218,6 +234,16 @@ class Panel:
         """Plane, row and column of the first cell shown."""
         plane, row, column = (0,) * (3 - len(self.start)) + self.start
         return plane, row, column
+
+    @property
+    def edge(self) -> tuple[list[str], list[str], list[str]]:
+        """What stands at planes, rows and columns: indices, or what is given in their place."""
+        texts = self.ticks or [
+            tuple(str(i + first) for i in range(count))
+            for first, count in zip(self.start, self.values.shape, strict=True)
+        ]
+        planes, rows, columns = ([""],) * (3 - len(texts)) + tuple(map(list, texts))
+        return planes, rows, columns
 
     def index(self, place: Index) -> Index:
         """Index in the whole map of a cell, which is given by plane, row and column."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.explain.pictures import sizes
@@ -70,6 +71,11 @@ class Selection:
     tap: Index
     output: Index
 
+    @property
+    def of_twin(self) -> Selection:
+        """The same, as the twin of a transposed layer has it."""
+        return Selection(self.sample, self.filter, self.channel, self.output, self.tap, self.place)
+
     @classmethod
     def of(
         cls,
@@ -91,13 +97,12 @@ class Selection:
         UsageError
             If a number is out of range, the filter does not read the channel, or the entry is in another slice.
         """
-        require_plain(layer)
         require_real(layer)
         array, index = parse_entry(entry, layer) if entry is not None else ("", ())
         slices = {"input": ("sample", "channel"), "weight": ("filter",), "bias": ("filter",)}
         said = dict(zip(slices.get(array, ("sample", "filter")), index, strict=False))
         if array == "weight":
-            said["channel"] = index[0] // layer.filters_per_group * layer.channels_per_group + index[1]
+            said["channel"], said["filter"] = layer.ends_of_slice(*index[:2])
         chosen = {"sample": sample, "channel": channel, "filter": filter}
         for name, value in chosen.items():
             count = getattr(layer, "batch" if name == "sample" else f"{name}s")
@@ -135,6 +140,9 @@ def _connected(layer: Layer, channel: int | None, filter: int | None) -> tuple[i
 
 def _worked(layer: Layer, array: str, index: Index) -> tuple[Index, Index, Index]:
     """Return the input entry, tap and output that are worked out: where it can be, the output reads it through it."""
+    if layer.transposed:
+        output, tap, place = _worked(layer.twin, {"input": "output", "output": "input"}.get(array, array), index)
+        return place, tap, output
     if array not in ("weight", "output"):
         place = index if array == "input" else most_read(layer)
         # Of those that read it, through the tap that meets the most samples; of several, the last, whose tap is first.
@@ -153,23 +161,19 @@ def _worked(layer: Layer, array: str, index: Index) -> tuple[Index, Index, Index
 
 
 def read(layer: Layer, output: Sequence[int], tap: Sequence[int]) -> Index | None:
-    """Return the input entry that an output reads through a tap; None where that is padding."""
-    place = tuple(axis.window(i)[a] - axis.before for axis, i, a in zip(layer.axes, output, tap, strict=True))
-    return place if all(0 <= p < size for p, size in zip(place, layer.input, strict=True)) else None
+    """Return the input entry that an output reads through a tap; None where there is none."""
+    place = tuple(int(axis.source[i, a]) for axis, i, a in zip(layer.axes, output, tap, strict=True))
+    return None if -1 in place else place
 
 
 def met(layer: Layer, tap: Index) -> int:
     """Count the input samples that a tap meets, over all windows."""
-    count = 1
-    for axis, a in zip(layer.axes, tap, strict=True):
-        first = a * axis.dilation - axis.before
-        count *= sum(0 <= first + i * axis.stride < axis.size for i in range(axis.output_size))
-    return count
+    return prod(int((axis.source[:, a] >= 0).sum()) for axis, a in zip(layer.axes, tap, strict=True))
 
 
 def readers(layer: Layer, place: Index) -> list[tuple[Index, Index]]:
-    """Pairs (output, tap) that read an input entry, both as one index per axis."""
-    per_axis = (axis.readers(p + axis.before) for axis, p in zip(layer.axes, place, strict=True))
+    """Pairs (output, tap) that read an input entry, both as one index per axis; as often as they read it."""
+    per_axis = (axis.pairs(p) for axis, p in zip(layer.axes, place, strict=True))
     return [(tuple(i for i, _ in pairs), tuple(a for _, a in pairs)) for pairs in product(*per_axis)]
 
 
@@ -178,12 +182,15 @@ _NEAR = 5
 
 
 def most_read(layer: Layer) -> Index:
-    """Return the input entry near the origin with the most terms; of several, the one nearest to the middle."""
+    """Return the input entry near the origin with the most terms; of several, with the most copies, in the middle."""
     best: list[int] = []
     for axis in layer.axes:
         near = range(min(axis.size, max(_NEAR, axis.effective_kernel - axis.before + axis.stride)))
         middle = (near.start + near.stop - 1) / 2
-        best.append(min(near, key=lambda p: (-len(axis.readers(p + axis.before)), abs(p - middle), p)))
+        copied = axis.mode != ZEROS
+        best.append(
+            min(near, key=lambda p: (-len(axis.pairs(p)), -len(axis.positions(p)) if copied else 0, abs(p - middle), p))
+        )
     return tuple(best)
 
 
@@ -193,19 +200,4 @@ def require_real(layer: Layer) -> None:
         raise UsageError(
             f"layer {layer.name}: numbers of {layer.dtype} are neither drawn nor written out; take the same layer in "
             f"{DTYPES[layer.dtype].part}, which has the same indices and sums"
-        )
-
-
-def require_plain(layer: Layer) -> None:
-    """Refuse layers of which there are neither pictures nor sums in words.
-
-    Raises
-    ------
-    UsageError
-    """
-    if layer.transposed or layer.padding_mode != ZEROS:
-        what = "transposed layers" if layer.transposed else f"{layer.padding_mode} padding"
-        raise UsageError(
-            f"layer {layer.name}: {what} can be verified, but neither drawn nor explained; expected a layer that is "
-            f"not transposed, with padding_mode {ZEROS}"
         )

@@ -71,7 +71,9 @@ def padding_lines(layer: Layer) -> list[str]:
         text = words[0] + front_text
         if front_text != behind_text:
             text = f"{words[0]}in front {front_text}, {words[1].removeprefix('padding ')}behind {behind_text}"
-            text += f" (remainder {axis.remainder})" if axis.remainder else ""
+            # More windows than a twin has may fit into what output_padding adds.
+            word = "remainder" if axis.fixed_windows is None else "output padding"
+            text += f" ({word} {axis.remainder})" if axis.remainder else ""
         texts.append(text)
 
     def full_size(axis: Axis) -> str:

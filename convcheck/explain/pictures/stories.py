@@ -26,7 +26,7 @@ from convcheck.wording import did_you_mean
 _ORDER = {
     "forward_pass": "forward", "wires": "wires", "input_gradient": "input-gradient",
     "weight_gradient": "weight-gradient", "bias_gradient": "bias-gradient", "channels": "channels",
-    "overlap": "overlap", "unfold_view": "unfold",
+    "overlap": "overlap", "unfold_view": "unfold", "twins": "twins",
 }  # fmt: skip
 
 #: The kind of the pictures of what code gets wrong.

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from convcheck.explain.pictures.panel import Index, Kind, Panel, Story
+from convcheck.explain.pictures.panel import COPIES, Index, Kind, Panel, Story
 from convcheck.explain.pictures.sizes import number
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
@@ -15,13 +15,17 @@ from convcheck.wording import visible
 #: Stand for zeros that are no values, so that they differ without colour.
 _MARKS = {
     Kind.INSERTED: "·", Kind.REMAINDER: "~", Kind.BORDER: "░", Kind.UNREAD: "×", Kind.HOLE: "o", Kind.APART: "/",
+    Kind.WRAPPED: "↻", Kind.MIRRORED: "⇆", Kind.REPEATED: "=",
 }  # fmt: skip
 
 _MARK_NAMES = {
     Kind.INSERTED: "inserted zero (stride)",
     Kind.REMAINDER: "remainder zero",
     Kind.BORDER: "border zero (padding)",
-    Kind.UNREAD: "read by no window",
+    Kind.WRAPPED: "copy, wrapped round (circular)",
+    Kind.MIRRORED: "copy, mirrored (reflect)",
+    Kind.REPEATED: "copy of the border (replicate)",
+    Kind.UNREAD: "in no window",
     Kind.HOLE: "hole between two taps (dilation)",
     Kind.APART: "another group",
 }
@@ -95,7 +99,11 @@ def _words(panel: Panel) -> list[str]:
         words.append(f"framed: {', '.join(spans)}")
     bold = [wire for wire in panel.wires if wire.bold]
     if bold:
-        ends = (f"O[{panel.texts[wire.start]}] -{wire.label}- X[{panel.texts[wire.end] or 'padding'}]" for wire in bold)
+        above, *_, below = panel.labels[0] if panel.labels else ("O", "X")
+        ends = (
+            f"{above}[{panel.texts[wire.start]}] -{wire.label}- {below}[{panel.texts[wire.end] or 'padding'}]"
+            for wire in bold
+        )
         words.append("lines: " + ", ".join(ends))
     return words
 
@@ -103,7 +111,7 @@ def _words(panel: Panel) -> list[str]:
 def _rows(panel: Panel, width: int) -> list[list[Cell]]:
     """Return rows of (text, style) cells, all equally wide, with the indices at the top and the left."""
     planes, high, wide = panel.planes[0].shape
-    first_plane, first_row, first_column = panel.origin
+    names = panel.edge
     blocks = panel.blocks
     if blocks and panel.labels:
         columns = [panel.labels[1][c // blocks.wide] if c % blocks.wide == 0 else "" for c in range(wide)]
@@ -111,13 +119,12 @@ def _rows(panel: Panel, width: int) -> list[list[Cell]]:
     elif panel.labels:
         rows, columns = map(list, panel.labels)
     else:
-        columns = [str(c + first_column) for c in range(wide)]
-        rows = [str(r + first_row) if panel.values.ndim > 1 else "" for r in range(high)]
+        rows, columns = names[1:]
     edge = max(map(len, rows))
     lines: list[list[Cell]] = []
     for plane in range(planes):
         if planes > 1:
-            lines.append([(f"plane {plane + first_plane}", "dim")])
+            lines.append([(f"plane {names[0][plane]}", "dim")])
         body = [[_cell(panel, (plane, row, column)) for column in range(wide)] for row in range(high)]
         room = max(*(len(text) for cells in body for text, _ in cells), *map(len, columns))
         # A map of a single axis goes on below.
@@ -140,9 +147,11 @@ def _cell(panel: Panel, place: Index) -> Cell:
     shown, style = number(value) if text is None else text.replace("\n", ""), ""
     if kind is Kind.ABSENT:
         return "", ""
-    if kind is not Kind.VALUE and not text and value == 0:
+    if kind in COPIES.values():
+        shown = f"{shown}{_MARKS[kind]}"
+    elif kind is not Kind.VALUE and not text and value == 0:
         shown, style = _MARKS[kind], "dim"
-    elif not panel.counts:
+    if not panel.counts and not style:
         style = _style(value, panel.scale)
     if index in panel.corners:
         shown = f"{panel.corners[index]}:{shown}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.explain.pictures import sizes
-from convcheck.explain.pictures.panel import LIMITS, PLANES, Kind, Kinds, Panel, near
+from convcheck.explain.pictures.panel import COPIES, LIMITS, PLANES, Index, Kind, Kinds, Panel, near
+from convcheck.explain.pictures.roles import PLAIN, Roles
 from convcheck.explain.pictures.selection import Selection
 from convcheck.layer.arrays import Array
 from convcheck.layer.axis import Axis
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 
 #: Samples of dL/dX that are shown at least, and cells of the full map up to which more are, where dL/dX is large.
@@ -27,12 +30,22 @@ _MOST = 48
 
 @dataclass(frozen=True)
 class Window:
-    """The shown part of each map, as one range per axis: an area of dL/dX and all that it is computed from."""
+    """The shown part of each map, as one range per axis: an area of dL/dX and all that it is computed from.
+
+    `slid` is the part of what the kernel's slide gives: of dL/dX, or of that of the padded input.
+    """
 
     input: tuple[range, ...]
+    slid: tuple[range, ...]
     full: tuple[range, ...]
     dilated: tuple[range, ...]
     output: tuple[range, ...]
+
+
+def on_padded(layer: Layer) -> Layer:
+    """Return the layer without padding that reads what another one has padded."""
+    size = tuple(axis.padded_size for axis in layer.axes)
+    return replace(layer, input=size, padding=((0, 0),) * len(size), padding_mode=ZEROS)
 
 
 def window_of(layer: Layer, chosen: Selection) -> Window:
@@ -40,9 +53,26 @@ def window_of(layer: Layer, chosen: Selection) -> Window:
 
     Planes of a volume have a limit of their own.
     """
-    limits = LIMITS[len(layer.axes)]
-    per_axis = [_axis_window(*each) for each in zip(layer.axes, limits, chosen.place, strict=True)]
-    return Window(*(tuple(ranges) for ranges in zip(*per_axis, strict=True)))
+    limits, slid, place = LIMITS[len(layer.axes)], layer, chosen.place
+    if layer.repeats_samples:
+        slid, place = on_padded(layer), own_position(layer, chosen.place)
+    per_axis = [_axis_window(*each) for each in zip(slid.axes, limits, place, strict=True)]
+    shown, *others = (tuple(ranges) for ranges in zip(*per_axis, strict=True))
+    return Window(shown if slid is layer else near(layer.input, chosen.place), shown, *others)
+
+
+def own_position(layer: Layer, place: Index) -> Index:
+    """Return where an entry of X stands in the padded input."""
+    return tuple(p + axis.before for p, axis in zip(place, layer.axes, strict=True))
+
+
+def folded_back(layer: Layer, padded: Array) -> Array:
+    """Add the gradient of every copy to that of its sample, shape (*padded) to (*input); no copies, nothing to do."""
+    if not layer.repeats_samples:
+        return padded
+    folded = np.zeros(layer.input, padded.dtype)
+    np.add.at(folded, np.ix_(*(axis.origin for axis in layer.axes)), padded)
+    return folded
 
 
 def _axis_window(axis: Axis, limit: int, place: int) -> tuple[range, range, range, range]:
@@ -84,7 +114,8 @@ def padded_kinds(layer: Layer) -> Kinds:
     per_axis = []
     for axis in layer.axes:
         place = np.arange(axis.padded_size)
-        kinds = np.where((place >= axis.before) & (place < axis.before + axis.size), Kind.VALUE, Kind.BORDER)
+        inside = (place >= axis.before) & (place < axis.before + axis.size)
+        kinds = np.where(inside, Kind.VALUE, COPIES.get(axis.mode, Kind.BORDER))
         per_axis.append(np.where(read_positions(axis), kinds, Kind.UNREAD).astype(np.int8))
     return _larger(per_axis)
 
@@ -98,19 +129,37 @@ def read_positions(axis: Axis) -> NDArray[np.bool_]:
 
 
 def input_kinds(layer: Layer) -> Kinds:
-    """What each cell of X and of dL/dX is: a value, or read by no window."""
-    inside = tuple(slice(axis.before, axis.before + axis.size) for axis in layer.axes)
-    return padded_kinds(layer)[inside]
+    """What each cell of X and of dL/dX is: a value, or in no window."""
+    return _larger([
+        np.where(np.isin(np.arange(axis.size), axis.source), Kind.VALUE, Kind.UNREAD).astype(np.int8)
+        for axis in layer.axes
+    ])  # fmt: skip
 
 
-def input_panel(layer: Layer, padded: Array, chosen: Selection) -> Panel:
+def input_panel(layer: Layer, padded: Array, chosen: Selection, roles: Roles = PLAIN) -> Panel:
     """Show the chosen channel of the padded input, shape (*padded), around the entry that is worked out."""
-    place = tuple(p + axis.before for p, axis in zip(chosen.place, layer.axes, strict=True))
-    return Panel.of(
-        "1", "X with its padding" if any(map(any, layer.padding)) else "X: the input",
-        [*sizes.input_lines(layer), f"sample {chosen.sample}, channel {chosen.channel}"],
+    place, name = own_position(layer, chosen.place), roles.input
+    title = f"{name} with its padding" if any(map(any, layer.padding)) else f"{name}: {roles.reads}"
+    panel = Panel.of(
+        "1", title, [*sizes.input_lines(layer), f"sample {chosen.sample}, {roles.channel} {chosen.channel}"],
         padded, near(padded.shape, place), kinds=padded_kinds(layer),
     )  # fmt: skip
+    return with_copies(layer, panel) if layer.repeats_samples else panel
+
+
+def with_copies(layer: Layer, panel: Panel, places: Sequence[Index] = ()) -> Panel:
+    """Say at the edges of a padded map which samples its copies hold, with arrows from the copies of one to itself."""
+    ticks, lines = [], list(panel.lines)
+    for axis, first, count in zip(layer.axes, panel.start, panel.values.shape, strict=True):
+        own = range(axis.before, axis.before + axis.size)
+        shown = range(first, first + count)
+        ticks.append(tuple(str(q) if q in own else f"{q}={axis.origin[q]}" for q in shown))
+    examples = [text for texts in ticks for text in texts if "=" in text]
+    if examples:
+        position, sample = examples[0].split("=")
+        lines.append(f"{examples[0]} at the edge: position {position} holds sample {sample}")
+    arrows = tuple((copy, places[0]) for copy in places[1:])
+    return replace(panel, ticks=tuple(ticks), lines=tuple(lines), arrows=arrows)
 
 
 def _larger(per_axis: list[Kinds]) -> Kinds:

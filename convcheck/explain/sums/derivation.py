@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import prod
 
-from convcheck.explain.pictures.selection import require_plain
 from convcheck.explain.pictures.sizes import AXIS_NAMES, crop_lines, dilation_lines, padding_lines, times, turned
+from convcheck.explain.pictures.window import on_padded
 from convcheck.explain.sums.notation import Notation
 from convcheck.explain.sums.writers import Block, Document, Drawing, Formula, Heading, Paragraph, Table
 from convcheck.layer.axis import Axis
@@ -17,7 +17,7 @@ from convcheck.layer.words import forward_geometry
 _WIDEST = 8
 
 #: The letters of the sizes along an axis.
-_LETTERS = (
+_LETTERS: tuple[str, ...] = (
     "n: size of the input, k: size of the kernel, s: stride, d: dilation",
     "P = n + before + after: padded size",
     "e = d(k - 1) + 1: samples that a window spans",
@@ -26,52 +26,52 @@ _LETTERS = (
 )
 
 
+#: The same of a transposed layer.
+_TRANSPOSED_LETTERS: tuple[str, ...] = (
+    "n: size of the input, k: size of the kernel, s: stride, d: dilation",
+    "e = d(k - 1) + 1: outputs that an entry of X reaches over",
+    "P = (n - 1)s + e + output_padding: outputs before the padding is removed",
+    "m = P - before - after: outputs",
+)
+
+
 def document(layer: Layer, notation: Notation) -> Document:
     """Derive the backward pass of a layer."""
-    require_plain(layer)
     # The numbers of every axis, and how many outputs read an entry.
     sizes, readers = [], []
     for name, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
         numbers = (a.size, a.before, a.after, a.padded_size, a.kernel, a.stride, a.dilation)
-        sizes.append((name, *map(str, (*numbers, a.effective_kernel, a.output_size, a.remainder))))
-        counts = [len(a.readers(p + a.before)) for p in range(a.size)]
-        readers.append((name, str(min(counts)), str(max(counts)), str(counts.count(0))))
-    size_head = ("", "n", "before", "after", "P", "k", "s", "d", "e", "m", "r")
+        last = a.output_padding if layer.transposed else a.remainder
+        sizes.append((name, *map(str, (*numbers, a.effective_kernel, a.output_size, last))))
+        pairs = [len(a.pairs(p)) for p in range(a.size)]
+        readers.append((name, str(min(pairs)), str(max(pairs)), str(pairs.count(0))))
+    head = ("", "n", "before", "after", "P", "k", "s", "d", "e", "m", "output_padding" if layer.transposed else "r")
+    how, letters = "output i reads padded position q through tap a exactly if i·s + a·d = q", _LETTERS
+    if layer.transposed:
+        letters = _TRANSPOSED_LETTERS
+        how = "entry p of X reaches output i through tap a exactly if p·s + a·d = i + before"
+    counts = "times that outputs read" if layer.repeats_samples else "outputs that read"
     blocks: list[Block] = [
         Paragraph(f"{', '.join(forward_geometry(layer))}."),
         Paragraph(f"Notation: {notation.about} Indices count from 0; what is out of range counts as zero."),
         Heading("1. Forward"),
         notation.formula("output", layer),
-        Table(size_head, tuple(sizes)),
-        Formula.of_sizes(_LETTERS),
+        Table(head, tuple(sizes)),
+        Formula.of_sizes(letters),
+        *(_transposed_forward(layer, notation) if layer.transposed else []),
         Heading("2. The chain rule"),
         Paragraph(
             "An entry of X changes the loss through every output that reads it, each by the tap through which it is "
-            "read; so the gradients of those outputs, times those taps, add up. Along an axis, output i reads padded "
-            "position q through tap a exactly if i·s + a·d = q."
+            f"read; so the gradients of those outputs, times those taps, add up. Along an axis, {how}."
         ),
-        Table(("", "fewest outputs that read an entry", "most", "entries that none reads"), tuple(readers)),
+        Table(("", f"fewest {counts} an entry", "most", "entries that none reads"), tuple(readers)),
         Heading("3. The gradient of the input"),
         notation.formula("input", layer),
-        *_ROUTES[notation.name](layer),
+        *_input_route(layer, notation),
         Heading("4. The gradient of the weights"),
         notation.formula("weight", layer),
+        *_weight_route(layer, notation),
     ]
-    if notation.name == "unfold":
-        latex = r"\frac{\partial L}{\partial \tilde W} &= \frac{\partial L}{\partial O} \tilde X^\top"
-        blocks += [Formula(("dL/dW~ = dL/dO X~ᵀ",), (latex,)), Paragraph(f"Summed over {layer.batch} sample(s).")]
-    else:
-        text = (
-            f"Tap a meets one input sample in every one of the {times(layer.output)} windows: lay the dilated dL/dO "
-            f"over the padded input, a·d from its corner, multiply and add up, over the {layer.batch} sample(s) of the "
-            "batch."
-        )
-        remainder = [axis.remainder for axis in layer.axes]
-        if any(remainder):
-            text += (
-                f" The last {times(remainder)} padded samples (the remainder) are met by no window and do not count."
-            )
-        blocks.append(Paragraph(text))
     if layer.bias:
         outputs = f"each of the {times(layer.output)} outputs of {layer.batch} sample(s)"
         blocks += [
@@ -82,13 +82,89 @@ def document(layer: Layer, notation: Notation) -> Document:
     return Document(f"The backward pass of layer {layer.name}", tuple(blocks))
 
 
-def _bounds(layer: Layer) -> Formula:
-    lines = []
+def _transposed_forward(layer: Layer, notation: Notation) -> list[Block]:
+    """The forward pass of a transposed layer: the backward pass of its twin."""
+    told = Paragraph(
+        f"That is the backward pass of a plain layer from {layer.filters} channels to {layer.channels} filters with "
+        "the same kernel, stride, padding and dilation: what there is handed back is X here, and what there is dL/dX "
+        "is O here."
+    )
+    if notation.name == "unfold":
+        latex = r"O &= \mathrm{fold}\left(\tilde W^\top X\right)"
+        return [told, Formula(("O = fold(W~ᵀ X) + b",), (latex + " + b",))]
+    bounds, slid = _bounded(layer.twin, ("p", "i")), _slide(layer.twin, "X", "output")
+    return [told, *bounds, Paragraph("The same, for all outputs at once, as a convolution:"), *slid]
+
+
+def _input_route(layer: Layer, notation: Notation) -> list[Block]:
+    """How dL/dX is found."""
+    if layer.transposed:
+        text = (
+            "That is the forward pass of the plain layer: dL/dO, with its padding, is correlated with the kernel as it "
+            f"is, in steps of the stride, {times(layer.stride)}. Nothing is dilated, and nothing is flipped."
+        )
+        if notation.name == "unfold":
+            latex = r"\frac{\partial L}{\partial X} &= \tilde W \, \mathrm{unfold}"
+            latex += r"\left(\frac{\partial L}{\partial O}\right)"
+            return [Formula(("dL/dX = W~ unfold(dL/dO)",), (latex,)), Paragraph(text)]
+        return [Paragraph(text)]
+    route = _ROUTES[notation.name]
+    if not layer.repeats_samples:
+        return route(layer)
+    copies = []
+    for name, axis in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
+        border = [*range(axis.before), *range(axis.before + axis.size, axis.padded_size)]
+        held = ", ".join(f"{q} → {axis.origin[q]}" for q in border) or "none"
+        copies.append((name, held))
+    return [
+        Paragraph(
+            "The padded input holds copies of samples. First the gradient of the padded input, as if it were an input "
+            "without padding, with q, its positions, for p:"
+        ),
+        *route(on_padded(layer)),
+        Paragraph(
+            f"Then the border is folded back ({layer.padding_mode}): the gradient of every copy is added to that of "
+            "the sample that it holds. To drop the border, as for zeros, loses it."
+        ),
+        Table(("", "position of a copy → sample of X"), tuple(copies)),
+    ]
+
+
+def _weight_route(layer: Layer, notation: Notation) -> list[Block]:
+    """How dL/dW is found."""
+    if notation.name == "unfold":
+        text, latex = "dL/dW~ = dL/dO X~ᵀ", r"\frac{\partial L}{\partial O} \tilde X^\top"
+        if layer.transposed:
+            text, latex = "dL/dW~ = X unfold(dL/dO)ᵀ", (
+                r"X \, \mathrm{unfold}\left(\frac{\partial L}{\partial O}\right)^\top"
+            )  # fmt: skip
+        latex = r"\frac{\partial L}{\partial \tilde W} &= " + latex
+        return [Formula((text,), (latex,)), Paragraph(f"Summed over {layer.batch} sample(s).")]
+    batch = f"a·d from its corner, multiply and add up, over the {layer.batch} sample(s) of the batch."
+    if layer.transposed:
+        text = (
+            f"Tap a takes each of the {times(layer.input)} entries of X to one output: lay the dilated X over dL/dO "
+            f"with its padding, {batch}"
+        )
+        return [Paragraph(text)]
+    text = (
+        f"Tap a meets one input sample in every one of the {times(layer.output)} windows: lay the dilated dL/dO "
+        f"over the padded input, {batch}"
+    )
+    remainder = [axis.remainder for axis in layer.axes]
+    if any(remainder):
+        text += f" The last {times(remainder)} padded samples (the remainder) are met by no window and do not count."
+    return [Paragraph(text)]
+
+
+def _bounds(layer: Layer, letters: tuple[str, str] = ("i", "p")) -> Formula:
+    """Write which windows read an entry; the letters are those of the window and of the entry."""
+    (i, p), lines = letters, []
     for name, a in zip(AXIS_NAMES[len(layer.axes)], layer.axes, strict=True):
-        lower = f"max(0, ceil((p + {a.before} - {a.effective_kernel - 1}) / {a.stride}))"
-        upper = f"min({a.output_size - 1}, floor((p + {a.before}) / {a.stride}))"
+        lower = f"max(0, ceil(({p} + {a.before} - {a.effective_kernel - 1}) / {a.stride}))"
+        upper = f"min({a.output_size - 1}, floor(({p} + {a.before}) / {a.stride}))"
         whole = f" / {a.dilation}, where that is whole" if a.dilation > 1 else ""
-        lines.append(f"{name}: i from {lower} to {upper}, a = (p + {a.before} - {a.stride}i){whole}")
+        lines.append(f"{name}: {i} from {lower} to {upper}, a = ({p} + {a.before} - {a.stride}{i}){whole}")
     return Formula.of_sizes(lines)
 
 
@@ -97,12 +173,12 @@ def _own(layer: Layer) -> list[Block]:
     return [*_bounded(layer), Paragraph("The same, for all entries at once, as a convolution:"), *_slide(layer)]
 
 
-def _bounded(layer: Layer) -> list[Block]:
+def _bounded(layer: Layer, letters: tuple[str, str] = ("i", "p")) -> list[Block]:
     text = (
-        "Solved for i, the sum has bounds. The lower one is rounded up (down would reach past the kernel's end when "
-        "the stride is above 1), and both are clipped to the outputs that exist."
+        f"Solved for {letters[0]}, the sum has bounds. The lower one is rounded up (down would reach past the kernel's "
+        "end when the stride is above 1), and both are clipped to what exists."
     )
-    return [Paragraph(text), _bounds(layer)]
+    return [Paragraph(text), _bounds(layer, letters)]
 
 
 def _index_sums(layer: Layer) -> list[Block]:
@@ -194,15 +270,15 @@ def _discard(layer: Layer) -> list[Block]:
     return [*blocks, Paragraph("On this layer no index is clamped: every window begins in front of every entry.")]
 
 
-def _slide(layer: Layer) -> list[Block]:
+def _slide(layer: Layer, given: str = "dL/dO", entry: str = "input entry") -> list[Block]:
     """T3: dilate, pad, flip."""
     return [
-        Paragraph("Dilate dL/dO: put s - 1 zeros between neighbours, so that windows s apart become neighbours:"),
+        Paragraph(f"Dilate {given}: put s - 1 zeros between neighbours, so that windows s apart become neighbours:"),
         Formula.of_sizes(dilation_lines(layer)),
-        Paragraph("Pad it to full size, so that the kernel reaches every input entry (a negative number is a crop):"),
+        Paragraph(f"Pad it to full size, so that the kernel reaches every {entry} (a negative number is a crop):"),
         Formula.of_sizes(padding_lines(layer)),
         Paragraph(
-            f"Flip the kernel ({turned(layer).replace('°', ' degrees')}), since tap a moves an output's gradient "
+            f"Flip the kernel ({turned(layer).replace('°', ' degrees')}), since tap a moves what is handed back "
             "forward by a; slide it:"
         ),
         Formula.of_sizes(crop_lines(layer)),

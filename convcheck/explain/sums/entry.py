@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from math import fsum
 
 from convcheck.explain.pictures.sizes import AXIS_NAMES, number
-from convcheck.explain.sums.notation import Notation, explained
+from convcheck.explain.sums.notation import BROUGHT_IN, Notation, explained
 from convcheck.explain.sums.terms import Explanation, Term
 from convcheck.explain.sums.writers import Block, Document, Formula, Heading, Paragraph, Table, latex_words
+from convcheck.layer.axis import Axis
 from convcheck.wording import counted, exact
 
 #: Terms on a line of an equation in LaTeX; text is broken where it is written.
@@ -34,13 +35,15 @@ def document(explanation: Explanation, notation: Notation, *, everything: bool =
         Heading("With this layer's numbers"), with_numbers(explanation, notation),
         Heading("Expanded"), expanded(explanation, notation, _FIRST if folded else len(terms)),
     ]  # fmt: skip
-    if array == "input":
-        blocks.append(
-            Paragraph(
-                "As the output goes up, the tap goes down: over dL/dO, with stride − 1 zeros inserted between its "
-                "entries, the kernel slides flipped."
-            )
+    if array == ("output" if layer.transposed else "input"):
+        over, entry = ("X", "entry of X") if layer.transposed else ("dL/dO", "output")
+        told = (
+            f"As the {entry} goes up, the tap goes down: over {over}, with stride − 1 zeros inserted between its "
+            "entries, the kernel slides flipped."
         )
+        if layer.repeats_samples:
+            told = f"Every place of the padded input that holds the entry gives a part. {told}"
+        blocks.append(Paragraph(told))
     if folded:
         blocks += [Heading("By its parts"), *_parts(explanation)]
     rows = [_row(count, term, explanation, notation) for count, term in enumerate(terms, start=1)]
@@ -48,7 +51,7 @@ def document(explanation: Explanation, notation: Notation, *, everything: bool =
     blocks += _shortened(("", "term", "values", "product", *_PLACES[array]), rows, "term", short=folded)
     if explanation.excluded:
         short = len(explanation.excluded) > _LONGEST and not everything
-        what = "tap" if array in ("input", "output") else "window"
+        what = "tap" if array in ("input", "output") else "place" if layer.transposed else "window"
         rows = [tuple(one) for one in explanation.excluded]
         blocks += [Heading("What falls away"), *_shortened(("which", "why"), rows, what, short=short)]
 
@@ -121,43 +124,68 @@ def with_numbers(explanation: Explanation, notation: Notation) -> Formula:
     """Say over which indices the sum of the entry runs, and how they hang together."""
     layer, array, index = explanation.layer, explanation.array, explanation.index
     depth, count = layer.channels_per_group, layer.filters_per_group
+    f, own = notation.filter, notation.within(layer)
     if array == "input":
-        lines = [f"filters {notation.filter} = {_span(index[1] // depth * count, count)}"]
-        if layer.groups > 1:
-            lines.append(f"channel {index[1]} is channel c' = {index[1] % depth} of its group")
+        first = index[1] // depth * count
+        lines = [f"filters {f} = {_span(first, count)}"]
+        if layer.groups > 1 and layer.transposed:
+            lines.append(f"in W: {own} = {f} - {first} = {_span(0, count)}, within the group")
+        elif layer.groups > 1:
+            lines.append(f"channel {index[1]} is channel {own} = {index[1] % depth} of its group")
     elif array == "output":
         first = index[1] // count * depth
         lines = [f"channels c = {_span(first, depth)}"]
-        if layer.groups > 1:
-            lines.append(f"in W: c' = c - {first} = {_span(0, depth)}, within the group")
+        if layer.groups > 1 and layer.transposed:
+            lines.append(f"filter {index[1]} is filter {own} = {index[1] % count} of its group")
+        elif layer.groups > 1:
+            lines.append(f"in W: {own} = c - {first} = {_span(0, depth)}, within the group")
     else:
         lines = [f"samples n = {_span(0, layer.batch)}"]
         if array == "weight" and layer.groups > 1:
-            channel = index[0] // count * depth + index[1]
-            lines.append(f"channel c' = {index[1]} of the group of filter {index[0]} is channel c = {channel} of X")
+            channel, filter = layer.ends_of_slice(*index[:2])  # noqa: A001 - the field's word
+            other = f"filter {f} = {filter} of dL/dO" if layer.transposed else f"channel c = {channel} of X"
+            of = f"filter {own} = {index[1]} of the group of channel" if layer.transposed else (
+                f"channel {own} = {index[1]} of the group of filter"
+            )  # fmt: skip
+            lines.append(f"{of} {index[0]} is {other}")
     # A bias has no place on an axis.
     sites = index[2:] or (0,) * len(layer.axes)
     for name, axis, at in zip(AXIS_NAMES[len(layer.axes)], layer.axes, sites, strict=True):
-        outputs = f"i = {_span(0, axis.output_size)}"
-        if array == "input":
-            pairs = ", ".join(f"({i},{a})" for i, a in axis.readers(at + axis.before)) or "none"
-            rule = f"i·{axis.stride} + a·{axis.dilation} = {at} + {axis.before}"
-            rule += f", 0 <= i <= {axis.output_size - 1}, 0 <= a <= {axis.kernel - 1}"
-            lines.append(f"{name}: (i, a) with {rule}: {pairs}")
-        elif array == "bias":
-            lines.append(f"{name}: {outputs}")
-        else:
-            given, sample = outputs, f"i·{axis.stride} + {at}·{axis.dilation}"
-            if array == "output":
-                given, sample = f"a = {_span(0, axis.kernel)}", f"{at}·{axis.stride} + a·{axis.dilation}"
-            inside = f"if it is in 0..{axis.size - 1}"
-            lines.append(f"{name}: {given}, input sample {sample} - {axis.before}, {inside}")
+        lines.append(f"{name}: {_along(axis, array, at)}")
     left, latex = notation.entry(explained(array), index, layer)
     words = (latex_words(line.replace("<=", "≤")) for line in lines)
     return Formula(
         (f"{left} sums over", *(f"  {line}" for line in lines)),
         (rf"{latex} &\text{{ sums over}}", *(rf"&\quad \text{{{line}}}" for line in words)),
     )
+
+
+def _along(axis: Axis, array: str, at: int) -> str:
+    """Say over which pairs of indices of one axis the sum of an entry runs."""
+    s, d, before, last = axis.stride, axis.dilation, axis.before, axis.output_size - 1
+    outputs = f"i = {_span(0, axis.output_size)}"
+    if array == "bias":
+        return outputs
+    inside = f"if it is in 0..{axis.size - 1}"
+    if axis.mode in BROUGHT_IN and (before or axis.after):
+        inside = f"{BROUGHT_IN[axis.mode]} where it is not in 0..{axis.size - 1}"
+    if array == "input":
+        pairs = ", ".join(f"({i},{a})" for i, a in axis.pairs(at)) or "none"
+        limits = f"0 <= i <= {last}, 0 <= a <= {axis.kernel - 1}"
+        if axis.transposed:
+            return f"(i, a) with i = {at}·{s} + a·{d} - {before}, {limits}: {pairs}"
+        copies = axis.positions(at)[1:]
+        where = f"{at} + {before}" + "".join(f" or {copy} (a copy)" for copy in copies)
+        return f"(i, a) with i·{s} + a·{d} = {where}, {limits}: {pairs}"
+    if axis.transposed and array == "weight":
+        return f"p = {_span(0, axis.size)}, output i = p·{s} + {at}·{d} - {before}, if it is in 0..{last}"
+    if axis.transposed:
+        pairs = ", ".join(f"({p},{a})" for a, p in enumerate(axis.source[at].tolist()) if p >= 0) or "none"
+        limits = f"0 <= p <= {axis.size - 1}, 0 <= a <= {axis.kernel - 1}"
+        return f"(p, a) with p·{s} + a·{d} = {at} + {before}, {limits}: {pairs}"
+    if array == "output":
+        return f"a = {_span(0, axis.kernel)}, input sample {at}·{s} + a·{d} - {before}, {inside}"
+    return f"{outputs}, input sample i·{s} + {at}·{d} - {before}, {inside}"
 
 
 def expanded(explanation: Explanation, notation: Notation, most: int | None = None) -> Formula:

@@ -19,7 +19,12 @@ _SINGLE_DIGIT = 10
 #: One axis of an index: a number, a letter, or an expression in text and in LaTeX.
 Part = int | str | tuple[str, str]
 
-_INPUT_SAMPLE = ("i·s + a·d - before", r"i s + a d - \mathrm{before}")
+#: The sample of X that an output reads through a tap; of a transposed layer, the output that a sample reaches.
+_FROM_OUTPUT = ("i·s + a·d - before", r"i s + a d - \mathrm{before}")
+_FROM_SAMPLE = ("p·s + a·d - before", r"p s + a d - \mathrm{before}")
+
+#: What a padding mode does with a place outside of the input.
+BROUGHT_IN = {"circular": "wrapped round", "reflect": "mirrored at the border", "replicate": "moved to the border"}
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,10 @@ class Notation:
         """The letter that counts filters: not f where that is the kernel."""
         return "j" if self.symbols["weight"].text == "f" else "f"
 
-    def channel(self, layer: Layer) -> str:
-        """The letter that counts the channels of W, which are those of a group: c' where there are several groups."""
-        return "c'" if layer.groups > 1 else "c"
+    def within(self, layer: Layer) -> str:
+        """The letter of W's second index, which counts within a group: c' where there are several, transposed f'."""
+        letter = self.filter if layer.transposed else "c"
+        return f"{letter}'" if layer.groups > 1 else letter
 
     def entry(self, array: str, index: Sequence[Part], layer: Layer) -> tuple[str, str]:
         """Write an entry, in text and in LaTeX; an index of letters has one for all spatial axes."""
@@ -92,10 +98,13 @@ class Notation:
         numbers = [i for i in index if isinstance(i, int)]
         weight, image = array in ("weight", "grad_weight"), array in ("x", "grad_input")
         if self.layout == "matrix":
+            # Of a transposed layer, X is the matrix and what the windows are cut from is O.
+            image = image != layer.transposed
             # Row and column in the matrices of T4; X itself stays as it is.
             if image or len(numbers) < len(index):
                 return index
-            place = int(np.ravel_multi_index(numbers[2:], layer.kernel if weight else layer.output))
+            windows = layer.input if layer.transposed else layer.output
+            place = int(np.ravel_multi_index(numbers[2:], layer.kernel if weight else windows))
             if weight:
                 return [first, numbers[1] * prod(layer.kernel) + place]
             return [*([first] if layer.batch > 1 else []), second, place]
@@ -103,45 +112,65 @@ class Notation:
             if weight:
                 return [*sites, second, first]
             return [*([first] if layer.batch > 1 else []), *sites, second]
-        sizes = (layer.batch, layer.channels if image else layer.filters)
+        sizes: tuple[int, ...] = (layer.batch, layer.channels if image else layer.filters)
         if weight:
-            sizes = (layer.filters, layer.channels_per_group)
+            sizes = layer.weight_shape[:2]
         return [*(i for i, size in zip((first, second), sizes, strict=True) if size > 1), *sites]
 
     def formula(self, array: str, layer: Layer) -> Formula:
         """Write the definition of the output, or the general formula of the gradient of an array."""
-        f, own = self.filter, self.channel(layer)
-        grad_output = self.entry("grad_output", ("n", f, "i"), layer)
-        weight = self.entry("weight", (f, own, "a"), layer)
-        x = self.entry("x", ("n", "c", _INPUT_SAMPLE), layer)
-        start = "", ""
+        f, turned = self.filter, layer.transposed
+        weight = ("c", self.within(layer), "a") if turned else (f, self.within(layer), "a")
+        # A tap connects an output i and a sample of X that follows from it; transposed, a sample p and an output.
+        output, sample = (_FROM_SAMPLE, "p") if turned else ("i", _FROM_OUTPUT)
+        every = "(i, a)", "i·s + a·d = p + before", r"i s + a d = p + \mathrm{before}"
+        if turned:
+            every = "(p, a)", "p·s + a·d = i + before", r"p s + a d = i + \mathrm{before}"
+        elif layer.repeats_samples:
+            sample = f"r({_FROM_OUTPUT[0]})", f"r({_FROM_OUTPUT[1]})"
+            every = "(i, a)", f"{sample[0]} = p", f"{sample[1]} = p"
+
+        def met(letter: str) -> tuple[str, str]:
+            return f"{letter} and over all {every[0]} with {every[1]}", rf"{letter},\; {every[0]}:\; {every[2]}"
+
+        grad_output, x = ("grad_output", ("n", f, output)), ("x", ("n", "c", sample))
+        index: tuple[Part, ...]
         match array:
             case "input":
-                index: tuple[str, ...] = ("n", "c", "p")
-                factors = [grad_output, weight]
-                over = (
-                    "f and over all (i, a) with i·s + a·d = p + before",
-                    r"f,\; (i, a):\; i s + a d = p + \mathrm{before}",
-                )
+                index, factors = ("n", "c", "p"), [grad_output, ("weight", weight)]
+                over = (f"{f}, a", f"{f}, a") if turned else met(f)
             case "weight":
-                index, factors, over = (f, own, "a"), [grad_output, x], ("n, i", "n, i")
+                index, factors = weight, [grad_output, x]
+                over = ("n, p", "n, p") if turned else ("n, i", "n, i")
             case "bias":
-                index, factors, over = (f,), [grad_output], ("n, i", "n, i")
+                index, factors, over = (f,), [("grad_output", ("n", f, "i"))], ("n, i", "n, i")
             case _:
-                index, factors, over = ("n", f, "i"), [weight, x], ("c, a", "c, a")
-                if layer.bias:
-                    bias, bias_latex = self.entry("bias", (f,), layer)
-                    start = f"{bias} + ", f"{bias_latex} + "
+                index, factors = ("n", f, "i"), [("weight", weight), x]
+                over = met("c") if turned else ("c, a", "c, a")
+        start = self.entry("bias", (f,), layer) if array == "output" and layer.bias else None
         left, left_latex = self.entry(explained(array), index, layer)
-        product, product_latex = "·".join(text for text, _ in factors), r" \, ".join(latex for _, latex in factors)
-        text = [f"{left} = {start[0]}sum over {over[0]} of {product}"]
-        latex = [rf"{left_latex} &= {start[1]}\sum_{{{over[1]}}} {product_latex}"]
-        if layer.groups > 1 and array != "bias":
-            depth, count = layer.channels_per_group, layer.filters_per_group
-            grouped = f"c' = c mod {depth}, the channel within the group of {depth}; {f} div {count} = c div {depth}"
-            text.append(f"  {grouped}, the group")
-            latex.append(rf"&\quad \text{{{latex_words(grouped)}, the group}}")
+        written = [self.entry(name, at, layer) for name, at in factors]
+        product, product_latex = "·".join(text for text, _ in written), r" \, ".join(latex for _, latex in written)
+        bias, bias_latex = (f"{start[0]} + ", f"{start[1]} + ") if start else ("", "")
+        text = [f"{left} = {bias}sum over {over[0]} of {product}"]
+        latex = [rf"{left_latex} &= {bias_latex}\sum_{{{over[1]}}} {product_latex}"]
+        for words in self._remarks(array, layer):
+            text.append(f"  {words}")
+            latex.append(rf"&\quad \text{{{latex_words(words)}}}")
         return Formula(tuple(text), tuple(latex))
+
+    def _remarks(self, array: str, layer: Layer) -> list[str]:
+        """Say what a formula means where there are groups, and where padding repeats samples."""
+        if array == "bias":
+            return []
+        depth, count, f, told = layer.channels_per_group, layer.filters_per_group, self.filter, []
+        if layer.repeats_samples:
+            told.append(f"r({_FROM_OUTPUT[0]}) is that place, {BROUGHT_IN[layer.padding_mode]} where X has none")
+        if layer.groups > 1:
+            which = f"{f}' = {f} mod {count}, the filter within the group of {count}"
+            which = which if layer.transposed else f"c' = c mod {depth}, the channel within the group of {depth}"
+            told.append(f"{which}; {f} div {count} = c div {depth}, the group")
+        return told
 
 
 def explained(array: str) -> str:

@@ -13,11 +13,12 @@ import numpy as np
 from convcheck.checks.observed import Observed
 from convcheck.errors import TargetError
 from convcheck.explain.pictures.panel import Index
-from convcheck.explain.pictures.selection import readers, require_plain
+from convcheck.explain.pictures.selection import read, readers
 from convcheck.explain.pictures.sizes import AXIS_NAMES, at
 from convcheck.gradients import FASTEST
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
+from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.targets import builtin
 from convcheck.targets.target import Target
@@ -105,7 +106,6 @@ def explain(
     TargetError
         If the code gave no such array.
     """
-    require_plain(layer)
     finders = {"input": _input_terms, "weight": _weight_terms, "bias": _bias_terms, "output": _output_terms}
     terms, excluded = finders[array](layer, operands, index)
     code = builtin(FASTEST) if observed is None else observed.implementation
@@ -127,28 +127,41 @@ Found = tuple[list[Term], list[Excluded]]
 def _input_terms(layer: Layer, operands: Operands, index: Index) -> Found:
     """Every output that reads the entry, through the tap that reads it, and every filter of the group."""
     n, c, *place = index
-    group, inside = divmod(c, layer.channels_per_group)
+    group = c // layer.channels_per_group
     filters = range(group * layer.filters_per_group, (group + 1) * layer.filters_per_group)
     terms = [
-        _term(operands, ("grad_output", (n, f, *output)), ("weight", (f, inside, *tap)))
+        _term(operands, ("grad_output", (n, f, *output)), ("weight", (*layer.slice_between(c, f), *tap)))
         for f in filters
         for output, tap in readers(layer, tuple(place))
     ]
     # Taps through which no output reads the entry.
-    faults = [
-        [_tap_fault(axis, p + axis.before, tap) for tap in range(axis.kernel)]
-        for axis, p in zip(layer.axes, place, strict=True)
-    ]
+    faults = [[_tap_fault(a, p, tap) for tap in range(a.kernel)] for a, p in zip(layer.axes, place, strict=True)]
+    return terms, _excluded_taps(layer, faults)
+
+
+def _excluded_taps(layer: Layer, faults: Sequence[Sequence[str]]) -> list[Excluded]:
+    """Return the taps with a fault along some axis; a list of faults per axis, empty ones where there is none."""
     excluded = []
     for tap in np.ndindex(*layer.kernel):
         named = zip(_axis_words(layer), (of_axis[a] for of_axis, a in zip(faults, tap, strict=True)), strict=True)
         reasons = [f"{name}: {fault}" for name, fault in named if fault]
         if reasons:
             excluded.append(Excluded(f"tap {at(tap)}", "; ".join(reasons)))
-    return terms, excluded
+    return excluded
 
 
-def _tap_fault(axis: Axis, position: int, tap: int) -> str:
+def _tap_fault(axis: Axis, sample: int, tap: int) -> str:
+    """Say why no output reads an input sample through a tap; empty if one does."""
+    if axis.transposed:
+        output = sample * axis.stride + tap * axis.dilation - axis.before
+        return "" if 0 <= output < axis.output_size else f"output {output} does not exist"
+    own, *copies = axis.positions(sample)
+    faults = [f"its copy at {q}: {_position_fault(axis, q, tap)}" for q in copies if _position_fault(axis, q, tap)]
+    fault = _position_fault(axis, own, tap)
+    return "; ".join([fault, *faults]) if fault and len(faults) == len(copies) else ""
+
+
+def _position_fault(axis: Axis, position: int, tap: int) -> str:
     """Say why no output reads a padded position through a tap; empty if one does."""
     start = position - tap * axis.dilation
     if start < 0:
@@ -161,18 +174,26 @@ def _tap_fault(axis: Axis, position: int, tap: int) -> str:
 
 
 def _weight_terms(layer: Layer, operands: Operands, index: Index) -> Found:
-    """Every window of every sample, unless its tap lies on padding."""
-    f, inside, *tap = index
-    c = f // layer.filters_per_group * layer.channels_per_group + inside
-    places = {output: _sample(layer, output, tap) for output in np.ndindex(*layer.output)}
-    reasons = {output: _on_padding(layer, place) for output, place in places.items()}
+    """Every window of every sample, unless its tap lies on padding; of a transposed layer, every entry of X."""
+    first, second, *tap = index
+    c, f = layer.ends_of_slice(first, second)
+    if layer.transposed:
+        # Its tap reads X once an entry, not once an output.
+        pairs = {place: _sample(layer.twin, place, tap) for place in np.ndindex(*layer.input)}
+        reasons = {place: _removed(layer, output) for place, output in pairs.items()}
+        met = [(output, place) for place, output in pairs.items() if not reasons[place]]
+        excluded = [Excluded(f"entry {at(place)}", reason) for place, reason in reasons.items() if reason]
+    else:
+        places = {output: _sample(layer, output, tap) for output in np.ndindex(*layer.output)}
+        told = {output: _on_padding(layer, output, tap) for output in places}
+        met = [(output, place) for output, place in places.items() if not told[output]]
+        excluded = [Excluded(f"output {at(output)}", reason) for output, reason in told.items() if reason]
     terms = [
         _term(operands, ("grad_output", (n, f, *output)), ("x", (n, c, *place)))
         for n in range(layer.batch)
-        for output, place in places.items()
-        if not reasons[output]
+        for output, place in met
     ]
-    return terms, [Excluded(f"output {at(output)}", reason) for output, reason in reasons.items() if reason]
+    return terms, excluded
 
 
 def _bias_terms(layer: Layer, operands: Operands, index: Index) -> Found:
@@ -182,20 +203,33 @@ def _bias_terms(layer: Layer, operands: Operands, index: Index) -> Found:
 
 
 def _output_terms(layer: Layer, operands: Operands, index: Index) -> Found:
-    """Every channel of the group and every tap, unless it lies on padding; and the bias."""
+    """Every channel of the group and every tap, unless it meets no sample of X; and the bias."""
     n, f, *output = index
     first = f // layer.filters_per_group * layer.channels_per_group
-    places = {tap: _sample(layer, output, tap) for tap in np.ndindex(*layer.kernel)}
-    reasons = {tap: _on_padding(layer, place) for tap, place in places.items()}
+    places = {tap: read(layer, output, tap) for tap in np.ndindex(*layer.kernel)}
     terms = [
-        _term(operands, ("weight", (f, c, *tap)), ("x", (n, first + c, *place)))
-        for c in range(layer.channels_per_group)
+        _term(operands, ("weight", (*layer.slice_between(c, f), *tap)), ("x", (n, c, *place)))
+        for c in range(first, first + layer.channels_per_group)
         for tap, place in places.items()
-        if not reasons[tap]
+        if place is not None
     ]
     if layer.bias:
         terms.append(_term(operands, ("bias", (f,))))
-    return terms, [Excluded(f"tap {at(tap)}", reason) for tap, reason in reasons.items() if reason]
+    if layer.transposed:
+        sites = zip(layer.axes, output, strict=True)
+        faults = [[_spread_fault(axis, i, tap) for tap in range(axis.kernel)] for axis, i in sites]
+        return terms, _excluded_taps(layer, faults)
+    reasons = {tap: _on_padding(layer, output, tap) for tap, place in places.items() if place is None}
+    return terms, [Excluded(f"tap {at(tap)}", reason) for tap, reason in reasons.items()]
+
+
+def _spread_fault(axis: Axis, output: int, tap: int) -> str:
+    """Say why an output of a transposed axis reads no sample of X through a tap; empty if it does."""
+    start = output + axis.before - tap * axis.dilation
+    sample, off = divmod(start, axis.stride)
+    if off:
+        return f"X, dilated, has a zero at {start}, which is no multiple of the stride {axis.stride}"
+    return "" if 0 <= sample < axis.size else f"X has no entry {sample}"
 
 
 def _term(operands: Operands, *factors: tuple[str, Index]) -> Term:
@@ -203,15 +237,30 @@ def _term(operands: Operands, *factors: tuple[str, Index]) -> Term:
 
 
 def _sample(layer: Layer, output: Sequence[int], tap: Sequence[int]) -> Index:
-    """Input sample that a tap of a window reads; out of range where it lies on padding."""
-    return tuple(axis.window(i)[a] - axis.before for axis, i, a in zip(layer.axes, output, tap, strict=True))
+    """Input sample that a tap of a window reads; out of range where it lies on padding of zeros."""
+    positions = [axis.window(i)[a] for axis, i, a in zip(layer.axes, output, tap, strict=True)]
+    return tuple(
+        q - axis.before if axis.mode == ZEROS else int(axis.origin[q])
+        for axis, q in zip(layer.axes, positions, strict=True)
+    )
 
 
-def _on_padding(layer: Layer, place: Index) -> str:
-    """Say why an input sample gives no term; empty if it does."""
-    named = zip(_axis_words(layer), place, layer.input, strict=True)
-    outside = [f"{name} {p}" for name, p, size in named if not 0 <= p < size]
-    return f"reads padding, which is 0 ({' and '.join(outside)} of the input does not exist)" if outside else ""
+def _on_padding(layer: Layer, output: Sequence[int], tap: Sequence[int]) -> str:
+    """Say why a tap of a window reads no sample; empty if it reads one."""
+    outside = _outside(layer, _sample(layer, output, tap), layer.input)
+    return f"reads padding, which is 0 ({outside} of the input does not exist)" if outside else ""
+
+
+def _removed(layer: Layer, output: Index) -> str:
+    """Say why a place of the output gives no term; empty if it does."""
+    outside = _outside(layer, output, layer.output)
+    return f"its tap reaches {outside} of the output, which does not exist" if outside else ""
+
+
+def _outside(layer: Layer, place: Index, sizes: Index) -> str:
+    """Name the indices that are out of range."""
+    named = zip(_axis_words(layer), place, sizes, strict=True)
+    return " and ".join(f"{name} {p}" for name, p, size in named if not 0 <= p < size)
 
 
 def _axis_words(layer: Layer) -> list[str]:

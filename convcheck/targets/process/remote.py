@@ -23,6 +23,7 @@ from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.choice import inapplicable_to
+from convcheck.targets.features import other_kinds
 from convcheck.targets.form import refusal
 from convcheck.targets.process.host import EndedError, Worker
 from convcheck.targets.process.limits import USED_UP, Limits
@@ -489,6 +490,9 @@ class Remote(Target):
 
     def unsupported(self, layer: Layer) -> str | None:
         return refusal(self._spec, self._takes, layer)
+
+    def other_kinds(self, layer: Layer) -> list[str]:
+        return other_kinds(layer, self._takes)
 
     def takes_bias(self) -> bool:
         return self._takes_bias

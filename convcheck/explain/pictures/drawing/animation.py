@@ -18,13 +18,14 @@ from PIL import Image, features
 from convcheck.errors import UsageError
 from convcheck.explain.pictures.drawing import ANIMATIONS, style
 from convcheck.explain.pictures.drawing.page import Picture, draw
-from convcheck.explain.pictures.input_gradient import InputGradient
-from convcheck.explain.pictures.input_gradient import panels_of as input_panels
 from convcheck.explain.pictures.panel import Index, Kind, Panel, Story
 from convcheck.explain.pictures.selection import Selection
 from convcheck.explain.pictures.sizes import number, turned
+from convcheck.explain.pictures.sliding import InputGradient
+from convcheck.explain.pictures.sliding import panels_of as input_panels
 from convcheck.explain.pictures.weight_gradient import WeightGradient
 from convcheck.explain.pictures.window import window_of
+from convcheck.explain.pictures.windowed import Windowed
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -189,20 +190,36 @@ def of_layer(
 def _input_gradient(
     layer: Layer, weight: Array, grad_output: Array, given: tuple[str, Array] | None, chosen: Selection
 ) -> Animation:
+    code, steps = given and (given[0], given[1][chosen.sample, chosen.channel]), []
+    if layer.transposed:
+        made = Windowed.of(layer, grad_output, weight, chosen)
+        under, kernel, result, *_ = made.panels()
+        for entry in _shown(result):
+            cells = made.cells(entry)
+            words = {cell: f"×{number(float(made.kernels[(made.inside, *tap)]))}" for tap, cell in cells.items()}
+            steps.append(_step(entry, float(made.values[entry]), made.sums(entry), words, list(cells), code))
+        return _animated(
+            layer, "input-gradient", "The kernel is laid over dL/dO and fills dL/dX",
+            "Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",
+            (under, kernel, result), steps,
+        )  # fmt: skip
     arrays, window = InputGradient.of(layer, weight, grad_output, chosen), window_of(layer, chosen)
     panels = input_panels(arrays, window)
     kernel = replace(panels.spread or panels.rotated, lines=(turned(layer),))
     result = panels.total or replace(panels.part, lines=panels.part.lines[1:])
     spacing = layer.dilation if panels.spread else (1,) * len(layer.axes)
-    code = given and (given[0], given[1][chosen.sample, chosen.channel])
-    steps = []
     for entry in product(*window.input):
-        under = {cell: f"×{number(float(arrays.rotated[tap]))}" for cell, tap in arrays.window_of_entry(entry)}
+        words = {}
+        for cell, tap in arrays.window_of_entry(entry):
+            # A cell may lie under several taps: the kernel is laid on every copy of the entry.
+            words[cell] = f"{words.get(cell, '')}×{number(float(arrays.rotated[tap]))}"
         taps = [tuple(a * d for a, d in zip(tap, spacing, strict=True)) for _, tap in arrays.meeting(entry)]
-        steps.append(_step(entry, float(arrays.total[entry]), arrays.sums(entry), under, taps, code))
+        steps.append(_step(entry, float(arrays.total[entry]), arrays.sums(entry), words, taps, code))
+    intro = "Each place of the kernel gives one entry: the outlined cells times the taps on them, added up."
+    if layer.repeats_samples:
+        intro += " An entry with copies in the padding has several places, one for each."
     return _animated(
-        layer, "input-gradient", "The flipped kernel slides over the padded dL/dO and fills dL/dX",
-        "Each place of the kernel gives one entry: the outlined cells times the taps on them, added up.",
+        layer, "input-gradient", "The flipped kernel slides over the padded dL/dO and fills dL/dX", intro,
         (panels.full, kernel, result), steps,
     )  # fmt: skip
 
@@ -213,17 +230,24 @@ def _weight_gradient(
     arrays = WeightGradient.of(layer, x, grad_output, chosen)
     under, gradient, *others = arrays.panels()
     result = next(panel for panel in reversed(others) if not panel.coarse)
-    code = given and (given[0], given[1][chosen.filter, chosen.channel % layer.channels_per_group])
+    code = given and (given[0], given[1][layer.slice_between(chosen.channel, chosen.filter)])
     steps = []
-    for tap in product(*(range(i, i + n) for i, n in zip(result.start, result.values.shape, strict=True))):
+    for tap in _shown(result):
         cells = {place: f"×{number(b)}" for place, (_, b) in arrays.factors(tap).items()}
         spread = [tuple(i * s for i, s in zip(o, layer.stride, strict=True)) for _, o in arrays.meeting(tap)]
         steps.append(_step(tap, float(arrays.total[tap]), arrays.sums(tap), cells, spread, code))
+    over, laid = ("dL/dO", "X") if layer.transposed else ("the input", "dL/dO")
+    samples = "entries of dL/dO" if layer.transposed else "samples"
     return _animated(
-        layer, "weight-gradient", "dL/dO, dilated, is laid over the input and fills dL/dW",
-        "Each place of dL/dO gives one tap: the outlined samples times the dL/dO on them, added up.",
+        layer, "weight-gradient", f"{laid}, dilated, is laid over {over} and fills dL/dW",
+        f"Each place of {laid} gives one tap: the outlined {samples} times the {laid} on them, added up.",
         (under, gradient, result), steps,
     )  # fmt: skip
+
+
+def _shown(panel: Panel) -> Iterator[Index]:
+    """Yield the entries that a panel shows, in their order."""
+    return product(*(range(i, i + n) for i, n in zip(panel.start, panel.values.shape, strict=True)))
 
 
 def _step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,13 +80,18 @@ class Sheet:
         self.cell = max(_SMALLEST, min(cell, (_WIDEST_GRID - _PLANES * count) / (count * self.columns)))
         self.cell = _COARSE if panel.coarse else self.cell
         # Planes are as far apart as their names need.
-        last = style.text_width(f"plane {panel.origin[0] + count - 1}", style.TICK)
+        last = style.text_width(f"plane {panel.edge[0][-1]}", style.TICK)
         self.plane_width = max(self.columns * self.cell + _PLANES, last + 0.15)
         self.high, self.wide = (panel.blocks.high, panel.blocks.wide) if panel.blocks else (1, 1)
         self.grid_width = self._x(count - 1, self.columns - 1) + self.cell
         self.grid_height = self._y(self.rows - 1) + self.cell
         # Indices or labels: those of columns are turned where they are too long to stand side by side.
         self.left, self.turned, self.above = _INDEX, False, 0.22 * (2 if count > 1 else 1)
+        # Room for the samples that copies hold.
+        self.copied = 0.13 if panel.ticks and any("=" in text for text in panel.ticks[-1]) else 0.0
+        if panel.ticks:
+            self.left = max(_INDEX, 0.14 + max(style.text_width(text, style.TICK) for text in panel.edge[1]))
+            self.above += self.copied
         if panel.labels:
             named = panel.sides[0] if panel.sides else ""
             rows = max(style.text_width(text, style.TICK) for text in (*panel.labels[0], named))
@@ -165,6 +170,7 @@ class Sheet:
         for ends in self.panel.framed:
             self._draw_frame(axes, left, top, *ends)
         self._draw_wires(axes, left, top)
+        self._draw_arrows(axes, places)
         return {self.panel.index(place): where for place, where in places.items()}
 
     def _draw_cell(self, axes: Axes, place: Index, x: float, y: float) -> None:
@@ -226,17 +232,19 @@ class Sheet:
                     above(x, text, 0.12)
             return
         step = 1 if self.cell >= _ALL_INDICES else 5
-        first_plane, first_row, first_column = self.panel.origin
+        names = self.panel.edge
         planes = len(self.values)
         for plane in range(planes):
             for column in range(0, self.columns, step):
-                above(left + self._x(plane, column) + self.cell / 2, str(column + first_column), 0.13)
+                # A copy's sample below its position.
+                for line, text in enumerate(reversed(names[2][column].replace("=", "\n=").split("\n"))):
+                    above(left + self._x(plane, column) + self.cell / 2, text, 0.13 + 0.13 * line)
             if planes > 1:
                 middle = left + self._x(plane, 0) + self.columns * self.cell / 2
-                above(middle, f"plane {plane + first_plane}", 0.31)
+                above(middle, f"plane {names[0][plane]}", 0.31 + self.copied)
         if self.panel.values.ndim > 1:
             for row in range(0, self.rows, step):
-                beside(top + self._y(row) + self.cell / 2, str(row + first_row), 0.1)
+                beside(top + self._y(row) + self.cell / 2, names[1][row], 0.1)
 
     def _draw_frames(self, axes: Axes, left: float, top: float) -> None:
         """Frame the slices that make up one filter."""
@@ -279,6 +287,14 @@ class Sheet:
                     axes, *at, wire.label, style.CAPTION, color, bold=True, align="center", middle=True,
                     boxed=(1.0, 1.0, 1.0),
                 )  # fmt: skip
+
+    def _draw_arrows(self, axes: Axes, places: Mapping[Index, Place]) -> None:
+        """Draw an arrow between a sample and its copies, as far as both are shown."""
+        at = {self.panel.index(place): where for place, where in places.items()}
+        for start, end in self.panel.arrows:
+            if start in at and end in at:
+                tail, head = ((x + edge / 2, y + edge / 2) for x, y, edge in (at[start], at[end]))
+                style.arrow(axes, tail, head, 0.36 * self.cell)
 
     def _draw_rest(self, axes: Axes, left: float, top: float) -> None:
         """Dotted edges where the map goes on."""

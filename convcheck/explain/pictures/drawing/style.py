@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.textpath import text_to_path
 
 from convcheck.explain.pictures.panel import Kind
@@ -26,13 +26,16 @@ HEAD, TITLE, CAPTION, FOOT, TICK = 14.0, 10.5, 9.0, 10.0, 7.5
 #: Line distance as a multiple of the size of type.
 LEADING = 1.35
 
-INK, MUTED, CORNER_COLOR, WRONG = "#1a1a1a", "#5c5c5c", "#1b7837", "#b2182b"
+INK, MUTED, CORNER_COLOR, WRONG, COPY_COLOR = "#1a1a1a", "#5c5c5c", "#1b7837", "#b2182b", "#7a3f98"
 
 #: Background and hatch of every kind of cell that is no value. They differ by pattern, not by colour alone.
 HATCHES: dict[Kind, tuple[Color, str]] = {
     Kind.INSERTED: ((0.96, 0.96, 0.96), "////"),
     Kind.REMAINDER: ((0.93, 0.89, 0.96), "xxxx"),
     Kind.BORDER: ((0.87, 0.87, 0.87), "...."),
+    Kind.WRAPPED: ((0.91, 0.86, 0.96), "||||"),
+    Kind.MIRRORED: ((0.91, 0.86, 0.96), "//"),
+    Kind.REPEATED: ((0.91, 0.86, 0.96), "++"),
     Kind.UNREAD: ((0.95, 0.91, 0.82), "\\\\\\\\"),
     Kind.HOLE: ((1.0, 1.0, 1.0), "oo"),
     Kind.APART: ((0.92, 0.92, 0.92), "----"),
@@ -96,6 +99,17 @@ def frame(axes: Axes, x: float, y: float, width: float, height: float) -> None:
         axes.add_patch(
             Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=thick, joinstyle="miter")
         )
+
+
+def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], off: float) -> None:
+    """Draw a bent arrow, with a white line on both of its sides, that stops so many inches off its ends."""
+    for color, thick in (("white", 3.2), (COPY_COLOR, 1.4)):
+        axes.add_patch(
+            FancyArrowPatch(
+                start, end, connectionstyle="arc3,rad=0.25", arrowstyle="-|>", mutation_scale=9, color=color,
+                linewidth=thick, shrinkA=off * _POINTS, shrinkB=off * _POINTS, zorder=2.5,
+            )
+        )  # fmt: skip
 
 
 def verdict(axes: Axes, x: float, y: float, size: float, background: Color, *, right: bool) -> None:
