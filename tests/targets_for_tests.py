@@ -108,7 +108,9 @@ class Fourier:
         self.sites = [slice(0, s * (n - 1) + 1, s) for s, n in zip(layer.stride, layer.output, strict=True)]
         self.images = self.transformed(padded.reshape(layer.batch, layer.groups, -1, *self.size))
         # Of complex numbers a gradient has the conjugate; a product of transforms takes the other one for a sum.
-        self.kernels = self.spread(weight.conj().reshape(layer.groups, layer.filters_per_group, -1, *layer.kernel), self.taps)
+        self.kernels = self.spread(
+            weight.conj().reshape(layer.groups, layer.filters_per_group, -1, *layer.kernel), self.taps
+        )
         output = self.back("ngc...,gfc...->ngf...", self.images, self.kernels.conj())[(..., *self.sites)]
         output = output.reshape(layer.output_shape)
         if bias is not None:

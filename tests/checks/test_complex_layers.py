@@ -80,7 +80,7 @@ def test_right_code_passes_every_check_under_every_condition(layer):
     report = verify(layer, target=supporting(Right))
     assert report.passed, str(report)
     for result in report.layers[0].results:
-        assert result.passed or result.status == "skipped" and "thread" in result.message, result
+        assert result.passed, result
     assert {result.check for result in report.layers[0].results} == {"forward", "central", "exact", "conditions"}
 
 
@@ -178,7 +178,7 @@ class TestConjugates:
 class TestNames:
     @pytest.mark.parametrize("layer", [LAYER, TRANSPOSED, CIRCULAR], ids=["plain", "transposed", "circular"])
     def test_what_real_layers_show_is_named_on_complex_ones(self, layer):
-        """Every form that differs here is among the names that it gets, which are no more than on the same in float64."""
+        """Every mistake that makes a difference has its name, and no more of them than on the same layer in float64."""
 
         def found(layer, mistake, gradient, variant):
             def rerun(other, at):
@@ -258,7 +258,9 @@ class TestReports:
         from convcheck.errors import UsageError
         from convcheck.explain.trial import trial
 
-        with pytest.raises(UsageError, match="complex128 are neither drawn nor written out; take .* in float64"):
+        with pytest.raises(
+            UsageError, match="complex128 are neither drawn nor written out; take the same layer in float64"
+        ):
             trial(LAYER, None)
         assert trial(replace(LAYER, dtype="float64"), None).operands is not None
         assert "convcheck explain" not in str(self.REPORT)
@@ -299,8 +301,6 @@ def test_a_function_of_pytorchs_that_gives_marked_conjugates():
         @staticmethod
         def backward(ctx, grad_output):
             x, weight = ctx.saved_tensors
-            _, c, h, w = x.shape
-            f, _, kh, kw = weight.shape
             full = torch.nn.functional.conv_transpose2d(grad_output.conj(), weight).conj()
             grad_weight = torch.nn.functional.conv2d(
                 x.conj().transpose(0, 1), grad_output.transpose(0, 1).resolve_conj()

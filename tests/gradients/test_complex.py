@@ -1,4 +1,4 @@
-"""Complex numbers: PyTorch and JAX are the judges of the conjugate, Gaussian integers and derived bounds of the rest."""
+"""Complex numbers: JAX and PyTorch are the judges of the conjugate, Gaussian integers and bounds of all else."""
 
 from dataclasses import replace
 
