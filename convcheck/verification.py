@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -28,6 +28,7 @@ from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.fields import DTYPES, RANDOM
 from convcheck.layer.layer import Layer, drawn_seed
+from convcheck.layer.similar import as_yaml
 from convcheck.mistakes.blind_spots import assessed
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
@@ -44,6 +45,10 @@ from convcheck.wording import did_you_mean
 
 #: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
 Subject = Layer | Suite | str | os.PathLike[str]
+
+
+#: What a hunt calls the layer on which the target differed.
+_FOUND = "found"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -388,13 +393,14 @@ def hunt(
         with kept_state():
             found = hunter.search(beside) if report.passed else None
             if found is not None:
-                verdict = checked(replace(found[0], name="found"))
+                verdict = checked(replace(found[0], name=_FOUND))
                 # What is wrong is told of this layer; the plainest one passed.
-                layers = verdict.layers if not verdict.passed else (_unconfirmed(verdict.layers[0], found[1]),)
-                report = replace(report, layers=(*report.layers, *layers))
+                report = replace(report, layers=(*report.layers, *_confirmed(verdict, found[1])))
             hunted = hunter.account()
-    except KeyboardInterrupt:
-        raise Interrupted(replace(report, unchecked=("the rest of the hunt",))) from None
+    except KeyboardInterrupt as interruption:
+        hunted = hunter.account(at_once=True)
+        report = replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
+        raise Interrupted(_until_now(report, hunter, interruption)) from None
     finally:
         # Hypothesis keeps the frames of its last run for a while, and what they know.
         if isinstance(probe.target, Remote):
@@ -402,12 +408,32 @@ def hunt(
     return replace(report, elapsed_seconds=time.perf_counter() - began, hunt=hunted)
 
 
+def _under(condition: str | None) -> str:
+    return f" under the condition {condition}" if condition else ""
+
+
+def _confirmed(verdict: Report, condition: str | None) -> Iterator[LayerReport]:
+    """Return the report on a layer on which the target differed; where it now passes, that is no pass."""
+    for report in verdict.layers:
+        yield _unconfirmed(report, condition) if report.passed else report
+
+
+def _until_now(report: Report, hunter: Hunter, interruption: KeyboardInterrupt) -> Report:
+    """Return the report of a hunt with what was found when it was interrupted."""
+    left = ["the rest of the hunt"]
+    if hunter.suspect is not None and report.layers[-1].layer.name != _FOUND:
+        layer, condition = hunter.suspect
+        verdict = tuple(_confirmed(interruption.report, condition)) if isinstance(interruption, Interrupted) else ()
+        report = replace(report, layers=(*report.layers, *verdict))
+        if not verdict:
+            left.insert(0, f"{as_yaml(layer)}, on which the target differs{_under(condition)}")
+    return replace(report, unchecked=tuple(left))
+
+
 def _unconfirmed(report: LayerReport, condition: str | None) -> LayerReport:
-    """Return the report on a layer that passes, and on which the target differed before: that is no pass."""
-    under = f" under the condition {condition}" if condition else ""
     reason = (
-        f"the search saw another gradient here{under}, and these checks do not: what the target gives depends on what "
-        "ran before, or on chance"
+        f"the search saw another gradient here{_under(condition)}, and these checks do not: what the target gives "
+        "depends on what ran before, or on chance"
     )
     results = [replace(r, status="inconclusive", message=reason) if r.passed else r for r in report.results]
     return replace(report, results=tuple(results))

@@ -159,7 +159,7 @@ def check(expected: Expected, target: Target, budget: float, sound: Sequence[str
         tally = tallies[name]
         untold = [q for q, made in _FORMATS.items() if made.precision < DTYPES[layer.sums].precision]
         narrow = tally.precision < DTYPES[layer.sums].precision
-        if not narrow and not all(tally.probed.get(q) for q in untold):
+        if not narrow and not (any(tally.probed.values()) and all(tally.probed.get(q) for q in untold)):
             reason = "too few terms meet in its sums to show what they are made in: it takes three"
             found.append(skipped(expected, target.name, name, "accumulate", reason))
             continue

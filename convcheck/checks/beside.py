@@ -11,10 +11,11 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 from convcheck.checks.hunting import Case, Hunter, Tally
@@ -29,6 +30,9 @@ _START += "main()"
 
 #: Shares of the work after which a search says how far it is.
 _STEP = 0.01
+
+#: Seconds that interrupted searches have to say what they tried.
+_LAST_WORDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,18 @@ class Search:
     number: int = 0
 
 
-def search_beside(search: Search, count: int, progress: Progress) -> tuple[Case | None, Tally]:
+def search_beside(search: Search, count: int, progress: Progress, tried: Tally) -> Case | None:
     """Run a search in so many processes, which share its cases.
+
+    Parameters
+    ----------
+    tried : Tally
+        To which all that was tried is added, after an interruption too.
 
     Returns
     -------
-    tuple of (Case or None, Tally)
-        The case that took the fewest to find, of the first search where several took as many; and all that was tried.
+    Case or None
+        The case that took the fewest to find, of the first search where several took as many.
 
     Raises
     ------
@@ -92,9 +101,18 @@ def search_beside(search: Search, count: int, progress: Progress) -> tuple[Case 
                 continue
             found[number] = said
             if said[0] is not None:
-                for process in processes:
-                    with suppress(OSError):
-                        _send(process.stdin, said[1].cases)
+                _end(processes, said[1].cases)
+    except KeyboardInterrupt:
+        _end(processes, 1)
+        ends = time.monotonic() + _LAST_WORDS
+        with suppress(Empty):
+            while running - found.keys():
+                number, said = news.get(timeout=max(0.0, ends - time.monotonic()))
+                if isinstance(said, tuple):
+                    found[number] = said
+                elif said is None:
+                    running.discard(number)
+        raise
     finally:
         for process in processes:
             process.kill()
@@ -102,11 +120,17 @@ def search_beside(search: Search, count: int, progress: Progress) -> tuple[Case 
             for stream in (process.stdin, process.stdout):
                 with suppress(OSError):
                     stream.close()  # type: ignore[union-attr]
-    tried = Tally()
-    for number in sorted(found):
-        tried.add(found[number][1])
+        for number in sorted(found):
+            tried.add(found[number][1])
     hits = [(tally.cases, number) for number, (case, tally) in found.items() if case is not None]
-    return (found[min(hits)[1]][0] if hits else None), tried
+    return found[min(hits)[1]][0] if hits else None
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], cases: int) -> None:
+    """Let searches end that have tried so many cases."""
+    for process in processes:
+        with suppress(OSError):
+            _send(process.stdin, cases)
 
 
 def _started(part: Search) -> subprocess.Popen[bytes]:

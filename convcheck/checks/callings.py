@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convcheck.checks.expected import Expected
-from convcheck.checks.observed import Observed, Trial
+from convcheck.checks.observed import Observed
 from convcheck.checks.plan import gradients_of
 from convcheck.checks.ran import LeftOutError, Ran, run
 from convcheck.checks.regimes import REGIMES
@@ -68,10 +68,21 @@ def other_layer(changes: dict[str, Any], expected: Expected, target: Target) -> 
     refusal = target.unsupported(layer)
     if refusal:
         raise LeftOutError(refusal)
-    at = expected.draws[1]
-    if "batch" in changes:
-        at = replace(at, x=at.x[: layer.batch].copy(), grad_output=at.grad_output[: layer.batch].copy())
-    yield run(like(expected, layer), target, at if layer.bias else replace(at, bias=None))
+    at, other = expected.draws[1], like(expected, layer)
+    if layer.batch < expected.layer.batch:
+        of, at = expected.first_sample, replace(at, x=at.x[:1].copy(), grad_output=at.grad_output[:1].copy())
+    else:
+        of = at
+        at = replace(at, bias=None)
+    ran = run(other, target, at)
+    if expected.exact_data:
+        # What is right follows from what is foreseen of the layer itself, without a further pass.
+        right = expected.right(of)
+        output = right["output"][: layer.batch]
+        if not layer.bias and of.bias is not None:
+            output = output - of.bias.reshape(-1, *[1] * len(layer.output))
+        other.know(at, {**right, "input": right["input"][: layer.batch], "output": output})
+    yield ran
 
 
 def like(expected: Expected, layer: Layer) -> Expected:
@@ -103,9 +114,11 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
     """
     names: list[str | None] = []
     data: Iterable[tuple[str | None, Operands]] = _data_of(expected, target, of)
+    another: Operands | None = None
     if expected.small:
         data = list(data)
-        expected.foresee([at for _, at in data])
+        another = _another(expected, data[-1][1])
+        expected.foresee([*(at for _, at in data), another])
 
     def passes() -> Iterator[tuple[Layer, Operands, bool]]:
         for name, at in data:
@@ -122,14 +135,19 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
     observed = seen()
     if done is None or observed.output is None:
         return
-    first, _, third = expected.draws
-    another = replace(at, grad_output=(first if at is third else third).grad_output)
+    another = another or _another(expected, at)
     again = observed.with_another(expected.layer, done, another.grad_output)
     right = expected.right(another)
     wrong = any(not equal(array, right[name]) for name, array in again.arrays.items())
     # An object whose memory a backward pass uses up gives the same gradients no second time, which is its right.
     if not (wrong or again.faults) or _repeats(observed, expected.layer, done, at):
         yield Ran(expected, another, lambda: again, alone=False)
+
+
+def _another(expected: Expected, at: Operands) -> Operands:
+    """Return the same data with another grad_output."""
+    first, _, third = expected.draws
+    return replace(at, grad_output=(first if at is third else third).grad_output)
 
 
 def _repeats(observed: Observed, layer: Layer, done: Run, at: Operands) -> bool:
@@ -183,12 +201,13 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
 
 def _served(target: Target, layer: Layer | None) -> Run | None:
     """Let the code serve another layer; what comes of that is no matter."""
+    done = None
     with suppress(Exception, SystemExit):
         if layer is not None and not target.unsupported(layer):
-            trial = Trial(target, layer, lambda: target.both(layer, _filled(layer)))
-            trial.ahead()
-            return trial.done
-    return None
+            done = target.both(layer, _filled(layer))
+            if not target.ahead(layer):
+                done.backward()
+    return done
 
 
 def _filled(layer: Layer) -> Operands:

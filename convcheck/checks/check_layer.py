@@ -164,7 +164,8 @@ def _accumulated(
     if not asked and not (DTYPES[expected.layer.dtype].half and {"exact", "projected"} & set(demand.checks)):
         return []
     bad = {r.gradient for r in results if not r.acceptable and not (r.check == "central" and r.status == "failed")}
-    if not expected.follows_definition or "output" in bad or not expected.source.exact:
+    # Where the forward pass raised, it is not to be called once more.
+    if "output" in bad or not expected.source.exact or not expected.follows_definition:
         return []
     return accumulators.check(expected, target, demand.budget, [name for name in GRADIENTS if name not in bad])
 

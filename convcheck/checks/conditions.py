@@ -158,7 +158,9 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
             spent += cost
             outcomes[name] = None
     if None in outcomes.values():
-        expected.foresee([*expected.draws, *expected.even])
+        expected.foresee([*expected.draws, *expected.even, expected.short_reals])
+        if layer.batch > 1 and expected.exact_data:
+            expected.foresee([expected.first_sample])
     if outcomes.get("many-calls", "") is None:
         chained = [name for name in regimes.REGIMES if outcomes.get(name, "") is None]
         outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)

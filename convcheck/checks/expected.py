@@ -117,6 +117,19 @@ class Expected:
         same, per_map = (replace(at, grad_output=filled.reshape(at.grad_output.shape)) for filled in full)
         return same, per_map
 
+    @cached_property
+    def first_sample(self) -> Operands:
+        """The second of these draws, of which only the first sample counts."""
+        at = self.draws[1]
+        alone = np.zeros_like(at.grad_output)
+        alone[0] = at.grad_output[0]
+        return replace(at, grad_output=alone)
+
+    @cached_property
+    def short_reals(self) -> Operands:
+        """The real data, with short sums."""
+        return short_sums(self.layer, self.reals, self.terms)
+
     def right(self, at: Operands) -> dict[str, Array]:
         """Return what the built-in passes give in float64, the output too.
 

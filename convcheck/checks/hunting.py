@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from convcheck.checks import conditions
 from convcheck.checks.check_layer import as_taken
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
-from convcheck.checks.ran import run
+from convcheck.checks.ran import Ran, run
 from convcheck.checks.running import Progress
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -46,6 +46,9 @@ _IN_VAIN = 3
 
 #: Layers of which it is found out afterwards which mistakes they show, which takes some 20 ms each.
 _JUDGED = 100
+
+#: Cases that are asked for before what came of the first of them is looked at, where the code runs in another process.
+_AHEAD = 8
 
 #: What a report calls the layer as it is, under no condition.
 PLAIN = "plain"
@@ -137,16 +140,20 @@ class Hunter:
         self._began = time.monotonic()
         #: Hashes of the cases that were drawn: of hundreds of thousands, no more is kept.
         self._drawn: set[int] = set()
-        self._suspect: Case | None = None
+        #: Cases that were asked for and not judged: code in another process runs on them meanwhile.
+        self._waiting: deque[tuple[Case, list[Ran] | None]] = deque()
+        #: The case on which the target differs, once there is one.
+        self.suspect: Case | None = None
         self._shown = 0.0
 
-    def search(self, beside: Callable[[], tuple[Case | None, Tally]] | None = None) -> Case | None:
+    def search(self, beside: Callable[[Tally], Case | None] | None = None) -> Case | None:
         """Return the first case on which the target differs; None where time, cases or layers are used up.
 
         Parameters
         ----------
         beside : callable, optional
-            Draws cases in several other processes in place of this one: what was found there, and tried.
+            Draws cases in several other processes in place of this one: returns what was found there, and adds up
+            what was tried.
 
         Raises
         ------
@@ -167,25 +174,24 @@ class Hunter:
             if beside is None:
                 self._draw(layers)
             else:
-                self._suspect, tried = beside()
-                self.tally.add(tried)
-        if self._suspect is not None:
+                self.suspect = beside(self.tally)
+        if self.suspect is not None:
             # A search for the smallest case leaves them as they are, since code need not take others; this code does.
-            condition = self._suspect[1]
+            condition = self.suspect[1]
             for usual in ({"bias": True}, {"dtype": next(name for name in DTYPES if name in taken)}):
-                other = changed(self._suspect[0], usual)
+                other = changed(self.suspect[0], usual)
                 if other is not None:
                     self._differs((other, condition))
             if database is not None:
-                database.save(key, json.dumps([self._suspect[0].spec(), condition]).encode())
-        return self._suspect
+                database.save(key, json.dumps([self.suspect[0].spec(), condition]).encode())
+        return self.suspect
 
     def drawn(self) -> Case | None:
         """Return the first case on which the target differs of those that are drawn; for one of several searches."""
         layers = self._layers()
         self._began = time.monotonic()
         self._draw(layers)
-        return self._suspect
+        return self.suspect
 
     def _layers(self) -> SearchStrategy[Layer]:
         from convcheck.suites import strategies
@@ -225,46 +231,71 @@ class Hunter:
         )  # fmt: skip
         batch = in_vain = 0
         stream = f" {self._number}" if self._number else ""
-        while self._done < 1 and self._suspect is None and in_vain < _IN_VAIN:
+        while self._done < 1 and self.suspect is None and in_vain < _IN_VAIN:
             before = len(self._drawn)
             with suppress(NoSuchExample, Unsatisfiable):
-                find(cases, self._differs, settings=how, random=Random(f"{self._seed} {batch}{stream}"))
+                find(cases, self._asked, settings=how, random=Random(f"{self._seed} {batch}{stream}"))
+            self._judge_until(0)
             batch += 1
             in_vain = 0 if len(self._drawn) > before else in_vain + 1
 
     @property
     def _done(self) -> float:
         """The share of the search that is done."""
-        return max(self.tally.cases / self.most, (time.monotonic() - self._began) / self._seconds)
+        return max(
+            (self.tally.cases + len(self._waiting)) / self.most, (time.monotonic() - self._began) / self._seconds
+        )
 
     def _differs(self, drawn: Case) -> bool:
         """Whether the target differs on a case; one that was drawn before is not run again."""
+        before = self.suspect
+        self._asked(drawn)
+        self._judge_until(0)
+        return self.suspect is not before
+
+    def _asked(self, drawn: Case) -> bool:
+        """Run the target on a case, without waiting for it; return whether it differs on one that ran before."""
         layer = self._probe.within(drawn[0])
         if layer is None or self._target.unsupported(layer):
             return False
         case = as_taken(layer, self._target), drawn[1]
         if hash(case) in self._drawn or self._done >= 1:
-            return case == self._suspect
+            # The last one once more, by which Hypothesis makes sure of it.
+            return self.suspect is not None
         self._drawn.add(hash(case))
-        try:
-            with one_thread_if_small(layer):
-                differs = self._ran(*case)
-        except (Exception, SystemExit):
-            # What the target raises where nothing catches it: the verdict on the layer says more.
-            differs = True
-        if differs:
-            self._suspect = case
-        return differs
+        runs: list[Ran] | None = None
+        # What the target raises where nothing catches it: the verdict on the layer says more.
+        with suppress(Exception, SystemExit), one_thread_if_small(layer):
+            runs = self._runs(*case)
+        self._waiting.append((case, runs))
+        before = self.suspect
+        self._judge_until(_AHEAD if self._target.ahead(layer) else 0)
+        return self.suspect is not before
 
-    def _ran(self, layer: Layer, condition: str | None) -> bool:
+    def _runs(self, layer: Layer, condition: str | None) -> list[Ran]:
         target = self._target
         target.begin()
         expected = Expected(layer, target, self._max_error, lambda evaluations: None)
         if condition is None:
-            runs = [run(expected, target, expected.operands)]
-        else:
-            tried = conditions.runs_of(condition, expected, target)
-            runs = [ran for ran in tried if conditions.refusal_of(condition, ran) is None]
+            return [run(expected, target, expected.operands)]
+        return list(conditions.runs_of(condition, expected, target))
+
+    def _judge_until(self, left: int) -> None:
+        """Judge cases in the order in which they were asked for, until so many are left or one differs."""
+        while len(self._waiting) > left:
+            (layer, condition), runs = self._waiting.popleft()
+            try:
+                with one_thread_if_small(layer):
+                    differs = runs is None or self._wrong(layer, condition, runs)
+            except (Exception, SystemExit):
+                differs = True
+            if differs:
+                self.suspect = layer, condition
+                self._waiting.clear()
+
+    def _wrong(self, layer: Layer, condition: str | None, runs: Sequence[Ran]) -> bool:
+        """Count a case, and return whether one of its runs is wrong."""
+        runs = [ran for ran in runs if condition is None or conditions.refusal_of(condition, ran) is None]
         if not runs:
             return False
         refusal = next((reason for ran in runs if (reason := _refusal(ran.observed))), None)
@@ -279,18 +310,22 @@ class Hunter:
         for ran in runs:
             bounded = condition == "real" or not ran.expected.exact_data
             results = conditions.against_built_in(ran.expected, ran.operands, ran.observed, bounded=bounded)
-            if any(r.status in ("failed", "error") for name, r in results.items() if name not in target.absent):
+            absent = self._target.absent
+            if any(r.status in ("failed", "error") for name, r in results.items() if name not in absent):
                 return True
         return False
 
-    def account(self) -> Hunt:
-        """Return what was tried, and which known mistakes that could have shown."""
+    def account(self, *, at_once: bool = False) -> Hunt:
+        """Return what was tried, and unless that is wanted at once, which known mistakes that could have shown.
+
+        That takes seconds, and may run the code once more.
+        """
         from convcheck.suites import strategies
 
         seconds, tally = time.monotonic() - self._began, self.tally
         exact = self._target.exact
         comparison = Comparison("integers" if exact else "reals", exact, self._max_error or 0.0)
-        shown, missing = shown_of(tally.judged, self._probe, comparison)
+        shown, missing = (set(), set()) if at_once else shown_of(tally.judged, self._probe, comparison)
         never = [FEATURES[name].words for name in FEATURES if name in self._probe.taken - tally.properties.keys()]
         had = [(FEATURES[name], number) for name, number in tally.properties.most_common()]
         if tally.refused:

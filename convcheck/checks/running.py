@@ -1,7 +1,9 @@
 """Running the checks of many layers, wherever that is: one way to hand out the work, and to collect what comes of it.
 
 Layers are independent, and portions of a numeric gradient are too, so neither the results nor their order depend on
-where they are computed. Large layers are cut into spans of differences, small ones are sent several at a time.
+where they are computed. Large layers are cut into spans of differences, small ones are sent several at a time. The
+built-in formulations give the same on layers that differ in nothing but their names, so that these are checked once;
+what somebody's code gives may depend on its calls.
 """
 
 from __future__ import annotations
@@ -152,7 +154,11 @@ class _Running:
         state: State | None,
     ) -> None:
         self._jobs, self._progress, self._pool, self._finished, self._state = jobs, progress, pool, finished, state
-        self._work = [job.work for job in jobs]
+        #: For a layer of which an equal one stands before it, the number of the first of them.
+        self._equal = _equal(jobs)
+        self._last = {first: number for number, first in self._equal.items()}
+        self._shared: dict[int, Results] = {}
+        self._work = [0.0 if number in self._equal else job.work for number, job in enumerate(jobs)]
         self._cut: dict[int, _Cut] = {}
         self._fresh = self._batches()
         self._again: deque[_Handed] = deque()
@@ -164,6 +170,10 @@ class _Running:
         self._progress.start(sum(self._work) / PACE)
         try:
             for number, job in enumerate(self._jobs):
+                if number in self._equal:
+                    first = self._equal[number]
+                    yield self._shared.pop(first) if self._last[first] == number else self._shared[first]
+                    continue
                 evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
                 self._progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
                 while number not in self._finished:
@@ -171,6 +181,8 @@ class _Running:
                     if number not in self._finished:
                         for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                             self._collect(future)
+                if number in self._last:
+                    self._shared[number] = self._finished[number]
                 yield self._finished.pop(number)
         finally:
             # It refers to this object, which refers to it: targets would be given back whenever that is noticed.
@@ -185,6 +197,8 @@ class _Running:
         size = 0.0 if here else min(GRAIN, sum(self._work) / (_BATCHES * self._pool.workers))
         batch = _Handed([])
         for number, job in enumerate(self._jobs):
+            if number in self._equal:
+                continue
             parts = [_Part(number, Order(job.layer, job.demand), self._work[number])]
             if self._state is not None and (results := self._state.results(number)) is not None:
                 self._finished[number] = results
@@ -317,3 +331,16 @@ class _Running:
             for gradient, kind in [("output", "forward"), *kinds]:
                 results.append(raised(expected, target.name, gradient, kind, reason))
         return tuple(results)
+
+
+def _equal(jobs: Sequence[Job]) -> dict[int, int]:
+    """Return which layers are like one before them, for the built-in formulations, and which one is the first."""
+    first: dict[tuple[Layer, Demand, tuple[str, ...]], int] = {}
+    equal = {}
+    for number, job in enumerate(jobs):
+        if not all(target.builtin for target in job.targets):
+            continue
+        key = replace(job.layer, name="any"), job.demand, tuple(target.name for target in job.targets)
+        if first.setdefault(key, number) != number:
+            equal[number] = first[key]
+    return equal

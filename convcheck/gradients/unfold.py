@@ -80,11 +80,20 @@ def _fold_product(layer: Layer, weight: Array, grad_output: Array) -> Array:
 
 def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
     """dL/dO X~^T, shape (F, C/groups, *kernel)."""
-    rows, gradient = _rows(layer, grad_output), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
+    rows, gradient = _rows(layer, grad_output), None
     for some in _samples(layer, len(x)):
-        columns = _side_by_side(unfold(layer, x[some]))
-        gradient = gradient + _side_by_side(rows[some]) @ columns.swapaxes(1, 2)
+        part = _times_transposed(_side_by_side(rows[some]), _side_by_side(unfold(layer, x[some])))
+        gradient = part if gradient is None else gradient + part
+    assert gradient is not None
     return gradient.reshape(layer.weight_shape)
+
+
+def _times_transposed(rows: Array, columns: Array) -> Array:
+    """Return rows columns^T. In single precision, OpenBLAS is up to a third faster if the larger matrix comes first."""
+    long = rows.shape[2] >= 4 * rows.shape[1] and rows.shape[1] < columns.shape[1]
+    if long and rows.dtype == np.float32:
+        return np.ascontiguousarray((columns @ rows.swapaxes(1, 2)).swapaxes(1, 2))
+    return rows @ columns.swapaxes(1, 2)
 
 
 def unfold(layer: Layer, x: Array) -> Array:
@@ -159,8 +168,8 @@ def _rows(layer: Layer, grad_output: Array) -> Array:
 def _forward_in_runs(layer: Layer, x: Array, weight: Array) -> Array:
     seen = _flat_channels(layer, _pad(layer, x))
     output = np.empty((layer.groups, layer.filters_per_group, seen.shape[-1]), x.dtype)
-    for block in _blocks(layer, seen.shape[-1]):
-        np.matmul(_weight_matrix(layer, weight), _columns(layer, seen, block), out=output[..., block])
+    for block, columns in _columns(layer, seen):
+        np.matmul(_weight_matrix(layer, weight), columns, out=output[..., block])
     padded = output.reshape(layer.filters, len(x), *(axis.padded_size for axis in layer.axes))
     inside = padded[at_sites(slice(axis.output_size) for axis in layer.axes)]
     return np.ascontiguousarray(inside.swapaxes(0, 1))
@@ -173,9 +182,9 @@ def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array)
     spread[at_sites(slice(axis.output_size) for axis in layer.axes)] = grad_output
     given, seen = _flat_channels(layer, spread), _flat_channels(layer, _pad(layer, x))
     grad_seen, grad_weight = np.zeros_like(seen), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
-    for block in _blocks(layer, seen.shape[-1]):
-        rows, columns = given[..., block], _columns(layer, seen, block)
-        grad_weight = grad_weight + rows @ columns.swapaxes(1, 2)
+    for block, columns in _columns(layer, seen):
+        rows = given[..., block]
+        grad_weight = grad_weight + _times_transposed(rows, columns)
         # The columns are used up, so their memory, still in the caches, takes the gradient's.
         grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=columns)
         by_tap = grad_columns.reshape(layer.groups, layer.channels_per_group, prod(layer.kernel), -1)
@@ -185,12 +194,20 @@ def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array)
     return _crop(layer, grad_padded), grad_weight.reshape(layer.weight_shape)
 
 
-def _columns(layer: Layer, seen: Array, block: slice) -> Array:
-    """Some columns of X~, shape (groups, C/groups * prod(kernel), columns), from the flattened padded input."""
-    columns = np.empty((*seen.shape[:2], prod(layer.kernel), block.stop - block.start), seen.dtype)
-    for tap, run in enumerate(_runs(layer, block)):
-        columns[:, :, tap] = seen[..., run]
-    return columns.reshape(layer.groups, -1, columns.shape[-1])
+def _columns(layer: Layer, seen: Array) -> Iterator[tuple[slice, Array]]:
+    """X~ by blocks of columns, shape (groups, C/groups * prod(kernel), columns), from the flattened padded input.
+
+    All of them take the same memory: a block is to be used before the next one is asked for.
+    """
+    groups, channels, length = seen.shape
+    memory = np.empty(0, seen.dtype)
+    for block in _blocks(layer, length):
+        shape = groups, channels, prod(layer.kernel), block.stop - block.start
+        memory = memory if memory.size else np.empty(prod(shape), seen.dtype)
+        columns = memory[: prod(shape)].reshape(shape)
+        for tap, run in enumerate(_runs(layer, block)):
+            columns[:, :, tap] = seen[..., run]
+        yield block, columns.reshape(groups, -1, shape[-1])
 
 
 def _in_runs(layer: Layer) -> bool:
@@ -232,6 +249,8 @@ def _pad(layer: Layer, x: Array) -> Array:
     if layer.padding_mode != ZEROS:
         for place, axis in enumerate(layer.axes, 2):
             x = x.take(axis.origin, axis=place)
+        return x
+    if x.shape[2:] == tuple(axis.padded_size for axis in layer.axes):
         return x
     padded = np.zeros((*x.shape[:2], *(axis.padded_size for axis in layer.axes)), x.dtype)
     padded[at_sites(slice(axis.before, axis.before + axis.size) for axis in layer.axes)] = x

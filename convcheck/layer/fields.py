@@ -250,6 +250,9 @@ REQUIRED = tuple(name for name, field in FIELDS.items() if field.required)
 #: What a convolution is told under names of other software's, so that code under test may have a parameter for it.
 CONVOLUTION = tuple(name for name, field in FIELDS.items() if field.names and not field.of_check)
 
+#: What tells of the kind of a layer. Code that knows of it has parameters of these very names, which are PyTorch's.
+OF_KINDS = ("padding_mode", "transposed", "output_padding")
+
 
 def written(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return a layer's resolved fields as a config would give them: short, and without what is the default.

@@ -274,7 +274,7 @@ class Hunt:
     properties: Annotated[tuple[Tried, ...], "What the layers had that the plainest have not, and how often."]
     conditions: Annotated[tuple[Tried, ...], "How often each condition was tried; plain is none."]
     mistakes_shown: Annotated[int, "Known mistakes that would have shown in each of their forms."]
-    mistakes: Annotated[int, "All that can be made within what the code takes."]
+    mistakes: Annotated[int, "All that can be made within what the code takes; 0 after an interruption."]
     not_shown: Annotated[tuple[str, ...], "Known mistakes of which some form would not have shown."]
     not_tried: Annotated[tuple[str, ...], "What was never tried; a text each."]
 

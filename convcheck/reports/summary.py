@@ -27,6 +27,9 @@ def outcome(report: ReportData) -> str:
         if not report.hunt.cases:
             return "the plainest layer, before any case was tried"
         cases = f"{counted(report.hunt.cases, 'case')} in {duration(report.hunt.seconds)}"
+        if report.unchecked:
+            found = "a layer found" if any(not layer.passed for layer in report.layers) else "nothing found"
+            return f"{cases}: {found}; the run was interrupted"
         return f"{cases}: nothing found" if report.passed else f"a layer found by {cases}"
     total = f"{counted(len(report.layers), 'layer')} of {visible(report.config)}"
     if failed := sum(not layer.passed for layer in report.layers):
@@ -161,7 +164,7 @@ def _hunted(hunt: Hunt) -> list[tuple[str, str]]:
         ("sizes", sizes or "none"),
         ("layers with", "; ".join(f"{tried.what} ({tried.cases:,})" for tried in hunt.properties) or "nothing"),
         ("conditions", ", ".join(f"{tried.what} ({tried.cases:,})" for tried in hunt.conditions) or "none"),
-        ("shown", shown),
+        *([("shown", shown)] if total else []),
         ("not tried", visible("; ".join(hunt.not_tried))),
     ]
     if hunt.refused:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from convcheck.errors import TargetError
-from convcheck.layer.fields import CONVOLUTION, FIELDS
+from convcheck.layer.fields import CONVOLUTION, FIELDS, OF_KINDS
 from convcheck.layer.layer import Layer
+from convcheck.targets.spec import TargetSpec
 from convcheck.wording import did_you_mean
 
 
@@ -176,6 +177,20 @@ def bind(
             f"dilation, groups); {declaration(*unclear)}"
         )
     return Binding(tuple(positional), named, given, axes)
+
+
+def with_kinds(function: Callable[..., Any], spec: TargetSpec) -> TargetSpec:
+    """Return a mapping that names what a callable takes of the kind of a layer, by PyTorch's names and meaning.
+
+    A parameter with a default that is not PyTorch's may mean something else.
+    """
+    named: dict[str, str] = {}
+    for parameter in parameters_of(function) or ():
+        what = parameter.name
+        usual = what in OF_KINDS and parameter.default in (parameter.empty, FIELDS[what].default, (0,), (0, 0))
+        if usual and what not in spec.constants and parameter.kind is not parameter.POSITIONAL_ONLY:
+            named[what] = what
+    return replace(spec, keywords={**named, **spec.keywords})
 
 
 def refuse_unused(target: str, constants: Mapping[str, Any], *bindings: Binding) -> None:

@@ -13,7 +13,7 @@ from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
 from convcheck.layer.axis import same_padding
 from convcheck.layer.layer import Layer
-from convcheck.targets.binding import Binding, bind, parameters_of, per_axis, plain, symmetric_padding
+from convcheck.targets.binding import Binding, bind, parameters_of, per_axis, plain, symmetric_padding, with_kinds
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
 
 _RATES = ("lr", "learningrate", "learnrate", "lrate")
@@ -63,7 +63,7 @@ class Construction:
         self._parameters = {parameter.name: parameter for parameter in parameters_of(factory) or []}
         rates = {name: LEARNING_RATE for name, parameter in self._parameters.items() if takes_rate(parameter)}
         constants = rates | dict(spec.constants)
-        self.binding = bind(name, factory, (), spec.keywords, constants)
+        self.binding = bind(name, factory, (), with_kinds(factory, spec).keywords, constants)
         self.rate = rate_in(constants)
         self.way: Way = {}
 
@@ -164,6 +164,9 @@ def word_of(layer: Layer) -> str | None:
     """Return the word for a layer's padding; None if there is none, or one that not everybody reads alike."""
     if not any(map(any, layer.padding)):
         return "valid"
+    if layer.transposed:
+        # For some as many outputs as inputs, for others a stride times as many.
+        return None
     alike = all(
         axis.effective_kernel % 2
         and (axis.effective_kernel // 2,) * 2

@@ -312,7 +312,7 @@ _WAYS["transposed"] = Way(
     lambda layer: {"transposed": False, "output_padding": 0},
 )
 _WAYS["output-padding"] = Way(
-    lambda layer: iter([{"stride": 2, "output_padding": 1}] if layer.transposed else []),
+    lambda layer: iter([{"transposed": True, "stride": 2, "output_padding": 1}]),
     lambda layer: {"output_padding": 0},
 )
 # Code that is a transposed convolution and nothing else does not take it.
@@ -369,6 +369,15 @@ def without(layer: Layer, refused: Collection[str]) -> Layer | None:
                 return None
             layer = like
     return None
+
+
+def kinds_shown(name: str, told: Collection[str]) -> frozenset[str]:
+    """Return the kinds of layers that code takes, as one sees by its name and by what of a layer it is told."""
+    if "transposed" in told:
+        return KINDS if "padding_mode" in told else frozenset({"transposed"})
+    if "output_padding" in told or re.search("transpose|deconv", name.rpartition(":")[2], re.IGNORECASE):
+        return frozenset({"transposed"})
+    return KINDS - {"transposed"} if "padding_mode" in told else frozenset()
 
 
 def ranks_in(name: str) -> frozenset[str]:

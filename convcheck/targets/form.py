@@ -127,6 +127,9 @@ class Form(Target):
         As reports call it.
     takes : frozenset of str
         Features that this form takes as far as one can see.
+    told : collection of str, optional
+        What of a layer the code is told, from which follows of which kinds of layers it can be told. By default, as
+        the form says.
 
     Attributes
     ----------
@@ -152,7 +155,14 @@ class Form(Target):
         "after-no-grad": "code of this form has no pass without gradients",
     }
 
-    def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str]) -> None:
+    def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str], told: Collection[str] | None = None) -> None:
+        lacking: set[str] = set()
+        if told is not None:
+            self.shown = features.kinds_shown(name, told)
+            whole = not {"layer", "conv_param"}.isdisjoint(told)
+            self.kinds = features.KINDS if whole else self.shown | {"transposed"}
+            lacking |= {"plain"} if "transposed" in self.shown and "transposed" not in told else set()
+            lacking |= set() if whole or "output_padding" in told else {"output-padding"}
         self.name = name
         self.spec = spec
         self.exact = spec.exact
@@ -165,8 +175,8 @@ class Form(Target):
         if untellable:
             words = " or ".join(features.FEATURES[kind].words for kind in sorted(untellable))
             raise TargetError(f"target {name}: supports: code of this form cannot be told of {words}; leave that out")
-        takes = takes - (features.KINDS - self.shown)
-        self.takes = (takes | features.UNSEEN | set(spec.supports)) - set(spec.unsupported)
+        takes = (takes - features.KINDS) | self.shown
+        self.takes = ((takes | features.UNSEEN) - lacking | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = _layouts(spec)
         self.absent = {
             gradient: "the target does not give this gradient"
@@ -340,10 +350,11 @@ class Form(Target):
         views = {"x": self._images.seen_by_target(operands.x), "weight": self._weights.seen_by_target(operands.weight)}
         if operands.bias is not None:
             views["bias"] = operands.bias
+        arrays = {name: np.asarray(self.numpy(now[name])) for name in views}
         return {
             name
             for name, before in views.items()
-            if not equal(np.asarray(self.numpy(now[name])).reshape(before.shape), before)
+            if not (equal(arrays[name], before) or equal(arrays[name].reshape(before.shape), before))
         }
 
     def converted(self, value: Any) -> Any:
@@ -355,6 +366,10 @@ class Form(Target):
     def in_its_order(self, grad_output: Array) -> Array:
         """Return a copy with the axes in the target's order."""
         return self._images.to_target(grad_output)
+
+    def seen(self, image: Array) -> Array:
+        """Return a view with the axes in the target's order."""
+        return self._images.seen_by_target(image)
 
     def image(self, value: Any) -> Any:
         """Return an image of the target's in convcheck's order of axes."""
@@ -478,11 +493,10 @@ class _FormRun(Run):
         operands = self._operands if grad_output is None else replace(self._operands, grad_output=grad_output)
         operands = replace(operands, grad_output=target.converted(operands.grad_output))
         # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
-        pristine = target.in_its_order(operands.grad_output)
         with target.world(layer), target.threads(how.threads, layer), target.beside(layer, operands, how):
-            given, where = target.place("grad_output", pristine.copy(), how)
+            given, where = target.place("grad_output", target.in_its_order(operands.grad_output), how)
             gradients = self._session.backward(given)
-            if not equal(np.asarray(target.numpy(given)), pristine):
+            if not equal(np.asarray(target.numpy(given)), target.seen(operands.grad_output)):
                 self._changed.add("grad_output")
             if where is not None and where.spilled(target.surroundings(given, where)):
                 self._changed.add(AROUND + "grad_output")

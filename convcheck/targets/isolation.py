@@ -21,6 +21,7 @@ from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.arrays import Array
@@ -28,6 +29,7 @@ from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.loading import user_traceback
+from convcheck.targets.merging import Passes, run_each
 from convcheck.targets.process.limits import USED_UP
 from convcheck.targets.target import Run, Target, TargetContractError
 
@@ -68,6 +70,8 @@ class Guarded(Target):
         If a time limit cannot be kept here.
     """
 
+    merging = True
+
     def __init__(
         self, target: Target, timeout: float | None = None, files: dict[Path, ModuleType] | None = None
     ) -> None:
@@ -101,6 +105,13 @@ class Guarded(Target):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         return self.call(lambda: self.unguarded.forward(layer, x, weight, bias))
+
+    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        if len(x) == of.batch and layer.filters == of.filters:
+            return self.forward(layer, x, weight, bias)
+        passes, forward = Passes.of(of, layer, x, weight, bias), self.unguarded.forward
+        arguments = passes.some(slice(None))
+        return passes.together(self.call(lambda: run_each(forward, of, passes.varies, arguments, passes.copies)))
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         fill_store(operands)
@@ -225,9 +236,14 @@ def fill_store(operands: Operands) -> None:
     sizes = {array.nbytes for array in vars(operands).values() if array is not None}
     for size in sizes:
         if 0 < size < _STORED:
-            kept = [np.empty(size, np.uint8) for _ in range(_OF_EACH)]
-            for piece in kept:
-                piece.fill(FILLED)
+            filled = _filled(size)
+            # All of them are held before the first is given back.
+            [filled.copy() for _ in range(_OF_EACH)]
+
+
+@lru_cache(maxsize=_STORED)
+def _filled(size: int) -> NDArray[np.uint8]:
+    return np.full(size, FILLED, np.uint8)
 
 
 def _folder() -> str | None:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Literal
 
 from convcheck.errors import TargetError
-from convcheck.layer.fields import CONVOLUTION, FIELDS
+from convcheck.layer.fields import CONVOLUTION, FIELDS, OF_KINDS
 from convcheck.targets.binding import Binding, declaration, parameters_of, plain
 from convcheck.targets.spec import TargetSpec
 from convcheck.wording import did_you_mean
@@ -40,7 +40,7 @@ _USUAL: Mapping[str, Sequence[str]] = {
     ),
 }  # fmt: skip
 
-_OPTIONS = tuple(option for option in CONVOLUTION if option != "bias")
+_OPTIONS = (*(option for option in CONVOLUTION if option != "bias"), *OF_KINDS)
 
 #: Single letters that mean an option where no array is called so.
 _LETTERS = {"s": "stride", "p": "padding"}
@@ -65,6 +65,7 @@ def gradients_of(names: tuple[str, ...]) -> tuple[str, ...]:
 _ROLES = (
     dict.fromkeys(gradients_of(_OUTPUT), "grad_output")
     | {plain(name): option for option in _OPTIONS for name in FIELDS[option].names}
+    | {plain(name): name for name in OF_KINDS}
     | _LETTERS
     | {"layer": "layer"}
     | {name: role for role, names in _USUAL.items() for name in names}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from convcheck.errors import Problem, TargetError
-from convcheck.layer.fields import CONVOLUTION, TEXT
+from convcheck.layer.fields import CONVOLUTION, OF_KINDS, TEXT
 from convcheck.targets.features import FEATURES
 from convcheck.wording import did_you_mean, shown
 
@@ -150,8 +150,8 @@ KEYS: Mapping[str, Key] = {
         choices=("input", "weight", "bias")),
     "keywords": Key("names", "The target's own names for the options of a layer; a list such as [kh, kw] for one name "
         "per axis; null for an option that it does not take.",
-        inner={option: f"Its name for {option}." for option in (*CONVOLUTION, "input", "batch")}, nameless=True,
-        per_axis=True),
+        inner={option: f"Its name for {option}." for option in (*CONVOLUTION, *OF_KINDS, "input", "batch")},
+        nameless=True, per_axis=True),
     "constants": Key("values", "What further parameters of constructors, functions and methods are given, by their "
         "names, such as {lr: 0.5, training: true}."),
     "arguments": Key("lists", "What a pair of functions takes, in the order of its parameters: x, weight, bias, "

@@ -5,6 +5,7 @@ import pytest
 from convcheck import Layer, verify
 from convcheck.layer.fields import HALF
 from tests.accumulating import accumulating
+from tests.targets_for_tests import Right
 
 FORMATS = {8: "bfloat16", 11: "float16"}
 DTYPES = pytest.mark.parametrize("dtype", [*HALF, "float32"])
@@ -141,3 +142,13 @@ def test_code_that_cannot_be_probed_says_why_and_one_without_the_budget_that():
     probed = [r for r in results if r.check == "accumulate"]
     assert {r.status for r in probed} == {"skipped"}
     assert "no ones, please" in probed[0].message
+
+
+@pytest.mark.parametrize("dtype", HALF)
+def test_sums_of_one_term_show_nothing_even_where_no_more_is_promised(dtype):
+    layer = Layer(1, 1, 1, input=(1, 1), batch=1, dtype=dtype, accumulate=dtype)
+    report = verify(layer, target=Right, checks=["exact"])
+    probed = {result.gradient: result for result in report.layers[0].results if result.check == "accumulate"}
+    assert report.passed
+    assert all(result.status == "skipped" for result in probed.values())
+    assert "too few terms" in probed["weight"].message

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import permutations
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -86,10 +87,36 @@ def test_one_that_has_found_something_ends_those_that_have_tried_as_many(monkeyp
         monkeypatch.setattr(beside, "_started", lambda part, pipes=pipes: pipes[part.number])
         monkeypatch.setattr(beside, "_listened", lambda number, process, news: process.says(news))
         search = Search(b"", {}, (), 0, 600, 30, None, 1)
-        (found, _), tally = search_beside(search, 3, silent())
+        found, _ = search_beside(search, 3, silent(), tally := Tally())
         assert found == layers[1]
         assert tally.cases == 19
         assert {number for number, most in sent if most == 4} == {0, 1, 2}
+
+
+def test_interrupted_searches_say_what_they_have_tried(monkeypatch):
+    class Interrupts:
+        def __init__(self):
+            self.waited = 0
+
+        def put(self, said):
+            queue.put(said)
+
+        def get(self, timeout=None):
+            self.waited += 1
+            if self.waited == 1:
+                raise KeyboardInterrupt
+            return queue.get(timeout=timeout)
+
+    sent, said, queue = [], {0: (None, 9), 1: (Layer(1, 1, 1), 4)}, SimpleQueue()
+    pipes = {number: Pretended(sent, number, said[number], (0, 1)) for number in said}
+    monkeypatch.setattr(beside, "SimpleQueue", Interrupts)
+    monkeypatch.setattr(beside, "_started", lambda part: pipes[part.number])
+    monkeypatch.setattr(beside, "_listened", lambda number, process, news: process.says(news))
+    tried = Tally(cases=1)
+    with pytest.raises(KeyboardInterrupt):
+        search_beside(Search(b"", {}, (), 0, 600, 30, None, 1), 2, silent(), tried)
+    assert tried.cases == 1 + 9 + 4
+    assert sent == [(0, 1), (1, 1)]
 
 
 class Pretended:

@@ -138,7 +138,7 @@ def measure(folder):
     large = Layer(16, 32, 3, padding=1, input=(56, 56), batch=2, name="large")
     suites = {
         "one large layer, complete": [large],
-        "500 layers": [Layer(2, 3, 2, input=(8, 6 + n % 9), name=f"small-{n}") for n in range(500)],
+        "500 layers": [Layer(2, 3, 2, input=(8, 6 + n % 9), name=f"small-{n}", seed=n) for n in range(500)],
     }
     for name, layers in suites.items():
         for workers in (1, 2):

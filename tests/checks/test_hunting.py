@@ -1,16 +1,18 @@
 """Hunts: what is wrong in one circumstance alone is found, confirmed and made small, and right code is not accused."""
 
 import json
+import re
 
 import pytest
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 
-from convcheck import Layer, UsageError, hunt, verify
+from convcheck import Layer, UsageError, hunt, verification, verify
 from convcheck.checks import conditions
 from convcheck.checks.hunting import PLAIN
 from convcheck.verification import Interrupted
 from tests.hunts import WRONG, Spoiled, as_expected, found, only, right_targets
+from tests.parts import HUNTED
 from tests.targets_for_tests import Fourier, Right, Unflipped
 
 #: Found within a second; the others are a long search.
@@ -215,8 +217,86 @@ def test_an_interrupted_hunt_has_its_report():
 
     with pytest.raises(Interrupted) as interrupted:
         hunted(Interrupts)
-    assert [layer.name for layer in interrupted.value.report.layers] == ["plainest"]
-    assert not interrupted.value.report.passed
+    report = interrupted.value.report
+    assert [layer.name for layer in report.layers] == ["plainest"]
+    assert not report.passed
+    assert report.unchecked == ("the rest of the hunt",)
+    assert report.hunt.cases > 1
+    assert sum(tried.cases for tried in report.hunt.conditions) == report.hunt.cases
+    assert f"{report.hunt.cases} cases" in str(report)
+    assert "nothing found; the run was interrupted" in " ".join(str(report).split())
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_hunt_that_is_interrupted_has_what_was_found_until_then(when, monkeypatch):
+    """Before the layer that was found is verified, or while its failure is shrunk."""
+    checked, verified = verification.verify, []
+
+    def interrupted_verify(subject, **options):
+        verified.append(subject)
+        if len(verified) < 2:
+            return checked(subject, **options)
+        if when == "before":
+            raise KeyboardInterrupt
+        raise Interrupted(checked(subject, **options | {"shrink": False}))
+
+    monkeypatch.setattr(verification, "verify", interrupted_verify)
+    with pytest.raises(Interrupted) as interrupted:
+        hunted(only(lambda layer: layer.groups > 1))
+    report = interrupted.value.report
+    assert not report.passed
+    assert report.unchecked[-1] == "the rest of the hunt"
+    assert report.hunt.cases > 1
+    if when == "while":
+        assert [layer.passed for layer in report.layers] == [True, False]
+        assert "a layer found; the run was interrupted" in " ".join(str(report).split())
+    else:
+        assert [layer.name for layer in report.layers] == ["plainest"]
+        assert re.fullmatch(r"\{.*groups: [2-9].*\}, on which the target differs.*", report.unchecked[0])
+
+
+def test_what_is_found_does_not_depend_on_where_the_code_runs(tmp_path, monkeypatch, database):
+    """In a process of its own cases are asked for ahead, and judged in the same order all the same."""
+    (tmp_path / "code.py").write_text(HUNTED)
+    monkeypatch.chdir(tmp_path)
+    here = hunted("code.py:Groups", in_process=True, shrink=False)
+    database.data.clear()
+    there = hunted("code.py:Groups", in_process=False, shrink=False)
+    assert here.layers[-1].layer == there.layers[-1].layer
+    assert here.layers[-1].layer.groups > 2
+    assert here.hunt.cases == there.hunt.cases > 8
+    assert here.hunt.conditions == there.hunt.conditions
+    assert hunted("code.py:Right", cases=21, in_process=False).hunt.cases == 21
+
+
+DIES = """
+import os
+
+class Dies(Right):
+    def backward(self, grad_output):
+        if self.saved[0].groups > 2:
+            os._exit(3)
+        return super().backward(grad_output)
+
+class DiesAtOnce(Right):
+    def forward(self, x, weight, bias, layer):
+        if layer.groups > 1:
+            os._exit(3)
+        return super().forward(x, weight, bias, layer)
+"""
+
+
+def test_a_case_that_ends_its_process_is_told_from_those_asked_for_after_it(tmp_path, monkeypatch):
+    (tmp_path / "code.py").write_text(HUNTED + DIES)
+    monkeypatch.chdir(tmp_path)
+    report = hunted("code.py:Dies", shrink=False, in_process=False)
+    assert report.layers[-1].layer.groups > 2
+    assert report.hunt.cases > 8
+    # What the forward pass does not take is no failure, however often; the cases around it count.
+    report = hunted("code.py:DiesAtOnce", cases=60, in_process=False)
+    assert report.passed, report
+    assert report.hunt.cases == 60
+    assert "groups" not in {tried.what for tried in report.hunt.properties}
 
 
 @pytest.mark.parametrize("option", [{"seconds": 0}, {"seconds": float("nan")}, {"cases": 0}, {"seed": -1}])

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from convcheck import Layer, TargetError
+from convcheck import Layer, TargetError, verify
 from convcheck.checks import running
 from convcheck.checks.check_layer import steps_of
 from convcheck.checks.parts import carry_out
 from convcheck.checks.pools import Here, Pool
 from convcheck.checks.running import run
 from convcheck.checks.work import PACE
+from convcheck.gradients import FASTEST, formulation
 from tests.jobs import Recorder, jobs
 from tests.parts import SUITE
 
@@ -123,7 +124,7 @@ class TestSideBySide:
         assert all(order.span is None for batch in pool.handed for order in batch.orders)
 
     def test_small_layers_are_sent_several_at_a_time_and_as_often_as_keeps_all_workers_busy(self, monkeypatch):
-        layers = [replace(SUITE.layers[0], name=f"layer-{number}") for number in range(100)]
+        layers = [replace(SUITE.layers[0], name=f"layer-{number}", seed=number) for number in range(100)]
         monkeypatch.setattr(running, "GRAIN", PACE)
         pool = Workers(workers=2)
         assert len(list(run(work_of(layers=layers), Recorder(), pool, {}))) == 100
@@ -137,7 +138,7 @@ class TestSideBySide:
 
     def test_no_more_is_handed_out_than_keeps_the_workers_busy(self):
         pool = Workers(workers=1)
-        results = run(work_of(layers=[replace(LARGE, name=str(n)) for n in range(50)]), Recorder(), pool, {})
+        results = run(work_of(layers=[replace(LARGE, name=str(n), seed=n) for n in range(50)]), Recorder(), pool, {})
         next(results)
         assert len(pool.handed) < 100
         results.close()
@@ -151,7 +152,8 @@ class TestSideBySide:
                 return self.futures[-1]
 
         pool = Waiting()
-        results = run(work_of(layers=[LARGE] * 3, checks=("forward",)), Recorder(), pool, {})
+        layers = [replace(LARGE, seed=n) for n in range(3)]
+        results = run(work_of(layers=layers, checks=("forward",)), Recorder(), pool, {})
         assert next(results) == ()
         results.close()
         assert [future.cancelled() for future in pool.futures] == [False, True, True]
@@ -228,3 +230,39 @@ class TestLosses:
         pool = Workers(lose=lambda number, batch: ZeroDivisionError("a bug"))
         with pytest.raises(ZeroDivisionError, match="a bug"):
             list(run(work_of(), Recorder(), pool, {}))
+
+
+class Later:
+    """Right on the layer named first, and on no other."""
+
+    def forward(self, x, weight, bias, layer):
+        self.saved = layer, x, weight
+        return formulation(FASTEST).forward(layer, x, weight, bias)
+
+    def backward(self, grad_output):
+        gradients = formulation(FASTEST).backward(*self.saved, grad_output)
+        return gradients if self.saved[0].name == "first" else gradients._replace(input=-gradients.input)
+
+
+class TestEqualLayers:
+    LAYERS = tuple(Layer(2, 3, 2, input=(4, 5), name=name) for name in ("first", "second", "third"))
+    OTHER = Layer(2, 3, 2, input=(4, 5), seed=1, name="other")
+
+    def test_are_checked_once_by_the_built_in_formulations_and_all_have_results(self):
+        first, second, third = self.LAYERS
+        work, progress, pool = work_of(layers=(first, self.OTHER, second, third)), Recorder(), Workers()
+        results = list(run(work, progress, pool, {}))
+        handed = [order.layer.name for batch in pool.handed for order in batch.orders if order.span is None]
+        assert sorted(handed) == ["first", "other"]
+        assert results[0] == results[2] == results[3] == in_turn(work_of(layers=(second,)))[0]
+        assert sum(progress.done) == pytest.approx(progress.started[0])
+
+    def test_are_checked_each_for_code_that_may_tell_them_apart(self):
+        report = verify(list(self.LAYERS), target=Later, checks=["exact"], shrink=False)
+        assert [layer.passed for layer in report.layers] == [True, False, False]
+
+    def test_with_other_data_are_not_equal(self):
+        first, _, _ = self.LAYERS
+        pool = Workers()
+        assert len(list(run(work_of(layers=(first, self.OTHER)), Recorder(), pool, {}))) == 2
+        assert len({order.layer for batch in pool.handed for order in batch.orders}) == 2

@@ -164,7 +164,8 @@ class TestRuns:
     def test_a_run_that_was_killed_goes_on(self, tmp_path):
         """Killed by a signal that no process survives, and asked again until it has ended by itself."""
         config = tmp_path / "suite.yaml"
-        names = "\n".join(f"- {{channels: 2, filters: 3, kernel: 3, input: [9, 9], name: l{n}}}" for n in range(40))
+        layer = "- {{channels: 2, filters: 3, kernel: 3, input: [9, 9], name: l{0}, seed: {0}}}"
+        names = "\n".join(layer.format(n) for n in range(40))
         config.write_text(f"layers:\n{names}\n")
         command = [sys.executable, "-m", "convcheck", "verify", str(config), "--check", "exact", "--state", "s"]
         command += ["--output-format", "json"]

@@ -104,6 +104,36 @@ def test_what_cannot_be(run, words, said):
     assert out == ""
 
 
+ENDED = """
+import os, signal
+
+class Ended(Right):
+    calls = 0
+
+    def backward(self, grad_output):
+        Ended.calls += 1
+        if Ended.calls == 150:
+            os.kill(os.getpid(), signal.{signal})
+        return super().backward(grad_output)
+"""
+
+
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_a_hunt_that_is_ended_says_what_it_has_tried(signal, tmp_path):
+    (tmp_path / "code.py").write_text(HUNTED + ENDED.format(signal=signal))
+    command = [sys.executable, "-m", "convcheck", "hunt", "code.py:Ended", "--in-process", "--output-format", "json"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert ran.returncode == 130, ran.stderr
+    assert "Traceback" not in ran.stderr
+    report = json.loads(ran.stdout)
+    assert report["unchecked"] == ["the rest of the hunt"]
+    assert not report["passed"]
+    assert report["hunt"]["cases"] > 10
+    assert report["hunt"]["mistakes"] == 0
+
+
 def test_without_hypothesis_it_says_how_to_get_it(tmp_path):
     program = (
         "import sys; sys.modules['hypothesis'] = None; sys.argv = ['convcheck', 'hunt', 'code.py:Right'];"

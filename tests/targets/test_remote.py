@@ -50,13 +50,13 @@ def test_by_default_all_calls_of_a_layer_have_one_limit(complete, seconds, tmp_p
     operands = AT.x, AT.weight, AT.bias
     try:
         target.begin()
-        left = [target.place.left]
+        left = [target.place.turn.left]
         for _ in range(2):
             target.forward(LAYER, *operands)
-            left.append(target.place.left)
+            left.append(target.place.turn.left)
         assert left[0] == seconds
         assert left[0] - left[1] >= 0.3 <= left[1] - left[2]
-        target.place.left = 0.05
+        target.place.turn.left = 0.05
         with pytest.raises(TargetContractError, match=f"within its timeout of {seconds:g} s"):
             target.forward(LAYER, *operands)
         with pytest.raises(TargetContractError, match=f"used up its timeout of {seconds:g} s for this layer"):

@@ -179,3 +179,26 @@ class TestOthers:
         request = Request("forward", layer, {"x": np.zeros(1)}, {})
         assert request.line.decode().endswith(words)
         assert request.line.count(b"=") == words.count("=")
+
+
+@pytest.mark.parametrize(
+    ("target", "layer"),
+    [
+        ("torch.nn.functional:conv2d", Layer(2, 3, (3, 2), padding=((1, 0), (0, 2)), batch=1)),
+        ("torch.nn.functional:conv_transpose2d", Layer(2, 3, (3, 2), padding=((1, 0), (0, 1)), transposed=True)),
+        ("torch.nn:Conv1d", Layer(2, 3, (3,), padding=((1, 2),), padding_mode="circular", input=(5,))),
+    ],
+)
+def test_padding_that_differs_between_the_sides_of_one_sample_at_a_time(target, layer):
+    report = verify(layer, target={"call": target, "layout": "CHW"}, checks=["forward", "exact"])
+    assert report.passed, report
+
+
+def test_code_of_half_precision_that_raises_is_an_error_of_its_own():
+    def raises(x, weight, bias, layer):
+        raise RuntimeError("not today")
+
+    target = {"call": raises, "style": "torch"}
+    report = verify(Layer(2, 3, 3, dtype="float16"), target=target, checks=["forward", "exact"])
+    assert not report.passed
+    assert any("not today" in (result.message or "") for result in report.layers[0].results)

@@ -16,7 +16,7 @@ import numpy as np
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
-from convcheck.layer.fields import DTYPES, FIELDS
+from convcheck.layer.fields import DTYPES, FIELDS, OF_KINDS
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import parameters_of, per_axis, refuse_unused, symmetric_padding
@@ -31,7 +31,10 @@ from convcheck.targets.target import TargetContractError
 _TAKES = frozenset({"stride", "padding", "per-axis-kernel", *DTYPES})
 
 #: What the dictionary calls the options of a layer.
-_KEYS = {"stride": "stride", "padding": "pad", "dilation": "dilation", "groups": "groups"}
+_KEYS = {
+    "stride": "stride", "padding": "pad", "dilation": "dilation", "groups": "groups",
+    **{option: option for option in OF_KINDS},
+}  # fmt: skip
 
 
 class CacheForm(Form):
@@ -58,7 +61,7 @@ class CacheForm(Form):
         taken = bound & {"stride", "padding", "dilation", "groups", "bias"}
         takes = _TAKES if bound & {"conv_param", "layer"} else _TAKES - {"stride", "padding"}
         ranks = features.ranks_in(name)
-        super().__init__(name, spec, takes | taken | (ranks if len(ranks) == 1 else {"2d"}))
+        super().__init__(name, spec, takes | taken | (ranks if len(ranks) == 1 else {"2d"}), bound)
         self._without_batch = one_sample(spec.layout)
         self._order: tuple[str, ...] | None = None
         self._bias_shapes: dict[Layer, Callable[[Array], Array]] = {}
@@ -79,7 +82,13 @@ class CacheForm(Form):
             return layer
         if what == "conv_param":
             names = {key: self.spec.keywords.get(key, usual) for key, usual in _KEYS.items()}
-            wanted = [key for key in names if key in ("stride", "padding") or key in self.takes]
+            of_kinds: dict[str, frozenset[str]] = dict.fromkeys(OF_KINDS, frozenset({"transposed"}))
+            of_kinds["padding_mode"] = features.KINDS - {"transposed"}
+            wanted = [
+                key
+                for key in names
+                if key in ("stride", "padding") or not self.takes.isdisjoint(of_kinds.get(key, frozenset({key})))
+            ]
             given: dict[str, Any] = {}
             for key in wanted:
                 own = names[key] or ()

@@ -25,6 +25,8 @@
 
 enum { CONVCHECK_OK = 0, CONVCHECK_UNSUPPORTED = 1, CONVCHECK_ERROR = 2, CONVCHECK_MESSAGE_SIZE = 256 };
 
+enum { CONVCHECK_ZEROS = 0, CONVCHECK_CIRCULAR = 1, CONVCHECK_REFLECT = 2, CONVCHECK_REPLICATE = 3 };
+
 typedef struct {
     int64_t n, c, f, groups;   /* samples, channels, filters, groups */
     int64_t bias;              /* 1 with a bias, 0 without */
@@ -32,6 +34,11 @@ typedef struct {
     int64_t input[3], kernel[3], stride[3], dilation[3];
     int64_t before[3], after[3]; /* zeros in front of and behind each axis */
     int64_t output[3];
+    /* Of a plain layer padded with zeros, what follows is 0; another is asked for only with "supports" in the mapping,
+     * as far as it is so: supports: [transposed, circular, reflect, replicate]. */
+    int64_t transposed;        /* 1: weight is (c, f/groups, *kernel), and before and after are outputs removed */
+    int64_t output_padding[3]; /* outputs added behind each axis, of a transposed layer */
+    int64_t padding_mode;      /* one of CONVCHECK_ZEROS, ...: what stands in the padding, as PyTorch has it */
 } convcheck_layer;
 
 #ifdef __cplusplus

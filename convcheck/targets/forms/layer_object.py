@@ -87,6 +87,7 @@ class LayerForm(Form):
             name,
             spec,
             features.ALL - lacking(self.construction.binding) - {"asymmetric-padding", "1d", "2d", "3d"} | ranks,
+            self.construction.binding.takes,
         )
 
     def session(self, layer: Layer, given: Given) -> Session:

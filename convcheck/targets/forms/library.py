@@ -11,7 +11,7 @@ import numpy as np
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.device_memory import DeviceMemory
@@ -44,6 +44,7 @@ class CLayer(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("n", "c", "f", "groups", "bias", "rank")),
         *((n, ctypes.c_int64 * 3) for n in ("input", "kernel", "stride", "dilation", "before", "after", "output")),
+        ("transposed", ctypes.c_int64), ("output_padding", ctypes.c_int64 * 3), ("padding_mode", ctypes.c_int64),
     )  # fmt: skip
 
     @classmethod
@@ -52,11 +53,15 @@ class CLayer(ctypes.Structure):
         before, after = zip(*layer.padding, strict=True)
         per_axis = (layer.input, layer.kernel, layer.stride, layer.dilation, before, after, layer.output)
         numbers = (layer.batch, layer.channels, layer.filters, layer.groups, int(layer.bias), len(layer.input))
-        return cls(*numbers, *((ctypes.c_int64 * 3)(*values) for values in per_axis))
+        mode = FIELDS["padding_mode"].choices.index(layer.padding_mode)
+        kind = (int(layer.transposed), (ctypes.c_int64 * 3)(*layer.output_padding), mode)
+        return cls(*numbers, *((ctypes.c_int64 * 3)(*values) for values in per_axis), *kind)
 
 
 class LibraryForm(Form):
-    """Functions of a shared library."""
+    """Functions of a shared library; they are told of everything, and say themselves what they do not take."""
+
+    kinds = features.KINDS
 
     inapplicable: Mapping[str, str] = {
         **Form.inapplicable,

@@ -13,7 +13,7 @@ from typing import Any
 from convcheck.errors import TargetError
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.binding import Binding, bind, parameters_of
+from convcheck.targets.binding import Binding, bind, parameters_of, with_kinds
 from convcheck.targets.construction import constructor_value, lacking
 from convcheck.targets.form import Form, Given, Session, triple
 from convcheck.targets.spec import TargetSpec
@@ -32,8 +32,8 @@ class ObjectForm(Form):
         takes = features.ALL
         if self._options is not None:
             takes = takes - lacking(self._options) - {"asymmetric-padding"}
-            self.unsaid = self.kinds = frozenset()
-        super().__init__(name, spec, takes)
+            self.unsaid = frozenset()
+        super().__init__(name, spec, takes, None if self._options is None else self._options.takes)
         if not callable(factory):
             raise TargetError(
                 f"target {name}: {type(factory).__name__} cannot be called; expected a class or factory that takes no "
@@ -45,7 +45,7 @@ class ObjectForm(Form):
         parameters = parameters_of(factory.forward) if hasattr(factory, "forward") else None
         positional = [p for p in parameters or [] if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         alone = len(positional) == 4 and not any(p.kind is p.VAR_POSITIONAL for p in parameters or [])
-        return bind(name, factory, (), spec.keywords, spec.constants) if alone else None
+        return bind(name, factory, (), with_kinds(factory, spec).keywords, spec.constants) if alone else None
 
     def session(self, layer: Layer, given: Given) -> Session:
         instance = (

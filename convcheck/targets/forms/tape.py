@@ -16,7 +16,7 @@ from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.binding import bind
+from convcheck.targets.binding import bind, with_kinds
 from convcheck.targets.construction import constructor_value, lacking
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.forms.layer_object import LayerForm, LayerSession
@@ -166,10 +166,11 @@ class TapeForm(Form):
             )
         self._function, self.tape = function, tape
         arrays = ("x", "weight", "bias") if "bias" not in spec.unsupported else ("x", "weight")
-        self._binding = bind(name, function, arrays, spec.keywords, spec.constants)
+        self._binding = bind(name, function, arrays, with_kinds(function, spec).keywords, spec.constants)
         without = lacking(self._binding) | ({"bias"} - self._binding.takes)
         ranks = features.ranks_in(name)
-        super().__init__(name, spec, features.ALL - without - {"asymmetric-padding", "1d", "2d", "3d"} | ranks)
+        takes = features.ALL - without - {"asymmetric-padding", "1d", "2d", "3d"} | ranks
+        super().__init__(name, spec, takes, self._binding.takes)
 
     def session(self, layer: Layer, given: Given) -> Session:
         return _TapeSession(self, layer, given)

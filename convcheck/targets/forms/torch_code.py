@@ -27,6 +27,7 @@ from convcheck.targets.concurrency import suits_one_thread
 from convcheck.targets.construction import constructor_value
 from convcheck.targets.form import Form, Given, Session
 from convcheck.targets.forms.torch_device import TorchDevice
+from convcheck.targets.layouts import one_sample
 from convcheck.targets.placement import Placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
@@ -183,11 +184,13 @@ class TorchForm(Form):
         if not asymmetric and takes_padding:
             return layer, _Outside()
         nothing = ((0, 0),) * len(layer.input)
+        # One sample by itself has no axis for the batch, which stands in front otherwise.
+        there = 1 if one_sample(self.spec.layout) else 0
         if layer.transposed:
             # From behind, so that the same holds for every input.
             whole = [slice(before, -after or None) for before, after in layer.padding]
             return replace(layer, padding=nothing), _Outside(
-                crop=self._images.in_order([slice(None), slice(None), *whole])
+                crop=self._images.in_order([slice(None), slice(None), *whole])[there:]
             )
         padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
         pairs = self._images.in_order([(0, 0), (0, 0), *layer.padding])
@@ -198,6 +201,8 @@ class TorchForm(Form):
                     f"{layer.padding_mode} padding that differs in front and behind, channels last"
                 )
             mode, pairs = layer.padding_mode, pairs[2:]
+        else:
+            pairs = pairs[there:]
         inner = replace(layer, padding=nothing, input=padded, padding_mode=ZEROS)
         return inner, _Outside([side for pair in reversed(pairs) for side in pair], mode)
 

@@ -19,12 +19,13 @@ import numpy as np
 
 from convcheck.errors import ConvcheckError, TargetError, UsageError
 from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands, as_weight, by_filter
+from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.targets.calling import ARGUMENTS, AROUND, PLAIN, How
 from convcheck.targets.choice import inapplicable_to
 from convcheck.targets.features import other_kinds
 from convcheck.targets.form import refusal
+from convcheck.targets.merging import Passes
 from convcheck.targets.process.host import EndedError, Worker
 from convcheck.targets.process.limits import USED_UP, Limits
 from convcheck.targets.process.wire import BrokenWireError, parsed, read_arrays, slot_in, start_in, text_in, texts_in
@@ -76,11 +77,32 @@ _ENDED = "not run: the process of the forward pass has ended"
 
 
 @dataclass(eq=False)
+class Turn:
+    """One layer's share of a worker.
+
+    Attributes
+    ----------
+    left : float
+        Seconds that it may still take.
+    endings : int
+        Workers that have ended at it.
+    unusable : str or None
+        Why it is given no further one.
+    """
+
+    left: float
+    endings: int = 0
+    unusable: str | None = None
+
+
+@dataclass(eq=False)
 class Asked:
     """A request to a target, and what came of it.
 
     Attributes
     ----------
+    turn : Turn
+        Of the layer that it is about.
     labels : sequence of str
         What the arrays of an answer are called.
     dtype : str
@@ -101,6 +123,7 @@ class Asked:
         What there is in place of an answer; raised once.
     """
 
+    turn: Turn
     verb: str
     target: int
     request: dict[str, Any]
@@ -142,10 +165,8 @@ class Place:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.generation = 0
-        self.left = limits.seconds
+        self.turn = Turn(limits.seconds)
         self._worker: Worker | None = None
-        self._restarts = 0
-        self._unusable: str | None = None
         self._stopped = False
         self._released: list[int] = []
         self._opened: dict[int, int] = {}
@@ -155,10 +176,8 @@ class Place:
         self.numbers = count(1)
 
     def begin(self) -> None:
-        """Prepare for another layer, when all that was asked of the last one is answered."""
-        while self._under_way:
-            self._receive()
-        self.left, self._restarts, self._unusable = self.limits.seconds, 0, None
+        """Prepare for another layer; what was asked of the last one may still be under way."""
+        self.turn = Turn(self.limits.seconds)
 
     def open(self, spec: TargetSpec) -> tuple[int, dict[str, Any]]:
         """Open a target; return its number and what the worker says of it.
@@ -171,14 +190,14 @@ class Place:
         number = next(self.numbers)
         self._specs[number] = _portable(spec)
         try:
-            return number, self._open(number)
+            return number, self._open(number, self.turn)
         except (TargetError, UsageError):
             raise
         except (ConvcheckError, TargetRaisedError) as error:
             raise TargetError(f'target "{spec.named}" cannot be imported:\n{error}') from error
 
-    def _open(self, number: int) -> dict[str, Any]:
-        opened = Asked("open", number, {"spec": self._specs[number], "folder": str(self.folder)})
+    def _open(self, number: int, turn: Turn) -> dict[str, Any]:
+        opened = Asked(turn, "open", number, {"spec": self._specs[number], "folder": str(self.folder)})
         self._send(opened)
         answer = self.wait(opened)
         self._opened[number] = opened.generation
@@ -197,7 +216,7 @@ class Place:
             self._receive()
         try:
             if self._worker is None or self._opened.get(asked.target) != self.generation:
-                self._open(asked.target)
+                self._open(asked.target, asked.turn)
             self._send(asked)
         except (ConvcheckError, TargetRaisedError) as error:
             asked.error = error.with_traceback(None)
@@ -226,7 +245,7 @@ class Place:
             What the code raised, or how its process ended.
         """
         request = {"function": pickle.dumps((function, arguments))}
-        asked = Asked("call", 0, request, labels=["text"], dtype="uint8", most=_LONGEST)
+        asked = Asked(self.turn, "call", 0, request, labels=["text"], dtype="uint8", most=_LONGEST)
         self._send(asked)
         self.wait(asked)
         (text,) = asked.values
@@ -239,10 +258,10 @@ class Place:
             raise TargetContractError(UNUSABLE.format(error)) from None
 
     def _send(self, asked: Asked) -> None:
-        if self.left <= 0:
+        if asked.turn.left <= 0:
             raise TargetContractError(USED_UP.format(self.limits.seconds))
         if self._worker is None:
-            self._start()
+            self._start(asked.turn)
         assert self._worker is not None
         released, self._released = self._released, []
         request = {**asked.request, "target": asked.target, "both": asked.output is not None, "released": released}
@@ -256,7 +275,7 @@ class Place:
         assert worker is not None
         began = time.monotonic()
         try:
-            asked.answer = worker.receive(asked.number, max(self.left, 0.0), asked.output)
+            asked.answer = worker.receive(asked.number, max(asked.turn.left, 0.0), asked.output)
             self._look_at(asked, worker)
         except EndedError as error:
             self._ended(asked, error)
@@ -272,7 +291,7 @@ class Place:
             raise
         finally:
             # Only the time in which it is waited for: the code may run while other things are done here.
-            self.left -= time.monotonic() - began
+            asked.turn.left -= time.monotonic() - began
 
     def _look_at(self, asked: Asked, worker: Worker) -> None:
         """Take what an answer holds; raises BrokenWireError if it is not allowed."""
@@ -298,10 +317,11 @@ class Place:
     def _ended(self, asked: Asked, error: EndedError) -> None:
         """Note how the worker has ended at a request, and ask the next one for what is left."""
         self._worker, asked.answer = None, None
+        asked.turn.endings += 1
         later = list(self._under_way)
         self._under_way.clear()
         if error.costly:
-            self._unusable = str(error)
+            asked.turn.unusable = str(error)
         if error.output is not None:
             told = {"kind": "contract", "text": str(error)}
             asked.answer = {"modified": list(error.modified), "raised_at_last": told}
@@ -323,14 +343,13 @@ class Place:
                 other.request["of"] = 0
             self.ask(other)
 
-    def _start(self) -> None:
+    def _start(self, turn: Turn) -> None:
         if self._stopped:
             raise TargetContractError("not run: the run was interrupted")
-        if self._unusable is not None:
-            raise TargetContractError(f"not run: {self._unusable}")
-        if self._restarts > _RESTARTS:
+        if turn.unusable is not None:
+            raise TargetContractError(f"not run: {turn.unusable}")
+        if turn.endings > _RESTARTS:
             raise TargetContractError("not run: the target's process has ended too often on this layer")
-        self._restarts += 1
         self.generation += 1
         self._released = []
         try:
@@ -471,7 +490,7 @@ class Remote(Target):
         """Ask for arrays of a layer's."""
         output = layer.output_shape if both else None
         most = passes * _most_entries(layer)
-        asked = Asked(verb, self._number, request, arrays, labels, layer.dtype, most, output)
+        asked = Asked(self.place.turn, verb, self._number, request, arrays, labels, layer.dtype, most, output)
         self.place.ask(asked)
         return asked
 
@@ -510,27 +529,18 @@ class Remote(Target):
         return output if output is not None else np.asarray(None)
 
     def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        copies = max(len(x) // of.batch, layer.filters // of.filters)
-        if copies == 1:
+        if len(x) == of.batch and layer.filters == of.filters:
             return self.forward(layer, x, weight, bias)
-        varies = "x" if len(x) > of.batch else "weight"
-        if varies == "x":
-            x = x.reshape(copies, *of.input_shape)
-        else:
-            # Each group has the filters of one pass after those of another.
-            parts = by_filter(layer, weight).reshape(of.groups, copies, of.filters_per_group, -1)
-            weight = np.stack([as_weight(of, parts[:, copy]) for copy in range(copies)])
-            if bias is not None:
-                bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
+        passes = Passes.of(of, layer, x, weight, bias)
+        copies, varies = passes.copies, passes.varies
         # So many in one request that it takes no time to speak of, and that what is sent stays in the cache.
-        each = np.dtype(of.dtype).itemsize * (prod(of.output_shape) + prod((x if varies == "x" else weight).shape[1:]))
+        each = np.dtype(of.dtype).itemsize * (prod(of.output_shape) + prod(getattr(passes, varies).shape[1:]))
         at_once = max(1, min(int(_SECONDS / max(self._seconds, 1e-9)), _PART // each))
         whole = np.empty((copies, *of.output_shape), of.dtype)
         under_way = []
         for first in range(0, copies, at_once):
             part = slice(first, first + at_once)
-            at = (x[part], weight, bias) if varies == "x" else (x, weight[part], bias)
-            count = len(whole[part])
+            at, count = passes.some(part), len(whole[part])
             request = {"layer": _pickled(of), "varies": varies, "copies": count}
             under_way.append((self.ask("merged", request, at, ["output"], of, passes=count), whole[part]))
         for asked, outputs in under_way:
@@ -538,10 +548,7 @@ class Remote(Target):
             if not isinstance(output, np.ndarray) or output.shape != outputs.shape:
                 raise TargetContractError(UNUSABLE.format("it is not the outputs"))
             outputs[...] = output
-        if varies == "x":
-            return whole.reshape(-1, *of.output_shape[1:])
-        split = whole.reshape(copies, of.batch, of.groups, of.filters_per_group, *of.output)
-        return np.moveaxis(split, 0, 2).reshape(layer.output_shape)
+        return passes.together(whole)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, operands, how, both=False)

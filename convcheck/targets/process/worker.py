@@ -26,6 +26,7 @@ from convcheck.layer.layer import Layer
 from convcheck.targets.choice import choose
 from convcheck.targets.isolation import Guarded, Unclosable, kept_settings
 from convcheck.targets.loading import framework_refusal, last_line, user_traceback
+from convcheck.targets.merging import run_each
 from convcheck.targets.process.wire import (
     HALFWAY,
     LONGEST_TEXT,
@@ -138,22 +139,8 @@ class _Code:
         """Run several forward passes, with inputs of their own, or else with weights."""
         target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
         x, weight, bias = self._arrays(request)
-        outputs = np.empty((copies, *layer.output_shape), layer.dtype)
-
-        def passes() -> None:
-            for number, place in enumerate(outputs):
-                at = (x[number], weight) if request["varies"] == "x" else (x, weight[number])
-                output = np.asarray(target.unguarded.forward(layer, *at, bias))
-                if output.shape != place.shape or output.dtype != place.dtype:
-                    # The one before was of the right kind.
-                    raise TargetContractError(
-                        f"a further forward pass gives an output of shape {output.shape} and dtype {output.dtype}; "
-                        f"expected {layer.output_shape} and {layer.dtype}"
-                    )
-                place[...] = output
-
-        target.call(passes)
-        return self._sent(request, [outputs])
+        forward, varies = target.unguarded.forward, request["varies"]
+        return self._sent(request, [target.call(lambda: run_each(forward, layer, varies, (x, weight, bias), copies))])
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         target, layer = self._targets[request["target"]], request["layer"]
