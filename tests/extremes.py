@@ -134,7 +134,7 @@ COMMANDS = {
     "explain": "explain CONFIG",
     "explain-entry": "explain CONFIG --entry bias[0]",
     "explain-all": "explain CONFIG --all --output-format latex",
-    "mistakes": "mistakes kernel-not-flipped CONFIG",
+    "mistakes": "mistakes kernel-not-flipped CONFIG --layer layer1",
     "audit": "audit CONFIG",
     "bench": "bench CONFIG --rounds 1",
     "hunt": f"hunt {TARGET} CONFIG --seconds 2 --cases 20",

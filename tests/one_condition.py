@@ -198,6 +198,11 @@ def without_signs(array):
     return np.flip(array, [axis for axis, step in enumerate(array.strides) if step < 0])
 
 
+def without_a_single_sign(array):
+    turned = [axis for axis, step in enumerate(array.strides) if step < 0]
+    return np.flip(array, turned) if len(turned) < array.ndim else array
+
+
 def first_of_equal_ones(array):
     return np.concatenate([array[:1], 0 * array[1:]]) if array.strides[0] == 0 else array
 
@@ -289,6 +294,8 @@ ALSO = {
     "operands rounded to bfloat16": {"large"},
     # The object has seen an input of another size.
     "first input kept": {"other-layer-before"},
+    # Of a view that is reversed along its first axis the innermost stride is the usual one.
+    "innermost stride alone": {"negative-strides"},
 }
 
 WRONG = {
@@ -305,6 +312,9 @@ WRONG = {
     "wrong behind a ReLU": (
         with_operands(lambda x, w, g: (x, w + ((x >= 0).all() and (x == 0).any() and (g < 0).any()), g)), LAYER,
         "sparse",
+    ),
+    "wrong where the input is zero": (
+        with_operands(lambda x, w, g: (x + (not x.any()), w, g)), LAYER, "sparse",
     ),
     "wrong where most weights are zero": (
         with_operands(lambda x, w, g: (x + (np.count_nonzero(w) < w.size / 4), w, g)), LAYER, "sparse",
@@ -336,6 +346,8 @@ WRONG = {
         reading(channels_last_taken_for_first, ["grad_output"]), LAYER, "transposed-memory",
     ),
     "strides without signs": (reading(without_signs), LAYER, "negative-strides"),
+    "without the sign of one axis": (reading(without_a_single_sign), LAYER, "negative-strides"),
+    "without the sign of x alone": (reading(without_a_single_sign, ("x",)), LAYER, "negative-strides"),
     "first of equal samples": (reading(first_of_equal_ones), LAYER, "broadcast-grad-output"),
     "writes and restores": (TurnedForAWhile, LAYER, "read-only"),
     "reads on": (ReadsOn, LAYER, "out-of-bounds"),

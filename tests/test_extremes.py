@@ -5,6 +5,7 @@ import pytest
 from convcheck import ConfigError, Layer, UsageError, audit, verify
 from convcheck.checks.memory import LARGEST, excess, require
 from convcheck.layer.data import integer_operands
+from convcheck.layer.similar import neighbours, triable
 from convcheck.suites.config import parse, parse_layer
 from tests.extremes import COMMANDS, FILES, LAYERS, SECONDS, layers, ran, words_of, wrong_with
 from tests.shell import convcheck
@@ -70,6 +71,13 @@ def test_an_audit_tells_what_it_can_tell(name):
     found = audit(layer)
     told = " ".join(found.left_out)
     assert (found.mistakes_shown > 0) != ("so large" in told)
+
+
+def test_no_layer_without_end_is_proposed_beside_one():
+    """An axis of a million samples made square would have as many rows as columns."""
+    layer = parse_layer(LAYERS["dilation-of-two-axes"], "--layer")
+    assert all(triable(other) for _, other in neighbours(layer))
+    assert "a square input" in dict(neighbours(Layer(1, 1, (2, 2), input=(5, 3))))
 
 
 def test_a_long_kernel_and_a_long_input_pass():

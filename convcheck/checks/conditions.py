@@ -83,7 +83,7 @@ RUNS: dict[str, Condition] = {
     "many-calls": Condition(callings.many_calls, 4 * callings.PASSES),
     "not-contiguous": Condition(_called(How("gaps"), How("rows")), 4),
     "transposed-memory": Condition(_called(How("fortran"), How("channels-last"), first=2), 4),
-    "negative-strides": Condition(_called(How("reversed"), first=1), 2),
+    "negative-strides": Condition(_called(How("reversed"), How("reversed-in-part"), first=1), 4),
     "broadcast-grad-output": Condition(callings.broadcast_grad_output, 8),
     "read-only": Condition(_called(How(read_only=True), first=2), 2),
     "out-of-bounds": Condition(_called(How(guarded=True)), 2),

@@ -51,6 +51,7 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     yield with_zeros(layer, expected.draw(1), _ZEROS)
     behind_relu = expected.draw(10)
     yield replace(behind_relu, x=by_part(lambda part: kept_alone(part > 0, part), behind_relu.x))
+    yield replace(behind_relu, x=np.zeros_like(behind_relu.x))
     generator = np.random.default_rng([layer.seed, 6])
     at = expected.draw(12)
     kept = generator.random(at.weight.shape) >= _MOSTLY

@@ -61,6 +61,7 @@ def judge(
     from convcheck.reports.judgement import Judgement
     from convcheck.suites import strategies  # noqa: F401 - without Hypothesis it ends here, before anything has run
     from convcheck.suites.fitting import fit
+    from convcheck.targets.choice import spared
     from convcheck.targets.isolation import output_to_stderr
     from convcheck.verification import hunt, verify
 
@@ -72,7 +73,8 @@ def judge(
     options: dict[str, Any] = {"seed": number, "device": device, "timeout": timeout, "memory": memory}
     with output_to_stderr(), Progress(quiet=False) as progress:
         options |= {"in_process": False, "progress": progress}
-        report = verify(fit(target, device=device, limits=limits), target=target, blind_spots=True, **options)
+        fitted = fit(target, device=device, limits=limits)
+        report = verify(fitted, target=target, blind_spots=True, **options)
         if configs:
             given = verify(configs, target=target, **options)
             report = replace(report, layers=report.layers + given.layers)
@@ -80,6 +82,7 @@ def judge(
             hunted = hunt(target, configs or (), seconds=seconds, **options)
             # Its first layer is the plainest, which was verified above.
             report = replace(report, layers=report.layers + hunted.layers[1:], hunt=hunted.hunt)
+    report = replace(report, left_out=(*report.left_out, *spared(fitted.spec, fitted.probe.target.inapplicable)))
     if outputs:
         replace(places, screen=None).write(report)
     judgement = Judgement.of(report, number, None if output is None else str(output))

@@ -20,7 +20,7 @@ SMALL = 100_000
 
 #: Multiply-adds, and entries of an array with padding and zeros in it, up to which the catalogue can be tried on a
 #: layer that no small one is like.
-_LARGE = 2**18
+_LARGE = 2**20
 
 _LARGEST_KERNEL = 11
 
@@ -171,11 +171,12 @@ def changed(layer: Layer, changes: Changes) -> Layer | None:
 def neighbours(layer: Layer) -> Iterator[tuple[str, Layer]]:
     """Yield layers that differ from one in a single respect, each with that respect in words.
 
-    The changes are those in which wrong backward passes come to light, the plainest first.
+    The changes are those in which wrong backward passes come to light, the plainest first. Those that make a layer too
+    large to be tried are left out.
     """
     for words, changes in _changes(layer):
         other = changed(layer, changes)
-        if other is not None and other != layer:
+        if other is not None and other != layer and triable(other):
             yield words, other
 
 
@@ -202,6 +203,9 @@ def _changes(layer: Layer) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "padding that differs between the sides", {"padding": [[1 + i, 0] if i % 2 else [i, 1 + i] for i in distinct]}
     yield "padding that differs between the axes", {"padding": [[i, rank - 1 - i] for i in distinct]}
     yield "padding in front and behind", {"padding": [[1, 2], [2, 1], [1, 2]][:rank]}
+    if layer.transposed:
+        yield "no output padding", {"output_padding": 0}
+        yield "output padding", {"stride": [3] * rank, "output_padding": [2] * rank}
     yield "dilation", {"dilation": [2] * rank, "input": [2 * n + 3 for n in sizes]}
     yield (
         "dilation that differs between the axes",

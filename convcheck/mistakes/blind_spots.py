@@ -171,7 +171,7 @@ def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_C
         like: Layer | None = layer
         for probe in probes:
             like = None if like is None else probe.within(like)
-        if like is not None and all(probe.takes(like) for probe in probes):
+        if like is not None and triable(like) and all(probe.takes(like) for probe in probes):
             kept.setdefault(plain(like), words)
     return [(words, layer) for layer, words in kept.items()]
 
@@ -262,6 +262,9 @@ def _untried(
     Those that are conditions too are tried where these were.
     """
     plainest = plain(min(checked, key=lambda layer: layer.multiply_adds))
+    if not triable(plainest):
+        # What it lacks is told of another layer, which can be tried.
+        plainest = plain(revealing(len(plainest.input))[0][1])
     spots = []
     for untried in UNTRIED:
         tried = untried.words.name.removeprefix("untried-") in conditions

@@ -22,8 +22,8 @@ CONDITIONS = {
         ),
         (
             "CC802", "sparse",
-            "four in ten entries are 0, and all of one sample's grad_output; an input as behind a ReLU; the weight or "
-            "grad_output mostly 0; one entry of grad_output alone",
+            "four in ten entries are 0, and all of one sample's grad_output; an input as behind a ReLU, or of zeros "
+            "alone; the weight or grad_output mostly 0; one entry of grad_output alone",
             "the gradient is right on nonzero data and wrong where entries are 0",
             "Look for a shortcut that leaves out zeros: a break for a continue, an index into what is left.",
             "Behind a ReLU half of the entries are 0, and behind a maximum nearly all of grad_output.",
@@ -100,7 +100,7 @@ CONDITIONS = {
             "What a transposition, or a layer that works channels last, passes on has this memory.",
         ),
         (
-            "CC813", "negative-strides", "views that are reversed along every axis",
+            "CC813", "negative-strides", "views that are reversed, along every axis or along one",
             "the gradient is right for contiguous arrays and wrong for reversed views",
             "Use the strides that come with an array, with their signs, or make a contiguous copy of it first.",
             "A flip is a view with negative strides.",

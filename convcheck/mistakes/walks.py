@@ -32,8 +32,20 @@ def walked(
     dilation: Sequence[int] | None = None,
     before: Sequence[int] | None = None,
 ) -> Array | None:
-    """dL/dX or dL/dW with another stride, dilation or padding in front; None where a window leaves the padded input."""
+    """dL/dX or dL/dW with another stride, dilation or padding in front; None where a window leaves the padded input.
+
+    Where padding repeats samples, it has no other place.
+    """
     axes = scene.layer.axes
+    if scene.layer.transposed:
+        return met(scene, gradient, stride=stride, dilation=dilation, before=before)
+    if scene.layer.repeats_samples:
+        if before is not None:
+            return None
+        if gradient == "weight":
+            return gathered(scene, dilate_flip.padded_input(scene.layer, scene.x), stride=stride, dilation=dilation)
+        padded = scattered_padded(scene, stride=stride, dilation=dilation)
+        return None if padded is None else unpadded(scene.layer, padded)
     if gradient == "input":
         padded = scattered_padded(scene, stride=stride, dilation=dilation)
         start = before or [axis.before for axis in axes]
@@ -45,7 +57,21 @@ def walked(
 
 def ruled(scene: Scene, gradient: str, rule: Rule) -> Array | None:
     """dL/dX or dL/dW, ``rule`` deciding what is read at an index out of range."""
+    if scene.layer.transposed:
+        return met(scene, gradient, rule=rule)
     return _read_back(scene, rule) if gradient == "input" else gathered(scene, _padded_by(scene, rule))
+
+
+def unpadded(layer: Layer, padded: Array) -> Array:
+    """Take the padding off the gradient of a padded input; what stands at repeated samples is theirs."""
+    if not layer.repeats_samples:
+        return windowed(padded, [axis.before for axis in layer.axes], layer.input)
+    for place, axis in enumerate(layer.axes, 2):
+        along = np.moveaxis(padded, place, 0)
+        folded = np.zeros((axis.size, *along.shape[1:]), padded.dtype)
+        np.add.at(folded, axis.origin, along)
+        padded = np.moveaxis(folded, 0, place)
+    return np.ascontiguousarray(padded)
 
 
 def grad_columns(scene: Scene) -> Array:
@@ -95,10 +121,11 @@ def met(
     stride: Sequence[int] | None = None,
     dilation: Sequence[int] | None = None,
     before: Sequence[int] | None = None,
+    rule: Rule | None = None,
 ) -> Array:
     """dL/dX or dL/dW of a transposed layer whose input p meets output p*stride + a*dilation - before through tap a.
 
-    What is out of range is left out.
+    What is out of range is left out, unless ``rule`` decides otherwise.
     """
     layer = scene.layer
     stride, dilation = stride or layer.stride, dilation or layer.dilation
@@ -113,12 +140,16 @@ def met(
             np.arange(n) * s + a * d - b
             for n, a, s, d, b in zip(layer.input, tap, stride, dilation, before, strict=True)
         ]
-        places = [found.clip(0, m - 1) for found, m in zip(outputs, layer.output, strict=True)]
-        inside = [(found >= 0) & (found < m) for found, m in zip(outputs, layer.output, strict=True)]
+        ruled = [(rule or _left_out)(found, m) for found, m in zip(outputs, layer.output, strict=True)]
+        places, inside = zip(*ruled, strict=True)
         seen = (grad_output[at_sites(np.ix_(*places))] * _outer(inside)).reshape(layer.batch, groups, filters, -1)
         grad_input += weight[(..., *tap)] @ seen
         grad_weight[(..., *tap)] = (x @ seen.swapaxes(2, 3)).sum(axis=0)
     return grad_input.reshape(scene.x.shape) if gradient == "input" else grad_weight.reshape(scene.weight.shape)
+
+
+def _left_out(indices: Indices, size: int) -> tuple[Indices, Counts]:
+    return indices.clip(0, size - 1), (indices >= 0) & (indices < size)
 
 
 def windowed(padded: Array, start: Sequence[int], size: Sequence[int]) -> Array:

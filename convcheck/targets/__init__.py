@@ -83,8 +83,9 @@ def resolve(
             )
         spec = replace(spec, keep_case=str(limits.keep_case.absolute()))
     if not limits.in_process:
-        from convcheck.targets.process.host import supported
-        from convcheck.targets.process.remote import Place, Remote
+        from convcheck.targets.process.keepers import supported
+        from convcheck.targets.process.place import Place
+        from convcheck.targets.process.remote import Remote
 
         if supported():
             return Remote(beside.place if isinstance(beside, Remote) else Place(folder, limits), spec)

@@ -13,7 +13,12 @@ from typing import Any
 ARGUMENTS = ("x", "weight", "bias", "grad_output")
 
 #: How an argument can lie in memory; `convcheck.targets.placement` says what each is.
-MEMORIES = ("plain", "gaps", "rows", "fortran", "channels-last", "reversed", "broadcast")
+MEMORIES = (
+    "plain", "gaps", "rows", "fortran", "channels-last", "reversed", "reversed-first", "reversed-last", "broadcast",
+)  # fmt: skip
+
+#: How the arguments lie that are reversed in part, each along another axis.
+_IN_PART = {"x": "reversed-last", "grad_output": "reversed-first"}
 
 #: Begins the name of what lies around an argument, where that was written: "around x".
 AROUND = "around "
@@ -26,7 +31,7 @@ class How:
     Attributes
     ----------
     memory : str
-        One of `MEMORIES`.
+        One of `MEMORIES`, or "reversed-in-part".
     arguments : tuple of str
         The arguments that lie in memory so; the others are plain.
     read_only : bool
@@ -58,6 +63,8 @@ class How:
 
     def memory_of(self, argument: str) -> str:
         """Return how one of `ARGUMENTS` lies in memory."""
+        if self.memory == "reversed-in-part":
+            return _IN_PART.get(argument, "plain")
         return self.memory if argument in self.arguments else "plain"
 
     def to_dict(self) -> dict[str, Any]:

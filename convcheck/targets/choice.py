@@ -104,6 +104,17 @@ def inapplicable_to(spec: TargetSpec, claimed: Collection[str]) -> Mapping[str, 
     return next((conditions for conditions in forms if conditions.keys() == set(claimed)), {})
 
 
+def spared(spec: TargetSpec, inapplicable: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the conditions under which a target is not run, with the reasons, and on whose word: a text each.
+
+    What form code has, its own process says where the mapping does not: code that means to can take another one's for
+    its own, and be spared what that cannot meet.
+    """
+    said = spec.command is not None or spec.library is not None or spec.style is not None
+    word = "by its mapping" if said else "as its process says; a mapping with style decides it"
+    return tuple(f"the condition {name}: {reason} ({word})" for name, reason in inapplicable.items())
+
+
 def _style_of(found: Any) -> str:
     inner = found
     while isinstance(inner, partial):

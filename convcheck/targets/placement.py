@@ -7,7 +7,6 @@ by looking at it afterwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -61,7 +60,8 @@ def placed(array: Array, memory: str = "plain", *, guarded: bool = False) -> Pla
     ----------
     memory : str
         "plain", in C order; "gaps" between neighbouring entries; gaps between "rows", the last axes; "fortran", the
-        first axis innermost; "channels-last", the second one innermost; "reversed" along every axis; "broadcast": one
+        first axis innermost; "channels-last", the second one innermost; "reversed" along every axis,
+        "reversed-first" and "reversed-last" along one alone; "broadcast": one
         entry for all, along every axis along which they are equal.
     guarded : bool, default False
         Whether there is a band in front and behind.
@@ -83,9 +83,11 @@ def placed(array: Array, memory: str = "plain", *, guarded: bool = False) -> Pla
     band = min(max(_LEAST, array.size), _MOST) if guarded else 0
     base = np.full(2 * band + max(step, 1), np.nan, array.dtype)
     offset = band
-    if memory == "reversed":
-        offset += sum((n - 1) * s for n, s in zip(array.shape, strides, strict=True)) if prod(array.shape) else 0
-        strides = [-s for s in strides]
+    turned = {"reversed": slice(None), "reversed-first": slice(1), "reversed-last": slice(-1, None)}
+    if memory in turned and array.size:
+        for axis in range(array.ndim)[turned[memory]]:
+            offset += (array.shape[axis] - 1) * strides[axis]
+            strides[axis] = -strides[axis]
     found = Placed(base, array.shape, tuple(strides), offset)
     found.view()[...] = array
     return found

@@ -115,7 +115,7 @@ class TestReals:
 
 class TestIntegers:
     def test_sparse_ones_and_such_as_a_relu_leaves(self):
-        thin, relu, weight, alone = data("sparse", layer=replace(LAYER, batch=9, filters=20, channels=40))
+        thin, relu, dead, weight, alone = data("sparse", layer=replace(LAYER, batch=9, filters=20, channels=40))
         for array in arrays(thin).values():
             assert 0.15 < np.mean(array == 0) < 0.7
         assert not all(sample.any() for sample in thin.grad_output)
@@ -124,6 +124,9 @@ class TestIntegers:
         for array in (relu.weight, relu.grad_output):
             assert array.all()
             assert (array < 0).any()
+        assert not dead.x.any()
+        assert dead.weight.all()
+        assert dead.grad_output.all()
         assert 0.85 < np.mean(weight.weight == 0) < 0.95
         assert weight.x.all()
         assert weight.grad_output.all()

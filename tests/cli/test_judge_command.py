@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from convcheck import verification
 from convcheck.reports.judgement import Judgement, judgement_schema
 from convcheck.suites import fitting
+from convcheck.suites.fitting import Fit
+from convcheck.targets.forms.torch_code import TorchForm
+from convcheck.targets.spec import TargetSpec
 from tests.reports import failed_report, passed_report
 from tests.shell import convcheck
 
@@ -25,9 +29,11 @@ def stubs(monkeypatch):
 
         return stub
 
-    for name in given:
+    for name in ("verify", "hunt"):
         monkeypatch.setattr(verification, name, standing_for(name))
-    monkeypatch.setattr(fitting, "fit", lambda *words, **options: None)
+    probe = SimpleNamespace(target=SimpleNamespace(inapplicable={}))
+    given["fit"] = Fit(TargetSpec(call="code.py:Conv"), probe, None)
+    monkeypatch.setattr(fitting, "fit", lambda *words, **options: given["fit"])
     return given, asked
 
 
@@ -77,6 +83,20 @@ def test_what_the_search_finds_counts(stubs, tmp_path):
     status, judgement, _ = judged(tmp_path)
     assert status == 1
     assert judgement["mistakes"] == list(Judgement.of(failed, 0, None).mistakes)
+
+
+@pytest.mark.parametrize(("style", "word"), [(None, "as its process says"), ("torch", "by its mapping")])
+def test_what_code_is_spared_is_told_and_on_whose_word(style, word, stubs, tmp_path):
+    given, _ = stubs
+    probe = SimpleNamespace(target=SimpleNamespace(inapplicable=TorchForm.inapplicable))
+    given["fit"] = Fit(TargetSpec(call="code.py:Conv", style=style), probe, None)
+    told = {limit.partition(":")[0]: limit for limit in judged(tmp_path)[1]["limits"]}
+    assert {"the condition read-only", "the condition negative-strides"} <= told.keys()
+    assert word in told["the condition read-only"]
+
+
+def test_nothing_is_told_where_code_is_spared_nothing(stubs, tmp_path):
+    assert judged(tmp_path)[1]["limits"] == []
 
 
 def test_the_code_is_not_overwritten(stubs, tmp_path):

@@ -132,6 +132,17 @@ def test_where_filters_are_missing_the_whole_sum_is_given():
     assert [text for text in told["left_out"] if "--sample N" in text]
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_slices_of_w_between_the_channels_and_filters_that_are_kept(transposed):
+    layer = Layer(4, 6, 2, groups=2, input=[3, 3], transposed=transposed)
+    weight = np.arange(np.prod(layer.weight_shape)).reshape(layer.weight_shape)
+    cut = Kept(range(2), range(3, 4), range(4, 6)).weight(layer, weight)
+    told = cut.swapaxes(0, 1) if transposed else cut
+    assert told.shape[:2] == (2, 1)
+    for i, f in enumerate((4, 5)):
+        assert np.array_equal(told[i, 0], weight[layer.slice_between(3, f)])
+
+
 def test_what_can_never_fit_is_refused():
     with pytest.raises(UsageError, match=r"too\.large.*more than it may.*smaller input"):
         page(shown(Layer(1, 1, 1, input=[2600, 2600], batch=1, bias=False, name="too.large"), data="integers"))

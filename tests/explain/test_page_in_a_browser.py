@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,10 @@ from convcheck import Layer, backward, forward, load
 from convcheck.explain.sums import entry
 from convcheck.explain.sums.notation import NOTATIONS, notation
 from convcheck.explain.sums.terms import explain
+from convcheck.targets.features import KINDS as KINDS_OF_CODE
 from convcheck.verification import verify
 from tests.browser import page, shown
+from tests.explain.kinds import KINDS as OTHER_KINDS
 from tests.explain.test_page import CONV1, EXAMPLE, Unflipped
 from tests.parts import target
 from tests.targets_for_tests import UNFOLD, Right
@@ -29,6 +33,7 @@ KINDS = [
     TEXTBOOK["T3-crop"],
     Layer(2, 3, 1, stride=2, input=[5, 6], name="downsample"),
     Layer(1, 2, 4, stride=3, padding=[[2, 1]], dilation=2, input=[13], name="line"),
+    *OTHER_KINDS,
 ]
 
 #: What the page says of entries: symbols, LaTeX, terms, what falls away, the sum.
@@ -99,7 +104,7 @@ def test_equations_are_those_of_explain_and_maps_the_arrays(visit, layer):
     seen = 0
     for n, c, f, dx, dw, o, db in visited(SLICES):
         assert dx == right.input[n, c].ravel().tolist()
-        assert dw == right.weight[f, c % layer.channels_per_group].ravel().tolist()
+        assert dw == right.weight[layer.slice_between(c, f)].ravel().tolist()
         assert o == output[n, f].ravel().tolist()
         assert db == (right.bias[f] if layer.bias else None)
         seen += 1
@@ -225,6 +230,76 @@ def test_sliders_edits_and_the_way_back(visit):
     assert "1 number changed" in visited.text("#banner")
     visited.page.locator("#reset").click()
     assert "= 36" in visited.text("#equation")
+
+
+@pytest.mark.parametrize("layer", OTHER_KINDS, ids=lambda layer: layer.name)
+def test_every_view_of_other_kinds(visit, layer):
+    visited = visit(page(shown(layer)))
+    said = {}
+    for view in visited.page.locator("[data-view]").evaluate_all("(all) => all.map((each) => each.dataset.view)"):
+        visited.page.locator(f"#tab-{view}").click()
+        said[view] = visited.text("#about")
+        if view == "wires":
+            assert visited.page.locator(".wires .wire.lit").count() > 0
+            copies = visited.page.locator(".wires .node.copy").count()
+            assert copies == (sum(layer.padding[0]) if layer.repeats_samples else 0)
+        elif view in ("handback", "collect", "weights"):
+            visited.page.locator("#next-step").click()
+            visited.page.locator("#time-slider").evaluate(
+                "(one) => { one.value = one.max; one.dispatchEvent(new Event('input')); }"
+            )
+        page_sums_hold(visited)
+    assert ("nothing is turned" in said["collect"]) == layer.transposed
+    # A transposed layer lays W over dL/dO itself; others turn it.
+    visited.page.locator("#tab-collect").click()
+    assert visited.page.locator('[data-map="turned"]').count() == (0 if layer.transposed else 1)
+    entries = [one for one in entries_of(layer, 4) if one[0] == "input"]
+    visited("([map, index]) => window.convcheck.pin({ map, index })", ["dX", list(entries[1][1])])
+    lettered = visited.page.locator('[data-map="spread"] td.framed').count()
+    copies = (
+        prod(len(axis.positions(p)) for axis, p in zip(layer.axes, entries[1][1][2:], strict=True))
+        if (layer.repeats_samples)
+        else 1
+    )
+    if len(layer.input) < 3:
+        assert 0 < lettered <= copies * prod(layer.kernel)
+
+
+@pytest.mark.parametrize("layer", [OTHER_KINDS[0], OTHER_KINDS[3]], ids=lambda layer: layer.name)
+def test_sliders_of_other_kinds(visit, layer):
+    visited = visit(page(shown(layer)))
+    rows = visited.page.locator("#axes fieldset").first
+    for size in ("input", "kernel", "stride", "dilation", "before", "after"):
+        for end in ("min", "max"):
+            slider = rows.locator(f"[data-size={size}] input[type=range]")
+            if slider.is_disabled():
+                continue
+            number = rows.locator(f"[data-size={size}] input[type=number]")
+            number.fill(slider.get_attribute(end))
+            number.press("Enter")
+            page_sums_hold(visited)
+            assert "not possible" not in visited.text("#told")
+            if visited.page.locator("#back").is_visible():
+                visited.page.locator("#back").click()
+    words = rows.inner_text()
+    if layer.transposed:
+        assert "of output padding" in words
+        assert "needs a stride or a dilation above it" in words
+    else:
+        assert "reflect padding is at most 3 on 4 samples" in words
+
+
+@pytest.mark.parametrize("layer", OTHER_KINDS[:1] + OTHER_KINDS[3:4], ids=lambda layer: layer.name)
+def test_the_errors_of_other_kinds_are_those_of_the_code(visit, layer):
+    one = shown(layer, target(Unflipped, supports=sorted(KINDS_OF_CODE)))
+    visited = visit(page(one))
+    compared = next(array for array in one.judged.arrays if array.gradient == "input")
+    count = int((compared.given != compared.right).sum())
+    assert f"{count} of {compared.given.size} entries wrong" in visited.text(".verdict")
+    assert "kernel-not-flipped" in visited.text(".verdict")
+    n, c = (visited(f"() => window.convcheck.state.slice.{letter}") for letter in "nc")
+    here = int((compared.given[n, c] != compared.right[n, c]).sum())
+    assert visited.page.locator('[data-map="given"] td.wrong').count() == here > 0
 
 
 def page_sums_hold(visited):

@@ -22,6 +22,7 @@ from convcheck.explain.pictures.drawing import animation, style
 from convcheck.explain.pictures.drawing.page import draw
 from convcheck.explain.pictures.selection import Selection
 from convcheck.explain.pictures.stories import stories_of
+from tests.explain.kinds import KINDS
 
 
 def layer_of(suite, name):
@@ -39,6 +40,7 @@ LAYERS = [
     layer_of("hostile", "all-different-1d"),
     layer_of("hostile", "all-different-3d"),
     layer_of("resnet50", "conv1"),
+    *KINDS,
 ]
 
 
@@ -74,7 +76,7 @@ def test_padding_and_remainder_are_in_the_formulas():
 
 
 #: Those whose pictures are large are drawn only by long runs.
-LARGE = ("all-different", "all-different-3d", "conv1")
+LARGE = ("all-different", "all-different-3d", "conv1", "transposed", "transposed-3d", "circular", "replicate-3d")
 DRAWN = [
     pytest.param(layer, id=layer.name, marks=[pytest.mark.long] * (layer.name in LARGE)) for layer in LAYERS
 ]  # fmt: skip
@@ -201,6 +203,27 @@ def test_the_other_animation_walks_tap_by_tap(name):
     _, steps = step_texts(figures.weight_gradient_animation, layer, at.x, at.grad_output, ("MyConv", right.weight))
     assert {step.entry: step.value for step in steps} == dict(np.ndenumerate(right.weight[0, 0]))
     assert all(step.text.endswith("MyConv gives the same") for step in steps)
+
+
+@pytest.mark.parametrize("layer", KINDS, ids=lambda layer: layer.name)
+def test_animations_of_other_kinds_fill_what_the_layer_gives(layer):
+    at = figures.example_operands(layer)
+    right = backward(layer, at.x, at.weight, at.grad_output)
+    panels, steps = step_texts(
+        figures.input_gradient_animation, layer, at.weight, at.grad_output, ("MyConv", right.input)
+    )
+    assert {step.entry: step.value for step in steps} == dict(np.ndenumerate(right.input[0, 0]))
+    assert all(step.text.endswith("MyConv gives the same") for step in steps)
+    # What lies on the cells adds up to the entry, of a layer with one filter that reads it.
+    for step in steps if layer.filters_per_group == 1 else ():
+        first = panels[0]
+        laid = [(first.values[cell], factors.split("×")[1:]) for cell, factors in step.cells.items()]
+        assert step.value == sum(value * int(factor.replace("−", "-")) for value, all_ in laid for factor in all_)
+    wrong = right.weight.copy()
+    wrong[(0, 0, *(0,) * len(layer.kernel))] += 1
+    _, steps = step_texts(figures.weight_gradient_animation, layer, at.x, at.grad_output, ("MyConv", wrong))
+    assert {step.entry: step.value for step in steps} == dict(np.ndenumerate(right.weight[0, 0]))
+    assert [step.entry for step in steps if not step.right] == [(0,) * len(layer.kernel)]
 
 
 def test_animation_of_one_axis_goes_to_the_end():

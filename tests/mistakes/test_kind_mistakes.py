@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
 from convcheck import Layer, verify
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.similar import revealing
+from convcheck.layer.similar import changed, revealing
 from convcheck.mistakes import mistake
 from convcheck.mistakes.blind_spots import possible, shown_by
 from convcheck.targets.features import KINDS
 from tests.mistaken import OF_PLAIN_LAYERS, VISIBLE, forms_visible_on, mistaken, scene_of
+from tests.mistakes.test_caught import assert_named, odd_layer
 from tests.targets_for_tests import Right
 
 UNFOLD = formulation(FASTEST)
@@ -88,6 +91,51 @@ class TestTransposed:
         found = made("weight-axes-not-exchanged", self.scene, "weight", "filters first, in the shape of the weight")
         np.testing.assert_array_equal(found, of_plain.reshape(TRANSPOSED.weight_shape))
 
+    @pytest.mark.parametrize(
+        ("name", "variant", "meets"),
+        [
+            ("stride-ignored", "", lambda axis, p, a: p + a * axis.dilation - axis.before),
+            ("dilation-ignored", "", lambda axis, p, a: p * axis.stride + a - axis.before),
+            (
+                "padding-offset", "padded on the wrong side",
+                lambda axis, p, a: p * axis.stride + a * axis.dilation - axis.after,
+            ),
+            (
+                "clamped-index", "clamped to both ends",
+                lambda axis, p, a: min(max(right(axis, p, a), 0), axis.output_size - 1),
+            ),
+            ("wrapped-index", "both ends", lambda axis, p, a: right(axis, p, a) % axis.output_size),
+        ],
+    )  # fmt: skip
+    def test_mistakes_that_plain_layers_have_too(self, name, variant, meets):
+        for gradient, array in zip(("input", "weight"), of_loops(self.scene, meets), strict=True):
+            np.testing.assert_array_equal(made(name, self.scene, gradient, variant), array)
+            assert not np.array_equal(array, self.scene.answer(gradient))
+
+    def test_output_padding_left_out(self):
+        cut = self.scene.grad_output.copy()
+        cut[:, :, -2:] = cut[..., -1:] = 0
+        wrong = of_loops(self.scene, right, grad_output=cut)
+        for gradient, array in zip(("input", "weight"), wrong, strict=True):
+            found = made("remainder-dropped", self.scene, gradient, "the outputs of output_padding are left out")
+            np.testing.assert_array_equal(found, array)
+
+    def test_one_gradient_for_each_sample(self):
+        found = made("batch-not-summed", self.scene, "weight")
+        for sample, gradient in enumerate(found):
+            alone = np.zeros_like(self.scene.grad_output)
+            alone[sample] = self.scene.grad_output[sample]
+            np.testing.assert_array_equal(gradient, of_loops(self.scene, right, grad_output=alone)[1])
+
+    def test_the_last_tap_of_the_last_filter(self):
+        weight, grad_output = np.zeros_like(self.scene.weight), self.scene.grad_output.copy()
+        weight[..., -1, -1] = self.scene.weight[..., -1, -1]
+        found = made("overlap-overwritten", self.scene, "input", "the last tap wins")
+        np.testing.assert_array_equal(found, of_loops(self.scene, right, weight=weight)[0])
+        grad_output[:, [0, 1, 3, 4]] = 0
+        found = made("overlap-overwritten", self.scene, "input", "the last filter and tap win")
+        np.testing.assert_array_equal(found, of_loops(self.scene, right, weight=weight, grad_output=grad_output)[0])
+
     def test_plain_layers_do_not_make_them(self):
         plain = scene_of(Layer(4, 4, 3, stride=2, padding=1))
         for name in ("stride-dilation-exchanged", "output-padding-misplaced", "weight-axes-not-exchanged"):
@@ -125,6 +173,23 @@ class TestPadding:
                 folded = np.moveaxis(total, 0, place)
             found = made("padding-mode-confused", scene, "input", f"as {other} padding")
             np.testing.assert_array_equal(found, folded)
+
+    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize(("name", "ignored"), [("stride-ignored", "stride"), ("dilation-ignored", "dilation")])
+    def test_an_option_ignored(self, mode, name, ignored):
+        layer = Layer(3, 2, (2, 3), (2, 1), ((1, 2), (2, 1)), (1, 2), input=(5, 4), batch=3, padding_mode=mode)
+        scene = scene_of(layer)
+        walk = {"stride": layer.stride, "dilation": layer.dilation} | {ignored: (1, 1)}
+        places = np.pad(np.arange(20).reshape(5, 4), layer.padding, NUMPY_MODES[mode])
+        grad_input, grad_weight = np.zeros((3, 3, 20)), np.zeros_like(scene.weight)
+        for o in np.ndindex(*layer.output):
+            for a in np.ndindex(*layer.kernel):
+                at = places[tuple(i * s + b * d for i, b, s, d in zip(o, a, *walk.values(), strict=True))]
+                passed = scene.grad_output[(..., *o)]
+                grad_input[..., at] += passed @ scene.weight[(..., *a)]
+                grad_weight[(..., *a)] += passed.T @ scene.x.reshape(3, 3, 20)[..., at]
+        np.testing.assert_array_equal(made(name, scene, "input"), grad_input.reshape(scene.x.shape))
+        np.testing.assert_array_equal(made(name, scene, "weight"), grad_weight)
 
     @pytest.mark.parametrize("name", ["border-dropped", "padding-mode-confused"])
     def test_without_padding_there_is_none(self, name):
@@ -181,6 +246,51 @@ def test_is_named(name, entry, gradient, variant):
     assert [diagnosis.name for diagnosis in failed.diagnosis] == [entry.name]
 
 
+def odd_layer_of_a_kind(generator):
+    """Draw a layer on which much looks the same, transposed or padded with samples."""
+    while True:
+        layer = odd_layer(generator)
+        behind = [generator.randrange(max(s, d)) for s, d in zip(layer.stride, layer.dilation, strict=True)]
+        small = [min(n, 5) for n in layer.input]
+        kinds = [
+            {"transposed": True, "input": small, "output_padding": behind},
+            {"padding_mode": generator.choice(MODES)},
+        ]
+        other = changed(layer, generator.choice(kinds))
+        if other is not None and other.multiply_adds <= 20_000:
+            return other
+
+
+@pytest.mark.parametrize("count", [240, pytest.param(10_000, marks=pytest.mark.long)])
+def test_every_form_is_named_on_odd_layers(count):
+    generator = random.Random(count)
+    while count > 0:
+        layer = odd_layer_of_a_kind(generator)
+        forms = forms_visible_on(layer)
+        for form in generator.sample(forms, min(len(forms), 12)):
+            assert_named(layer, *form)
+            count -= 1
+
+
+def test_most_mistakes_of_plain_layers_have_their_like():
+    def shown(**kind):
+        return {entry.name for _, layer in revealing(2, **kind) for entry, _, _ in forms_visible_on(layer)}
+
+    alike = {
+        "stride-ignored", "dilation-ignored", "axes-swapped", "groups-ignored", "padding-offset", "clamped-index",
+        "wrapped-index", "remainder-dropped", "overlap-overwritten", "last-filter-only", "last-output-skipped",
+        "last-window-only", "summed-too-far", "batch-not-summed", "updated-before-input", "kernel-not-flipped",
+    }  # fmt: skip
+    assert alike <= shown(transposed=True)
+    # Where padding repeats samples, an index that is clamped or wraps round is padding of another mode.
+    assert shown(padding_mode="reflect") >= {
+        "stride-ignored",
+        "axes-swapped",
+        "overlap-overwritten",
+        "batch-not-summed",
+    }
+
+
 def test_every_mistake_of_these_kinds_alone_is_among_the_forms():
     assert {entry.name for entry in set(VISIBLE) - set(OF_PLAIN_LAYERS) if not entry.of_complex} < {
         param.values[1].name for param in FORMS
@@ -226,7 +336,7 @@ def test_what_could_have_been_shown_is_of_the_same_kind(kind):
     layer = Layer(2, 3, 3, padding=1, **kind)
     known = possible([layer])
     assert known == set().union(*(shown_by(other) for _, other in revealing(2, **kind)))
-    assert {"gradient-not-dilated", "remainder-dropped"}.isdisjoint(name for name, _, _ in known)
+    assert {"gradient-not-dilated", "input-not-padded"}.isdisjoint(name for name, _, _ in known)
     target = {"call": Right, "supports": sorted(KINDS)}
     report = verify(layer, target=target, strict=True, checks=["forward", "exact"])
     assert all(spot.layer == "" or ("transposed: true" if "transposed" in kind else "reflect") in spot.layer

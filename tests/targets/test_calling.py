@@ -46,10 +46,16 @@ def test_every_arrangement_is_what_it_says():
     strides = {memory: placed(array, memory).strides for memory in MEMORIES}
     assert strides == {
         "plain": (12, 4, 1), "gaps": (24, 8, 2), "rows": (21, 7, 1), "fortran": (1, 2, 6), "channels-last": (12, 1, 3),
-        "reversed": (-12, -4, -1), "broadcast": (12, 4, 1),
+        "reversed": (-12, -4, -1), "reversed-first": (-12, 4, 1), "reversed-last": (12, 4, -1), "broadcast": (12, 4, 1),
     }  # fmt: skip
     assert placed(np.ones((2, 3, 4)), "broadcast").strides == (0, 0, 0)
     assert placed(np.ones((2, 3, 4)) * np.arange(3.0)[:, None], "broadcast").strides == (0, 1, 0)
+
+
+def test_what_is_reversed_in_part_is_so_along_another_axis_of_each_argument():
+    how = How("reversed-in-part")
+    memories = {name: how.memory_of(name) for name in ARGUMENTS}
+    assert memories == {"x": "reversed-last", "weight": "plain", "bias": "plain", "grad_output": "reversed-first"}
 
 
 def test_bands_are_as_wide_as_the_array_and_written_ones_are_found():

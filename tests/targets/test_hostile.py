@@ -2,6 +2,9 @@
 loses a layer, hangs, or leaves a process."""
 
 import contextlib
+import os
+import signal
+import sys
 import time
 from itertools import product
 
@@ -10,7 +13,8 @@ import pytest
 
 from convcheck import Layer, TargetError, verify
 from convcheck.suites.config import Suite
-from convcheck.targets.process import host
+from convcheck.targets.process import keepers
+from convcheck.targets.process.keepers import memory_of
 from tests.targets.hostile import BEHAVIOURS, MOMENTS, RESULTS, source
 
 LAYERS = (
@@ -37,7 +41,7 @@ REPRESENTATIVE = (
 def left_behind():
     """Processes of this one's but for those that wait to start others, which have no children."""
     me = psutil.Process()
-    waiting = {keeper.process.pid for keeper in host._IDLE}
+    waiting = keepers.idle()
     return [child for child in me.children(recursive=True) if child.pid not in waiting and runs(child)]
 
 
@@ -107,6 +111,31 @@ def test_how_it_ended_is_told_with_the_place_and_the_last_words(tmp_path):
     assert "in backward" in message
     assert "ctypes.string_at(0)" in message
     assert "last words \\x1b[31m" in message
+
+
+def test_memory_of_processes_that_it_starts_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("convcheck.targets.process.limits.LAYER_SECONDS", 20)
+    lines = "for n in range(4):\n    if not os.fork():\n        held = b'x' * 2**27\n        time.sleep(1000)\n"
+    (tmp_path / "code.py").write_text(source(lines + "time.sleep(1000)", "forward"))
+    given = {"memory": 400 * MEBIBYTE, "in_process": False, "shrink": False, "checks": ["exact"]}
+    (layer,) = verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", **given).layers
+    message = next(r.message for r in layer.results if r.status == "error")
+    assert "with those that it started" in message
+    assert "more than its limit of 400 MiB" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_memory_that_processes_share_counts_once():
+    held, child = b"x" * 2**26, os.fork()
+    if not child:
+        time.sleep(1000)
+        os._exit(0)
+    try:
+        both = [os.getpid(), child]
+        assert memory_of(both, shared=True) < memory_of(both) - len(held) // 2
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_what_crashes_on_one_layer_is_checked_on_the_next(tmp_path):

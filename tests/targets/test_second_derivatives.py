@@ -11,7 +11,8 @@ import pytest
 from convcheck import Layer, verify
 from convcheck.layer.data import integer_operands
 from convcheck.targets.process.limits import Limits
-from convcheck.targets.process.remote import Place, Remote
+from convcheck.targets.process.place import Place
+from convcheck.targets.process.remote import Remote
 from convcheck.targets.spec import TargetSpec
 from tests.parts import right_arrays, target
 

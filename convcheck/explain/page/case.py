@@ -77,8 +77,6 @@ def case_of(shown: Shown, limit: int, share: float) -> dict[str, Any]:
         If not even one sample, channel and filter fit; says which option or size shrinks them.
     """
     layer, chosen = shown.layer, shown.chosen
-    if layer.transposed or layer.repeats_samples:
-        raise UsageError(f"layer {layer.name}: no page shows transposed layers or copies in the padding")
     data: dict[str, Any] = {}
     for kept in _choices(layer, chosen, limit):
         data = {"arrays": _arrays(layer, shown.operands, kept), "totals": _totals(layer, shown.operands, kept)}

@@ -95,4 +95,10 @@ def _file(name: str) -> str:
     """Read a file of the page, without its comments and what its lines are indented by, which is a sixth of it."""
     text = files(__package__).joinpath(name).read_text(encoding="utf-8")
     lines = map(str.strip, text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith(("//", "/*"))) + "\n"
+    text = "\n".join(line for line in lines if line and not line.startswith(("//", "/*"))) + "\n"
+    if name.endswith(".css"):
+        # In a style sheet, blanks around these say nothing.
+        for sign in (":", ";", ",", "{", "}"):
+            text = text.replace(f"{sign} ", sign)
+        text = text.replace(" {", "{").replace(" }", "}").replace("\n", "")
+    return text

@@ -40,7 +40,11 @@ class Kept:
 
     def weight(self, layer: Layer, array: Array) -> Array:
         """Cut W, or dL/dW: the slices between these channels and filters."""
-        return array[self.filters.start : self.filters.stop, self.own_channels(layer)]
+        if layer.transposed:
+            own = _within(self.filters, layer.filters, layer.filters_per_group)
+            return array[self.channels.start : self.channels.stop, own]
+        own = _within(self.channels, layer.channels, layer.channels_per_group)
+        return array[self.filters.start : self.filters.stop, own]
 
     def bias(self, array: Array) -> Array:
         """Cut b, or dL/db."""
@@ -58,12 +62,13 @@ class Kept:
             case _:
                 return self.bias(array)
 
-    def own_channels(self, layer: Layer) -> slice:
-        """Return the channels as a filter counts them, within its group."""
-        if len(self.channels) == layer.channels:
-            return slice(0, layer.channels_per_group)
-        first = self.channels.start % layer.channels_per_group
-        return slice(first, first + len(self.channels))
+
+def _within(kept: range, count: int, per_group: int) -> slice:
+    """Return channels, or filters, as they are counted within a group."""
+    if len(kept) == count:
+        return slice(0, per_group)
+    first = kept.start % per_group
+    return slice(first, first + len(kept))
 
 
 def packed(array: NDArray[Any]) -> Packed:

@@ -31,13 +31,13 @@ def still(shown: Shown) -> tuple[str, list[str]]:
     place = chosen.place
     index = (chosen.sample, chosen.channel, *place)
     found = explain(layer, at, "input", index)
-    own = [term for term in found.terms if term.factors[0].index[1] == chosen.filter]
-    inside = chosen.channel % layer.channels_per_group
-    outputs = {term.factors[0].index[2:]: _product(term) for term in own}
-    taps = {term.factors[1].index[2:]: _product(term) for term in own}
+    told = [term for term in found.terms if term.factors[0].index[1] == chosen.filter]
+    own = layer.slice_between(chosen.channel, chosen.filter)
+    outputs = {term.factors[0].index[2:]: _product(term) for term in told}
+    taps = {term.factors[1].index[2:]: _product(term) for term in told}
     maps: tuple[tuple[str, Array, Mapping[tuple[int, ...], str], Mapping[tuple[int, ...], str]], ...] = (
         (f"dL/dO[{chosen.sample},{chosen.filter}]", at.grad_output[chosen.sample, chosen.filter], outputs, {}),
-        (f"W[{chosen.filter},{inside}]", at.weight[chosen.filter, inside], taps, {}),
+        (f"W[{own[0]},{own[1]}]", at.weight[own], taps, {}),
         (f"dL/dX[{chosen.sample},{chosen.channel}]", np.zeros(layer.input), {place: ""}, {place: number(found.value)}),
     )
     parts, x, bottom = [], 0, 0
@@ -97,11 +97,13 @@ def _map(
         text = written.get((row, column), "" if hidden else number(value))
         shade = 0 if hidden or not np.isfinite(value) else abs(value) / largest * 0.45
         color = "#2166ac" if value > 0 else "#b2182b"
+        fill = f'fill="{color}" fill-opacity="{shade:.2f}"' if shade else 'fill="none"'
         parts.append(
-            f'<rect x="{left}" y="{top}" width="{_CELL}" height="{_CELL}" fill="{color}" fill-opacity="{shade:.2f}" '
+            f'<rect x="{left}" y="{top}" width="{_CELL}" height="{_CELL}" {fill} '
             f'class="{"cell here" if here else "cell"}"/>'
-            f'<text x="{left + _CELL // 2}" y="{top + 25}" class="number">{escape(text)}</text>'
         )
+        if text:
+            parts.append(f'<text x="{left + _CELL // 2}" y="{top + 25}" class="number">{escape(text)}</text>')
     width = max((ends[1] - starts[1]) * _CELL, 9 * len(title), 7 * len(note))
     return width, _HEAD + (ends[0] - starts[0]) * _CELL + 4, parts
 

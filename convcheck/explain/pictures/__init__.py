@@ -2,8 +2,11 @@
 
 The arrays are those that the formulations compute with; nothing here needs matplotlib until `drawing` is asked.
 
-forward_pass, wires, input_gradient, weight_gradient, bias_gradient, channels, overlap, unfold_view
+forward_pass, wires, input_gradient, weight_gradient, bias_gradient, channels, overlap, unfold_view, twins
            a picture each: a function ``story``
+sliding    dilate, pad, flip, slide: dL/dX, or the output of a transposed layer
+windowed   windows times the kernel: the output, or dL/dX of a transposed layer
+roles      what the arrays are called: a transposed layer is told by the plain one that is its twin
 errors     the picture of a wrong gradient, and what a target gets wrong
 stories    finds all of these by itself: a new picture is a new file here
 panel      Panel: an array, what every cell is, what is marked, and the words around it; Story: the panels of a picture

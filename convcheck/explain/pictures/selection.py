@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -13,6 +12,7 @@ from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index
 from convcheck.layer.fields import DTYPES, ZEROS
 from convcheck.layer.layer import Layer
+from convcheck.layer.products import read
 
 #: What can be explained. "output" is an entry of O, the others are entries of dL/dX, dL/dW and dL/db.
 ARRAYS = ("input", "weight", "bias", "output")
@@ -158,12 +158,6 @@ def _worked(layer: Layer, array: str, index: Index) -> tuple[Index, Index, Index
     output, tap = next(found, (given, (0,) * len(given)) if array == "output" else ((0,) * len(given), given))
     place_read = read(layer, output, tap)
     return most_read(layer) if place_read is None else place_read, tap, output
-
-
-def read(layer: Layer, output: Sequence[int], tap: Sequence[int]) -> Index | None:
-    """Return the input entry that an output reads through a tap; None where there is none."""
-    place = tuple(int(axis.source[i, a]) for axis, i, a in zip(layer.axes, output, tap, strict=True))
-    return None if -1 in place else place
 
 
 def met(layer: Layer, tap: Index) -> int:

@@ -99,7 +99,7 @@ class Notation:
         weight, image = array in ("weight", "grad_weight"), array in ("x", "grad_input")
         if self.layout == "matrix":
             # Of a transposed layer, X is the matrix and what the windows are cut from is O.
-            image = image != layer.transposed
+            image = not weight and image != layer.transposed
             # Row and column in the matrices of T4; X itself stays as it is.
             if image or len(numbers) < len(index):
                 return index

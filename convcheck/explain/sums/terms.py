@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import fsum
 from typing import NamedTuple
 
@@ -13,13 +12,13 @@ import numpy as np
 from convcheck.checks.observed import Observed
 from convcheck.errors import TargetError
 from convcheck.explain.pictures.panel import Index
-from convcheck.explain.pictures.selection import read, readers
 from convcheck.explain.pictures.sizes import AXIS_NAMES, at
 from convcheck.gradients import FASTEST
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
 from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
+from convcheck.layer.products import products
 from convcheck.targets import builtin
 from convcheck.targets.target import Target
 
@@ -106,8 +105,9 @@ def explain(
     TargetError
         If the code gave no such array.
     """
-    finders = {"input": _input_terms, "weight": _weight_terms, "bias": _bias_terms, "output": _output_terms}
-    terms, excluded = finders[array](layer, operands, index)
+    finders = {"input": _outside_input_entry, "weight": _outside_weight_entry, "output": _outside_output_entry}
+    excluded = finders[array](layer, index) if array in finders else []
+    terms = [_term(operands, *factors) for factors in products(layer, array, index)]
     code = builtin(FASTEST) if observed is None else observed.implementation
     given = None
     if observed is not None:
@@ -121,22 +121,10 @@ def explain(
     return Explanation(layer, array, index, tuple(terms), tuple(excluded), reference, given)
 
 
-Found = tuple[list[Term], list[Excluded]]
-
-
-def _input_terms(layer: Layer, operands: Operands, index: Index) -> Found:
-    """Every output that reads the entry, through the tap that reads it, and every filter of the group."""
-    n, c, *place = index
-    group = c // layer.channels_per_group
-    filters = range(group * layer.filters_per_group, (group + 1) * layer.filters_per_group)
-    terms = [
-        _term(operands, ("grad_output", (n, f, *output)), ("weight", (*layer.slice_between(c, f), *tap)))
-        for f in filters
-        for output, tap in readers(layer, tuple(place))
-    ]
-    # Taps through which no output reads the entry.
-    faults = [[_tap_fault(a, p, tap) for tap in range(a.kernel)] for a, p in zip(layer.axes, place, strict=True)]
-    return terms, _excluded_taps(layer, faults)
+def _outside_input_entry(layer: Layer, index: Index) -> list[Excluded]:
+    """Taps through which no output reads an entry of the input."""
+    faults = [[_tap_fault(a, p, tap) for tap in range(a.kernel)] for a, p in zip(layer.axes, index[2:], strict=True)]
+    return _excluded_taps(layer, faults)
 
 
 def _excluded_taps(layer: Layer, faults: Sequence[Sequence[str]]) -> list[Excluded]:
@@ -173,54 +161,27 @@ def _position_fault(axis: Axis, position: int, tap: int) -> str:
     return f"the window would be output {output}, and the last is {last}" if output > last else ""
 
 
-def _weight_terms(layer: Layer, operands: Operands, index: Index) -> Found:
-    """Every window of every sample, unless its tap lies on padding; of a transposed layer, every entry of X."""
-    first, second, *tap = index
-    c, f = layer.ends_of_slice(first, second)
+def _outside_weight_entry(layer: Layer, index: Index) -> list[Excluded]:
+    """Windows of which the tap lies on padding; of a transposed layer, entries of X that it does not meet."""
+    tap = index[2:]
     if layer.transposed:
         # Its tap reads X once an entry, not once an output.
         pairs = {place: _sample(layer.twin, place, tap) for place in np.ndindex(*layer.input)}
-        reasons = {place: _removed(layer, output) for place, output in pairs.items()}
-        met = [(output, place) for place, output in pairs.items() if not reasons[place]]
-        excluded = [Excluded(f"entry {at(place)}", reason) for place, reason in reasons.items() if reason]
+        reasons = {f"entry {at(place)}": _removed(layer, output) for place, output in pairs.items()}
     else:
-        places = {output: _sample(layer, output, tap) for output in np.ndindex(*layer.output)}
-        told = {output: _on_padding(layer, output, tap) for output in places}
-        met = [(output, place) for output, place in places.items() if not told[output]]
-        excluded = [Excluded(f"output {at(output)}", reason) for output, reason in told.items() if reason]
-    terms = [
-        _term(operands, ("grad_output", (n, f, *output)), ("x", (n, c, *place)))
-        for n in range(layer.batch)
-        for output, place in met
-    ]
-    return terms, excluded
+        reasons = {f"output {at(output)}": _on_padding(layer, output, tap) for output in np.ndindex(*layer.output)}
+    return [Excluded(what, reason) for what, reason in reasons.items() if reason]
 
 
-def _bias_terms(layer: Layer, operands: Operands, index: Index) -> Found:
-    """Every output of the filter: a change of its bias changes each by as much."""
-    sites = product(range(layer.batch), np.ndindex(*layer.output))
-    return [_term(operands, ("grad_output", (n, index[0], *output))) for n, output in sites], []
-
-
-def _output_terms(layer: Layer, operands: Operands, index: Index) -> Found:
-    """Every channel of the group and every tap, unless it meets no sample of X; and the bias."""
-    n, f, *output = index
-    first = f // layer.filters_per_group * layer.channels_per_group
-    places = {tap: read(layer, output, tap) for tap in np.ndindex(*layer.kernel)}
-    terms = [
-        _term(operands, ("weight", (*layer.slice_between(c, f), *tap)), ("x", (n, c, *place)))
-        for c in range(first, first + layer.channels_per_group)
-        for tap, place in places.items()
-        if place is not None
-    ]
-    if layer.bias:
-        terms.append(_term(operands, ("bias", (f,))))
+def _outside_output_entry(layer: Layer, index: Index) -> list[Excluded]:
+    """Taps through which an entry of the output meets no sample of X."""
+    output = index[2:]
     if layer.transposed:
         sites = zip(layer.axes, output, strict=True)
         faults = [[_spread_fault(axis, i, tap) for tap in range(axis.kernel)] for axis, i in sites]
-        return terms, _excluded_taps(layer, faults)
-    reasons = {tap: _on_padding(layer, output, tap) for tap, place in places.items() if place is None}
-    return terms, [Excluded(f"tap {at(tap)}", reason) for tap, reason in reasons.items()]
+        return _excluded_taps(layer, faults)
+    reasons = {tap: _on_padding(layer, output, tap) for tap in np.ndindex(*layer.kernel)}
+    return [Excluded(f"tap {at(tap)}", reason) for tap, reason in reasons.items() if reason]
 
 
 def _spread_fault(axis: Axis, output: int, tap: int) -> str:

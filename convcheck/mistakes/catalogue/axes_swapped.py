@@ -20,6 +20,7 @@ class AxesSwapped(Mistake):
     fix = "Take sizes, strides, dilations and paddings in one order everywhere, and test on layers that are not square."
     shows_on = "layers whose last two axes differ in the part concerned, while their sizes let the exchange pass"
     gradients = ("input", "weight")
+    transposed = repeated = True
     least_axes = 2
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
@@ -38,7 +39,8 @@ class AxesSwapped(Mistake):
             yield "kernel transposed", scene.with_arrays(weight=turned(scene.weight)).answer(gradient)
         else:
             yield "input transposed", scene.with_arrays(x=turned(scene.x)).answer(gradient)
-        yield "rows of the unfolded input numbered by the kernel's height", _misnumbered(scene, gradient)
+        if not layer.transposed:
+            yield "rows of the unfolded input numbered by the kernel's height", _misnumbered(scene, gradient)
         yield "strides exchanged", walked(scene, gradient, stride=_swapped(layer.stride))
         yield "dilations exchanged", walked(scene, gradient, dilation=_swapped(layer.dilation))
         befores = tuple(axis.before for axis in layer.axes)

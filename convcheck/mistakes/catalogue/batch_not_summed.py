@@ -1,5 +1,7 @@
 """grad_weight is left with one gradient per sample"""
 
+import numpy as np
+
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
 
 
@@ -11,7 +13,14 @@ class BatchNotSummed(Mistake):
     fix = "Sum over the samples: (grad_output @ columns.T).sum(axis=0)."
     shows_on = "all layers"
     gradients = ("weight",)
+    transposed = repeated = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
+        if scene.layer.transposed:
+            alone = [np.zeros_like(scene.grad_output) for _ in range(scene.layer.batch)]
+            for sample, kept in enumerate(alone):
+                kept[sample] = scene.grad_output[sample]
+            yield "", np.stack([scene.with_arrays(grad_output=kept).answer("weight") for kept in alone])
+            return
         per_sample = scene.rows @ scene.columns.swapaxes(2, 3)
         yield "", per_sample.reshape(scene.layer.batch, *scene.layer.weight_shape)

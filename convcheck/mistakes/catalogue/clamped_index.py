@@ -20,6 +20,7 @@ class ClampedIndex(Mistake):
     fix = "Skip every index outside 0..m-1, or read zeros there; never move it to the edge."
     shows_on = "grad_input with more than one tap, grad_weight with padding"
     gradients = ("input", "weight")
+    transposed = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         yield "clamped to the first", ruled(scene, gradient, _first)

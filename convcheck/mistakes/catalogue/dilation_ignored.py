@@ -16,6 +16,7 @@ class DilationIgnored(Mistake):
     fix = "Step by the dilation between the taps in the backward pass too: padded position i*s + a*d."
     shows_on = "dilations above 1 with more than one tap"
     gradients = ("input", "weight")
+    transposed = repeated = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         dilation = scene.layer.dilation

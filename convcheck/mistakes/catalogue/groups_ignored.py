@@ -20,19 +20,21 @@ class GroupsIgnored(Mistake):
     )
     shows_on = "more than one group; mixed channels need more than one channel or filter per group"
     gradients = ("input", "weight")
+    transposed = repeated = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         layer = scene.layer
         if layer.groups == 1:
             return
         result = scene.answer(gradient)
-        size = layer.channels_per_group if gradient == "input" else layer.filters_per_group
+        channels_first = gradient == "input" or layer.transposed
+        size = layer.channels_per_group if channels_first else layer.filters_per_group
         axis = 1 if gradient == "input" else 0
         first = result.copy()
         np.moveaxis(first, axis, 0)[size:] = 0
         yield "only the first group is computed", first
         if gradient == "input":
-            weight = np.concatenate([scene.weight[: layer.filters_per_group]] * layer.groups)
+            weight = np.concatenate([scene.weight[: len(scene.weight) // layer.groups]] * layer.groups)
             yield "every group reads the first one", scene.with_arrays(weight=weight).answer(gradient)
         else:
             x = np.concatenate([scene.x[:, : layer.channels_per_group]] * layer.groups, axis=1)
@@ -45,8 +47,9 @@ def _dealt(scene: Scene, gradient: str) -> Array:
     layer = scene.layer
     channels = np.arange(layer.channels).reshape(-1, layer.groups).T.ravel()
     filters = np.arange(layer.filters).reshape(-1, layer.groups).T.ravel()
-    made = unfold.backward(layer, scene.x[:, channels], scene.weight[filters], scene.grad_output[:, filters])
-    order = channels if gradient == "input" else filters
+    rows = channels if layer.transposed else filters
+    made = unfold.backward(layer, scene.x[:, channels], scene.weight[rows], scene.grad_output[:, filters])
+    order = channels if gradient == "input" else rows
     array = made.input.swapaxes(0, 1) if gradient == "input" else made.weight
     dealt = np.empty_like(array)
     dealt[order] = array

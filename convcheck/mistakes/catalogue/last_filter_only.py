@@ -16,6 +16,7 @@ class LastFilterOnly(WrongArrays):
     fix = "Add up what all filters pass back: grad_input += ... inside the loop over the filters."
     shows_on = "more than one filter (per group)"
     gradients = ("input",)
+    transposed = True
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         layer = scene.layer

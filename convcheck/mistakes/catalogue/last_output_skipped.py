@@ -18,6 +18,7 @@ class LastOutputSkipped(WrongArrays):
     )
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    transposed = True
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
         everything = [slice(None)] * len(scene.sites)

@@ -17,10 +17,20 @@ class LastWindowOnly(WrongArrays):
     fix = "Add up what all windows give: dw[f] += ... inside the loops over samples, rows and columns."
     shows_on = "more than one output position"
     gradients = ("input", "weight", "bias")
+    transposed = True
     combines = False
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
-        """Let one index of some axes count, and of the samples or filters as well, over which the sum runs too."""
+        """Let one index of some axes count, and of the samples or filters as well, over which the sum runs too.
+
+        Of a transposed layer, windows are where its inputs are, and only grad_weight is a sum over them.
+        """
+        if scene.layer.transposed and gradient != "bias":
+            if gradient == "weight":
+                sites = list(scene.sites)
+                yield "the last window", scene.with_arrays(x=_last(scene.x, sites))
+                yield "the last window of the last sample", scene.with_arrays(x=_last(scene.x, [0, *sites]))
+            return
         names = axis_names("output", scene.x.ndim)[2:]
         for count in range(len(names), 0, -1):
             for axes in combinations(range(len(names)), count):

@@ -16,6 +16,7 @@ class NonFinite(WrongResult):
     fix = "Find the first operation that gives a value that is not finite; on small integers no right one does."
     shows_on = "all layers"
     gradients = ("input", "weight", "bias")
+    transposed = True
     combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:

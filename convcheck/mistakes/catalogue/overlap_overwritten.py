@@ -8,7 +8,7 @@ from convcheck.layer.arrays import Array, at_sites
 from convcheck.layer.axis import Axis
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
 from convcheck.mistakes.parts import Axes, mixed, parts
-from convcheck.mistakes.walks import grad_columns, windowed
+from convcheck.mistakes.walks import grad_columns, unpadded
 from convcheck.reports.where import axis_names
 
 
@@ -22,14 +22,23 @@ class OverlapOverwritten(Mistake):
     fix = "Add every window's contribution with +=, or np.add.at for repeated indices."
     shows_on = "strides smaller than the span of the kernel"
     gradients = ("input",)
+    transposed = repeated = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         """Assign tap by tap, as a folding of columns does, or window by window, as nested loops do."""
         layer = scene.layer
-        columns = grad_columns(scene)
         last_filters = scene.grad_output.copy()
         by_group = last_filters.reshape(layer.batch, layer.groups, layer.filters_per_group, *layer.output)
         by_group[:, :, :-1] = 0
+        if layer.transposed:
+            # There the input gradient is a sum over taps and filters, gathered for each sample.
+            last_tap, tap = np.zeros_like(scene.weight), at_sites(slice(-1, None) for _ in layer.kernel)
+            last_tap[tap] = scene.weight[tap]
+            yield "the last tap wins", scene.with_arrays(weight=last_tap).answer(gradient)
+            both = scene.with_arrays(weight=last_tap, grad_output=last_filters)
+            yield "the last filter and tap win", both.answer(gradient)
+            return
+        columns = grad_columns(scene)
         alone = grad_columns(scene.with_arrays(grad_output=last_filters))
         yield "the last tap wins", _by_tap(scene, columns)
         yield "the last filter and tap win", _by_tap(scene, alone)
@@ -46,7 +55,7 @@ def _by_tap(scene: Scene, columns: Array) -> Array:
     for tap in np.ndindex(*scene.layer.kernel):
         window = at_sites(axis.tap_slice(a) for axis, a in zip(axes, tap, strict=True))
         padded[window] = columns[(slice(None), slice(None), *tap)]
-    return windowed(padded, [axis.before for axis in axes], scene.layer.input)
+    return unpadded(scene.layer, padded)
 
 
 def _by_window(scene: Scene, columns: Array, assigned: Axes) -> Array:
@@ -60,7 +69,7 @@ def _by_window(scene: Scene, columns: Array, assigned: Axes) -> Array:
         padded[at_sites(mixed(reach, [slice(None)] * len(axes), assigned))] = 0
         for i in product(*mixed([[i] for i in first], [list(range(m)) for m in counted], assigned)):
             padded[at_sites(_span(axis, at) for axis, at in zip(axes, i, strict=True))] += columns[at_sites(i)]
-    return windowed(padded, [axis.before for axis in axes], scene.layer.input)
+    return unpadded(scene.layer, padded)
 
 
 def _span(axis: Axis, output: int) -> slice:

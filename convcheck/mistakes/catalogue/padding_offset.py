@@ -23,6 +23,7 @@ class PaddingOffset(Mistake):
     )
     shows_on = "padded layers; the wrong side needs padding that differs between the sides"
     gradients = ("input", "weight")
+    transposed = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         """Start the input at another padded position than ``before``, or leave padding on it."""
@@ -32,14 +33,15 @@ class PaddingOffset(Mistake):
         before = [axis.before for axis in axes]
         early, late = [start - 1 for start in before], [start + 1 for start in before]
         wrong_side, all_in_front = [axis.after for axis in axes], [axis.before + axis.after for axis in axes]
-        padded = scattered_padded(scene) if gradient == "input" else None
+        # Of a transposed layer, grad_output is padded where that of a plain one is cropped.
+        padded = scattered_padded(scene) if gradient == "input" and not layer.transposed else None
 
         def started(start: Sequence[int]) -> Array | None:
             if padded is None:
                 return walked(scene, gradient, before=start)
             return windowed(padded, start, layer.input)
 
-        done = "cropped" if gradient == "input" else "padded"
+        done = "cropped" if gradient == "input" and not layer.transposed else "padded"
         for words, some in parts(layer, _padded):
             yield together(f"{done} on the wrong side", words), started(mixed(wrong_side, before, some))
             yield together(f"{done} one sample too early", words), started(mixed(early, before, some))

@@ -1,5 +1,7 @@
 """the trailing r samples are missing or misplaced"""
 
+import numpy as np
+
 from convcheck.gradients import dilate_flip
 from convcheck.layer.arrays import at_sites
 from convcheck.mistakes.mistake import Forms, Mistake, Scene
@@ -23,10 +25,18 @@ class RemainderDropped(Mistake):
     )
     shows_on = "layers in which (P - e) % s is not 0; two of the forms need padding behind as well"
     gradients = ("input", "weight")
+    transposed = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         axes = scene.layer.axes
         if not any(axis.remainder for axis in axes):
+            return
+        if scene.layer.transposed:
+            # Those that output_padding adds are not all behind the last window where the padding removes some.
+            kept = np.zeros_like(scene.grad_output)
+            inside = at_sites(slice(max(0, axis.output_size - axis.remainder)) for axis in axes)
+            kept[inside] = scene.grad_output[inside]
+            yield "the outputs of output_padding are left out", scene.with_arrays(grad_output=kept).answer(gradient)
             return
         dilated = dilate_flip.dilated_gradient(scene.layer, scene.grad_output)
         if gradient == "input":

@@ -13,8 +13,9 @@ class StrideIgnored(Mistake):
     fix = "Start each window of the backward pass at i*s, as in the forward pass."
     shows_on = "strides above 1 with more than one output"
     gradients = ("input", "weight")
+    transposed = repeated = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         stride = scene.layer.stride
-        for words, axes in parts(scene.layer, lambda axis: axis.stride > 1 and axis.output_size > 1):
+        for words, axes in parts(scene.layer, lambda axis: axis.stride > 1 and axis.windows > 1):
             yield words, walked(scene, gradient, stride=mixed([1] * len(stride), stride, axes))

@@ -17,6 +17,7 @@ class SummedTooFar(WrongResult):
     )
     shows_on = "more than one index along the axis that is summed"
     gradients = ("input", "weight", "bias")
+    transposed = True
     combines = False
 
     def results(self, scene: Scene, gradient: str, result: Array) -> Forms:
@@ -28,10 +29,13 @@ class SummedTooFar(WrongResult):
             split = result.reshape(layer.batch, layer.groups, layer.channels_per_group, *layer.input)
             summed: dict[str, tuple[int, ...]] = {"over the channels": (2,), "over the samples": (0,)}
         else:
-            split = result.reshape(layer.groups, layer.filters_per_group, *result.shape[1:])
+            split = result.reshape(layer.groups, -1, *result.shape[1:])
             summed = {"over the filters": (1,)}
             if gradient == "weight":
-                summed |= {"over the channels": (2,), "over the taps": tuple(range(3, split.ndim))}
+                # Of a transposed layer, channels come first.
+                first, second = ("channels", "filters") if layer.transposed else ("filters", "channels")
+                summed = {f"over the {first}": (1,), f"over the {second}": (2,)}
+                summed["over the taps"] = tuple(range(3, split.ndim))
         for variant, axes in summed.items():
             alike = np.broadcast_to(split.sum(axis=axes, keepdims=True), split.shape)
             yield variant, alike.reshape(result.shape)

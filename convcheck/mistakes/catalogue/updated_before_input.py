@@ -20,6 +20,7 @@ class UpdatedBeforeInput(Mistake):
     fix = "Compute grad_input first and update the weight last, or leave the update to an optimizer."
     shows_on = "all layers on which a weight gradient is not zero"
     gradients = ("input",)
+    transposed = repeated = True
     combines = False
 
     def variants(self, scene: Scene, gradient: str) -> Forms:

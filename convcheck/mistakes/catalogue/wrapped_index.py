@@ -14,11 +14,14 @@ class WrappedIndex(Mistake):
     fix = "Skip every index outside 0..m-1; in Python check for i >= 0 explicitly, and pad instead of rolling."
     shows_on = "grad_input with more than one tap, grad_weight with padding"
     gradients = ("input", "weight")
+    transposed = True
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
         """Wrap the negative indices, as Python does, or those at both ends, as rolling does."""
         # Python refuses an index below -m: of the outputs going back, of the input for the weight.
-        if gradient == "input":
+        if scene.layer.transposed:
+            lowest = [(-axis.before, axis.output_size) for axis in scene.layer.axes]
+        elif gradient == "input":
             lowest = [
                 ((axis.before - axis.effective_kernel + 1) // axis.stride, axis.output_size)
                 for axis in scene.layer.axes

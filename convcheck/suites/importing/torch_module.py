@@ -51,11 +51,11 @@ def load(source: str, input_size: Sequence[int] | None = None, limits: Limits = 
     TargetError
         If the factory cannot be found or imported.
     """
-    from convcheck.targets.process.host import supported
+    from convcheck.targets.process.keepers import supported
 
     if limits.in_process or not supported():
         return _recorded(source, input_size)
-    from convcheck.targets.process.remote import Place
+    from convcheck.targets.process.place import Place
     from convcheck.targets.target import TargetContractError, TargetRaisedError
 
     place = Place(Path.cwd(), limits)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import pickle
 import select
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -20,10 +16,8 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, NoReturn
 
-import psutil
-
-from convcheck.errors import ConvcheckError
 from convcheck.layer.arrays import Array
+from convcheck.targets.process.keepers import EndedError, end_idle, give_back, keeper, memory_of
 from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     DISCONNECTED,
@@ -47,151 +41,12 @@ from convcheck.wording import visible
 #: Seconds between two looks at how much memory a worker uses.
 _TICK = 0.05
 
-#: Seconds that a keeper may take to do what it is told.
-_PATIENCE = 10.0
+#: Seconds between two looks at how much those use that came of it.
+_FAMILY_TICK = 0.5
 
 #: Bytes of what a worker prints that are passed on, and that are kept as its last words.
 _PASSED_ON = 2**16
 _LAST_WORDS = 2000
-
-#: How a keeper is started: the folders of modules first, so that nothing is imported from where the user's code is.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck.targets.process.keeper import main; "
-_START += "main(int(sys.argv[1]))"
-
-
-class EndedError(ConvcheckError):
-    """The worker has ended or was ended before it answered.
-
-    Attributes
-    ----------
-    costly : bool
-        Whether a new worker would take long to end in the same way.
-    output : array or None
-        Of the forward pass, where the worker has ended in the backward pass.
-    modified : list of str
-        What the worker said then that the forward pass had written into.
-    """
-
-    def __init__(
-        self, message: str, *, costly: bool = False, output: Array | None = None, modified: Sequence[str] = ()
-    ) -> None:
-        super().__init__(message)
-        self.costly, self.output, self.modified = costly, output, modified
-
-
-def supported() -> bool:
-    """Whether this system can run code in a worker process."""
-    return hasattr(os, "fork") and hasattr(socket, "send_fds")
-
-
-class _Keeper:
-    """A process that forks workers, one at a time."""
-
-    def __init__(self) -> None:
-        mine, its = socket.socketpair()
-        with mine, its, tempfile.TemporaryFile() as words:
-            try:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-c", _START, str(its.fileno()), json.dumps(_trusted_path())],
-                    pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words,
-                    start_new_session=True,
-                )  # fmt: skip
-            except OSError as error:
-                raise EndedError(f"a process for the target cannot be started: {error.strerror or error}") from error
-            self._incoming = Incoming()
-            self.connection = mine.dup()
-            its.close()
-            if not self._next(60.0).get("ready"):
-                self.kill()
-                words.seek(0)
-                said = words.read().decode(errors="replace")
-                raise EndedError(f"a process for the target cannot be started:\n{legible(said)}")
-
-    def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
-        """Return the number of a new worker process; raises EndedError if there is none."""
-        message = framed(json.dumps(order).encode())
-        try:
-            sent = socket.send_fds(self.connection, [message], descriptors)
-            self.connection.sendall(message[sent:])
-        except OSError as error:
-            raise EndedError("the process that starts workers has ended") from error
-        while news := self._next(_PATIENCE):
-            if "pid" in news:
-                pid: int = news["pid"]
-                return pid
-            if "lost" in news:
-                break
-        raise EndedError("the process that starts workers does not answer")
-
-    def news(self) -> dict[str, Any]:
-        """Return what the keeper says of its worker; {"lost": True} where it is gone itself."""
-        return self._next(0.0)
-
-    def end_worker(self) -> bool:
-        """End the worker and all that came from it; return whether the keeper has done so."""
-        with suppress(OSError):
-            self.connection.sendall(framed(b'{"end": true}'))
-            while news := self._next(_PATIENCE / 5):
-                if "ended" in news or "lost" in news:
-                    return "ended" in news
-        return False
-
-    def preload(self, module: str) -> None:
-        """Let the keeper import what its workers will need."""
-        with suppress(OSError):
-            self.connection.sendall(framed(json.dumps({"preload": module}).encode()))
-
-    def kill(self) -> None:
-        """End the keeper, and thereby its worker."""
-        self.connection.close()
-        # It may have been stopped.
-        with suppress(OSError):
-            self.process.send_signal(signal.SIGCONT)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(_PATIENCE / 5)
-            return
-        with suppress(psutil.Error):
-            for child in psutil.Process(self.process.pid).children(recursive=True):
-                child.kill()
-        self.process.kill()
-        self.process.wait()
-
-    def _next(self, seconds: float) -> dict[str, Any]:
-        ends = time.monotonic() + seconds
-        while (message := self._incoming.take()) is None:
-            readable, _, _ = select.select([self.connection], [], [], max(0.0, ends - time.monotonic()))
-            if not readable:
-                return {}
-            try:
-                piece = self.connection.recv(4096)
-            except OSError:
-                piece = b""
-            if not piece:
-                return {"lost": True}
-            self._incoming.add(piece)
-        news: dict[str, Any] = json.loads(message)
-        return news
-
-
-def _trusted_path() -> list[str]:
-    """Return the folders in which this process finds modules, without those that stand for the current one."""
-    return [folder for folder in sys.path if folder]
-
-
-#: Keepers without a worker, to be used again; with the process that they belong to.
-_IDLE: list[_Keeper] = []
-_LOCK = threading.RLock()
-
-
-def _keeper() -> _Keeper:
-    with _LOCK:
-        while _IDLE:
-            keeper = _IDLE.pop()
-            if keeper.process.poll() is None:
-                return keeper
-            keeper.kill()
-    return _Keeper()
-
 
 #: Workers that have not ended.
 _LIVE: weakref.WeakSet[Worker] = weakref.WeakSet()
@@ -201,13 +56,10 @@ _LIVE: weakref.WeakSet[Worker] = weakref.WeakSet()
 def _end_all() -> None:
     for worker in list(_LIVE):
         worker.close()
-    with _LOCK:
-        while _IDLE:
-            _IDLE.pop().kill()
+    end_idle()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_IDLE.clear)
     os.register_at_fork(after_in_child=_LIVE.clear)
 
 
@@ -228,8 +80,9 @@ class Worker:
         self._passed_on = 0
         self._silent = False
         self._most_memory = free_memory() if limits.memory is None else limits.memory
+        self._family_after = time.monotonic() + _FAMILY_TICK
         self.ended: str | None = None
-        self._keeper = _keeper()
+        self._keeper = keeper()
         mine, its = socket.socketpair()
         heard, printed = os.pipe()
         self._connection, self._heard = mine, heard
@@ -364,13 +217,19 @@ class Worker:
             self._fail(f"the target's process {how}{self._place()}")
 
     def _check_memory(self) -> None:
-        with suppress(psutil.Error):
-            used = psutil.Process(self.pid).memory_info().rss
+        used = memory_of([self.pid])
+        if used <= self._most_memory and time.monotonic() >= self._family_after:
+            # To find the processes that came of it takes longer.
+            self._family_after = time.monotonic() + _FAMILY_TICK
+            used = memory_of(self._keeper.family())
             if used > self._most_memory:
-                self._fail(
-                    f"the target's process used {used / 2**20:,.0f} MiB of memory, more than its limit of "
-                    f"{self._most_memory / 2**20:,.0f} MiB, and was ended{self._place(ask=True)}"
-                )
+                # Those that were forked share memory, which was counted several times.
+                used = memory_of(self._keeper.family(), shared=True)
+        if used > self._most_memory:
+            self._fail(
+                f"the target's process, with those that it started, used {used / 2**20:,.0f} MiB of memory, more than "
+                f"its limit of {self._most_memory / 2**20:,.0f} MiB, and was ended{self._place(ask=True)}"
+            )
 
     def _listen(self) -> None:
         """Pass on what the worker prints, up to some amount, and keep the end of it."""
@@ -434,8 +293,7 @@ class Worker:
         _LIVE.discard(self)
         self._connection.close()
         if self._keeper.end_worker():
-            with _LOCK:
-                _IDLE.append(self._keeper)
+            give_back(self._keeper)
         else:
             self.kill()
             self._keeper.kill()

@@ -94,7 +94,7 @@ function showTerm(term) {
 function edit(ref, value) {
   const { model } = current, name = { X: "x", W: "weight", dO: "grad_output" }[ref.map], array = model.arrays[name];
   const [first, second, ...site] = ref.index, { kept } = model;
-  const lead = { x: [first - kept.samples[0], second - kept.channels[0]], weight: [first - kept.filters[0], second - model.firstOwn], grad_output: [first - kept.samples[0], second - kept.filters[0]] }[name];
+  const lead = { x: [first - kept.samples[0], second - kept.channels[0]], weight: [first - model.firstSlice[0], second - model.firstSlice[1]], grad_output: [first - kept.samples[0], second - kept.filters[0]] }[name];
   const flat = flatOf([...lead, ...site], array.shape);
   state.edits[`${name}:${flat}`] = value;
   buildModel();
@@ -112,13 +112,13 @@ function drawMaps() {
   const { model } = current, { n, c, f } = state.slice, { spec } = model, view = views[state.view];
   const partial = state.time !== null && view.after ? view.after(model, state.time) : {};
   const at = (number) => number + state.base, taps = { letters: letterOf };
-  const strided = spec.stride.some((each) => each > 1);
+  const strided = !spec.transposed && spec.stride.some((each) => each > 1), padded = spec.transposed ? "with what the padding removed, as zeros" : "with a border";
   const shown = {
     X: { title: "X", role: "input", note: `sample ${at(n)}, channel ${at(c)}`, editable: true },
     W: { title: "W", role: "input", note: `filter ${at(f)}, channel ${at(c)}`, editable: true, ...taps },
     O: { title: "O", role: "result", note: model.channelsOf(f).length < model.depth ? `filter ${at(f)}, channel ${at(c)}'s part` : `filter ${at(f)}` },
     dO: { title: "dL/dO", role: "input", note: `sample ${at(n)}, filter ${at(f)}`, editable: true },
-    spread: { title: strided ? "dL/dO dilated and padded" : "dL/dO padded", role: "input", note: strided ? "spread by the stride, with a border" : "with a border" },
+    spread: { title: strided ? "dL/dO dilated and padded" : "dL/dO padded", role: "input", note: strided ? "spread by the stride, with a border" : padded },
     dX: { title: "dL/dX", role: "result", note: `sample ${at(n)}, channel ${at(c)}`, hidden: Boolean(state.quiz) },
     dW: { title: "dL/dW", role: "result", note: `filter ${at(f)}, channel ${at(c)}` },
     db: { title: "dL/db", role: "result", note: "a number per filter" },

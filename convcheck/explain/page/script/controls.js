@@ -158,20 +158,14 @@ const SIZE_WORDS = { input: "size", kernel: "kernel", stride: "stride", dilation
 
 // What a size of an axis may be while the others stay, and why no more or less.
 function limitsOf(name, axis, own) {
-  const limits = { least: name === "before" || name === "after" ? 0 : 1, most: Math.max(SIZES[name], own), why: "" };
-  const lower = (least, why) => { if (least > limits.least) Object.assign(limits, { least, why }); };
-  const upper = (most, why) => { if (most < limits.most) Object.assign(limits, { most, why }); };
-  const reach = `the kernel spans ${axis.span} samples`;
-  if (name === "input") lower(axis.span - axis.before - axis.after, `at least ${axis.span - axis.before - axis.after}: ${reach}`);
-  if (name === "before") lower(axis.span - axis.size - axis.after, `at least ${axis.span - axis.size - axis.after}: ${reach}`);
-  if (name === "after") lower(axis.span - axis.size - axis.before, `at least ${axis.span - axis.size - axis.before}: ${reach}`);
-  if (name === "kernel") {
-    const most = Math.floor((axis.padded - 1) / axis.dilation) + 1;
-    upper(most, `at most ${most}: a larger kernel does not fit into ${axis.padded} padded samples`);
-  }
-  if (name === "dilation" && axis.kernel > 1) {
-    const most = Math.floor((axis.padded - 1) / (axis.kernel - 1));
-    upper(most, `at most ${most}: wider apart, ${axis.kernel} taps do not fit into ${axis.padded} padded samples`);
+  const now = name === "input" ? axis.size : axis[name], limits = { least: name === "before" || name === "after" ? 0 : 1, most: Math.max(SIZES[name], own), why: "" };
+  for (const [end, step, words] of [["least", -1, "at least"], ["most", 1, "at most"]]) {
+    for (let value = now + step; step * (limits[end] - value) >= 0; value += step) {
+      const { fault } = axis.with(name, value);
+      if (!fault) continue;
+      Object.assign(limits, { [end]: value - step, why: `${words} ${value - step}: ${fault}` });
+      break;
+    }
   }
   return limits;
 }
@@ -200,6 +194,10 @@ function drawSizes() {
 }
 
 function remainderWords(axis) {
+  if (axis.transposed) {
+    const removed = axis.before + axis.after, behind = axis.behind ? ` + ${axis.behind} of output padding` : "";
+    return `${counted(axis.output, "output")}: (${axis.size} − 1)·${axis.stride} + ${axis.span}${behind}${removed ? ` − ${removed} of padding` : ""}.`;
+  }
   const sum = `(${axis.padded} − ${axis.span}) / ${axis.stride}`;
   return axis.remainder
     ? `${axis.output} windows; remainder ${axis.remainder}: the last ${axis.remainder === 1 ? "padded sample is" : `${axis.remainder} padded samples are`} in no window, for ${sum} is not whole.`
@@ -240,7 +238,7 @@ function resize(axis, which, value) {
 function repin() {
   const { pin: at, slice: { n, c, f } } = state, { model } = current;
   if (!at) return;
-  const lead = { X: [n, c], dX: [n, c], O: [n, f], dO: [n, f], db: [] }[at.map] || [f, c % model.depth];
+  const lead = { X: [n, c], dX: [n, c], O: [n, f], dO: [n, f], db: [] }[at.map] || model.sliceBetween(c, f);
   if (at.map === "db") at.index = [f];
   else {
     const shape = model.shape(at.map);
@@ -267,7 +265,7 @@ function drawLegend() {
   const part = (names, words) => element("li", {}, element("span", { class: `swatch ${names}` }), words);
   const kinds = [[KIND.INSERTED, "inserted"], [KIND.REMAINDER, "remainder"], [KIND.BORDER, "border"], [KIND.UNREAD, "unread"]];
   document.getElementById("legend").replaceChildren(
-    part("chosen", "selected"), part("term", "counts, with its tap's letter"), part("framed", "under the turned kernel"),
+    part("chosen", "selected"), part("term", "counts, with its tap's letter"), part("framed", model.spec.transposed ? "under the kernel" : "under the turned kernel"),
     ...kinds.filter(([kind]) => used.has(kind)).map(([kind, name]) => part(name, KIND_WORDS[kind])),
     part("below", "below zero"), part("above", "above zero"));
 }
@@ -302,7 +300,7 @@ const layerLine = () => `${shownCase().name} · ${state.geometry ? geometryWords
 
 function geometryWords(spec) {
   const times = (numbers) => numbers.join("×");
-  return `kernel ${times(spec.kernel)} · stride ${times(spec.stride)} · dilation ${times(spec.dilation)} · padding ${spec.padding.map((pair) => `(${pair})`).join("×")} · ${times(spec.input)} in, ${times(current.model.output)} out`;
+  return `${spec.transposed ? "transposed · " : ""}kernel ${times(spec.kernel)} · stride ${times(spec.stride)} · dilation ${times(spec.dilation)} · padding ${spec.padding.map((pair) => `(${pair})`).join("×")}${spec.padding_mode === "zeros" ? "" : ` ${spec.padding_mode}`} · ${times(spec.input)} in, ${times(current.model.output)} out`;
 }
 
 function endQuiz() {

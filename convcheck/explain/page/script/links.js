@@ -15,7 +15,7 @@ function linksOf(model, slice, ref, found) {
     const letter = term.tap === undefined ? "" : letterOf(term.tap);
     const mark = { role: "term", letter, product: term.factors.map((factor) => short(factor.value)).join("×"), term };
     const put = (where, place, given = mark) => {
-      if (place !== undefined && !(marks[where].get(place)?.role === "chosen")) marks[where].set(place, given);
+      if (place !== undefined && marks[where].get(place)?.role !== "chosen") add(marks[where], place, given);
     };
     const spread = term.o === undefined ? undefined : model.spreadSite(siteOf(term.o, model.output));
     if (map === "dX" || map === "X") {
@@ -46,18 +46,27 @@ function linksOf(model, slice, ref, found) {
 
 function putSpread(marks, model, site, mark) {
   const shape = model.shape("spread");
-  if (site && inside(site, shape)) marks.spread.set(flatOf(site, shape), mark);
+  if (!site || !inside(site, shape)) return;
+  add(marks.spread, flatOf(site, shape), mark);
 }
 
-// Where the turned kernel lies while it makes an entry of dL/dX: over span × span cells, the last tap first.
+// Where the padding repeats samples, an output may read one through several taps.
+function add(places, flat, mark) {
+  const there = places.get(flat), several = there?.role === "term" && there.letter && mark.letter && there.letter !== mark.letter;
+  places.set(flat, several ? { ...there, letter: `${there.letter},${mark.letter}`, product: there.product && "several" } : mark);
+}
+
+// Where the kernel lies while it makes an entry of dL/dX: over span × span cells, turned, so that the last tap is first;
+// of a transposed layer as it is; once for every copy of the entry.
 function frame(marks, model, site) {
   const shape = model.shape("spread");
   for (let tap = 0; tap < model.sites.kernel; tap++) {
     const place = siteOf(tap, model.spec.kernel);
-    const at = site.map((start, i) => start + model.axes[i].span - 1 - place[i] * model.axes[i].dilation);
-    const flat = flatOf(at, shape), there = marks.spread.get(flat);
-    if (there) there.framed = true;
-    else marks.spread.set(flat, { role: "frame", letter: letterOf(tap), framed: true });
+    for (const at of combinations(site.map((start, i) => model.axes[i].laid(start, place[i])))) {
+      const flat = flatOf(at, shape), there = marks.spread.get(flat);
+      if (there) there.framed = true;
+      else marks.spread.set(flat, { role: "frame", letter: letterOf(tap), framed: true });
+    }
   }
 }
 
@@ -65,7 +74,7 @@ const KIND_WORDS = {
   [KIND.INSERTED]: "inserted zero: between two windows (stride)",
   [KIND.REMAINDER]: "remainder zero: a window here would not fit",
   [KIND.BORDER]: "border zero: padding",
-  [KIND.UNREAD]: "read by no window",
+  [KIND.UNREAD]: "in no window",
 };
 
 // Why a cell has no part in the selected entry; empty if it has, or nothing is to be said.
@@ -78,13 +87,14 @@ function whyNot(model, slice, ref, map, flat) {
     const output = siteOf(flat, model.output);
     return model.inWords(model.axes.map((axis, i) => axis.outputFault(site[i], output[i])));
   }
+  if (map === "dO" && entry === "dW" && model.spec.transposed) return "this tap takes no entry of X there";
   if (map === "W" && entry === "dX") {
     const tap = siteOf(flat, model.spec.kernel);
     return model.inWords(model.axes.map((axis, i) => axis.tapFault(site[i], tap[i])));
   }
   if (map === "dO" && entry === "dW") return model.onPadding(siteOf(flat, model.output), site);
   if (map === "W" && (entry === "O" || entry === "dO")) return model.onPadding(site, siteOf(flat, model.spec.kernel));
-  if (map === "X" && entry === "dW") return kind ? KIND_WORDS[kind] : "this tap meets it in no window";
+  if (map === "X" && entry === "dW") return kind ? KIND_WORDS[kind] : model.spec.transposed ? model.removed(siteOf(flat, model.spec.input), site) : "this tap meets it in no window";
   if ((map === "X" || map === "dX") && (entry === "O" || entry === "dO")) return kind ? KIND_WORDS[kind] : "outside this window";
   return "";
 }

@@ -306,11 +306,11 @@ class MapView {
     if (this.shown.refAt) return this.shown.refAt(flat);
     if (this.of === "db") return { map: "db", index: [model.kept.filters[0] + flat] };
     if (this.of === "spread") {
-      const site = siteOf(flat, this.shown.shape).map((place, i) => (place - model.axes[i].front) / model.axes[i].stride);
+      const site = siteOf(flat, this.shown.shape).map((place, i) => (place - model.axes[i].front) / model.axes[i].step);
       const there = site.every(Number.isInteger) && inside(site, model.output);
       return there ? { map: "dO", index: [n, f, ...site] } : null;
     }
-    const lead = { X: [n, c], dX: [n, c], O: [n, f], dO: [n, f] }[this.of] || [f, c % model.depth];
+    const lead = { X: [n, c], dX: [n, c], O: [n, f], dO: [n, f] }[this.of] || model.sliceBetween(c, f);
     return { map: this.of, index: [...lead, ...siteOf(flat, this.shown.shape)] };
   }
 

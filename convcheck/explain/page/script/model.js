@@ -5,52 +5,140 @@ const KIND = { VALUE: 0, INSERTED: 1, REMAINDER: 2, BORDER: 3, UNREAD: 4 };
 
 const AXIS_WORDS = { 1: ["position"], 2: ["row", "column"], 3: ["plane", "row", "column"] };
 
+// The sample that a place beside the input holds, by the padding mode; -1 for a zero.
+const HELD = {
+  zeros: (place, size) => (place < 0 || place >= size ? -1 : place),
+  circular: (place, size) => ((place % size) + size) % size,
+  replicate: (place, size) => Math.max(0, Math.min(size - 1, place)),
+  reflect: (place, size) => {
+    const back = Math.max(2 * (size - 1), 1), at = ((place % back) + back) % back;
+    return size > 1 ? Math.min(at, back - at) : 0;
+  },
+};
+
 class Axis {
-  constructor(size, kernel, stride, dilation, before, after) {
-    Object.assign(this, { size, kernel, stride, dilation, before, after });
+  constructor(size, kernel, stride, dilation, before, after, { mode = "zeros", transposed = false, behind = 0 } = {}) {
+    Object.assign(this, { size, kernel, stride, dilation, before, after, kind: { mode, transposed, behind }, mode, transposed, behind });
     this.span = dilation * (kernel - 1) + 1;
+    this.copies = mode !== "zeros" && before + after > 0;
+    if (transposed) {
+      this.padded = (size - 1) * stride + this.span + behind;
+      this.output = this.padded - before - after;
+      this.remainder = behind;
+      // Nothing is spread: windows of dL/dO, with its padding, are read in steps of the stride.
+      Object.assign(this, { step: 1, spread: this.output, front: before, full: this.padded });
+      return;
+    }
     this.padded = size + before + after;
-    this.fits = this.padded >= this.span;
     this.output = Math.floor((this.padded - this.span) / stride) + 1;
     this.remainder = (this.padded - this.span) % stride;
-    // dL/dO with stride - 1 zeros between its samples, and the border with which the turned kernel reaches all of X.
+    // dL/dO with stride - 1 zeros between its samples, and the border with which the turned kernel reaches all of X;
+    // or, where the padding holds copies, all of the padded X.
+    this.step = stride;
     this.spread = (this.output - 1) * stride + 1;
-    this.front = this.span - 1 - before;
-    this.full = size + this.span - 1;
+    this.front = this.span - 1 - (this.copies ? 0 : before);
+    this.full = (this.copies ? this.padded : size) + this.span - 1;
   }
 
-  // Pairs [output, tap] that read a sample of the input, in order of the output.
-  readers(sample) {
-    const position = sample + this.before, pairs = [];
-    const first = Math.max(0, Math.ceil((position - this.span + 1) / this.stride));
-    const last = Math.min(this.output - 1, Math.floor(position / this.stride));
-    for (let output = first; output <= last; output++) {
-      const off = position - output * this.stride;
-      if (off % this.dilation === 0) pairs.push([output, off / this.dilation]);
+  // The same axis with another size.
+  with(name, value) {
+    const sizes = { size: this.size, kernel: this.kernel, stride: this.stride, dilation: this.dilation, before: this.before, after: this.after };
+    return new Axis(...Object.values({ ...sizes, [name === "input" ? "size" : name]: value }), this.kind);
+  }
+
+  // Why there is no such axis; empty if there is.
+  get fault() {
+    const { size, kernel, padded, dilation } = this;
+    if (this.transposed) {
+      if (this.output < 1) return "the padding would remove every output";
+      return this.behind >= Math.max(this.stride, dilation) ? `output padding ${this.behind} needs a stride or a dilation above it` : "";
     }
-    return pairs;
+    const most = { circular: size, reflect: size - 1 }[this.mode] ?? Infinity;
+    if (Math.max(this.before, this.after) > most) return `${this.mode} padding is at most ${most} on ${counted(size, "sample")}`;
+    return padded < this.span ? `a kernel of ${kernel} taps, ${dilation} apart, does not fit into ${padded} padded samples` : "";
+  }
+
+  // The sample that a padded position holds; -1 for a zero.
+  held = (position) => HELD[this.mode](position - this.before, this.size);
+
+  // Padded positions that hold a sample: its own first, then its copies.
+  positions(sample) {
+    const own = sample + this.before;
+    if (!this.copies) return [own];
+    return [own, ...Array.from({ length: this.padded }, (_, position) => position).filter((position) => position !== own && this.held(position) === sample)];
+  }
+
+  // The sample that an output reads through a tap; -1 where there is none.
+  source(output, tap) {
+    if (!this.transposed) return this.held(output * this.stride + tap * this.dilation);
+    const start = output + this.before - tap * this.dilation, sample = start / this.stride;
+    return start % this.stride || sample < 0 || sample >= this.size ? -1 : sample;
+  }
+
+  // Pairs [output, tap] that read a sample of the input, in order of the output, as often as they read it.
+  readers(sample) {
+    if (!this.lists) {
+      this.lists = Array.from({ length: this.size }, () => []);
+      for (let output = 0; output < this.output; output++)
+        for (let tap = 0; tap < this.kernel; tap++) this.lists[this.source(output, tap)]?.push([output, tap]);
+    }
+    return this.lists[sample];
   }
 
   // Why no output reads a sample through a tap; empty if one does.
   tapFault(sample, tap) {
-    const start = sample + this.before - tap * this.dilation;
+    if (this.transposed) {
+      const output = sample * this.stride + tap * this.dilation - this.before;
+      return output < 0 || output >= this.output ? `output ${output} does not exist` : "";
+    }
+    return this.atAll(sample, (position) => this.positionFault(position, tap));
+  }
+
+  positionFault(position, tap) {
+    const start = position - tap * this.dilation;
     if (start < 0) return `the window would start at ${start}, before the padded input`;
     if (start % this.stride) return `the window would start at ${start}, which is no multiple of the stride ${this.stride}`;
     const output = start / this.stride, last = this.output - 1;
     return output > last ? `the window would be output ${output}, and the last is ${last}` : "";
   }
 
+  // What is wrong at a sample's position and at those of its copies; empty if it is not so at one of them.
+  atAll(sample, faultAt) {
+    const positions = this.positions(sample), faults = positions.map(faultAt);
+    return faults.every(Boolean) ? faults.map((fault, i) => (i ? `its copy at ${positions[i]}: ${fault}` : fault)).join("; ") : "";
+  }
+
   // Why an output does not read a sample; empty if it does.
   outputFault(sample, output) {
-    const position = sample + this.before, start = output * this.stride, off = position - start;
-    if (off < 0) return `its window starts at ${start}, behind position ${position}`;
-    if (off >= this.span) return `its window ends at ${start + this.span - 1}, before position ${position}: no such tap`;
-    return off % this.dilation ? `position ${position} lies between two taps (dilation ${this.dilation})` : "";
+    if (!this.transposed) return this.atAll(sample, (position) => this.faultBetween(output * this.stride, position, "its window", "position"));
+    return this.faultBetween(sample * this.stride - this.before, output, `the window of ${sample}`, "output");
+  }
+
+  faultBetween(start, at, window, word) {
+    const off = at - start;
+    if (off < 0) return `${window} starts at ${start}, behind ${word} ${at}`;
+    if (off >= this.span) return `${window} ends at ${start + this.span - 1}, before ${word} ${at}: no such tap`;
+    return off % this.dilation ? `${word} ${at} lies between two taps (dilation ${this.dilation})` : "";
+  }
+
+  // Why a transposed axis's output reads no sample through a tap; empty if it does.
+  spreadFault(output, tap) {
+    const start = output + this.before - tap * this.dilation, sample = Math.floor(start / this.stride);
+    if (start % this.stride) return `X, dilated, has a zero at ${start}, which is no multiple of the stride ${this.stride}`;
+    return sample < 0 || sample >= this.size ? `X has no entry ${sample}` : "";
+  }
+
+  // Where the kernel lies, in the map that is spread or padded, while it makes an entry of dL/dX: place of each tap.
+  laid(sample, tap) {
+    if (this.transposed) return [sample * this.stride + tap * this.dilation];
+    const last = this.span - 1 - tap * this.dilation;
+    return this.copies ? this.positions(sample).map((position) => position + last) : [sample + last];
   }
 
   kindOfSpread(index) {
     const place = index - this.front;
-    if (place < 0 || place >= this.spread + this.remainder) return KIND.BORDER;
+    if (place < 0 || place >= this.spread + (this.transposed ? 0 : this.remainder)) return KIND.BORDER;
+    if (this.transposed) return Array.from({ length: this.kernel }, (_, tap) => this.source(place, tap)).some((sample) => sample >= 0) ? KIND.VALUE : KIND.UNREAD;
     if (place >= this.spread) return KIND.REMAINDER;
     return place % this.stride ? KIND.INSERTED : KIND.VALUE;
   }
@@ -117,19 +205,23 @@ function unpacked({ shape, as, text }) {
   return { shape, values: Float64Array.from({ length: product(shape) }, (_, i) => (bytes[i >> 3] >> (i & 7)) & 1) };
 }
 
+// An axis of a layer with other sizes: its kind stays.
+const axisOf = (sizes, spec, i) => new Axis(...sizes, { mode: spec.padding_mode, transposed: spec.transposed, behind: spec.output_padding[i] });
+
 // A layer with its numbers. `kept` says which samples, channels and filters are there, [first, count] each.
 class Model {
   constructor(spec, arrays, kept, totals = {}) {
     Object.assign(this, { spec, arrays, kept, totals });
     this.rank = spec.input.length;
-    this.axes = spec.input.map((size, i) =>
-      new Axis(size, spec.kernel[i], spec.stride[i], spec.dilation[i], ...spec.padding[i]));
+    this.axes = spec.input.map((size, i) => axisOf([size, spec.kernel[i], spec.stride[i], spec.dilation[i], ...spec.padding[i]], spec, i));
     this.output = this.axes.map((axis) => axis.output);
     this.depth = spec.channels / spec.groups;
     this.count = spec.filters / spec.groups;
     this.sites = { input: product(spec.input), kernel: product(spec.kernel), output: product(this.output) };
-    // The first channel that is kept, as a filter of its group counts it.
-    this.firstOwn = kept.channels[1] === spec.channels ? 0 : kept.channels[0] % this.depth;
+    // Of the slices of W that are kept, the first two indices of the first one.
+    const own = spec.transposed ? kept.filters[1] === spec.filters ? 0 : kept.filters[0] % this.count
+      : kept.channels[1] === spec.channels ? 0 : kept.channels[0] % this.depth;
+    this.firstSlice = [spec.transposed ? kept.channels[0] : kept.filters[0], own];
     this.known = new Map();
   }
 
@@ -157,7 +249,12 @@ class Model {
   }
 
   x = (n, c) => this.slice("x", n - this.kept.samples[0], c - this.kept.channels[0]);
-  weight = (f, c) => this.slice("weight", f - this.kept.filters[0], (c % this.depth) - this.firstOwn);
+  weight = (f, c) => this.slice("weight", ...this.sliceBetween(c, f).map((each, i) => each - this.firstSlice[i]));
+
+  // The first two indices of W's slice between a channel and a filter; and the other way round.
+  sliceBetween = (c, f) => (this.spec.transposed ? [c, f % this.count] : [f, c % this.depth]);
+  endsOf = (first, second) => (this.spec.transposed
+    ? { c: first, f: Math.floor(first / this.depth) * this.count + second } : { c: this.groupOf(first) * this.depth + second, f: first });
   gradOutput = (n, f) => this.slice("grad_output", n - this.kept.samples[0], f - this.kept.filters[0]);
   bias = (f) => (this.arrays.bias ? this.arrays.bias.values[f - this.kept.filters[0]] : 0);
 
@@ -167,12 +264,12 @@ class Model {
       const { output, kernel } = this.sites, table = new Int32Array(output * kernel);
       const taps = Array.from({ length: kernel }, (_, tap) => siteOf(tap, this.spec.kernel));
       for (let o = 0; o < output; o++) {
-        const start = siteOf(o, this.output).map((place, i) => place * this.axes[i].stride - this.axes[i].before);
+        const start = siteOf(o, this.output);
         for (let tap = 0; tap < kernel; tap++) {
           let flat = 0;
           for (let i = 0; i < this.rank && flat >= 0; i++) {
-            const place = start[i] + taps[tap][i] * this.axes[i].dilation;
-            flat = place < 0 || place >= this.spec.input[i] ? -1 : flat * this.spec.input[i] + place;
+            const place = this.axes[i].source(start[i], taps[tap][i]);
+            flat = place < 0 ? -1 : flat * this.spec.input[i] + place;
           }
           table[o * kernel + tap] = flat;
         }
@@ -208,7 +305,7 @@ class Model {
         return out.values;
       });
       case "dW": return this.once(`dW ${f} ${c}`, () => {
-        const out = this.start("weight", f - this.kept.filters[0], (c % this.depth) - this.firstOwn, kernel);
+        const out = this.start("weight", ...this.sliceBetween(c, f).map((each, i) => each - this.firstSlice[i]), kernel);
         if (!out.whole) {
           for (const sample of this.range("samples")) {
             const x = this.x(sample, c), gradient = this.gradOutput(sample, f);
@@ -258,7 +355,7 @@ class Model {
     return out;
   }
 
-  spreadSite = (output) => output.map((place, i) => place * this.axes[i].stride + this.axes[i].front);
+  spreadSite = (output) => output.map((place, i) => place * this.axes[i].step + this.axes[i].front);
 
   // What every cell of a map is; null where all are values.
   kinds(map) {
@@ -288,10 +385,20 @@ class Model {
 
   // Why an output and a tap meet no sample of the input.
   onPadding(output, tap) {
-    const outside = this.axes.map((axis, i) => output[i] * axis.stride + tap[i] * axis.dilation - axis.before)
-      .map((place, i) => (place < 0 || place >= this.spec.input[i] ? `${AXIS_WORDS[this.rank][i]} ${place}` : ""))
-      .filter(Boolean);
-    return outside.length ? `reads padding, which is 0 (${outside.join(" and ")} of the input does not exist)` : "";
+    if (this.spec.transposed) return this.inWords(this.axes.map((axis, i) => axis.spreadFault(output[i], tap[i])));
+    const outside = this.outside(this.axes.map((axis, i) => (axis.source(output[i], tap[i]) < 0 ? output[i] * axis.stride + tap[i] * axis.dilation - axis.before : null)));
+    return outside ? `reads padding, which is 0 (${outside} of the input does not exist)` : "";
+  }
+
+  outside = (places) => places.map((place, i) => (place === null ? "" : `${AXIS_WORDS[this.rank][i]} ${place}`)).filter(Boolean).join(" and ");
+
+  // Why an entry of a transposed layer's X reaches no output through a tap.
+  removed(site, tap) {
+    const outside = this.outside(this.axes.map((axis, i) => {
+      const output = site[i] * axis.stride + tap[i] * axis.dilation - axis.before;
+      return output < 0 || output >= axis.output ? output : null;
+    }));
+    return outside ? `its tap reaches ${outside} of the output, which does not exist` : "";
   }
 
   // Everything that an entry is the sum of, or, for dL/dO, all that it is handed back to.
@@ -314,7 +421,7 @@ class Model {
     const [first, second, ...site] = index;
     const own = map === "dW" || map === "W";
     const slice = own
-      ? { f: first, c: this.groupOf(first) * this.depth + second }
+      ? this.endsOf(first, second)
       : map === "O" || map === "dO" ? { n: first, f: second } : { n: first, c: second };
     return this.values(map, slice)[flatOf(site, this.shape(map))];
   }
@@ -323,41 +430,40 @@ class Model {
     return { factors, value: factors.reduce((all, factor) => all * factor.value, 1), ...places };
   }
 
+  // The taps for which there is a reason to fall away.
+  fallen = (whyOf) => Array.from({ length: this.sites.kernel }, (_, tap) => siteOf(tap, this.spec.kernel))
+    .map((tap) => ({ what: `tap [${tap}]`, why: whyOf(tap) })).filter(({ why }) => why);
+
   inputTerms([n, c, ...site]) {
-    const own = c % this.depth, pairs = this.pairs(site), p = flatOf(site, this.spec.input);
+    const pairs = this.pairs(site), p = flatOf(site, this.spec.input);
     const terms = this.filtersOf(c).flatMap((f) => {
       const gradient = this.gradOutput(n, f), weight = this.weight(f, c);
       return pairs.map(([o, tap]) => this.term([
         { array: "grad_output", index: [n, f, ...siteOf(o, this.output)], value: gradient[o] },
-        { array: "weight", index: [f, own, ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
+        { array: "weight", index: [...this.sliceBetween(c, f), ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
       ], { n, c, f, o, tap, p }));
     });
-    const excluded = [];
-    for (let tap = 0; tap < this.sites.kernel; tap++) {
-      const place = siteOf(tap, this.spec.kernel);
-      const why = this.inWords(this.axes.map((axis, i) => axis.tapFault(site[i], place[i])));
-      if (why) excluded.push({ what: `tap [${place}]`, why });
-    }
-    return { terms, excluded };
+    return { terms, excluded: this.fallen((tap) => this.inWords(this.axes.map((axis, i) => axis.tapFault(site[i], tap[i])))) };
   }
 
-  weightTerms([f, own, ...tap]) {
-    const c = this.groupOf(f) * this.depth + own, t = flatOf(tap, this.spec.kernel);
-    const terms = [], excluded = [];
+  weightTerms([first, second, ...tap]) {
+    const { c, f } = this.endsOf(first, second), t = flatOf(tap, this.spec.kernel);
+    const terms = [], excluded = [], { transposed } = this.spec;
+    // Every output with the sample that it reads; of a transposed layer, every entry of X with the output it reaches.
+    const met = [], reach = (site) => flatOf(site.map((place, i) => place * this.axes[i].stride + tap[i] * this.axes[i].dilation - this.axes[i].before), this.output);
+    for (let at = 0; at < (transposed ? this.sites.input : this.sites.output); at++) {
+      const site = siteOf(at, transposed ? this.spec.input : this.output), why = transposed ? this.removed(site, tap) : this.onPadding(site, tap);
+      if (why) excluded.push({ what: `${transposed ? "entry" : "output"} [${site}]`, why });
+      else met.push(transposed ? [reach(site), at] : [at, this.sources[at * this.sites.kernel + t]]);
+    }
     for (const n of this.range("samples")) {
       const gradient = this.gradOutput(n, f), x = this.x(n, c);
-      for (let o = 0; o < this.sites.output; o++) {
-        const p = this.sources[o * this.sites.kernel + t];
-        if (p < 0) continue;
+      for (const [o, p] of met) {
         terms.push(this.term([
           { array: "grad_output", index: [n, f, ...siteOf(o, this.output)], value: gradient[o] },
           { array: "x", index: [n, c, ...siteOf(p, this.spec.input)], value: x[p] },
         ], { n, c, f, o, tap: t, p }));
       }
-    }
-    for (let o = 0; o < this.sites.output; o++) {
-      const output = siteOf(o, this.output), why = this.onPadding(output, tap);
-      if (why) excluded.push({ what: `output [${output}]`, why });
     }
     return { terms, excluded };
   }
@@ -369,29 +475,25 @@ class Model {
   }
 
   outputTerms([n, f, ...output]) {
-    const o = flatOf(output, this.output), terms = [], excluded = [];
+    const o = flatOf(output, this.output), terms = [];
     for (const c of this.channelsOf(f)) {
       const x = this.x(n, c), weight = this.weight(f, c);
       for (let tap = 0; tap < this.sites.kernel; tap++) {
         const p = this.sources[o * this.sites.kernel + tap];
         if (p < 0) continue;
         terms.push(this.term([
-          { array: "weight", index: [f, c % this.depth, ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
+          { array: "weight", index: [...this.sliceBetween(c, f), ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
           { array: "x", index: [n, c, ...siteOf(p, this.spec.input)], value: x[p] },
         ], { n, c, f, o, tap, p }));
       }
     }
-    for (let tap = 0; tap < this.sites.kernel; tap++) {
-      const place = siteOf(tap, this.spec.kernel), why = this.onPadding(output, place);
-      if (why) excluded.push({ what: `tap [${place}]`, why });
-    }
     if (this.spec.bias) terms.push(this.term([{ array: "bias", index: [f], value: this.bias(f) }], { n, f, o }));
-    return { terms, excluded };
+    return { terms, excluded: this.fallen((tap) => this.onPadding(output, tap)) };
   }
 
   // What an entry of dL/dO pays into: an entry of dL/dX for every tap of its window.
   shares([n, f, ...output]) {
-    const o = flatOf(output, this.output), value = this.gradOutput(n, f)[o], terms = [], excluded = [];
+    const o = flatOf(output, this.output), value = this.gradOutput(n, f)[o], terms = [];
     for (const c of this.channelsOf(f)) {
       const weight = this.weight(f, c);
       for (let tap = 0; tap < this.sites.kernel; tap++) {
@@ -399,14 +501,10 @@ class Model {
         if (p < 0) continue;
         terms.push(this.term([
           { array: "grad_output", index: [n, f, ...output], value },
-          { array: "weight", index: [f, c % this.depth, ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
+          { array: "weight", index: [...this.sliceBetween(c, f), ...siteOf(tap, this.spec.kernel)], value: weight[tap] },
         ], { n, c, f, o, tap, p, into: { map: "dX", index: [n, c, ...siteOf(p, this.spec.input)] } }));
       }
     }
-    for (let tap = 0; tap < this.sites.kernel; tap++) {
-      const place = siteOf(tap, this.spec.kernel), why = this.onPadding(output, place);
-      if (why) excluded.push({ what: `tap [${place}]`, why });
-    }
-    return { terms, excluded, shared: true };
+    return { terms, excluded: this.fallen((tap) => this.onPadding(output, tap)), shared: true };
   }
 }

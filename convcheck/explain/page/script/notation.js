@@ -23,14 +23,15 @@ function ordered(writing, array, index, model) {
   const [first, second, ...sites] = index;
   const weight = array.endsWith("weight"), image = array === "x" || array === "grad_input";
   if (writing.layout === "matrix") {
-    if (image) return index;
-    const place = flatOf(sites, weight ? spec.kernel : model.output);
+    // Of a transposed layer, X is the matrix, and what the windows are cut from is O.
+    if (!weight && image !== spec.transposed) return index;
+    const place = flatOf(sites, weight ? spec.kernel : spec.transposed ? spec.input : model.output);
     if (weight) return [first, second * model.sites.kernel + place];
     return [...(spec.batch > 1 ? [first] : []), second, place];
   }
   if (writing.layout === "last")
     return weight ? [...sites, second, first] : [...(spec.batch > 1 ? [first] : []), ...sites, second];
-  const sizes = weight ? [spec.filters, model.depth] : [spec.batch, image ? spec.channels : spec.filters];
+  const sizes = weight ? (spec.transposed ? [spec.channels, model.count] : [spec.filters, model.depth]) : [spec.batch, image ? spec.channels : spec.filters];
   return [...[first, second].filter((_, i) => sizes[i] > 1), ...sites];
 }
 

@@ -6,7 +6,8 @@ function startQuiz() {
   const good = [];
   for (let flat = 0; flat < model.sites.input && good.length < 4000; flat++) {
     const pairs = model.pairs(siteOf(flat, model.spec.input));
-    if (pairs.length && pairs.length <= 9) good.push([flat, pairs]);
+    // An output that reads it twice would have two right taps.
+    if (pairs.length && pairs.length <= 9 && new Set(pairs.map(([output]) => output)).size === pairs.length) good.push([flat, pairs]);
   }
   if (!good.length) {
     tell("No entry of X is read by 1 to 9 windows here, so there is nothing to ask.");

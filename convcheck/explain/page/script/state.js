@@ -120,7 +120,7 @@ function edited(model, edits) {
         for (let k = 0; k < total.shape[1]; k++) {
           const slice = name === "input"
             ? { n: model.kept.samples[0] + i, c: model.kept.channels[0] + k }
-            : { f: model.kept.filters[0] + i, c: model.groupOf(model.kept.filters[0] + i) * model.depth + model.firstOwn + k };
+            : model.endsOf(model.firstSlice[0] + i, model.firstSlice[1] + k);
           const [was, is] = [before.values(map, slice), after.values(map, slice)];
           for (let at = 0; at < size; at++) total.values[(i * total.shape[1] + k) * size + at] += is[at] - was[at];
         }
@@ -135,7 +135,7 @@ function followSlice({ map, index }) {
   if (map === "db") slice.f = index[0];
   else if (map === "X" || map === "dX") [slice.n, slice.c] = index;
   else if (map === "O" || map === "dO") [slice.n, slice.f] = index;
-  else [slice.f, slice.c] = [index[0], model.groupOf(index[0]) * model.depth + index[1]];
+  else Object.assign(slice, model.endsOf(index[0], index[1]));
   if (!model.reads(slice.f, slice.c)) {
     if (map === "X" || map === "dX") slice.f = model.filtersOf(slice.c)[0] ?? slice.f;
     else slice.c = model.channelsOf(slice.f)[0] ?? slice.c;
@@ -152,8 +152,8 @@ function isThere({ map, index }) {
   const [first, second] = index;
   if (map === "X" || map === "dX") return model.has("samples", first) && model.has("channels", second);
   if (map === "O" || map === "dO") return model.has("samples", first) && model.has("filters", second);
-  return model.has("filters", first) && second >= 0 && second < model.depth
-    && model.has("channels", model.groupOf(first) * model.depth + second);
+  const { c, f } = model.endsOf(first, second);
+  return first >= 0 && second >= 0 && second < (model.spec.transposed ? model.count : model.depth) && model.has("channels", c) && model.has("filters", f);
 }
 
 const refText = ({ map, index }) => `${map}[${index}]`;
@@ -196,7 +196,7 @@ function readHash() {
   openCase(DATA.cases[number] ? number : 0);
   const { spec } = shownCase();
   const sizes = (parts.get("sizes") || "").split("_").map((axis) => axis.split(".").map(Number));
-  if (sizes.length === spec.input.length && sizes.every((axis) => axis.length === 6 && isPossible(axis)))
+  if (sizes.length === spec.input.length && sizes.every((axis, i) => axis.length === 6 && isPossible(axis, spec, i)))
     state.geometry = geometryOf(sizes);
   for (const part of (parts.get("edits") || "").split("_")) {
     const [name, flat, value] = part.split(":");
@@ -218,7 +218,5 @@ function readHash() {
   if (/^\d+$/.test(parts.get("mistake")) && shownCase().mistakes[Number(parts.get("mistake"))]) state.wrong = Number(parts.get("mistake"));
 }
 
-const isPossible = ([input, kernel, stride, dilation, before, after]) =>
-  [input, kernel, stride, dilation].every((each) => Number.isInteger(each) && each >= 1 && each <= 400)
-  && [before, after].every((each) => Number.isInteger(each) && each >= 0 && each <= 400)
-  && new Axis(input, kernel, stride, dilation, before, after).fits;
+const isPossible = (sizes, spec, i) => sizes.every((each, k) => Number.isInteger(each) && each >= (k < 4 ? 1 : 0) && each <= 400)
+  && !axisOf(sizes, spec, i).fault;

@@ -273,8 +273,9 @@ class Sheet:
                 style.frame(axes, *corner, len(columns) * self.cell, len(rows) * self.cell)
 
     def _draw_wires(self, axes: Axes, left: float, top: float) -> None:
-        """Draw lines between cells, those that are worked out last, with their labels at their middle."""
+        """Draw lines between cells, those that are worked out last, with their labels about their middle."""
         _, row, column = self.panel.origin
+        taken: list[tuple[float, float]] = []
         for wire in sorted(self.panel.wires, key=lambda wire: wire.bold):
             (r0, c0), (r1, c1) = wire.start, wire.end
             ends = [left + self._x(0, c - column) + self.cell / 2 for c in (c0, c1)]
@@ -282,9 +283,13 @@ class Sheet:
             color = style.WRONG if wire.wrong else style.INK if wire.bold else "#b8b8b8"
             axes.plot(ends, y, color=color, linewidth=1.8 if wire.bold else 0.8, linestyle="--" if wire.wrong else "-")
             if wire.bold:
-                at = sum(ends) / 2, sum(y) / 2
+                # Where lines cross, their labels stand beside the crossing.
+                places = [tuple(a + (b - a) * share for a, b in (ends, y)) for share in (0.5, 0.3, 0.7)]
+                free = [at for at in places if all(max(abs(at[0] - x), abs(at[1] - z)) > 0.15 for x, z in taken)]
+                at = (free or places)[0]
+                taken.append((at[0], at[1]))
                 style.write(
-                    axes, *at, wire.label, style.CAPTION, color, bold=True, align="center", middle=True,
+                    axes, at[0], at[1], wire.label, style.CAPTION, color, bold=True, align="center", middle=True,
                     boxed=(1.0, 1.0, 1.0),
                 )  # fmt: skip
 

@@ -6,6 +6,7 @@ views.channels = {
   about: () => {
     const { model } = current, forward = counted(model.count, "filter"), back = counted(model.depth, "filter");
     const groups = model.spec.groups > 1 ? ` in each of ${model.spec.groups} groups, which do not mix` : "";
+    if (model.spec.transposed) return `Backward, the slices of a row, as they are, make one channel of dL/dX${groups}. Forward, those of a column, each of them ${turnedWords()}, make one map of O.`;
     return `Forward, ${forward} of depth ${model.depth}${groups}: a frame around each column. Backward, ${back} of depth ${model.count}: a frame around each row, whose slices, each of them ${turnedWords()}, make one channel of dL/dX.`;
   },
   possible: () => current.model.kept.channels[1] * current.model.kept.filters[1] > 1,
@@ -33,7 +34,10 @@ views.channels = {
     };
     const some = channels.length < model.spec.channels || filters.length < model.spec.filters
       ? element("p", { class: "note" }, `Shown: channels ${channels[0] + state.base} to ${channels.at(-1) + state.base} of ${model.spec.channels}, filters ${filters[0] + state.base} to ${filters.at(-1) + state.base} of ${model.spec.filters}.`) : "";
-    box.replaceChildren(grid("Forward: each column is one filter", "columns", false), grid("Backward: each row is one filter, its slices flipped", "rows", true), some);
+    const grids = model.spec.transposed
+      ? [grid("Forward: each column is one filter, its slices flipped", "columns", true), grid("Backward: each row is one filter", "rows", false)]
+      : [grid("Forward: each column is one filter", "columns", false), grid("Backward: each row is one filter, its slices flipped", "rows", true)];
+    box.replaceChildren(...grids, some);
   },
 };
 

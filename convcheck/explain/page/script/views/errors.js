@@ -122,9 +122,9 @@ views.errors = {
   // Every map of the array, with how many entries are wrong in it.
   thumbnails(found) {
     if (!found.counts || found.counts.length * found.counts[0].length < 2) return [];
-    const [rows, columns] = { dX: ["sample", "channel"], O: ["sample", "filter"], dW: ["filter", "channel"] }[found.map];
+    const [rows, columns] = { dX: ["sample", "channel"], O: ["sample", "filter"], dW: current.model.spec.transposed ? ["channel", "filter"] : ["filter", "channel"] }[found.map];
     const { model } = current, [n, c, f] = [state.slice.n, state.slice.c, state.slice.f];
-    const chosen = found.map === "dX" ? [n, c] : found.map === "O" ? [n, f] : [f, c % model.depth];
+    const chosen = found.map === "dX" ? [n, c] : found.map === "O" ? [n, f] : model.sliceBetween(c, f);
     const wide = around(found.counts[0].map((_, i) => i), chosen[1], 32), high = around(found.counts.map((_, i) => i), chosen[0], 16);
     const table = element("table", { class: "counts" },
       element("thead", {}, element("tr", {}, element("td"), ...wide.map((i) => element("th", { scope: "col" }, `${columns} ${i + state.base}`)))),
@@ -189,7 +189,7 @@ class WrongArray {
   // The first numbers of the maps that are here, as their indices count them.
   get first() {
     const { kept } = current.original;
-    return { dX: [kept.samples[0], kept.channels[0]], O: [kept.samples[0], kept.filters[0]], dW: [kept.filters[0], current.original.firstOwn], db: [kept.filters[0], 0] }[this.map];
+    return { dX: [kept.samples[0], kept.channels[0]], O: [kept.samples[0], kept.filters[0]], dW: current.original.firstSlice, db: [kept.filters[0], 0] }[this.map];
   }
 
   has(row, column) {
@@ -205,8 +205,8 @@ class WrongArray {
 
   sliceOf(values) {
     if (this.map === "db") return values;
-    const { n, c, f } = state.slice, [first, second] = this.first, own = c % current.model.depth;
-    const [row, column] = { dX: [n, c], O: [n, f], dW: [f, own] }[this.map];
+    const { n, c, f } = state.slice, [first, second] = this.first;
+    const [row, column] = { dX: [n, c], O: [n, f], dW: current.model.sliceBetween(c, f) }[this.map];
     const size = product(this.shape.slice(2)), at = ((row - first) * this.shape[1] + column - second) * size;
     return values.subarray(at, at + size);
   }
@@ -217,7 +217,7 @@ class WrongArray {
     const size = product(this.shape.slice(2)), [first, second] = this.first;
     for (let i = 0; i < this.shape[0]; i++)
       for (let k = 0; k < this.shape[1]; k++) {
-        const slice = { dX: { n: first + i, c: second + k }, O: { n: first + i, f: second + k }, dW: { f: first + i, c: model.groupOf(first + i) * model.depth + second + k } }[this.map];
+        const slice = { dX: { n: first + i, c: second + k }, O: { n: first + i, f: second + k }, dW: model.endsOf(first + i, second + k) }[this.map];
         out.set(model.values(this.map, slice), (i * this.shape[1] + k) * size);
       }
     return out;
@@ -255,7 +255,7 @@ class WrongArray {
   termsOf(ref) {
     if (!this.terms) return null;
     const { spec } = current.original, whole = this.map === "dX" ? [spec.batch, spec.channels, ...spec.input]
-      : this.map === "dW" ? [spec.filters, current.original.depth, ...spec.kernel] : [spec.filters];
+      : this.map === "dW" ? [...(spec.transposed ? [spec.channels, current.original.count] : [spec.filters, current.original.depth]), ...spec.kernel] : [spec.filters];
     const packed = this.terms[String(flatOf(ref.index, whole))];
     if (!packed) return null;
     const shape = [spec.batch, spec.filters, ...current.original.output], terms = [];
@@ -278,7 +278,9 @@ function wrongOf(ref) {
   const untold = state.wrong === "target" && !found.mistakes.length
     ? "No known mistake gives this, so only the difference can be told, not its terms."
     : "Its terms are not written out: the sum alone is known here.";
-  return { given, right, label: name, source: "should be", terms: given === right ? null : found.termsOf(ref), untold };
+  // Where the padding repeats samples, an output may read one twice, and its terms cannot be told apart.
+  const outputs = current.model.terms(ref).terms.map((term) => String(term.factors[0].index)), once = new Set(outputs).size === outputs.length;
+  return { given, right, label: name, source: "should be", terms: given === right || !once ? null : found.termsOf(ref), untold };
 }
 
 // To the worst entry, or so many wrong ones further.

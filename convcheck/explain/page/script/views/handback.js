@@ -3,7 +3,12 @@
 views.handback = {
   order: 1,
   title: "Hand back",
-  about: "Every entry of dL/dO is handed back to the window it was made from: times each tap, to the sample that the tap read. Where windows overlap, the shares add up.",
+  about: () => {
+    const { spec, axes } = current.model;
+    if (spec.transposed) return "Every entry of dL/dO is handed back to the entries of X that reached it, times the tap through which each did; at an entry of X, that adds up.";
+    const copies = axes.some((axis) => axis.copies) ? ` A tap on the padding read a copy (${spec.padding_mode}): its share goes to the sample itself.` : "";
+    return `Every entry of dL/dO is handed back to the window it was made from: times each tap, to the sample that the tap read. Where windows overlap, the shares add up.${copies}`;
+  },
   possible: () => true,
   steps: (model) => model.sites.output,
   refAt: (model, step) => ({ map: "dO", index: [state.slice.n, state.slice.f, ...siteOf(step, model.output)] }),

@@ -1,0 +1,207 @@
+"""The judge's side of the processes that start workers: starting them, telling them what to do, hearing of workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from convcheck.errors import ConvcheckError
+from convcheck.layer.arrays import Array
+from convcheck.targets.process.wire import Incoming, framed, legible
+
+#: Seconds that a keeper may take to do what it is told.
+_PATIENCE = 10.0
+
+#: How a keeper is started: the folders of modules first, so that nothing is imported from where the user's code is.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck.targets.process.keeper import main; "
+_START += "main(int(sys.argv[1]))"
+
+
+class EndedError(ConvcheckError):
+    """The worker has ended or was ended before it answered.
+
+    Attributes
+    ----------
+    costly : bool
+        Whether a new worker would take long to end in the same way.
+    output : array or None
+        Of the forward pass, where the worker has ended in the backward pass.
+    modified : list of str
+        What the worker said then that the forward pass had written into.
+    """
+
+    def __init__(
+        self, message: str, *, costly: bool = False, output: Array | None = None, modified: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.costly, self.output, self.modified = costly, output, modified
+
+
+def supported() -> bool:
+    """Whether this system can run code in a worker process."""
+    return hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+
+class Keeper:
+    """A process that forks workers, one at a time."""
+
+    def __init__(self) -> None:
+        mine, its = socket.socketpair()
+        with mine, its, tempfile.TemporaryFile() as words:
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", _START, str(its.fileno()), json.dumps(_trusted_path())],
+                    pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise EndedError(f"a process for the target cannot be started: {error.strerror or error}") from error
+            self._incoming = Incoming()
+            self.connection = mine.dup()
+            its.close()
+            if not self._next(60.0).get("ready"):
+                self.kill()
+                words.seek(0)
+                said = words.read().decode(errors="replace")
+                raise EndedError(f"a process for the target cannot be started:\n{legible(said)}")
+
+    def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
+        """Return the number of a new worker process; raises EndedError if there is none."""
+        message = framed(json.dumps(order).encode())
+        try:
+            sent = socket.send_fds(self.connection, [message], descriptors)
+            self.connection.sendall(message[sent:])
+        except OSError as error:
+            raise EndedError("the process that starts workers has ended") from error
+        while news := self._next(_PATIENCE):
+            if "pid" in news:
+                pid: int = news["pid"]
+                return pid
+            if "lost" in news:
+                break
+        raise EndedError("the process that starts workers does not answer")
+
+    def news(self) -> dict[str, Any]:
+        """Return what the keeper says of its worker; {"lost": True} where it is gone itself."""
+        return self._next(0.0)
+
+    def end_worker(self) -> bool:
+        """End the worker and all that came from it; return whether the keeper has done so."""
+        with suppress(OSError):
+            self.connection.sendall(framed(b'{"end": true}'))
+            while news := self._next(_PATIENCE / 5):
+                if "ended" in news or "lost" in news:
+                    return "ended" in news
+        return False
+
+    def preload(self, module: str) -> None:
+        """Let the keeper import what its workers will need."""
+        with suppress(OSError):
+            self.connection.sendall(framed(json.dumps({"preload": module}).encode()))
+
+    def family(self) -> list[int]:
+        """Return the numbers of its worker and of all processes that came of that."""
+        with suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
+        return []
+
+    def kill(self) -> None:
+        """End the keeper, and thereby its worker."""
+        self.connection.close()
+        # It may have been stopped.
+        with suppress(OSError):
+            self.process.send_signal(signal.SIGCONT)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PATIENCE / 5)
+            return
+        with suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                child.kill()
+        self.process.kill()
+        self.process.wait()
+
+    def _next(self, seconds: float) -> dict[str, Any]:
+        ends = time.monotonic() + seconds
+        while (message := self._incoming.take()) is None:
+            readable, _, _ = select.select([self.connection], [], [], max(0.0, ends - time.monotonic()))
+            if not readable:
+                return {}
+            try:
+                piece = self.connection.recv(4096)
+            except OSError:
+                piece = b""
+            if not piece:
+                return {"lost": True}
+            self._incoming.add(piece)
+        news: dict[str, Any] = json.loads(message)
+        return news
+
+
+def memory_of(processes: Iterable[int], *, shared: bool = False) -> int:
+    """Return the bytes of memory that processes use; with ``shared``, what several use counts once, if it can."""
+    used = 0
+    for number in processes:
+        with suppress(psutil.Error):
+            process = psutil.Process(number)
+            used += process.memory_info().rss
+            if shared:
+                of_all = process.memory_full_info()
+                used += getattr(of_all, "pss", of_all.rss) - of_all.rss
+    return used
+
+
+def _trusted_path() -> list[str]:
+    """Return the folders in which this process finds modules, without those that stand for the current one."""
+    return [folder for folder in sys.path if folder]
+
+
+#: Keepers without a worker, to be used again; with the process that they belong to.
+_IDLE: list[Keeper] = []
+_LOCK = threading.RLock()
+
+
+def keeper() -> Keeper:
+    """Return a process that starts workers and has none; raises EndedError if there can be none."""
+    with _LOCK:
+        while _IDLE:
+            one = _IDLE.pop()
+            if one.process.poll() is None:
+                return one
+            one.kill()
+    return Keeper()
+
+
+def give_back(one: Keeper) -> None:
+    """Keep one whose worker has ended, for the next."""
+    with _LOCK:
+        _IDLE.append(one)
+
+
+def end_idle() -> None:
+    """End those that have no worker."""
+    with _LOCK:
+        while _IDLE:
+            _IDLE.pop().kill()
+
+
+def idle() -> list[int]:
+    """Return the numbers of those that have no worker."""
+    with _LOCK:
+        return [one.process.pid for one in _IDLE]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_IDLE.clear)
