@@ -393,3 +393,17 @@ def test_the_plain_functions_take_them():
     # The adjoint, for the inner product that conjugates its first argument.
     without = output - at.bias[:, None, None]
     assert np.vdot(without, at.grad_output) == np.vdot(at.x, gradients.input) == np.vdot(at.weight, gradients.weight)
+
+
+def test_what_sums_are_made_in_is_found_too():
+    layer = Layer(3, 4, 3, input=(5, 6), dtype="complex128")
+
+    def narrow(array):
+        return array.astype("complex64").astype("complex128")
+
+    for target, fine in ((Right, True), (wrong("weight", narrow), False)):
+        report = verify(layer, target=target, checks=["exact", "accumulate"], shrink=False)
+        found = {r.gradient: r for r in report.layers[0].results if r.check == "accumulate"}
+        assert found["input"].passed
+        assert found["input"].accumulates == "float64"
+        assert found["weight"].passed == fine
