@@ -31,8 +31,8 @@ _LENGTH = struct.Struct("<Q")
 #: Status with which a worker ends that can hear or say nothing.
 DISCONNECTED = 113
 
-#: At this signal a worker writes down where it is.
-WHERE = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (13 if hasattr(signal, "SIGRTMIN") else 0)
+#: At this signal a worker writes down where it is; 0 where there are no workers.
+WHERE = signal.SIGRTMIN + 13 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGUSR2", 0)
 
 #: Bytes that an answer may have, arrays aside.
 LONGEST_ANSWER = 2**20
