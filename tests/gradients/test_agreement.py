@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from convcheck import Layer
 from convcheck.gradients import FORMULATIONS, ORACLE, formulation
 from convcheck.layer.data import integer_operands
+from convcheck.layer.fields import COMPLEX
 from tests.strategies import layers
 
 
@@ -29,7 +30,7 @@ def assert_equal(left, right):
 
 
 @pytest.mark.parametrize("name", [name for name in FORMULATIONS if name != ORACLE])
-@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@given(layer=layers(dtypes=("float64", "float32", *COMPLEX), family=True))
 # A kernel of one tap, whose dilation lets output_padding add outputs that nothing reaches.
 @example(layer=Layer(2, 3, 1, dilation=3, input=(5, 4), transposed=True, output_padding=(2, 0)))
 @example(layer=Layer(2, 3, 1, dilation=3, stride=2, input=(5,), transposed=True, output_padding=2))
@@ -61,7 +62,7 @@ def by_pytorch(layer, at):
 
 
 @pytest.mark.parametrize("name", FORMULATIONS)
-@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@given(layer=layers(dtypes=("float64", "float32", *COMPLEX), family=True))
 @settings(max_examples=100, deadline=None)
 def test_agrees_exactly_with_pytorch(name, layer):
     at = integer_operands(layer)

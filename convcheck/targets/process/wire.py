@@ -42,7 +42,7 @@ LONGEST_TEXT = 20_000
 
 #: Data types in which arrays pass; what comes in another one is told of and not sent.
 PASSING = frozenset(DTYPES) | {
-    "bool", "complex64", "complex128", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 }  # fmt: skip
 
 _ALIGNMENT = 64
