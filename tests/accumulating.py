@@ -2,8 +2,12 @@
 
 import numpy as np
 
-from convcheck.gradients import unfold
+from convcheck.gradients import FASTEST, formulation, unfold
 from convcheck.layer.arrays import at_sites
+from convcheck.layer.data import as_weight, by_filter
+
+#: For what is no sum of a format's.
+BUILT_IN = formulation(FASTEST)
 
 
 def rounded(array, bits):
@@ -104,3 +108,78 @@ class Accumulating:
 def accumulating(**attributes):
     """Return a class of it."""
     return type("Accumulating", (Accumulating,), attributes)
+
+
+class OfAnyKind:
+    """Right on layers of every kind: the terms of its sums are made one by one, and added in an order of one's choice.
+
+    Attributes
+    ----------
+    bits : int
+        In which the sums are made.
+    pairwise, compensated : bool
+        Whether terms are added two by two, or with what was lost kept aside.
+    blocks : int or None
+        Terms of a partial sum, which is stored.
+    stored : int
+        Bits of a partial sum; these are added up in float32.
+    """
+
+    bits, pairwise, compensated, blocks, stored = 24, False, False, None, 24
+
+    def total(self, terms):
+        if self.blocks is None:
+            return self.added(terms, self.bits)
+        starts = range(0, len(terms), self.blocks)
+        parts = [rounded(self.added(terms[i : i + self.blocks], self.bits), self.stored) for i in starts]
+        return self.added(parts, 24)
+
+    def added(self, terms, bits):
+        if self.pairwise:
+            while len(terms) > 1:
+                pairs = zip(terms[::2], terms[1::2], strict=False)
+                terms = [rounded(a + b, bits) for a, b in pairs] + terms[len(terms) // 2 * 2 :]
+            return terms[0]
+        total = lost = 0.0
+        for term in terms:
+            term = rounded(term - lost, bits)
+            new = rounded(total + term, bits)
+            lost = rounded(rounded(new - total, bits) - term, bits) if self.compensated else 0.0
+            total = new
+        return total
+
+    def forward(self, x, weight, bias, layer):
+        self.layer, self.x, self.weight = layer, x.astype(np.float64), weight.astype(np.float64)
+        shape = (layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+        parts = self.parts(by_filter(layer, self.weight), shape, axis=2)
+        output = self.total([BUILT_IN.forward(layer, self.x, as_weight(layer, part), None) for part in parts])
+        if bias is not None:
+            output = output + bias.astype(np.float64).reshape(-1, *[1] * len(layer.input))
+        return output.astype(x.dtype)
+
+    @staticmethod
+    def parts(weight, shape, axis):
+        """Yield a weight's entries for one channel or filter of each group and one tap, all others 0."""
+        for one in range(shape[axis]):
+            for tap in np.ndindex(*shape[3:]):
+                place = [slice(None)] * 3
+                place[axis] = one
+                part = np.zeros(shape)
+                part[(*place, *tap)] = weight[(*place, *tap)]
+                yield part
+
+    def backward(self, grad_output):
+        layer, dtype, grad = self.layer, grad_output.dtype, grad_output.astype(np.float64)
+        backward = BUILT_IN.backward
+        shape = (layer.groups, layer.filters_per_group, layer.channels_per_group, *layer.kernel)
+        parts = self.parts(by_filter(layer, self.weight), shape, axis=1)
+        grad_input = self.total([backward(layer, self.x, as_weight(layer, part), grad).input for part in parts])
+        each = []
+        for sample in range(layer.batch):
+            for site in np.ndindex(*layer.output):
+                one = np.zeros_like(grad)
+                one[(sample, slice(None), *site)] = grad[(sample, slice(None), *site)]
+                each.append(backward(layer, self.x, self.weight, one))
+        grad_weight = self.total([found.weight for found in each])
+        grad_bias = self.total([found.bias for found in each]).astype(dtype) if layer.bias else None
+        return grad_input.astype(dtype), grad_weight.astype(dtype), grad_bias

@@ -4,7 +4,8 @@ Each round draws a random layer of any dtype, and its seed. All checks under all
 formulations, of a right target, said to be exact and not, and of one that rounds because it works by Fourier
 transforms; then the diagnosis on the right gradients. Anything but a pass is a false alarm; its layer is printed, so
 that it can be run again. Exit status 1 if there is one. ``--skip 5000`` leaves out the first rounds, so that a long
-search can be made in pieces.
+search can be made in pieces; ``--dtype bfloat16`` has all layers in one format; with ``--pytorch`` the right code is
+PyTorch's, in float16 promised to sum in float16.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import random
 import sys
 import time
+from dataclasses import replace
 
 from convcheck import Layer, verify
 from convcheck.errors import LayerError
@@ -65,7 +67,8 @@ def false_alarm(layer):
             return f"{report.target or 'built-in'}: a gradient of which no check was made"
 
     def rerun(other, operands):
-        return {"output": Scene(other, operands).answer("output"), **Scene(other, operands).right._asdict()}
+        scene = Scene.of(other, operands)
+        return {"output": scene.answer("output").conj(), **scene.right._asdict()}
 
     for gradient in ("output", "input", "weight", "bias") if layer.bias else ("output", "input", "weight"):
         accused = diagnose(layer, gradient, rerun).diagnoses
@@ -74,11 +77,23 @@ def false_alarm(layer):
     return None
 
 
+def false_alarm_of_pytorch(layer):
+    """Return what is wrong with the verdict on PyTorch's convolution, or None."""
+    if layer.dtype == "float16":
+        layer = replace(layer, accumulate="float16")
+    target = f"torch.nn.functional:conv{len(layer.input)}d"
+    (checked,) = verify(layer, target=target, checks=["forward", "exact"]).layers
+    bad = [r for r in checked.results if not r.acceptable or r.diagnosis]
+    return "; ".join(f"{r.gradient} {r.kind}: {r.status}, {r.message}" for r in bad) or None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=[*DTYPES])
+    parser.add_argument("--pytorch", action="store_true")
     options = parser.parse_args()
     generator = random.Random(options.seed)
     began, alarms = time.perf_counter(), 0
@@ -86,7 +101,8 @@ def main():
         random_layer(generator)
     for number in range(1, options.count + 1):
         layer = random_layer(generator)
-        alarm = false_alarm(layer)
+        layer = replace(layer, dtype=options.dtype) if options.dtype else layer
+        alarm = false_alarm_of_pytorch(layer) if options.pytorch else false_alarm(layer)
         if alarm is not None:
             alarms += 1
             sys.stdout.write(f"round {options.skip + number}: {as_yaml(layer)} seed {layer.seed}: {alarm}\n")

@@ -15,10 +15,10 @@ A gradient that is exact on small integers is right in structure; whether its su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from math import ceil, prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,16 @@ from numpy.typing import NDArray
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
+from convcheck.checks.sums import VIEWS, Meeting, View, constant, filled, ran
 from convcheck.checks.verdict import skipped
-from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array
-from convcheck.layer.data import Operands, as_weight, by_filter
+from convcheck.layer.arrays import wide
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets.target import Target
+
+#: Shares of the three ways to put three terms into three places, and a little less.
+_ONE_THIRD, _TWO_THIRDS = 0.33, 0.66
 
 
 class _Format(NamedTuple):
@@ -46,37 +48,50 @@ class _Format(NamedTuple):
         In bits.
     share : float
         The least share of units that is lost there, wherever the terms are.
+    compensated : bool
+        Whether what is lost is kept aside, as by Kahan.
     """
 
     name: str
     precision: int
     share: float
+    compensated: bool = False
+
+    @property
+    def words(self) -> str:
+        return self.name + " with compensation" * self.compensated
 
 
 #: By the exponent q of the power of two. Sums in p bits lose the unit beside 2**p if it is added to the positive term
 #: first, and beside 2**(p + 1) to either; compensated ones (Kahan's) beside the latter alone.
 _FORMATS = {
-    9: _Format("bfloat16", 8, 0.6),
-    12: _Format("float16", 11, 0.6),
-    24: _Format("float32", 24, 0.3),
-    25: _Format("float32 with compensation", 24, 0.6),
-    54: _Format("float64", 53, 0.6),
+    8: _Format("bfloat16", 8, _ONE_THIRD),
+    9: _Format("bfloat16", 8, _TWO_THIRDS, compensated=True),
+    11: _Format("float16", 11, _ONE_THIRD),
+    12: _Format("float16", 11, _TWO_THIRDS, compensated=True),
+    24: _Format("float32", 24, _ONE_THIRD),
+    25: _Format("float32", 24, _TWO_THIRDS, compensated=True),
+    54: _Format("float64", 53, _TWO_THIRDS),
 }
 
-#: Of operands: a term of so many bits and one is rounded by them.
+#: Of operands and results: a term of so many bits and one is rounded by them.
 _ROUNDED_TO = {8: "bfloat16", 11: "TF32", 24: "float32"}
 
-#: The large term, and how far the unit below 1 is, are powers of two that float16 has: up to 2**15, and down to 2**-14.
-_LARGE = 15
+#: In float16 the large term is at most 2**12, so that padding may have it several times, and the unit at least 2**-14.
+_LARGE, _SMALL = 12, 14
 
 #: What stands for the three terms where it is looked which sums have all of them.
 _CODES = (1.0, 64.0, 4096.0)
 
-#: Where three terms lie: side by side, one behind the other along the first axis, two of them far from the third.
-_KINDS = 3
+#: Where three terms lie: side by side, one behind the other along the first axis; else two of them apart from a third,
+#: which is the last, the first or any: they must lie on both sides of a place where a partial sum is stored.
+_KINDS = 6
 
-#: Forward passes that the probe takes of one data, and the ways to put three terms into three places.
-_PASSES, _WAYS = 8, 3
+#: So many times as many data are made, at most, where none of them met in sums of an array.
+_MORE = 4
+
+#: The ways to put three terms into three places, and the forward passes that it takes to try them in one array's sums.
+_WAYS, _PASSES = 3, 8
 
 
 @dataclass
@@ -85,7 +100,7 @@ class _Tally:
 
     probed: dict[int, int] = field(default_factory=dict)
     lost: dict[int, int] = field(default_factory=dict)
-    rounded: set[int] = field(default_factory=set)
+    rounded: dict[int, str] = field(default_factory=dict)
 
     def add(self, q: int, probed: int, lost: int) -> None:
         self.probed[q] = self.probed.get(q, 0) + probed
@@ -99,35 +114,62 @@ class _Tally:
     @property
     def _always(self) -> int | None:
         """The smallest q beside which as many units were lost as where the whole sum is made in so few bits."""
-        shares = ((q, _FORMATS[q].share * self.probed[q]) for q in sorted(self.probed))
-        return next((q for q, least in shares if self.lost[q] and self.lost[q] >= least), None)
+        sizes = sorted(q for q, probed in self.probed.items() if probed)
+        # Beside larger ones, two thirds are.
+        return next((
+            q for q in sizes
+            if self.lost[q] and all(
+                self.lost[other] >= (_FORMATS[q].share if other == q else _TWO_THIRDS) * self.probed[other]
+                for other in sizes if other >= q
+            )
+        ), None)  # fmt: skip
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a unit was lost between some places and not between others."""
+        return self._ever != self._always
 
     @property
     def _sums(self) -> float:
         return np.inf if self._ever is None else _FORMATS[self._ever].precision
 
+    def told(self, layer: Layer) -> bool:
+        """Whether sums were seen in which every narrower format than the layer promises would have shown."""
+        narrower = [q for q, made in _FORMATS.items() if made.precision < DTYPES[layer.sums].precision]
+        return any(self.probed.values()) and self.has_seen(narrower)
+
+    def has_seen(self, exponents: Iterable[int]) -> bool:
+        """Whether three terms met in some sum for each of these."""
+        return all(self.probed.get(q) for q in exponents)
+
     @property
-    def operands(self) -> int | None:
-        """Bits to which operands are rounded, where the sums are made in more; None if they are not."""
+    def narrowed(self) -> int | None:
+        """Bits to which operands or results are rounded, where the sums are made in more; None if they are not."""
         return min((bits for bits in self.rounded if bits < self._sums), default=None)
 
     @property
     def precision(self) -> float:
         """Bits that nothing on the way falls short of."""
-        return min(self._sums, self.operands or np.inf)
+        return min(self._sums, self.narrowed or np.inf)
 
     @property
     def words(self) -> str:
         """In which format sums are made, and what else is rounded on the way."""
-        always, ever = self._always, self._ever
-        most = max((q for q, count in self.probed.items() if count), default=0)
-        if ever is None:
-            text = f"more than {_FORMATS[most].name}"
-        elif ever == always:
-            text = _FORMATS[ever].name
-        else:
+        ever = self._ever
+        most = max((q for q, count in self.probed.items() if count), default=None)
+        if most is None:
+            text = "what too short sums do not show"
+        elif ever is None:
+            text = f"more than {_FORMATS[most].words}"
+        elif self.in_parts:
             text = f"more than {_FORMATS[ever].name}, with partial sums stored in it"
-        return text + (f", operands rounded to {_ROUNDED_TO[self.operands]}" if self.operands else "")
+        else:
+            text = _FORMATS[ever].words
+        bits = self.narrowed
+        if bits is None:
+            return text
+        what = "operands, sums or results" if most is None else self.rounded[bits]
+        return f"{text}, {what} rounded to {_ROUNDED_TO[bits]}"
 
 
 def check(expected: Expected, target: Target, budget: float, sound: Sequence[str]) -> list[GradientResult]:
@@ -147,19 +189,19 @@ def check(expected: Expected, target: Target, budget: float, sound: Sequence[str
     """
     layer = expected.layer
     wanted = [name for name in ("output", *gradients_of(layer)) if name in sound and name not in target.absent]
-    if _PASSES * _WAYS * _repeats(layer) * layer.multiply_adds > budget:
+    affordable = budget / (_PASSES * layer.multiply_adds)
+    if affordable < len(VIEWS) * _repeats(layer):
         return [skipped(expected, target.name, name, "accumulate", TOO_MUCH.format("accumulate")) for name in wanted]
     try:
-        tallies = _probed(layer, target, wanted)
+        tallies = _probed(layer, target, wanted, affordable - len(VIEWS) * _repeats(layer))
     except Exception as error:
         reason = f"sums with terms of very different size could not be probed: {explained(error)}"
         return [skipped(expected, target.name, name, "accumulate", reason) for name in wanted]
     found = []
     for name in wanted:
         tally = tallies[name]
-        untold = [q for q, made in _FORMATS.items() if made.precision < DTYPES[layer.sums].precision]
         narrow = tally.precision < DTYPES[layer.sums].precision
-        if not narrow and not (any(tally.probed.values()) and all(tally.probed.get(q) for q in untold)):
+        if not narrow and not tally.told(layer):
             reason = "too few terms meet in its sums to show what they are made in: it takes three"
             found.append(skipped(expected, target.name, name, "accumulate", reason))
             continue
@@ -180,7 +222,7 @@ def _told(expected: Expected, target: Target, name: str, tally: _Tally) -> str:
     right = expected.right(expected.reals)[name]
     size = ""
     if given is not None and given.shape == right.shape:
-        error = float(np.abs(given.astype(np.float64) - right).max())
+        error = float(np.abs(wide(given) - right).max())
         size = (
             f": error up to {error:.2g} at this size, {error / (np.abs(right).max() or 1.0):.1g} of the largest entry"
         )
@@ -193,7 +235,7 @@ def _told(expected: Expected, target: Target, name: str, tally: _Tally) -> str:
 
 def _exponents(layer: Layer) -> list[int]:
     """Return the q that the layer's dtype has room for."""
-    most = 2 * _LARGE - 1 if np.isfinite(DTYPES[layer.dtype].largest) else max(_FORMATS)
+    most = _LARGE + _SMALL if np.isfinite(DTYPES[layer.dtype].largest) else max(_FORMATS)
     return [q for q in _FORMATS if q <= most]
 
 
@@ -203,178 +245,136 @@ def _repeats(layer: Layer) -> int:
     return ceil(len(_exponents(layer)) * _KINDS / owners)
 
 
-def _probed(layer: Layer, target: Target, wanted: Sequence[str]) -> dict[str, _Tally]:
-    """Run the target on all data; sums of one array are told apart by their owner, a filter or a channel."""
+def _probed(layer: Layer, target: Target, wanted: Sequence[str], spare: float) -> dict[str, _Tally]:
+    """Run the target on all data; sums of one array are told apart by their owner, a filter or a channel.
+
+    Parameters
+    ----------
+    spare : float
+        How often more than `_repeats` three terms may be tried in all ways.
+    """
     tallies = {name: _Tally() for name in wanted}
     exponents = _exponents(layer)
     generator = np.random.default_rng([layer.seed, 10])
-    plain = _constant(layer)
     for bits in (bits for bits in _ROUNDED_TO if bits < DTYPES[layer.dtype].precision):
-        for name in _rounded(generator, layer, target, tallies, 1 + 2.0**-bits):
-            tallies[name].rounded.add(bits)
-    for repeat in range(_repeats(layer)):
-        for views in _VIEWS.values():
-            if tallies.keys().isdisjoint(views.shows):
-                continue
-            rows, first = views.sums(layer)
+        for name, what in _rounded(generator, layer, target, tallies.keys(), 2.0**-bits):
+            tallies[name].rounded[bits] = what
+    for views in VIEWS.values():
+        here = [tallies[name] for name in views.shows if name in tallies]
+        meeting = [met for met in views.meeting(layer) if met.size >= len(_CODES)]
+        if not (here and meeting):
+            continue
+        rows, lost = views.owners(layer), [np.empty((0, len(_CODES)), np.int64)]
+        for repeat in range(_MORE * _repeats(layer)):
+            if repeat >= _repeats(layer):
+                if spare < 1 or all(tally.has_seen(exponents) for tally in here):
+                    break
+                spare -= 1
             owned = np.arange(rows) + repeat * rows
+            places = _places(generator, meeting, owned // len(exponents) % _KINDS)
             q = np.array(exponents)[owned % len(exponents)]
-            places = _places(generator, rows, first, views.terms(layer), owned // len(exponents) % _KINDS)
-            if places is None:
-                continue
-            code = views.operands(layer, plain, _filled(rows, views.terms(layer), places, np.array(_CODES)))
-            complete = {shown: found == sum(_CODES) for shown, found in _run(layer, None, code.wide(), views).items()}
-            below = np.maximum(q - _LARGE, 0) if np.isfinite(DTYPES[layer.dtype].largest) else np.zeros_like(q)
-            unit, large = 2.0**-below, 2.0 ** (q - below)
-            for way in range(_WAYS):
-                values = np.stack([large, unit, -large], axis=1)[:, np.roll([0, 1, 2], way)]
-                at = views.operands(layer, plain, _filled(rows, views.terms(layer), places, values))
-                for shown, given in _run(layer, target, at, views).items():
-                    if shown in tallies:
-                        _count(tallies[shown], views, shown, q, given, unit, complete[shown], layer)
+            lost.append(places[_tried(layer, target, views, tallies, places, q)])
+        # Where a partial sum is stored in one format, narrower ones were perhaps not tried.
+        again = np.concatenate(lost)
+        if any(tally.in_parts for tally in here) and len(exponents) <= spare:
+            spare -= len(exponents)
+            places = again[np.arange(rows) % len(again)]
+            for exponent in exponents:
+                _tried(layer, target, views, tallies, places, np.full(rows, exponent))
     return tallies
 
 
+def _tried(
+    layer: Layer, target: Target, views: View, tallies: dict[str, _Tally], places: NDArray[np.int64],
+    q: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Put three terms into places of each owner, in all ways, and count; return which owners' sums lost a unit."""
+    plain, (rows, terms) = constant(layer), (len(places), views.terms(layer))
+    code = views.operands(layer, plain, filled(rows, terms, places, np.array(_CODES)))
+    complete = {shown: found == sum(_CODES) for shown, found in ran(layer, None, code.wide(), views).items()}
+    below = np.maximum(q - _LARGE, 0) if np.isfinite(DTYPES[layer.dtype].largest) else np.zeros_like(q)
+    unit, large = 2.0**-below, 2.0 ** (q - below)
+    lost = np.zeros(rows, np.bool_)
+    for way in range(_WAYS):
+        values = np.stack([large, unit, -large], axis=1)[:, np.roll([0, 1, 2], way)]
+        at = views.operands(layer, plain, filled(rows, terms, places, values))
+        for shown, given in ran(layer, target, at, views).items():
+            if shown not in tallies:
+                continue
+            by_owner = views.by_owner[shown]
+            kept, sums = by_owner(layer, complete[shown]), by_owner(layer, given)
+            wrong = kept & (sums != unit[:, None])
+            lost |= wrong.any(axis=1)
+            for exponent in np.unique(q):
+                of_it = q == exponent
+                tallies[shown].add(int(exponent), int(kept[of_it].sum()), int(wrong[of_it].sum()))
+    return lost
+
+
 def _rounded(
-    generator: np.random.Generator, layer: Layer, target: Target, wanted: Collection[str], value: float
-) -> Iterator[str]:
-    """Yield the arrays in which a product of 1 and a value of too many bits comes back as another."""
-    plain = _constant(layer)
+    generator: np.random.Generator, layer: Layer, target: Target, wanted: Set[str], least: float
+) -> Iterator[tuple[str, str]]:
+    """Yield the arrays in which a product of 1 and 1 + least comes back as another, and what is rounded there.
+
+    Results are, if with a further term -least it comes back as 1: then it was there before it was stored.
+    """
+    plain, value = constant(layer), 1 + least
     longer = replace(
         plain, x=plain.x * plain.x.dtype.type(value), grad_output=plain.grad_output * plain.x.dtype.type(value)
     )
-    for views in _VIEWS.values():
-        rows, _ = views.sums(layer)
-        places = generator.integers(0, views.terms(layer), rows)[:, None]
+    for views in VIEWS.values():
+        rows, terms = views.owners(layer), views.terms(layer)
+        if wanted.isdisjoint(views.shows):
+            continue
+        places = generator.integers(0, terms, rows)[:, None]
+        changed = []
         for of, term in ((longer, 1.0), (plain, value)):
-            at = views.operands(layer, of, _filled(rows, views.terms(layer), places, np.array([term])))
-            right = _run(layer, None, at.wide(), views)
-            for name, given in _run(layer, target, at, views).items():
-                if name in wanted and not np.array_equal(given, right[name]):
-                    yield name
+            at = views.operands(layer, of, filled(rows, terms, places, np.array([term])))
+            right = ran(layer, None, at.wide(), views)
+            given = ran(layer, target, at, views)
+            # Padding lets some sums have a term several times.
+            changed.append({name for name in given if (given[name] != right[name])[right[name] == value].any()})
+        # As there is one operand alone in the bias.
+        both = changed[0] & changed[1] | changed[1] & {"bias"}
+        stored = _stored(generator, layer, target, views, least) if both & wanted else {}
+        for name in (changed[0] | changed[1]) & wanted:
+            yield name, stored.get(name, "operands or results") if name in both else "operands"
 
 
-def _count(
-    tally: _Tally, views: _View, shown: str, q: NDArray[np.int64], given: Array, unit: NDArray[np.float64],
-    complete: NDArray[np.bool_], layer: Layer,
-) -> None:  # fmt: skip
-    by_owner = views.by_owner[shown]
-    kept, sums = by_owner(layer, complete), by_owner(layer, given)
-    wrong = kept & (sums != unit[:, None])
-    for exponent in np.unique(q):
-        rows = q == exponent
-        tally.add(int(exponent), int(kept[rows].sum()), int(wrong[rows].sum()))
+def _stored(generator: np.random.Generator, layer: Layer, target: Target, views: View, least: float) -> dict[str, str]:
+    """Tell, of arrays in which 1 + least is rounded, whether that happens to operands or when results are stored."""
+    pairs = [met for met in views.meeting(layer) if met.size > 1]
+    if not pairs:
+        return {}
+    rows, terms, plain = views.owners(layer), views.terms(layer), constant(layer)
+    chosen = [pairs[number] for number in generator.integers(0, len(pairs), rows)]
+    places = np.array([met.numbers(generator.integers(0, met.size - 1) + np.arange(2)) for met in chosen])
+    code = views.operands(layer, plain, filled(rows, terms, places, np.array(_CODES[:2])))
+    met = {name: found == sum(_CODES[:2]) for name, found in ran(layer, None, code.wide(), views).items()}
+    at = views.operands(layer, plain, filled(rows, terms, places, np.array([1 + least, -least])))
+    given = ran(layer, target, at, views)
+    return {
+        name: "results" if (given[name] == 1)[where].all() else "operands" for name, where in met.items() if where.any()
+    }
 
 
-def _places(
-    generator: np.random.Generator, rows: int, first: int, terms: int, kinds: NDArray[np.int64]
-) -> NDArray[np.int64] | None:
-    """Return three places of every row, in their order; None where a sum has no three terms."""
-    if terms < len(_CODES):
-        return None
-    inner = terms // first
-    side = generator.integers(0, terms - 2, rows)[:, None] + np.arange(3)
-    behind = side
-    if first >= 3:
-        behind = generator.integers(0, (first - 2) * inner, rows)[:, None] + np.arange(3) * inner
-    apart = side.copy()
-    apart[:, 2] = (side[:, 1] + generator.integers(1, terms - 1, rows)) % terms
-    found: NDArray[np.int64] = np.select([kinds[:, None] == 0, kinds[:, None] == 1], [side, behind], apart)
+def _places(generator: np.random.Generator, meeting: Sequence[Meeting], kinds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return three places for every row, in their order, among terms that meet in one sum."""
+    found = np.empty((len(kinds), len(_CODES)), np.int64)
+    sizes = np.array([met.size for met in meeting])
+    chosen = generator.choice(len(meeting), len(kinds), p=sizes / sizes.sum())
+    for number in np.unique(chosen):
+        rows, met = chosen == number, meeting[number]
+        count, kind, inner = int(rows.sum()), kinds[rows], met.size // met.first
+        side = generator.integers(0, met.size - 2, count)[:, None] + np.arange(3)
+        behind = side
+        if met.first >= 3:
+            behind = generator.integers(0, (met.first - 2) * inner, count)[:, None] + np.arange(3) * inner
+        apart = side.copy()
+        apart[:, 2] = (side[:, 1] + generator.integers(1, met.size - 1, count)) % met.size
+        apart[kind == 2, 2] = met.size - 1
+        apart[kind == 3] = np.roll(side[kind == 3] + 1, 1, axis=1)
+        apart[kind == 3, 0] = 0
+        where = np.select([kind[:, None] == 0, kind[:, None] == 1], [side, behind], apart)
+        found[rows] = met.numbers(where)
     return found
-
-
-def _filled(rows: int, terms: int, places: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    array = np.zeros((rows, terms))
-    np.put_along_axis(array, places, np.broadcast_to(values, places.shape), axis=1)
-    return array
-
-
-def _constant(layer: Layer) -> Operands:
-    """Return ones, and no bias."""
-    bias = np.zeros(layer.bias_shape, layer.dtype) if layer.bias else None
-    x, weight, grad_output = (
-        np.ones(shape, layer.dtype) for shape in (layer.input_shape, layer.weight_shape, layer.output_shape)
-    )
-    return Operands(x, weight, bias, grad_output)
-
-
-def _run(layer: Layer, target: Target | None, at: Operands, views: _View) -> dict[str, Array]:
-    """Return in float64 what the target gives, or else what is right."""
-    if target is None:
-        built_in = formulation(FASTEST)
-        if views.forward:
-            return {"output": built_in.forward(layer, at.x, at.weight, at.bias)}
-        found = built_in.backward(layer, at.x, at.weight, at.grad_output)._asdict()
-    elif views.forward:
-        return {"output": np.asarray(target.forward(layer, at.x, at.weight, at.bias)).astype(np.float64)}
-    else:
-        given = target.run(layer, at).backward()
-        found = dict(zip(("input", "weight", "bias"), given, strict=True))
-    return {name: np.asarray(found[name]).astype(np.float64) for name in views.shows if found.get(name) is not None}
-
-
-@dataclass(frozen=True)
-class _View:
-    """A way to put terms into sums: which arrays show them, and how sums lie in what was given and what comes back.
-
-    Attributes
-    ----------
-    sums : callable
-        How many owners of sums a layer has, and how many terms lie along the first axis of a sum's terms.
-    terms : callable
-        How many terms a sum has.
-    operands : callable
-        Puts an array of terms, shape (owners, terms), into the operands.
-    by_owner : mapping of str to callable
-        Brings an array that shows them into the shape (owners, sums).
-    """
-
-    shows: tuple[str, ...]
-    forward: bool
-    sums: Callable[[Layer], tuple[int, int]]
-    terms: Callable[[Layer], int]
-    operands: Callable[[Layer, Operands, NDArray[np.float64]], Operands]
-    by_owner: dict[str, Callable[[Layer, NDArray[Any]], NDArray[Any]]]
-
-
-def _weight_by_filter(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
-    return replace(plain, weight=as_weight(layer, terms).astype(layer.dtype))
-
-
-def _weight_by_channel(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
-    grouped = terms.reshape(layer.groups, layer.channels_per_group, layer.filters_per_group, -1)
-    weight = as_weight(layer, grouped.swapaxes(1, 2)).astype(layer.dtype)
-    return replace(plain, x=np.zeros_like(plain.x), weight=weight)
-
-
-def _grad_output(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
-    by_filter = terms.reshape(layer.filters, layer.batch, *layer.output)
-    grad_output = np.moveaxis(by_filter, 0, 1).astype(layer.dtype)
-    return replace(plain, weight=np.zeros_like(plain.weight), grad_output=np.ascontiguousarray(grad_output))
-
-
-def _second_axis_first(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
-    return np.moveaxis(array, 1, 0).reshape(array.shape[1], -1)
-
-
-def _by_filter(layer: Layer, array: NDArray[Any]) -> NDArray[Any]:
-    return (array if array.ndim == 1 else by_filter(layer, array)).reshape(layer.filters, -1)
-
-
-_VIEWS = {
-    "forward": _View(
-        ("output",), True, lambda layer: (layer.filters, layer.channels_per_group),
-        lambda layer: layer.channels_per_group * prod(layer.kernel), _weight_by_filter,
-        {"output": _second_axis_first},
-    ),
-    "input": _View(
-        ("input",), False, lambda layer: (layer.channels, layer.filters_per_group),
-        lambda layer: layer.filters_per_group * prod(layer.kernel), _weight_by_channel,
-        {"input": _second_axis_first},
-    ),
-    "weight": _View(
-        ("weight", "bias"), False, lambda layer: (layer.filters, layer.batch),
-        lambda layer: layer.batch * prod(layer.output), _grad_output,
-        {"weight": _by_filter, "bias": _by_filter},
-    ),
-}  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from convcheck import Layer, verify
 from convcheck.layer.fields import HALF
-from tests.accumulating import accumulating
+from tests.accumulating import OfAnyKind, accumulating, rounded
 from tests.targets_for_tests import Right
 
 FORMATS = {8: "bfloat16", 11: "float16"}
@@ -142,6 +142,111 @@ def test_code_that_cannot_be_probed_says_why_and_one_without_the_budget_that():
     probed = [r for r in results if r.check == "accumulate"]
     assert {r.status for r in probed} == {"skipped"}
     assert "no ones, please" in probed[0].message
+
+
+#: Layers whose sums are short, or in which few terms meet.
+ODD = {
+    "pointwise": {"channels": 5, "filters": 4, "kernel": [1, 1], "input": [3, 3]},
+    "one of all": {"channels": 1, "filters": 1, "kernel": [3, 3], "input": [4, 5]},
+    "nothing to sum": {"channels": 1, "filters": 1, "kernel": [1], "input": [6]},
+    "depthwise": {"channels": 3, "filters": 3, "groups": 3, "kernel": 3, "stride": 2, "padding": 1, "input": [5, 5]},
+    "one axis": {"channels": 2, "filters": 3, "kernel": [4], "padding": [[2, 1]], "input": [9]},
+    "three axes": {"channels": 2, "filters": 2, "kernel": 2, "input": [3, 3, 3], "batch": 1},
+    "stride beyond the kernel": {"channels": 2, "filters": 3, "kernel": 2, "stride": 3, "input": [8, 8]},
+    "windows beyond the edge": {
+        "channels": 2, "filters": 2, "kernel": [3], "dilation": 3, "padding": 3, "input": [4],
+    },
+    "transposed": {
+        "channels": 3, "filters": 2, "kernel": 3, "stride": 2, "padding": 1, "output_padding": 1, "transposed": True,
+        "input": [3, 3],
+    },
+    "transposed groups": {
+        "channels": 4, "filters": 4, "groups": 2, "kernel": [4], "stride": 3, "transposed": True, "input": [4],
+    },
+    "circular": {"channels": 2, "filters": 2, "kernel": 3, "padding": 1, "padding_mode": "circular", "input": [4, 4]},
+    "replicate": {
+        "channels": 1, "filters": 2, "kernel": [3], "padding": 2, "padding_mode": "replicate", "input": [5],
+    },
+}  # fmt: skip
+
+#: Those of which the probe takes long.
+LONG = ("one of all", "three axes", "stride beyond the kernel", "transposed", "circular", "one axis")
+
+#: Where no three terms meet, and nothing can be told.
+UNTOLD = {"nothing to sum": {"output", "input"}}
+
+EVERY = {"output", "input", "weight", "bias"}
+
+
+def of_any_kind(sizes, dtype, **attributes):
+    code = type("Code", (OfAnyKind,), attributes)
+    target = {"call": code, "supports": ["transposed", "output-padding", "circular", "replicate"]}
+    report = verify(Layer(**sizes, dtype=dtype), target=target, checks=CHECKS, shrink=False)
+    return {r.gradient: r for r in report.layers[0].results if r.check == "accumulate"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.long) if n in LONG else n for n in ODD])
+def test_odd_layers_are_told_or_said_to_be_untold(name):
+    for bits, said in ((24, "float32"), (8, "bfloat16")):
+        results = of_any_kind(ODD[name], "bfloat16", bits=bits)
+        untold = {gradient for gradient, r in results.items() if r.status == "skipped"}
+        assert untold == UNTOLD.get(name, set()), words(results)
+        assert {results[gradient].accumulates for gradient in EVERY - untold} == {said}, words(results)
+        assert {results[gradient].status for gradient in EVERY - untold} == {"passed" if bits == 24 else "failed"}
+
+
+SUMS = [
+    ({}, "float32"), ({"pairwise": True}, "float32"), ({"compensated": True}, "float32 with compensation"),
+    ({"blocks": 7}, "float32"), ({"bits": 53}, "float64"), ({"bits": 8}, "bfloat16"),
+    ({"bits": 8, "pairwise": True}, "bfloat16"), ({"bits": 11, "pairwise": True}, "float16"),
+    ({"bits": 8, "compensated": True}, "bfloat16 with compensation"),
+    ({"bits": 11, "compensated": True}, "float16 with compensation"),
+    ({"blocks": 5, "stored": 8}, "more than bfloat16, with partial sums stored in it"),
+    ({"blocks": 7, "stored": 11}, "more than float16, with partial sums stored in it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("attributes", "said"), SUMS)
+def test_whatever_the_order_of_the_sums(attributes, said):
+    """All arrays have sums of some nine terms or more here: each block ends inside one."""
+    sizes = {"channels": 3, "filters": 3, "kernel": [3], "input": [5], "batch": 3}
+    assert set(words(of_any_kind(sizes, "bfloat16", **attributes)).values()) == {said}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize(("attributes", "said"), SUMS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_whatever_the_order_and_the_layer(name, attributes, said, dtype):
+    """Where a sum is shorter than a block, or has one term of each, partial sums do not show, or are all."""
+    for gradient, result in of_any_kind(ODD[name], dtype, **attributes).items():
+        given = result.accumulates or ""
+        stored = "blocks" in attributes or "rounded to" in given
+        right = {said} if "bits" not in attributes else {said, "more than float32"}
+        if result.status == "skipped" or stored:
+            assert result.status == "skipped" or "compensation" not in given, (gradient, given)
+        else:
+            assert given in right, (gradient, given)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_results_that_are_rounded_are_no_rounded_operands(dtype):
+    class Stores(OfAnyKind):
+        def backward(self, grad_output):
+            return tuple(rounded(found, 8).astype(found.dtype) for found in super().backward(grad_output))
+
+    report = verify(layer(dtype, input=[3, 4], batch=1), target=Stores, checks=CHECKS)
+    results = {r.gradient: r for r in report.layers[0].results if r.check == "accumulate"}
+    assert words(results) == {
+        "output": "float32", **dict.fromkeys(("input", "weight", "bias"), "float32, results rounded to bfloat16"),
+    }  # fmt: skip
+
+
+def test_what_is_rounded_where_sums_are_too_short_to_tell_more():
+    results = of_any_kind(ODD["nothing to sum"], "float32", bits=8)
+    assert results["output"].status == "failed"
+    assert "too short" in results["output"].message
+    assert "rounded to bfloat16" in results["output"].message
 
 
 @pytest.mark.parametrize("dtype", HALF)
