@@ -85,8 +85,12 @@ class LayerError(ConvcheckError, ValueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+#: Errors of a file that are told; the others are counted.
+MOST_ERRORS = 100
+
+
 class ConfigError(ConvcheckError):
-    """A config file that cannot be used; carries every error of the file.
+    """A config file that cannot be used; carries every error of the file, of which it tells the first hundred.
 
     Attributes
     ----------
@@ -96,4 +100,6 @@ class ConfigError(ConvcheckError):
 
     def __init__(self, messages: Sequence[str]) -> None:
         self.messages = tuple(messages)
-        super().__init__("\n".join(self.messages))
+        more = len(self.messages) - MOST_ERRORS
+        told = [f"and {more:,} errors more"] if more > 0 else []
+        super().__init__("\n".join([*self.messages[:MOST_ERRORS], *told]))

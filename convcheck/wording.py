@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 GRADIENT_NAMES = {"output": "output O", "input": "input dL/dX", "weight": "weight dL/dW", "bias": "bias dL/db"}
 
@@ -27,8 +27,21 @@ _ALL_DIGITS = 17
 _MOST_SHOWN = 80
 
 
-def compact(value: float, digits: int = 2) -> str:
+def _by_part(value: complex, text: Callable[[float], str]) -> str:
+    """Return a complex number by what is written of its parts: ``3-2i``, ``-i``."""
+    real, imaginary = text(value.real), text(abs(value.imag))
+    if imaginary == "0":
+        return real
+    sign = "-" if value.imag < 0 else "+" if real != "0" else ""
+    return f"{real if real != '0' else ''}{sign}{imaginary if imaginary != '1' else ''}i"
+
+
+def compact(value: complex, digits: int = 2) -> str:
     """Return a number in few characters: whole ones below a million as they are, others to so many digits."""
+    if isinstance(value, complex):
+        # A part that is less than the last digit of the other is what rounding left of nothing.
+        least = abs(value) * 10.0**-digits
+        return _by_part(value, lambda part: compact(part if abs(part) >= least else 0.0, digits))
     if math.isfinite(value) and value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.{digits}g}"
@@ -43,21 +56,30 @@ def compact_against(values: Sequence[float], allowed: float, least: int = 2) -> 
     return [compact(value, _ALL_DIGITS) for value in values], compact(allowed, _ALL_DIGITS)
 
 
-def exact(value: float) -> str:
+def exact(value: complex) -> str:
     """Return all digits of a number; without a decimal point where it is whole."""
+    if isinstance(value, complex):
+        return _by_part(value, exact)
     if math.isfinite(value) and value == int(value) and abs(value) < 1e16:
         return str(int(value))
     return repr(float(value))
 
 
-def readable(value: float, digits: int) -> str:
+def readable(value: complex, digits: int) -> str:
     """Return all digits of a whole number, and so many of any other."""
+    if isinstance(value, complex):
+        return _by_part(value, lambda part: readable(part, digits))
     text = exact(value)
     return text if text.lstrip("-").isdigit() else f"{value:.{digits}g}"
 
 
-def told_apart(first: float, second: float) -> tuple[str, str]:
+def told_apart(first: complex, second: complex) -> tuple[str, str]:
     """Return two numbers, whole ones with all digits and others with so many that their difference shows."""
+    if isinstance(first, complex) or isinstance(second, complex):
+        for digits in range(3, _ALL_DIGITS):
+            if readable(first, digits) != readable(second, digits):
+                return readable(first, digits + 1), readable(second, digits + 1)
+        return exact(first), exact(second)
     for digits in range(3, _ALL_DIGITS):
         left, right = readable(first, digits), readable(second, digits)
         gap = first - second

@@ -4,6 +4,8 @@
   passes that it takes. ``--jobs 2`` checks two layers side by side, each with one thread.
 - ``gradcheck``: the complete exact check of PyTorch's ``conv2d`` with 16 channels and filters, 28×28 and a 3×3 kernel,
   and ``torch.autograd.gradcheck`` in its complete mode of the same on the same layer, about a minute.
+- ``transposed``: the same of ``conv_transpose3d`` with 16 channels and filters, 12×12×12 and a 3×3×3 kernel; gradcheck,
+  whose matrices would not fit into memory there, with 1, 2 and 4 channels.
 - ``small``: what the checks of a small layer take beside the code under test, which is the fast formulation.
 - ``random``: many random layers, all checks of the built-in formulations; ``--count 10000 --jobs 2``.
 
@@ -29,10 +31,15 @@ from convcheck.gradients.numeric.differences import packing_for
 from convcheck.gradients.numeric.directions import direction_count
 from convcheck.layer.data import real_operands
 from convcheck.layer.similar import SMALL
+from convcheck.targets.features import KINDS
 from tests.false_alarms import random_layer
 
 #: On which gradcheck takes about a minute.
 MINUTE = Layer(16, 16, 3, input=(28, 28), batch=1, name="16→16, 28×28, 3×3")
+
+#: A transposed layer of three axes, and channels with which gradcheck takes up to a few minutes.
+TRANSPOSED = Layer(16, 16, 3, padding=1, transposed=True, input=(12, 12, 12), batch=1, name="transposed, 12×12×12")
+CUT = (1, 2, 4)
 
 
 def complete(layers, jobs):
@@ -61,28 +68,33 @@ def products(layers, repeats=3):
     return total
 
 
-def seconds(run, repeats):
+def seconds(run, repeats, clock=time.perf_counter):
     """Seconds of every run but the first."""
     found = []
     for _ in range(repeats + 1):
-        began = time.perf_counter()
+        began = clock()
         run()
-        found.append(time.perf_counter() - began)
+        found.append(clock() - began)
     return found[1:]
 
 
-def against_gradcheck(layer):
-    """Seconds of both complete checks of PyTorch's convolution."""
-    target = f"torch.nn.functional:conv{len(layer.input)}d"
+def our_seconds(layer, clock=time.perf_counter):
+    """Seconds of the complete exact check of PyTorch's convolution."""
+    target = f"torch.nn.functional:conv{'_transpose' if layer.transposed else ''}{len(layer.input)}d"
 
     def check():
         assert verify(layer, target=target, complete=True, checks=["exact"], in_process=True).passed
 
-    ours = min(seconds(check, 3))
+    return min(seconds(check, 3, clock))
+
+
+def against_gradcheck(layer, clock=time.perf_counter):
+    """Seconds of both complete checks of PyTorch's convolution."""
+    ours = our_seconds(layer, clock)
     gradcheck = torch_gradcheck(layer, real_operands(layer))
-    began = time.perf_counter()
+    began = clock()
     assert gradcheck()
-    return ours, time.perf_counter() - began
+    return ours, clock() - began
 
 
 class Timed:
@@ -109,14 +121,14 @@ def own_time(layers, checks, repeats):
     found = []
     for _ in range(repeats + 1):
         Timed.spent, began = 0.0, time.process_time()
-        assert verify(layers, target=Timed, checks=checks).passed
+        assert verify(layers, target={"call": Timed, "supports": sorted(KINDS)}, checks=checks).passed
         found.append((time.process_time() - began - Timed.spent) / len(layers))
     return min(found[1:])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ("resnet50", "gradcheck", "small", "random")
+    parts = ("resnet50", "gradcheck", "transposed", "small", "random")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--count", type=int, default=1000, help="random layers")
@@ -132,6 +144,12 @@ def main():
     if "gradcheck" in wanted and torch_is_installed():
         ours, theirs = against_gradcheck(MINUTE)
         write(f"{MINUTE.name}: {1000 * ours:.1f} ms, gradcheck {theirs:.1f} s, {theirs / ours:,.0f} times as long\n")
+    if "transposed" in wanted and torch_is_installed():
+        clock = time.process_time
+        write(f"{TRANSPOSED.name}, 16 channels: {our_seconds(TRANSPOSED, clock):.2f} processor seconds\n")
+        for channels in CUT:
+            ours, theirs = against_gradcheck(replace(TRANSPOSED, channels=channels, filters=channels), clock)
+            write(f"{channels} channels: {1000 * ours:.1f} ms, gradcheck {theirs:.1f} s, of processor time\n")
     if "small" in wanted:
         layers = [layer for suite in ("textbook", "hostile") for layer in load(suite).layers]
         layers = [replace(layer, name=str(n)) for n, layer in enumerate(layers) if layer.multiply_adds <= SMALL]

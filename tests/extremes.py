@@ -201,7 +201,7 @@ def wrong_with(status: int | None, seconds: float, memory: int, out: str, err: s
         problems.append("shows its own")
     if status == 2 and not err.strip():
         problems.append("says nothing")
-    if len(out) + len(err) > 200_000:
+    if len(err) > 200_000:
         problems.append("says too much")
     return ", ".join(problems)
 

@@ -67,7 +67,8 @@ def false_alarm(layer):
             return f"{report.target or 'built-in'}: a gradient of which no check was made"
 
     def rerun(other, operands):
-        return {"output": Scene(other, operands).answer("output"), **Scene(other, operands).right._asdict()}
+        scene = Scene.of(other, operands)
+        return {"output": scene.answer("output").conj(), **scene.right._asdict()}
 
     for gradient in ("output", "input", "weight", "bias") if layer.bias else ("output", "input", "weight"):
         accused = diagnose(layer, gradient, rerun).diagnoses

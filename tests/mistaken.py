@@ -11,12 +11,12 @@ from convcheck.targets.features import KINDS
 #: Mistakes that a single result betrays.
 VISIBLE = tuple(mistake for mistake in MISTAKES if mistake.behaviour is None)
 
-#: Those that can be made in a layer that is not transposed, and whose padding is zeros.
-OF_PLAIN_LAYERS = tuple(mistake for mistake in VISIBLE if mistake.plain)
+#: Those that can be made in a layer of real numbers that is not transposed, and whose padding is zeros.
+OF_PLAIN_LAYERS = tuple(mistake for mistake in VISIBLE if mistake.plain and not mistake.of_complex)
 
 
 def scene_of(layer):
-    return Scene(layer, integer_operands(layer))
+    return Scene.of(layer, integer_operands(layer))
 
 
 def mistaken(mistake, gradient, variant, name=FASTEST):
@@ -24,7 +24,7 @@ def mistaken(mistake, gradient, variant, name=FASTEST):
     right = formulation(name)
 
     def spoiled(layer, x, weight, bias, grad_output):
-        scene = Scene(layer, Operands(x, weight, bias, grad_output))
+        scene = Scene.of(layer, Operands(x, weight, bias, grad_output))
         return next((wrong.array for wrong in mistake.wrong(scene, gradient) if wrong.variant == variant), None)
 
     class Mistaken:
@@ -32,7 +32,7 @@ def mistaken(mistake, gradient, variant, name=FASTEST):
             self.saved = layer, x, weight, bias
             output = right.forward(layer, x, weight, bias)
             wrong = spoiled(layer, x, weight, bias, output) if gradient == "output" else None
-            return output if wrong is None else wrong
+            return output if wrong is None else wrong.conj()
 
         def backward(self, grad_output):
             layer, x, weight, bias = self.saved

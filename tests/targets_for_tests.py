@@ -107,7 +107,10 @@ class Fourier:
         self.taps = [slice(0, d * (k - 1) + 1, d) for d, k in zip(layer.dilation, layer.kernel, strict=True)]
         self.sites = [slice(0, s * (n - 1) + 1, s) for s, n in zip(layer.stride, layer.output, strict=True)]
         self.images = self.transformed(padded.reshape(layer.batch, layer.groups, -1, *self.size))
-        self.kernels = self.spread(weight.reshape(layer.groups, layer.filters_per_group, -1, *layer.kernel), self.taps)
+        # Of complex numbers a gradient has the conjugate; a product of transforms takes the other one for a sum.
+        self.kernels = self.spread(
+            weight.conj().reshape(layer.groups, layer.filters_per_group, -1, *layer.kernel), self.taps
+        )
         output = self.back("ngc...,gfc...->ngf...", self.images, self.kernels.conj())[(..., *self.sites)]
         output = output.reshape(layer.output_shape)
         if bias is not None:
@@ -122,7 +125,7 @@ class Fourier:
         inside = [slice(b, b + n) for n, (b, _) in zip(layer.input, layer.padding, strict=True)]
         grad_input = grad_input.reshape(layer.batch, layer.channels, *self.size)[(..., *inside)]
         grad_weight = self.back("ngc...,ngf...->gfc...", self.images, spread.conj())[(..., *self.taps)]
-        grad_weight = grad_weight.reshape(layer.weight_shape)
+        grad_weight = grad_weight.reshape(layer.weight_shape).conj()
         grad_bias = None
         if layer.bias:
             wide = np.result_type(grad_output, np.float32)
@@ -143,7 +146,8 @@ class Fourier:
         return self.transformed(image)
 
     def back(self, how, left, right):
-        return np.fft.ifftn(np.einsum(how, left, right), axes=self.axes).real
+        found = np.fft.ifftn(np.einsum(how, left, right), axes=self.axes)
+        return found if self.layer.is_complex else found.real
 
 
 class SavedOnTheClass(Right):

@@ -101,7 +101,6 @@ def test_a_file_without_end_is_refused_in_few_words(name):
     with pytest.raises(ConfigError) as caught:
         parse(FILES[name](), "extreme.yaml")
     assert all(message.startswith("extreme.yaml:") for message in caught.value.messages)
-    assert len(caught.value.messages) <= 101
     assert len(str(caught.value)) < 100_000
 
 
@@ -109,7 +108,8 @@ def test_of_many_errors_the_first_hundred_are_shown_and_the_others_counted():
     keys = ", ".join(f"key{number}: 1" for number in range(1200))
     with pytest.raises(ConfigError) as caught:
         parse(layers(f"{{channels: 1, filters: 1, kernel: 2, {keys}}}"), "extreme.yaml")
-    assert caught.value.messages[-1] == "extreme.yaml: and 1,100 errors more"
+    assert len(caught.value.messages) == 1200
+    assert str(caught.value).splitlines()[100:] == ["and 1,100 errors more"]
     assert all("key" in message for message in caught.value.messages[:100])
 
 

@@ -28,6 +28,7 @@ from convcheck.checks.observed import Observed, explained, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
 from convcheck.checks.sums import VIEWS, Meeting, View, constant, filled, ran
 from convcheck.checks.verdict import skipped
+from convcheck.layer.arrays import wide
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
@@ -221,7 +222,7 @@ def _told(expected: Expected, target: Target, name: str, tally: _Tally) -> str:
     right = expected.right(expected.reals)[name]
     size = ""
     if given is not None and given.shape == right.shape:
-        error = float(np.abs(given.astype(np.float64) - right).max())
+        error = float(np.abs(wide(given) - right).max())
         size = (
             f": error up to {error:.2g} at this size, {error / (np.abs(right).max() or 1.0):.1g} of the largest entry"
         )

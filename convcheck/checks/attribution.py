@@ -11,7 +11,7 @@ import numpy as np
 from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Expected
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array, is_real
+from convcheck.layer.arrays import Array, is_numeric
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.mistakes.crashes import crash
@@ -80,7 +80,7 @@ def arrays_of(implementation: Target, layer: Layer, operands: Operands) -> dict[
         arrays["output"] = np.array(done.output)
         gradients = dict(zip(("input", "weight", "bias"), done.backward(), strict=True))
         arrays |= {name: np.asarray(value) for name, value in gradients.items() if value is not None}
-    return {name: array for name, array in arrays.items() if is_real(array)}
+    return {name: array for name, array in arrays.items() if is_numeric(array, layer.dtype)}
 
 
 def _with_finding(result: GradientResult, finding: Finding) -> GradientResult:

@@ -13,7 +13,7 @@ import numpy as np
 from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Fault, Observed, explained
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.mistakes import mistake
 from convcheck.mistakes.resemblance import RESEMBLANCES
 from convcheck.mistakes.tricks import TRICKS
@@ -197,7 +197,7 @@ def _equal(expected: Expected, name: str, first: Array, second: Array) -> bool:
 
 def _agree(first: Array, second: Array, allowed: float) -> bool:
     with np.errstate(invalid="ignore"):
-        far = np.abs(first.astype(np.float64) - second) > allowed
+        far = np.abs(wide(first) - second) > allowed
     return not far.any() and np.array_equal(np.isnan(first), np.isnan(second))
 
 

@@ -21,7 +21,7 @@ from convcheck.checks.regimes import REGIMES
 from convcheck.layer.arrays import equal
 from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands
-from convcheck.layer.fields import DTYPES
+from convcheck.layer.fields import akin
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import changed
 from convcheck.targets.calling import How
@@ -177,7 +177,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
         layer,
         {"channels": layer.groups * few[0], "filters": layer.groups * few[1], "batch": max(1, layer.batch - 1)},
     )
-    narrower = layer.alike(dtype=next(name for name in DTYPES if name != layer.dtype))
+    narrower = layer.alike(dtype=next(name for name in akin(layer.dtype) if name != layer.dtype))
     # On the object that has served the larger one, where it takes another input.
     done = _served(target, larger)
     _served(target, narrower)

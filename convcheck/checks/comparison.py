@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.reports.results import Worst
 
 
@@ -51,14 +51,15 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
     what is allowed, and else the one furthest beyond it; ``allowed_error`` is what is allowed there, so that
     ``max_abs_error <= allowed_error`` holds exactly if nothing is wrong.
     """
-    left, right = analytic.astype(np.float64), numeric.astype(np.float64)
+    left, right = wide(analytic), wide(numeric)
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.abs(left - right)
     finite = np.isfinite(error)
     if not finite.all():
         place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
         wrong = ~finite | ~(error <= allowed)
-        return Comparison(np.inf, np.inf, _at(allowed, place), Worst(place, left[place], right[place]), wrong)
+        worst = Worst(place, left[place].item(), right[place].item())
+        return Comparison(np.inf, np.inf, _at(allowed, place), worst, wrong)
     scale = max(float(np.abs(left).max()), float(np.abs(right).max()))
     if max_error is not None:
         allowed = max_error * scale
@@ -70,8 +71,8 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
             badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
     place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
     largest = float(error.max())
-    worst = Worst(place, float(left[place]), float(right[place])) if largest else None
-    return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), worst, wrong)
+    told = Worst(place, left[place].item(), right[place].item()) if largest else None
+    return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), told, wrong)
 
 
 def _at(allowed: Array | float, place: tuple[int, ...]) -> float:

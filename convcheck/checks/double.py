@@ -204,6 +204,8 @@ def _prepared(expected: Expected, target: Target, budget: float) -> tuple[str, A
     layer = expected.layer
     if not target.differentiable:
         return "code of this form, or with this mapping, gives no derivatives of its gradients", None
+    if layer.is_complex:
+        return "second derivatives of complex layers are not looked at", None
     if not expected.source.exact:
         return "the target's mapping says exact: false, so that nothing can be expected to be exact", None
     if layer.multiply_adds * _PASSES > budget:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from convcheck.gradients.numeric.differences import (
     packing_for,
 )
 from convcheck.gradients.numeric.directions import Directions, EntryDirections, Portion, directions_of
-from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.arrays import Array, Gradients, wide, widest
 from convcheck.layer.data import SHORT, Operands, integer_magnitude, integer_operands, real_operands, short_sums
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -174,11 +175,11 @@ class Expected:
         )
 
         def side_by_side(name: str, axis: int) -> Array:
-            return np.concatenate([getattr(at, name) for at in data], axis, dtype=np.float64)
+            return np.concatenate([getattr(at, name) for at in data], axis, dtype=widest(self.layer.dtype))
 
         x, weight, grad_output = (side_by_side(name, axis) for name, axis in _GROUPED.items())
         biases = [np.zeros(self.layer.filters) if at.bias is None else at.bias for at in data]
-        bias = np.concatenate(biases, dtype=np.float64) if self.layer.bias else None
+        bias = np.concatenate(biases, dtype=widest(self.layer.dtype)) if self.layer.bias else None
         built_in = formulation(FASTEST)
         found = built_in.backward(merged, x, weight, grad_output)._asdict()
         found["output"] = built_in.forward(merged, x, weight, bias)
@@ -237,7 +238,7 @@ class Expected:
         """Whether the source's forward pass gives what the definition gives; colouring and packing need that."""
         if self.start.shape != self.definition.shape:
             return False
-        return bool((np.abs(self.start.astype(np.float64) - self.definition) <= self.forward_allowance).all())
+        return bool((np.abs(wide(self.start) - self.definition) <= self.forward_allowance).all())
 
     @cached_property
     def right_but_for_bias(self) -> bool:
@@ -245,7 +246,7 @@ class Expected:
         at = self.operands
         try:
             without_input, without_weight = (
-                self.start.astype(np.float64) - np.array(self.source.forward(self.layer, x, weight, at.bias))
+                wide(self.start) - np.array(self.source.forward(self.layer, x, weight, at.bias))
                 for x, weight in ((np.zeros_like(at.x), at.weight), (at.x, np.zeros_like(at.weight)))
             )
         except Exception:
@@ -257,18 +258,23 @@ class Expected:
     def linear_in(self, operand: str) -> bool:
         """Whether twice the step changes the source's output twice as much, along a random direction.
 
+        And of complex numbers, i times the step i times as much.
+
         Only then is a difference with a step of 1 the derivative. Asked where the output is not the definition's.
         """
         generator = np.random.default_rng([self.layer.seed, 9])
         at: Array = getattr(self.operands, operand)
         step = generator.integers(-1, 1, at.shape, endpoint=True).astype(at.dtype)
-        once, twice = (self._change(operand, at + amount * step) for amount in (1, 2))
+        once = self._change(operand, at + step)
         rounding_error = self._relative_error * 4 * self._largest_output
-        return bool((np.abs(twice - 2 * once) <= rounding_error).all())
+        return all(
+            bool((np.abs(self._change(operand, at + amount * step) - amount * once) <= rounding_error).all())
+            for amount in ((2, 1j) if self.layer.is_complex else (2,))
+        )
 
-    def _change(self, operand: str, values: Array) -> Array:
+    def _change(self, operand: str, values: Any) -> Array:
         at = replace(self.operands, **{operand: values})
-        moved = np.array(self.source.forward(self.layer, at.x, at.weight, at.bias), np.float64)
+        moved = wide(self.source.forward(self.layer, at.x, at.weight, at.bias))
         change: Array = moved - self.start
         return change
 

@@ -19,6 +19,7 @@ from convcheck.checks.expected import Expected
 from convcheck.gradients import FASTEST
 from convcheck.gradients.numeric.differences import NumericGradient, packing_for
 from convcheck.gradients.numeric.directions import direction_count
+from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 from convcheck.targets import builtin
@@ -47,14 +48,14 @@ class Partial:
         Of the gradient.
     places : array of int
         Of the entries, in the flat gradient.
-    values : array of float64
+    values : array of float64 or complex128
     evaluations : int
         Forward passes that it took.
     """
 
     shape: tuple[int, ...]
     places: NDArray[np.int64]
-    values: NDArray[np.float64]
+    values: Array
     evaluations: int
 
     @classmethod
@@ -148,7 +149,7 @@ def _together(known: Mapping[Span, Partial | None]) -> dict[tuple[str, str], Num
     for key, partials in found.items():
         there = [partial for partial in partials if partial is not None]
         if len(there) == len(partials):
-            values = np.zeros(there[0].shape)
+            values = np.zeros(there[0].shape, there[0].values.dtype)
             for partial in there:
                 values.flat[partial.places] += partial.values
             together[key] = NumericGradient(values, sum(partial.evaluations for partial in there))

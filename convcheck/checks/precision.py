@@ -11,9 +11,9 @@ from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, in_dtype
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import Operands
-from convcheck.layer.fields import DTYPES, USUAL
+from convcheck.layer.fields import DTYPES, akin
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
 
@@ -80,7 +80,7 @@ def _hint(
     error = _distance(on_reals.arrays[result.gradient], right[result.gradient])
     if _holds(layer, error, expected.reals, result.gradient, direct=False):
         return _rounded_inside(layer.dtype) if exact else _BY_TRANSFORMS
-    narrower = [name for name in USUAL if DTYPES[name].precision < DTYPES[layer.dtype].precision]
+    narrower = [name for name in akin(layer.dtype) if DTYPES[name].precision < DTYPES[layer.dtype].precision]
     for name in sorted(narrower, key=lambda name: -DTYPES[name].precision):
         if _holds(replace(layer, dtype=name), error, expected.reals, result.gradient, direct=True):
             return (
@@ -90,7 +90,7 @@ def _hint(
 
 
 def _distance(given: Array, right: Array) -> Array:
-    distance: Array = np.abs(given.astype(np.float64) - right)
+    distance: Array = np.abs(wide(given) - right)
     return distance
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from math import isqrt, prod
 
 import numpy as np
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.ran import LeftOutError
-from convcheck.layer.arrays import kept_alone
+from convcheck.layer.arrays import Array, by_part, kept_alone
 from convcheck.layer.data import Operands, integer_magnitude, integer_operands, with_zeros
 from convcheck.layer.fields import DTYPES
 from convcheck.targets.target import Target
@@ -49,7 +50,7 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     layer = expected.layer
     yield with_zeros(layer, expected.draw(1), _ZEROS)
     behind_relu = expected.draw(10)
-    yield replace(behind_relu, x=kept_alone(behind_relu.x > 0, behind_relu.x))
+    yield replace(behind_relu, x=by_part(lambda part: kept_alone(part > 0, part), behind_relu.x))
     yield replace(behind_relu, x=np.zeros_like(behind_relu.x))
     generator = np.random.default_rng([layer.seed, 6])
     at = expected.draw(12)
@@ -67,11 +68,11 @@ def zero_grad_output(expected: Expected, target: Target) -> Iterator[Operands]:
 
 
 def one_sign(expected: Expected, target: Target) -> Iterator[Operands]:
-    positive = expected.draw(3).map(np.abs)
+    positive = expected.draw(3).map(partial(by_part, np.abs))
     yield positive
     yield positive.map(np.negative)
     mixed = expected.draws[1]
-    yield replace(mixed, x=np.abs(mixed.x))
+    yield replace(mixed, x=by_part(np.abs, mixed.x))
 
 
 def large(expected: Expected, target: Target) -> Iterator[Operands]:
@@ -80,7 +81,7 @@ def large(expected: Expected, target: Target) -> Iterator[Operands]:
         # A mean rounds: n terms by at most some 2 n u of their sum, which must be well below 1.
         terms = expected.layer.batch * prod(expected.layer.output)
         terms = max(terms, expected.layer.input_terms)
-        most = isqrt(DTYPES[expected.layer.dtype].exact_limit // (8 * terms * (terms + 4)))
+        most = isqrt(expected.layer.exact_limit // (8 * terms * (terms + 4)))
     at = integer_operands(expected.layer, 4, most) if expected.exact_data and most else None
     if at is None or integer_magnitude(expected.layer, most) <= integer_magnitude(expected.layer):
         if not expected.source.exact:
@@ -95,7 +96,7 @@ def tiny(expected: Expected, target: Target) -> Iterator[Operands]:
     Also where the products are subnormal, since subnormal numbers are multiples of the smallest one, of which the
     square is a multiple (IEEE 754, gradual underflow). What is right there needs not be tried where they are normal.
     """
-    normal, subnormal, of_reals = _SMALL[expected.layer.dtype]
+    normal, subnormal, of_reals = _SMALL[DTYPES[expected.layer.dtype].part or expected.layer.dtype]
     if target.averages:
         raise LeftOutError("the target divides by the number of samples, which rounds")
     at = expected.draws[0]
@@ -112,16 +113,20 @@ def tiny(expected: Expected, target: Target) -> Iterator[Operands]:
 
 def scaled(expected: Expected, at: Operands, exponent: int) -> Operands:
     """Return the operands times a power of two, the bias times its square, as the output is."""
-    small = at.map(lambda array: np.ldexp(array, exponent))
+    small = at.map(lambda array: _scaled(array, exponent))
     if at.bias is not None:
-        small = replace(small, bias=np.ldexp(at.bias, 2 * exponent))
+        small = replace(small, bias=_scaled(at.bias, 2 * exponent))
     right = {
-        name: np.ldexp(array, exponent if name == "bias" else 2 * exponent)
+        name: _scaled(array, exponent if name == "bias" else 2 * exponent)
         for name, array in expected.right(at).items()
         if array is not None
     }
     expected.know(small, right)
     return small
+
+
+def _scaled(array: Array, exponent: int) -> Array:
+    return by_part(lambda part: np.ldexp(part, exponent), array)
 
 
 def _flushes(expected: Expected, target: Target, at: Operands) -> bool:
@@ -131,8 +136,9 @@ def _flushes(expected: Expected, target: Target, at: Operands) -> bool:
     except Exception:
         return False
     right = expected.right(at)["output"]
-    subnormal = (right != 0) & (np.abs(right) < np.finfo(expected.layer.dtype).smallest_normal)
-    return bool(subnormal.any()) and np.array_equal(output, np.where(subnormal, 0, right))
+    least = np.finfo(expected.layer.dtype).smallest_normal
+    flushed = by_part(lambda part: np.where(np.abs(part) < least, 0, part), right)
+    return not np.array_equal(flushed, right) and np.array_equal(output, flushed)
 
 
 #: Every regime but that of real numbers, by the slug of its condition.

@@ -23,7 +23,7 @@ from convcheck.checks.observed import Observed
 from convcheck.checks.ran import Ran, run
 from convcheck.checks.running import Job
 from convcheck.gradients import FORMULATIONS
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, nested
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.plainer import STEPS
@@ -63,6 +63,14 @@ _SIZES = {
 
 _ARRAYS = ("x", "weight", "bias", "grad_output")
 
+#: How entries are made plainer: zeros; ones; of complex numbers, the real ones, and i where that does not do.
+_PLAIN: tuple[Callable[[Array], Array], ...] = (
+    np.zeros_like,
+    lambda array: (array != 0).astype(array.dtype),
+    lambda array: array.real.astype(array.dtype),
+    lambda array: np.where(array.imag != 0, np.asarray(1j, array.dtype), array) if array.dtype.kind == "c" else array,
+)
+
 #: A case with more numbers than this is nothing to look at.
 _MOST_ENTRIES = 20_000
 
@@ -76,7 +84,7 @@ _HELD: dict[str, Callable[[Operands], bool]] = {
     "real": lambda at: any(bool((array != np.rint(array)).any()) for array in _arrays(at).values()),
     "sparse": lambda at: any(not array.all() for array in _arrays(at).values()),
     "zero-grad-output": lambda at: not at.grad_output.any(),
-    "one-sign": lambda at: bool((at.x >= 0).all() or (at.x <= 0).all()),
+    "one-sign": lambda at: all(bool((part >= 0).all() or (part <= 0).all()) for part in (at.x.real, at.x.imag)),
     "tiny": lambda at: all(bool((np.abs(array) < 2.0**-10).all()) for array in _arrays(at).values()),
     "broadcast-grad-output": lambda at: 0 in placed(at.grad_output, "broadcast").strides,
     "large": lambda at: any(bool((np.abs(array) > 3).any()) for array in _arrays(at).values()),
@@ -247,7 +255,7 @@ class _Search:
                     pass
 
     def shrink_data(self) -> None:
-        """Make entries zeros and ones until no further one can be made so."""
+        """Make entries zeros, ones, real numbers and i until no further one can be made so."""
         before = None
         while self.case is not None and self.case is not before and self._data_matter:
             before = self.case
@@ -255,27 +263,29 @@ class _Search:
                 if self.takes_data(operands):
                     break
             for name in ("grad_output", "x", "weight", "bias"):
-                for value in (0, 1):
-                    self._set(name, value)
+                for plain in _PLAIN:
+                    self._set(name, plain)
 
     @property
     def _data_matter(self) -> bool:
         return self.failure.behaviour is None and self.case is not None and self.case.alone
 
-    def _set(self, name: str, value: int) -> None:
-        """Give as many entries of an array as possible a value, in ever smaller portions."""
+    def _set(self, name: str, plain: Callable[[Array], Array]) -> None:
+        """Make as many entries of an array as possible plainer, in ever smaller portions."""
         assert self.case is not None
         array = _arrays(self.case.operands).get(name)
         if array is None:
             return
-        places = np.flatnonzero(array if value == 0 else (array != 0) & (array != 1))
+        places = np.flatnonzero(plain(array) != array)
         portion = places.size
         while portion:
             for start in range(0, places.size, portion):
                 plainer = _arrays(self.case.operands)[name].copy()
-                plainer.flat[places[start : start + portion]] = value
+                some = places[start : start + portion]
+                plainer.flat[some] = plain(plainer.flat[some])
                 self.takes_data(replace(self.case.operands, **{name: plainer}))
-            places = places[_arrays(self.case.operands)[name].flat[places] != value]
+            left = _arrays(self.case.operands)[name].flat[places]
+            places = places[plain(left) != left]
             portion = min(portion // 2, places.size)
 
     def takes(self, layer: Layer) -> bool:
@@ -435,13 +445,13 @@ class _Search:
             array = case.observed.arrays[gradient]
             telling = np.argwhere((array != right_ones) & (right_ones != 0))
             index = tuple(map(int, telling[0])) if result.on_integers and len(telling) else result.worst.index
-            analytic, numeric = float(array[index]), float(right_ones[index])
+            analytic, numeric = array[index].item(), right_ones[index].item()
             given, right = told_apart(analytic, numeric)
             reason = contributions(case.layer, case.operands, gradient, index)
             what = f"{entry_name(gradient, index)} is {given}, should be {right}: {reason}"
         notes += self._lost_name(case)
         arrays = _arrays(case.operands)
-        data = {name: arrays[name].tolist() if name in arrays else None for name in _ARRAYS}
+        data = {name: nested(arrays[name]) if name in arrays else None for name in _ARRAYS}
         return Smallest(
             case.layer.spec(), gradient, index, analytic, numeric, data, self.failure.condition, self.runs, what,
             "; ".join(notes) or None,

@@ -90,6 +90,7 @@ class State:
         self._append({
             "layer": number, "span": asdict(span), "shape": partial.shape, "evaluations": partial.evaluations,
             "places": _packed(np.diff(partial.places, prepend=0)), "values": _packed(partial.values),
+            "dtype": partial.values.dtype.name,
         })  # fmt: skip
 
     def _append(self, record: Mapping[str, Any]) -> None:
@@ -140,7 +141,7 @@ class State:
         if "span" in record:
             places = np.cumsum(_unpacked(record["places"], np.int64))
             shape, evaluations = tuple(map(int, record["shape"])), int(record["evaluations"])
-            partial = Partial(shape, places, _unpacked(record["values"], np.float64), evaluations)
+            partial = Partial(shape, places, _unpacked(record["values"], record["dtype"]), evaluations)
             self._partials.setdefault(number, {})[Span(**record["span"])] = partial
         else:
             self._results[number] = tuple(map(_result, record["results"]))
@@ -202,12 +203,16 @@ def seed_of(path: Path) -> int | None:
 
 def _result(data: Mapping[str, Any]) -> GradientResult:
     worst, diagnosis = data["worst"], data["diagnosis"]
-    kept = Worst(tuple(worst["index"]), worst["analytic"], worst["numeric"]) if worst else None
+    kept = Worst(tuple(worst["index"]), *(_number(worst[key]) for key in ("analytic", "numeric"))) if worst else None
     return GradientResult(**{**data, "worst": kept, "diagnosis": tuple(Diagnosis(**each) for each in diagnosis)})
 
 
+def _number(kept: float | list[float]) -> complex:
+    return complex(*kept) if isinstance(kept, list) else kept
+
+
 def _line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(record).encode()
+    text = json.dumps(record, default=lambda number: [number.real, number.imag]).encode()
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 

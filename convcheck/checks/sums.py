@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Target
@@ -94,18 +94,18 @@ def constant(layer: Layer) -> Operands:
 
 
 def ran(layer: Layer, target: Target | None, at: Operands, views: View) -> dict[str, Array]:
-    """Return in float64 what the target gives, or else what is right."""
+    """Return in float64, or complex128, what the target gives, or else what is right."""
     if target is None:
         built_in = formulation(FASTEST)
         if views.forward:
             return {"output": built_in.forward(layer, at.x, at.weight, at.bias)}
         found = built_in.backward(layer, at.x, at.weight, at.grad_output)._asdict()
     elif views.forward:
-        return {"output": np.asarray(target.forward(layer, at.x, at.weight, at.bias)).astype(np.float64)}
+        return {"output": wide(np.asarray(target.forward(layer, at.x, at.weight, at.bias)))}
     else:
         given = target.run(layer, at).backward()
         found = dict(zip(("input", "weight", "bias"), given, strict=True))
-    return {name: np.asarray(found[name]).astype(np.float64) for name in views.shows if found.get(name) is not None}
+    return {name: wide(np.asarray(found[name])) for name in views.shows if found.get(name) is not None}
 
 
 def _weight_by_filter(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:

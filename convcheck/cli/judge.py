@@ -63,8 +63,10 @@ def judge(
     from convcheck.suites.fitting import fit
     from convcheck.targets.choice import spared
     from convcheck.targets.isolation import output_to_stderr
+    from convcheck.targets.process.keepers import require_support
     from convcheck.verification import hunt, verify
 
+    require_support("judge")
     number = drawn_seed() if seed == RANDOM else seed
     outputs = [] if output is None else [output]
     refuse_inputs(outputs, *(configs or []), target)

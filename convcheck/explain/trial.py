@@ -10,6 +10,7 @@ from convcheck.checks.expected import Expected, Given
 from convcheck.checks.observed import Observed
 from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.explain import DATA
+from convcheck.explain.pictures.selection import require_real
 from convcheck.layer.data import Operands, example_operands, integer_operands, real_operands
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
@@ -88,8 +89,9 @@ def trial(layer: Layer, target: Target | None, data: str | None = None) -> Trial
     TargetError
         If the target raises.
     ConfigError, UsageError
-        If the layer has no such numbers.
+        If the layer has no such numbers, or complex ones, which are not drawn.
     """
+    require_real(layer)
     given = parse_operands(data, layer, "--data") if data is not None and _are_numbers(data) else None
     if target is None:
         if given is not None:

@@ -6,6 +6,11 @@ To add one: write its file here and add its name to ``FORMULATIONS``.
 Shapes, everywhere: x (N, C, *input), weight (F, C/groups, *kernel), bias (F,), output and grad_output (N, F, *output).
 N is read off ``x`` and need not be ``layer.batch``. Results have the dtype of the arrays given; those of half precision
 are computed in float32 and rounded once.
+
+Of complex numbers, the gradients are those of a real loss as PyTorch defines them: dL/dRe + i dL/dIm. A convolution is
+holomorphic, so grad_input is made with the conjugate of the weight, and grad_weight with that of the input (Wirtinger's
+derivatives: Kreutz-Delgado, The Complex Gradient Operator and the CR-Calculus, 2009). That is said here once; the
+modules compute the same sums for all numbers.
 """
 
 from __future__ import annotations
@@ -40,7 +45,10 @@ class Formulation(Protocol):
 
 
 class _Rounded:
-    """A formulation that takes half precision too, of which neither products nor sums are made in it."""
+    """A formulation that takes half precision too, of which neither products nor sums are made in it.
+
+    And that conjugates, where numbers are complex.
+    """
 
     def __init__(self, made: Formulation) -> None:
         self._made = made
@@ -53,7 +61,7 @@ class _Rounded:
 
     def backward(self, layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradients:
         if x.dtype.itemsize > _HALF_SIZE:
-            return self._made.backward(layer, x, weight, grad_output)
+            return self._made.backward(layer, x.conj(), weight.conj(), grad_output)
         found = self._made.backward(layer, *(array.astype(WIDE_SUMS) for array in (x, weight, grad_output)))
         grad_bias = None if found.bias is None else found.bias.astype(x.dtype)
         return Gradients(found.input.astype(x.dtype), found.weight.astype(x.dtype), grad_bias)

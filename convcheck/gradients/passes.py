@@ -54,7 +54,7 @@ def backward(layer: Layer, x: ArrayLike, weight: ArrayLike, grad_output: ArrayLi
     -------
     Gradients
         The triple (grad_input, grad_weight, grad_bias), in the shapes of their operands and the dtype of ``layer``;
-        grad_bias is None where the layer has no bias.
+        grad_bias is None where the layer has no bias. Of complex numbers, dL/dRe + i dL/dIm, as PyTorch has it.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from convcheck.layer.fields import DTYPES
 
-#: A floating-point array.
+#: A floating-point array, of real or of complex numbers; NumPy's types have no name for both that can be computed with.
 Array = NDArray[np.floating[Any]]
 
 
@@ -30,9 +30,38 @@ class Gradients(NamedTuple):
     bias: Array | None
 
 
-def is_real(array: NDArray[Any]) -> bool:
-    """Whether an array is one of real numbers; of a format that NumPy has from elsewhere, it does not know that."""
+def is_numeric(array: NDArray[Any], dtype: str) -> bool:
+    """Whether an array is one of numbers such as an array of a data type may stand for; complex ones for complex ones.
+
+    Of a format that NumPy has from elsewhere, it does not know that.
+    """
+    if array.dtype.kind == "c":
+        return DTYPES[dtype].part is not None
     return array.dtype.kind in "fiu" or array.dtype.name in DTYPES
+
+
+def widest(dtype: str) -> str:
+    """Return the format of 64 bits, or of twice as many for complex numbers, that holds all numbers of another."""
+    return "complex128" if DTYPES[dtype].part else "float64"
+
+
+def wide(array: NDArray[Any]) -> Array:
+    """Return a copy of the same numbers in the format of `widest`."""
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
+def by_part(function: Callable[[Array], Array], array: Array) -> Array:
+    """Apply what is made for real numbers to the real and to the imaginary parts, each by itself."""
+    if array.dtype.kind != "c":
+        return function(array)
+    made = np.empty_like(array)
+    made.real, made.imag = function(array.real), function(array.imag)
+    return made
+
+
+def nested(array: Array) -> Any:
+    """Return the entries as nested lists; those of complex numbers are pairs, [real, imaginary]."""
+    return (np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array).tolist()
 
 
 def equal(a: Array, b: Array) -> bool:

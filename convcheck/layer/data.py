@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.layer.arrays import Array, kept_alone
+from convcheck.layer.arrays import Array, kept_alone, wide
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 
@@ -60,8 +60,8 @@ class Operands:
         return Operands(function(self.x), function(self.weight), bias, function(self.grad_output))
 
     def wide(self) -> Operands:
-        """Return the same numbers in float64."""
-        return self.map(lambda array: array.astype(np.float64))
+        """Return the same numbers in float64, or complex128."""
+        return self.map(wide)
 
 
 def _dense_magnitude(layer: Layer, most: int) -> int:
@@ -130,20 +130,21 @@ def integer_operands(layer: Layer, draw: int = 0, most: int = LARGEST_MAGNITUDE)
     if draw:
         # Many further draws are made of each layer: all their numbers at once take half as long.
         shapes = (layer.input_shape, layer.weight_shape, layer.bias_shape if layer.bias else (0,), layer.output_shape)
-        drawn = generator.integers(-magnitude, magnitude, sum(map(prod, shapes)), dtype=kind)
-        every, taken = (drawn + (drawn >= 0)).astype(layer.dtype), 0
+        count = sum(map(prod, shapes)) * (2 if layer.is_complex else 1)
+        drawn = generator.integers(-magnitude, magnitude, count, dtype=kind)
+        every, taken = (drawn + (drawn >= 0)).astype(_part(layer)), 0
 
         def following(shape: tuple[int, ...]) -> Array:
             nonlocal taken
-            taken += (count := prod(shape))
-            return every[taken - count : taken].reshape(shape)
+            taken += (size := prod(shape))
+            return every[taken - size : taken].reshape(shape)
 
         return _draw_all(layer, following)
 
     def numbers(shape: tuple[int, ...]) -> Array:
         values = generator.integers(1, magnitude, shape, endpoint=True, dtype=kind)
         signs = generator.integers(0, 1, shape, endpoint=True, dtype=kind) * 2 - 1
-        return (values * signs).astype(layer.dtype)
+        return (values * signs).astype(_part(layer))
 
     return _draw_all(layer, numbers)
 
@@ -159,7 +160,7 @@ def _ones_and_zeros(layer: Layer, draw: int) -> Operands:
     generator = np.random.default_rng([layer.seed, 7, draw])
 
     def ones(shape: tuple[int, ...]) -> Array:
-        return (generator.integers(0, 1, shape, endpoint=True, dtype=np.int8) * 2 - 1).astype(layer.dtype)
+        return (generator.integers(0, 1, shape, endpoint=True, dtype=np.int8) * 2 - 1).astype(_part(layer))
 
     at = _draw_all(layer, ones)
     grouped = (layer.groups, layer.filters_per_group, layer.channels_per_group, prod(layer.kernel))
@@ -206,7 +207,7 @@ def real_operands(layer: Layer, draw: int = 0) -> Operands:
 
     def numbers(shape: tuple[int, ...]) -> Array:
         values = generator.standard_normal(shape).clip(-_REAL_LIMIT, _REAL_LIMIT)
-        return (np.rint(values / grid) * grid).astype(layer.dtype)
+        return (np.rint(values / grid) * grid).astype(_part(layer))
 
     return _draw_all(layer, numbers)
 
@@ -248,7 +249,7 @@ def example_operands(layer: Layer) -> Operands:
     terms = max(layer.channels_per_group, layer.filters_per_group, layer.batch) * max(
         prod(axis.taps_per_sample for axis in layer.axes), prod(layer.output), prod(axis.windows for axis in layer.axes)
     )
-    largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < DTYPES[layer.dtype].exact_limit else 1
+    largest = _LARGEST_TO_READ if terms * _LARGEST_TO_READ**2 < layer.exact_limit else 1
     values = np.array([v for v in range(-largest, largest + 1) if v])
 
     def draw(shape: tuple[int, ...]) -> Array:
@@ -257,7 +258,7 @@ def example_operands(layer: Layer) -> Operands:
             drawn = generator.permuted(np.tile(values, (maps, 1)), axis=1)[:, :size]
         else:
             drawn = generator.choice(values, (maps, size))
-        return drawn.reshape(shape).astype(layer.dtype)
+        return drawn.reshape(shape).astype(_part(layer))
 
     return _draw_all(layer, draw)
 
@@ -282,10 +283,23 @@ def _shortest(entries: list[float]) -> str:
     return min("{" + places + "}", f"[{', '.join(numbers)}]", key=len)
 
 
+def _part(layer: Layer) -> str:
+    """The format in which numbers of a layer are drawn: of complex ones, each part."""
+    return DTYPES[layer.dtype].part or layer.dtype
+
+
 def _draw_all(layer: Layer, draw: Callable[[tuple[int, ...]], Array]) -> Operands:
+    def drawn(shape: tuple[int, ...]) -> Array:
+        if not layer.is_complex:
+            return draw(shape)
+        # Both parts alike: a conjugate that is missing shows in what is imaginary.
+        made = np.empty(shape, layer.dtype)
+        made.real, made.imag = draw(shape), draw(shape)
+        return made
+
     return Operands(
-        x=draw(layer.input_shape),
-        weight=draw(layer.weight_shape),
-        bias=draw(layer.bias_shape) if layer.bias else None,
-        grad_output=draw(layer.output_shape),
+        x=drawn(layer.input_shape),
+        weight=drawn(layer.weight_shape),
+        bias=drawn(layer.bias_shape) if layer.bias else None,
+        grad_output=drawn(layer.output_shape),
     )

@@ -47,6 +47,8 @@ class Dtype:
         Largest finite number, and smallest one above 0, for formats in which that may matter.
     package : str or None
         What NumPy has the format from, where it has not got it itself; the extra of the same purpose is ``half``.
+    part : str or None
+        Of complex numbers, the format of the real and the imaginary part; all of the above is about one of these.
     """
 
     precision: int
@@ -54,6 +56,7 @@ class Dtype:
     largest: float = inf
     smallest: float = 0.0
     package: str | None = None
+    part: str | None = None
 
     @property
     def exact_limit(self) -> int:
@@ -75,13 +78,25 @@ DTYPES = {
     "float32": Dtype(precision=24, grid=2.0**-16),
     "float16": Dtype(precision=11, grid=2.0**-8, largest=65504.0, smallest=2.0**-24),
     "bfloat16": Dtype(precision=8, grid=2.0**-5, smallest=2.0**-133, package="ml_dtypes"),
+    "complex128": Dtype(precision=53, grid=2.0**-40, part="float64"),
+    "complex64": Dtype(precision=24, grid=2.0**-16, part="float32"),
 }
 
 #: Those of half precision. Code is checked in them where that is asked for: sums kept in them are mostly no use.
 HALF = tuple(name for name, dtype in DTYPES.items() if dtype.half)
 
-#: Those in which any code is tried.
-USUAL = tuple(name for name in DTYPES if name not in HALF)
+#: Those of complex numbers. Code is checked in them where that is asked for: most is written for real ones.
+COMPLEX = tuple(name for name, dtype in DTYPES.items() if dtype.part)
+
+#: Those in which code is only checked where that is asked for, and those in which any code is tried.
+ASKED = HALF + COMPLEX
+USUAL = tuple(name for name in DTYPES if name not in ASKED)
+
+
+def akin(name: str) -> tuple[str, ...]:
+    """Return the usual formats of numbers of the same kind, real or complex."""
+    return COMPLEX if name in COMPLEX else USUAL
+
 
 #: In which sums of half precision are made unless a layer says otherwise.
 WIDE_SUMS = "float32"

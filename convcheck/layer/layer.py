@@ -56,7 +56,7 @@ class Layer:
         Spatial input size; its length (1, 2 or 3) is the number of axes. By default a small size, different on every
         axis, that gives at least 4 outputs and leaves the largest remainder that the stride and the padding allow.
     batch : int, default 2
-    dtype : {"float64", "float32", "float16", "bfloat16"}, default "float64"
+    dtype : {"float64", "float32", "float16", "bfloat16", "complex128", "complex64"}, default "float64"
         Also as NumPy's own dtype; kept as text.
     accumulate : {"float32", "float16", "bfloat16"}, optional
         In which format sums are promised to be made where the dtype is of half precision; by default float32.
@@ -239,9 +239,19 @@ class Layer:
         return (self.accumulate or WIDE_SUMS) if DTYPES[self.dtype].half else self.dtype
 
     @property
+    def is_complex(self) -> bool:
+        """Whether its numbers are complex."""
+        return DTYPES[self.dtype].part is not None
+
+    @property
     def exact_limit(self) -> int:
-        """Integers up to this size are exact wherever the layer computes: in its sums, and in what it stores."""
-        return min(DTYPES[self.dtype].exact_limit, DTYPES[self.sums].exact_limit)
+        """Integers up to this size are exact wherever the layer computes: in its sums, and in what it stores.
+
+        Of complex numbers it is the size of a product of parts, of which four are added up.
+        """
+        limit = min(DTYPES[self.dtype].exact_limit, DTYPES[self.sums].exact_limit)
+        # Of complex numbers, the parts: what makes a product of three real ones has (a + b)(c + d) among its terms.
+        return limit // 4 if self.is_complex else limit
 
     def alike(self, **changes: Any) -> Layer:
         """Return a layer that only differs where nothing needs to be checked anew, so that this takes no time.

@@ -17,7 +17,7 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import SHORT, integer_operands, real_operands, short_sums
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml, changed, neighbours, revealing, shrunk, triable
@@ -232,7 +232,7 @@ def _shows(wrong: Array, right: Array, allowed: Array | float, gate: float) -> b
         return differs(wrong, right)
     if wrong.shape != right.shape or not np.isfinite(wrong).all():
         return True
-    error = np.abs(wrong.astype(np.float64) - right)
+    error = np.abs(wide(wrong) - right)
     if gate:
         return bool(error.max(initial=0) > gate * max(np.abs(wrong).max(initial=0), np.abs(right).max(initial=0)))
     return bool((error > allowed).any())

@@ -136,7 +136,7 @@ def _matrix(array: Array, marks: NDArray[np.bool_] | None = None) -> Text:
     starred = np.zeros(rows.shape, bool) if marks is None else marks.reshape(rows.shape)
     cells = [
         [
-            compact(float(value)) + ("*" if star else " " * (marks is not None))
+            compact(value.item()) + ("*" if star else " " * (marks is not None))
             for value, star in zip(*pair, strict=True)
         ]
         for pair in zip(rows, starred, strict=True)
@@ -180,17 +180,22 @@ class Example:
     wrong: Array
 
 
+#: Complex numbers take more room.
+_OF_COMPLEX = (Layer(1, 1, 2, input=(3,), batch=1, dtype="complex128"),)
+
+
 def example_of(mistake: Mistake) -> Example | None:
     """Return the plainest example, one of the right shape if there is any; None for a mistake that no array shows."""
-    found = [example for layer in _LAYERS for example in _examples(mistake, layer)]
+    layers = _OF_COMPLEX if mistake.of_complex else _LAYERS
+    found = [example for layer in layers for example in _examples(mistake, layer)]
     return min(found, key=lambda example: example.wrong.shape != example.right.shape, default=None)
 
 
 def _examples(mistake: Mistake, layer: Layer) -> Iterator[Example]:
     operands = integer_operands(layer)
     assert operands is not None
-    scene = Scene(layer, operands)
-    arrays = {"input": scene.x, "weight": scene.weight, "grad_output": scene.grad_output}
+    scene = Scene.of(layer, operands)
+    arrays = {"input": operands.x, "weight": operands.weight, "grad_output": operands.grad_output}
     for gradient in mistake.gradients:
         right = scene.answer(gradient)
         shown = {name: arrays[name] for name in _READ[gradient]}

@@ -13,7 +13,7 @@ from itertools import permutations
 
 import numpy as np
 
-from convcheck.layer.arrays import Array, is_real
+from convcheck.layer.arrays import Array, is_numeric
 from convcheck.layer.data import Operands, integer_operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -87,7 +87,7 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     operands = integer_operands(small)
     if operands is None:
         return Finding((), "no integers keep the sums of this layer exact, so nothing can be compared for equality")
-    scene = Scene(small, operands)
+    scene = Scene.of(small, operands)
     observed = _observe(rerun, scene, gradient)
     if observed is None:
         return Finding((), None)
@@ -99,7 +99,7 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
         if operands is None:
             return right
         # Now and then shrinking hides a mistake: one is looked for on the layer itself, two would take too long.
-        small, scene, place = layer, Scene(layer, operands), None
+        small, scene, place = layer, Scene.of(layer, operands), None
         searches.remove(_pairs)
         observed = _observe(rerun, scene, gradient)
         if observed is None or not differs(observed, scene.answer(gradient)):
@@ -118,17 +118,19 @@ def explains(name: str, layer: Layer, operands: Operands, gradient: str, observe
     known = next((mistake for mistake in MISTAKES if mistake.name == name and mistake.behaviour is None), None)
     if known is None:
         return False
-    scene = Scene(layer, operands)
+    scene, observed = Scene.of(layer, operands), _as_in_scene(observed, gradient)
     made = (wrong.array for wrong in unless_it_raises(known.wrong, scene, gradient))
     recognized = unless_it_raises(known.recognized, scene, gradient, observed)
     return any(_same(observed, array, scene) for array in made) or bool(recognized)
 
 
 def _observe(rerun: Rerun, scene: Scene, gradient: str) -> Array | None:
-    # Numbers that the code under test was given must not change what it is compared with.
-    given = scene.operands.map(lambda array: array.astype(scene.layer.dtype))
-    observed = rerun(scene.layer, given).get(gradient)
-    return None if observed is None or not is_real(observed) else observed
+    observed = rerun(scene.layer, scene.given).get(gradient)
+    return None if observed is None or not is_numeric(observed, scene.layer.dtype) else _as_in_scene(observed, gradient)
+
+
+def _as_in_scene(observed: Array, gradient: str) -> Array:
+    return observed.conj() if gradient == "output" else observed
 
 
 def _forms(mistakes: tuple[Mistake, ...], scene: Scene, gradient: str) -> list[tuple[tuple[str, ...], Array]]:
@@ -206,7 +208,7 @@ def _separated(
         operands = integer_operands(candidate)
         if operands is None:
             continue
-        scene = Scene(candidate, operands)
+        scene = Scene.of(candidate, operands)
         made = {mistakes: dict(_forms(mistakes, scene, gradient)) for mistakes in {s.mistakes for s in suspects}}
         # The right answer where a mistake cannot be made.
         expected = [made[s.mistakes].get(s.variants, scene.answer(gradient)) for s in suspects]

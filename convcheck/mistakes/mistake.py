@@ -33,7 +33,11 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A layer with the arrays of one forward and backward pass, as a mistake sees it, and the right answer on it."""
+    """A layer with the arrays of one forward and backward pass, as a mistake sees it, and the right answer on it.
+
+    All gradients are sums of plain products: of complex numbers, the scene has the conjugates of what the code under
+    test is given, but for grad_output. Its output is then conjugated too.
+    """
 
     layer: Layer
     operands: Operands
@@ -46,6 +50,16 @@ class Scene:
         if DTYPES[self.layer.dtype].half:
             # Mistakes are made in a format of which NumPy knows every operation.
             object.__setattr__(self, "operands", self.operands.wide())
+
+    @classmethod
+    def of(cls, layer: Layer, given: Operands) -> Scene:
+        """Return the scene of what code under test is given."""
+        return cls(layer, _conjugated(given))
+
+    @property
+    def given(self) -> Operands:
+        """What code under test is given, in new arrays: it must not change what it is compared with."""
+        return _conjugated(self.operands).map(lambda array: array.astype(self.layer.dtype))
 
     @property
     def x(self) -> Array:
@@ -128,6 +142,10 @@ class Scene:
         return changed
 
 
+def _conjugated(at: Operands) -> Operands:
+    return replace(at.map(np.ndarray.conj), grad_output=at.grad_output)
+
+
 class Wrong(NamedTuple):
     """A wrong array that a mistake makes.
 
@@ -174,6 +192,8 @@ class Mistake(ABC):
     plain, transposed, repeated : bool
         Whether it can be made in a plain layer, in a transposed one, and where the padding repeats samples; what it
         computes there is that mistake alone. In grad_bias, every mistake can.
+    of_complex : bool
+        Whether it is about complex numbers alone.
     behaviour : str or None
         For a mistake that no single result betrays: how it is detected.
     """
@@ -190,6 +210,7 @@ class Mistake(ABC):
     plain: ClassVar[bool] = True
     transposed: ClassVar[bool] = False
     repeated: ClassVar[bool] = False
+    of_complex: ClassVar[bool] = False
     behaviour: ClassVar[str | None] = None
 
     @property
@@ -203,6 +224,8 @@ class Mistake(ABC):
     def concerns(self, layer: Layer, gradient: str) -> bool:
         """Whether the mistake can be made in a gradient of a layer at all, whatever the sizes."""
         if gradient not in self.gradients or len(layer.input) < self.least_axes:
+            return False
+        if self.of_complex and not layer.is_complex:
             return False
         if gradient == "bias":
             return layer.bias

@@ -134,9 +134,9 @@ def _factor_per_slice(scene: Scene, gradient: str, right: Array, observed: Array
     return None
 
 
-def _number(value: np.floating[Any]) -> str:
+def _number(value: Any) -> str:
     """Return a number that was read off: it is one out of somebody's code, so few digits tell which."""
-    return compact(float(value), digits=3)
+    return compact(value.item(), digits=3)
 
 
 def _offset(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
@@ -148,12 +148,13 @@ def _offset(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagn
 
 def _operand_added(scene: Scene, gradient: str, right: Array, observed: Array) -> Diagnosis | None:
     """A multiple of the operand, as weight decay adds."""
-    operands = {"input": scene.x, "weight": scene.weight, "bias": scene.operands.bias}
+    operands = {"input": scene.given.x, "weight": scene.given.weight, "bias": scene.given.bias}
     operand = operands.get(gradient)
     if operand is None or not operand.all() or operand.size < 2:
         return None
     factors = (observed - right) / operand
-    if not factors.any() or np.ptp(factors) > 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(observed).max():
+    spread = max(np.ptp(factors.real), np.ptp(factors.imag))
+    if not factors.any() or spread > 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(observed).max():
         return None
     return RESEMBLANCES["operand-added"].diagnosis({"operand": gradient, "a factor": _number(factors.flat[0])})
 

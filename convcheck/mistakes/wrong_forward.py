@@ -43,6 +43,9 @@ FORWARDS = {
          "Add up all channels and all taps of the kernel: out += ... for out = ...."),
         ("forward-bias", "does not add the bias once", "Add the bias once to every output."),
         ("forward-sign-flipped", "has the wrong sign", "Check the signs."),
+        ("forward-conjugated", "conjugates", "Take no conjugate in the forward pass."),
+        ("forward-imaginary-dropped", "drops imaginary parts",
+         "Make every array in the dtype of the input, and never take the real part."),
         ("forward-padding-mode", "pads as another mode",
          "Pad as the layer says: with zeros, the far end, the mirrored input or the sample at the edge."),
         ("forward-kernel-flipped", "of a transposed layer flips the kernel",
@@ -83,8 +86,9 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
         What it gave, of whatever shape.
     """
     forward = formulation(FASTEST).forward
-    candidates = _of_transposed if layer.transposed else _candidates
-    for variant, options, arrays in unless_it_raises(candidates, layer, operands):
+    candidates = unless_it_raises(_of_transposed if layer.transposed else _candidates, layer, operands)
+    candidates += unless_it_raises(_of_complex, layer, operands)
+    for variant, options, arrays in candidates:
         try:
             changed, given = replace(layer, **options), replace(operands, **arrays)
             candidate = forward(changed, given.x, given.weight, given.bias)
@@ -94,6 +98,8 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
         if np.array_equal(candidate, output):
             return variant
     right = forward(layer, operands.x, operands.weight, operands.bias)
+    if layer.is_complex and np.array_equal(right.real, output):
+        return _variant("forward-imaginary-dropped", "drops the imaginary part of its output")
     for arranged, does, fix in _arranged(right):
         if np.array_equal(arranged, output):
             return _variant("forward-axes-swapped", does, fix)
@@ -128,6 +134,23 @@ def _of_transposed(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
     moved = [(b - n, a + n) for (b, a), n in zip(layer.padding, layer.output_padding, strict=True)]
     yield _variant("forward-output-padding-misplaced"), {"padding": moved}, {}
     yield _variant("forward-weight-axes-not-exchanged"), {}, {"weight": as_weight(layer, weight)}
+
+
+def _of_complex(layer: Layer, operands: Operands) -> Iterator[_Candidate]:
+    if not layer.is_complex:
+        return
+    arrays = {"x": operands.x, "weight": operands.weight}
+    if operands.bias is not None:
+        arrays["bias"] = operands.bias
+    # Conjugates of all are one of the output.
+    for count in range(len(arrays), 0, -1):
+        for names in combinations(arrays, count):
+            words = f"the {' and '.join('input' if name == 'x' else name for name in names)}"
+            some = "its output" if count == len(arrays) else words
+            conjugated = {name: arrays[name].conj() for name in names}
+            yield _variant("forward-conjugated", f"conjugates {some}"), {}, conjugated
+            dropped = {name: arrays[name].real.astype(layer.dtype) for name in names}
+            yield _variant("forward-imaginary-dropped", f"drops the imaginary parts of {words}"), {}, dropped
 
 
 def _candidates(layer: Layer, operands: Operands) -> Iterator[_Candidate]:

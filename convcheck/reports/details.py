@@ -200,7 +200,7 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     if chosen:
         words = ["verify", *config, *report.options, *builtin, *chosen, "--check", result.check]
         found.append(("reproduce", [*words, *seed]))
-    if index and result.single_pass and not (builtin or result.condition or result.check == "double"):
+    if index and result.single_pass and not (builtin or result.condition or result.check == "double" or one.is_complex):
         entry = f"{result.gradient}[{','.join(map(str, index))}]"
         words = [*config, *named]
         shared = [*_shared_options(report.options), *data, *(seed if case is None else [])]

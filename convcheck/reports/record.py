@@ -45,6 +45,8 @@ def encode(value: Any, without: Collection[str] = ()) -> Any:
     """
     if isinstance(value, float):
         return value if isfinite(value) else None
+    if isinstance(value, complex):
+        return [encode(value.real), encode(value.imag)]
     if isinstance(value, tuple):
         return [encode(item) for item in value]
     if _is_record(value):
@@ -78,7 +80,9 @@ def _decoded(kind: Any, data: Any) -> Any:
     if _is_record(kind) and isinstance(data, dict):
         keys = [key for key in _keys(kind) if key.given and (key.condition is None or key.name in data)]
         return kind(**{key.name: _decoded(key.kind, data[key.name]) for key in keys})
-    if kind is float and (data is None or type(data) in (int, float)):
+    if kind is complex and isinstance(data, list):
+        return complex(*(_decoded(float, part) for part in data))
+    if kind in (float, complex) and (data is None or type(data) in (int, float)):
         return nan if data is None else float(data)
     if type(data) is kind:
         return data
@@ -95,7 +99,9 @@ def schema(kind: Any) -> dict[str, Any]:
                 described |= note
             elif isinstance(note, str):
                 described = {"description": note, **described}
-        if arguments[0] is float and described["type"] == ["number", "null"]:
+        if arguments[0] is complex:
+            described["description"] = described["description"].removesuffix(".") + "; [real, imaginary] if complex."
+        if arguments[0] in (float, complex) and "null" in described["type"]:
             described["description"] = described["description"].removesuffix(".") + "; null if not finite."
         return described
     if origin is Literal:
@@ -115,6 +121,10 @@ def schema(kind: Any) -> dict[str, Any]:
         return {"type": "object", "properties": properties, "required": required}
     if kind is int:
         return {"type": "integer", "minimum": 0}
+    if kind is complex:
+        return {
+            "type": ["number", "array", "null"], "items": {"type": ["number", "null"]}, "minItems": 2, "maxItems": 2,
+        }  # fmt: skip
     names = {str: "string", bool: "boolean", float: ["number", "null"], dict: "object"}
     return {"type": names[origin or kind]}
 

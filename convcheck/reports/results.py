@@ -42,8 +42,8 @@ class Worst:
     """
 
     index: Annotated[tuple[int, ...], "Position; empty where two sums were compared."]
-    analytic: Annotated[float, "What the backward pass gave."]
-    numeric: Annotated[float, "What the forward pass implies."]
+    analytic: Annotated[complex, "What the backward pass gave."]
+    numeric: Annotated[complex, "What the forward pass implies."]
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,11 @@ class Smallest:
     layer: Annotated[dict[str, Any], "The layer, every value resolved.", _layer_schema()]
     gradient: Annotated[str, "What is wrong on it; output is the forward pass.", {"enum": list(GRADIENTS)}]
     index: Annotated[tuple[int, ...], "A wrong entry; empty where there is no array to compare."]
-    analytic: Annotated[float, "What the code gave there."]
-    numeric: Annotated[float, "What the forward pass implies there, or of the output the definition."]
-    operands: Annotated[dict[str, Any], "The data, as nested lists.", _operands_schema()]
+    analytic: Annotated[complex, "What the code gave there."]
+    numeric: Annotated[complex, "What the forward pass implies there, or of the output the definition."]
+    operands: Annotated[
+        dict[str, Any], "The data, as nested lists; complex numbers as pairs, [real, imaginary].", _operands_schema()
+    ]
     condition: Annotated[str | None, "Under which condition it fails; null for none."]
     runs: Annotated[int, "Forward and backward passes that finding it took."]
     what: Annotated[str, "What is wrong there, in a sentence."]

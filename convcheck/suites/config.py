@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import ConfigError, LayerError, Problem
+from convcheck.errors import MOST_ERRORS, ConfigError, LayerError, Problem
 from convcheck.layer.fields import FIELDS, LARGEST_INTEGER, REQUIRED
 from convcheck.layer.layer import Layer
 from convcheck.suites import shipped
@@ -127,9 +127,6 @@ _MOST_LAYERS = 2000
 #: Characters of a target, which is a path.
 _LONGEST_PATH = 4096
 
-#: Errors of a file that are shown.
-_MOST_ERRORS = 100
-
 
 class _Config:
     """Turns a file's data into a suite, and collects every error on the way.
@@ -202,11 +199,7 @@ class _Config:
         self.report(path, f"{given} is not allowed; expected {expected}")
 
     def all_errors(self) -> ConfigError:
-        errors = [self.errors[place] for place in sorted(self.errors)]
-        more = len(errors) - _MOST_ERRORS
-        return ConfigError(
-            errors if more <= 0 else [*errors[:_MOST_ERRORS], f"{self.filename}: and {more:,} errors more"]
-        )
+        return ConfigError([self.errors[place] for place in sorted(self.errors)])
 
     # What is in the file ---------------------------------------------------------------------------------------------
 
@@ -244,7 +237,7 @@ class _Config:
         for key in value.keys() - set(known):
             usual = _OTHER_NAMES.get(key.lower())
             # To look for it takes long, and most of so many errors are not shown.
-            meant = usual if usual in free else nearest(key, free) if len(self.errors) < _MOST_ERRORS else None
+            meant = usual if usual in free else nearest(key, free) if len(self.errors) < MOST_ERRORS else None
             hint = f' did you mean "{meant}"?' if meant else ""
             self.misspelt.add((*path, meant or ""))
             message = f"unknown key;{hint} allowed: {', '.join(known)}"

@@ -83,12 +83,14 @@ def resolve(
             )
         spec = replace(spec, keep_case=str(limits.keep_case.absolute()))
     if not limits.in_process:
-        from convcheck.targets.process.keepers import supported
+        from convcheck.targets.process.keepers import require_support, supported
         from convcheck.targets.process.place import Place
         from convcheck.targets.process.remote import Remote
 
         if supported():
             return Remote(beside.place if isinstance(beside, Remote) else Place(folder, limits), spec)
+        if limits.memory is not None:
+            require_support(Parameter("memory"))
     from convcheck.targets.choice import choose
     from convcheck.targets.isolation import Guarded, kept_settings
 

@@ -14,7 +14,7 @@ import numpy as np
 from convcheck.errors import TargetError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array, equal
+from convcheck.layer.arrays import Array, equal, wide
 from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -25,6 +25,7 @@ from convcheck.targets.layouts import Layout, images, one_sample, weights
 from convcheck.targets.placement import Placed, placed
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, Run, Target, TargetContractError
+from convcheck.wording import readable
 
 #: What a backward pass gives, in convcheck's order.
 GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
@@ -140,10 +141,14 @@ class Form(Target):
         Those of `features.KINDS` of which code of this form can be told.
     shown : frozenset of str
         Those of which one sees that the code takes them.
+    conjugates : bool
+        Whether its complex gradients are made with conjugates, as convcheck's are. Those of code that conjugates
+        nothing are the conjugates of convcheck's for the conjugate of grad_output.
     """
 
     kinds: frozenset[str] = frozenset()
     shown: frozenset[str] = frozenset()
+    conjugates: bool = True
 
     inapplicable: Mapping[str, str] = {
         "some-gradients": "code of this form always gives all gradients",
@@ -161,6 +166,7 @@ class Form(Target):
         self.name = name
         self.spec = spec
         self.exact = spec.exact
+        self.conjugates = self.conjugates if spec.conjugate is None else spec.conjugate
         self.found: list[str] = []
         self.averages = spec.mean_over_batch
         self.bias_per_position = spec.bias == "per-position"
@@ -351,6 +357,12 @@ class Form(Target):
             if not (equal(arrays[name], before) or equal(arrays[name].reshape(before.shape), before))
         }
 
+    def converted(self, value: Any) -> Any:
+        """Return a gradient, of convcheck's or of the target's, in the convention of the other."""
+        if self.conjugates or value is None or isinstance(value, Misfit):
+            return value
+        return np.asarray(value).conj()
+
     def in_its_order(self, grad_output: Array) -> Array:
         """Return a copy with the axes in the target's order."""
         return self._images.to_target(grad_output)
@@ -387,11 +399,11 @@ class Form(Target):
         shape = layer.output_shape[1:]
         if array.shape != shape:
             return Misfit(f"grad_bias has shape {array.shape}; expected {shape}, one entry per output position")
-        samples = operands.grad_output.astype(np.float64)
+        samples = wide(operands.grad_output)
         right = samples.sum(axis=0)
         # Both sums, and a mean's division and its undoing.
         bound = 2 * rounding.gamma(layer.batch + 2, layer.dtype) * np.abs(samples).sum(axis=0)
-        given = array.astype(np.float64) * (layer.batch if "bias" in self.averages else 1)
+        given = wide(array) * (layer.batch if "bias" in self.averages else 1)
 
         def agrees(values: Array) -> bool:
             return bool((np.abs(given - values) <= bound).all())
@@ -403,9 +415,10 @@ class Form(Target):
             "sign-flipped": -right,
         }  # fmt: skip
         place = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(given - right)), shape))
+        is_, expected = (readable(array[place].item(), 6) for array in (given, right))
         return Misfit(
-            f"grad_bias is {given[place]:g} at {list(place)}; expected the sum of grad_output over the batch at each "
-            f"position, which is {right[place]:g} there",
+            f"grad_bias is {is_} at {list(place)}; expected the sum of grad_output over the batch at each position, "
+            f"which is {expected} there",
             next((slug for slug, values in known.items() if agrees(values)), None),
         )
 
@@ -420,7 +433,7 @@ class Form(Target):
         array = np.asarray(value)
         if array.dtype != layer.dtype:
             return value
-        total = (array * array.dtype.type(layer.batch)).astype(np.float64)
+        total = wide(array * array.dtype.type(layer.batch))
         if all(np.array_equal(a, np.rint(a)) for a in (operands.x, operands.weight, operands.grad_output)):
             bounds = rounding.backward_errors(layer, operands, formulation(FASTEST).backward)
             near = getattr(bounds, name)
@@ -478,6 +491,7 @@ class _FormRun(Run):
     def backward(self, grad_output: Array | None = None) -> tuple[Any, Any, Any]:
         target, layer, how = self._target, self._layer, self._how
         operands = self._operands if grad_output is None else replace(self._operands, grad_output=grad_output)
+        operands = replace(operands, grad_output=target.converted(operands.grad_output))
         # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
         with target.world(layer), target.threads(how.threads, layer), target.beside(layer, operands, how):
             given, where = target.place("grad_output", target.in_its_order(operands.grad_output), how)
@@ -492,7 +506,8 @@ class _FormRun(Run):
                 "bias": target.vector(gradients[2], layer, operands),
             }
             grad_input, grad_weight, grad_bias = (
-                target.summed_over_batch(name, value, layer, operands) for name, value in found.items()
+                target.summed_over_batch(name, target.converted(value), layer, operands)
+                for name, value in found.items()
             )
             return grad_input, grad_weight, grad_bias
 

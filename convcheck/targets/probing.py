@@ -19,9 +19,9 @@ import numpy as np
 
 from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
-from convcheck.layer.arrays import Array, is_real
+from convcheck.layer.arrays import Array, is_numeric, wide
 from convcheck.layer.data import Operands, integer_operands, real_operands
-from convcheck.layer.fields import DTYPES, HALF, USUAL
+from convcheck.layer.fields import ASKED, DTYPES, akin
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
 from convcheck.targets.features import FEATURES, KINDS, needed, without
@@ -257,14 +257,14 @@ class Probe:
             # the end, of those that go together on every layer, against the first.
             for sure in (True, True, False):
                 for name, feature in FEATURES.items():
-                    if name not in self.taken and name not in self.refused and name not in HALF:
+                    if name not in self.taken and name not in self.refused and name not in ASKED:
                         layers = [changed(base, changes) for base in bases for changes in feature.added(base)]
                         self._try(name, layers, sure=sure)
         except _TimeUpError:
-            open_ = [name for name in FEATURES if name not in {*self.taken, *self.refused, *HALF}]
+            open_ = [name for name in FEATURES if name not in {*self.taken, *self.refused, *ASKED}]
             self.left_out = [FEATURES[name].words for name in open_]
         # What needs a refused thing as well on every layer that was thought of.
-        self._untried = FEATURES.keys() - self.taken - self.refused.keys() - set(HALF)
+        self._untried = FEATURES.keys() - self.taken - self.refused.keys() - set(ASKED)
 
     def _try(self, name: str, layers: list[Layer | None], *, sure: bool = True) -> None:
         reasons = []
@@ -431,12 +431,12 @@ def _attempted(target: Target, layer: Layer) -> Attempt:
         output = np.array(target.forward(layer, operands.x, operands.weight, operands.bias))
     except (Exception, SystemExit) as error:
         return Attempt("refused", last_line(error))
-    if not is_real(output):
+    if not is_numeric(output, layer.dtype):
         return Attempt("wrong", "what it gives is no array of numbers")
     if output.shape == layer.output_shape:
         definition = formulation(ORACLE).forward(layer, operands.x, operands.weight, operands.bias)
         allowed = rounding.output_errors(layer, operands, formulation(FASTEST).forward, exact=target.exact)
-        if bool((np.abs(output.astype(np.float64) - definition) <= allowed).all()):
+        if bool((np.abs(wide(output) - definition) <= allowed).all()):
             return Attempt("right", "", output)
     options = target.unsaid | target.untold
     ignored = _ignored(layer, operands, output, options) if options else None
@@ -477,12 +477,12 @@ def _ignored(layer: Layer, operands: Operands, output: Array, unsaid: Collection
 
 def _computed_in(target: Target, layer: Layer) -> str | None:
     """Return the narrower type in which a right forward pass computes, though what it gives is of the layer's own."""
-    narrower = [name for name in USUAL if DTYPES[name].precision < DTYPES[layer.dtype].precision]
+    narrower = [name for name in akin(layer.dtype) if DTYPES[name].precision < DTYPES[layer.dtype].precision]
     operands = real_operands(layer)
     forward = formulation(FASTEST).forward
     definition = forward(layer, operands.x, operands.weight, operands.bias)
     try:
-        output = np.asarray(target.forward(layer, operands.x, operands.weight, operands.bias), np.float64)
+        output = wide(np.asarray(target.forward(layer, operands.x, operands.weight, operands.bias)))
     except Exception:
         return None
     if output.shape != definition.shape:

@@ -186,6 +186,8 @@ KEYS: Mapping[str, Key] = {
         "is then given addresses there, or of a program, which is told of it."),
     "threads": Key("truth", "Whether the code may be called from two threads at once, which is then tried.",
         default=False),
+    "conjugate": Key("truth", "Of complex layers, whether gradients are the conjugate ones, as PyTorch has them; false "
+        "for those of jax.vjp, in which nothing is conjugated. Left out: false for style jax, else true."),
     "exact": Key("truth", "False for an algorithm that rounds even on small integers, such as one by Fourier "
         "transform.", default=True),
 }  # fmt: skip
@@ -240,6 +242,7 @@ class TargetSpec:
     tuples: bool = False
     device: str | None = None
     threads: bool = False
+    conjugate: bool | None = None
     exact: bool = True
 
     @classmethod

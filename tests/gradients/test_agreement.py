@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from convcheck import Layer
 from convcheck.gradients import FORMULATIONS, ORACLE, formulation
 from convcheck.layer.data import integer_operands
+from convcheck.layer.fields import COMPLEX
 from tests.strategies import layers
 
 
@@ -29,7 +30,7 @@ def assert_equal(left, right):
 
 
 @pytest.mark.parametrize("name", [name for name in FORMULATIONS if name != ORACLE])
-@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@given(layer=layers(dtypes=("float64", "float32", *COMPLEX), family=True))
 # A kernel of one tap, whose dilation lets output_padding add outputs that nothing reaches.
 @example(layer=Layer(2, 3, 1, dilation=3, input=(5, 4), transposed=True, output_padding=(2, 0)))
 @example(layer=Layer(2, 3, 1, dilation=3, stride=2, input=(5,), transposed=True, output_padding=2))
@@ -61,7 +62,7 @@ def by_pytorch(layer, at):
 
 
 @pytest.mark.parametrize("name", FORMULATIONS)
-@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@given(layer=layers(dtypes=("float64", "float32", *COMPLEX), family=True))
 @settings(max_examples=100, deadline=None)
 def test_agrees_exactly_with_pytorch(name, layer):
     at = integer_operands(layer)
@@ -95,7 +96,7 @@ def test_modules_of_pytorch_mean_the_same_by_these_options(fields):
 
 
 @pytest.mark.parametrize("name", FORMULATIONS)
-@given(layer=layers())
+@given(layer=layers(dtypes=("float64", "float32")))
 @settings(max_examples=50, deadline=None)
 def test_a_layer_and_its_transposed_twin_are_each_others_backward_pass(name, layer):
     """Exactly: the output of the one is dL/dX of the other, and both have the same dL/dW."""
@@ -103,7 +104,7 @@ def test_a_layer_and_its_transposed_twin_are_each_others_backward_pass(name, lay
     twin = Layer(
         channels=layer.filters, filters=layer.channels, kernel=layer.kernel, stride=layer.stride,
         padding=layer.padding, dilation=layer.dilation, groups=layer.groups, bias=False, input=layer.output,
-        batch=layer.batch, transposed=True,
+        batch=layer.batch, dtype=layer.dtype, transposed=True,
         output_padding=[axis.remainder for axis in layer.axes],
     )  # fmt: skip
     assert twin.weight_shape == layer.weight_shape
@@ -114,6 +115,46 @@ def test_a_layer_and_its_transposed_twin_are_each_others_backward_pass(name, lay
     back = module.backward(twin, at.grad_output, at.weight, at.x)
     assert_equal((module.forward(twin, at.grad_output, at.weight, None), back.input), (given.input, y))
     np.testing.assert_array_equal(back.weight, given.weight)
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+@given(layer=layers(dtypes=("float64", "float32"), family=True))
+@settings(max_examples=50, deadline=None)
+def test_what_goes_forward_and_back_meets_the_same(name, layer):
+    """<g, conv(x, W)> = <dL/dX, x> = <dL/dW, W> exactly, of every kind: with the transposed twin, or without any."""
+    module, at = formulation(name), integer_operands(layer)
+    output = module.forward(replace(layer, bias=False), at.x, at.weight, None)
+    back = module.backward(layer, at.x, at.weight, at.grad_output)
+    pairs = (at.grad_output, output), (back.input, at.x), (back.weight, at.weight)
+    # Whole numbers in float64, whose sums are exact in any order.
+    products = [float(np.sum(one.astype(np.float64) * other)) for one, other in pairs]
+    assert len(set(products)) == 1
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+@given(layer=layers(family=True))
+@settings(max_examples=50, deadline=None)
+def test_padding_that_repeats_samples_is_the_layer_on_the_padded_input(name, layer):
+    """Forward on what NumPy pads; and back, what stands at a sample's copies adds up."""
+    if layer.transposed:
+        return
+    module, at = formulation(name), integer_operands(layer)
+    mode = {"circular": "wrap", "reflect": "reflect", "replicate": "edge", "zeros": "constant"}[layer.padding_mode]
+    plain = replace(
+        layer, padding=((0, 0),) * len(layer.axes), padding_mode="zeros",
+        input=tuple(axis.padded_size for axis in layer.axes),
+    )  # fmt: skip
+    x = np.pad(at.x, [(0, 0), (0, 0), *layer.padding], mode)
+    output = module.forward(layer, at.x, at.weight, at.bias)
+    np.testing.assert_array_equal(output, module.forward(plain, x, at.weight, at.bias))
+    # Where each padded position comes from; 0 is what zeros come from.
+    origin = np.pad(np.arange(1, 1 + np.prod(layer.input)).reshape(layer.input), layer.padding, mode)
+    whole = module.backward(plain, x, at.weight, at.grad_output)
+    folded = np.zeros((layer.batch, layer.channels, 1 + int(np.prod(layer.input))))
+    np.add.at(folded, (..., origin.ravel()), whole.input.reshape(layer.batch, layer.channels, -1))
+    found = module.backward(layer, at.x, at.weight, at.grad_output)
+    np.testing.assert_array_equal(found.input, folded[..., 1:].reshape(layer.input_shape))
+    np.testing.assert_array_equal(found.weight, whole.weight)
 
 
 @pytest.mark.parametrize("name", FORMULATIONS)

@@ -166,7 +166,7 @@ class TestReading:
     def test_the_sums_are_those_of_every_direction_alone(self, gradient, digits, sites, extreme):
         layer, at, base, changes = self.case(digits, sites, extreme)
         directions = directions_of(gradient, layer, at)
-        read = differences._Reader(directions, base, Packing(8, digits))
+        read = differences._reading(directions, base, Packing(8, digits))
         right = directions.sums(changes * at.grad_output)
         np.testing.assert_array_equal(read(self.packed(base, changes)), right)
         fewer = self.packed(base, changes[: digits // 2])
@@ -180,7 +180,7 @@ class TestReading:
         directions = directions_of("weight", layer, at)
         outputs = np.concatenate([self.packed(base, changes)] * 2)
         outputs[0, 0, 1, 4] += wrong
-        found = differences._Reader(directions, base, Packing(8, 9))(outputs)
+        found = differences._reading(directions, base, Packing(8, 9))(outputs)
         assert np.isnan(found[:9]).all()
         np.testing.assert_array_equal(found[9:], directions.sums(changes * at.grad_output))
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from convcheck.errors import LayerError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.layer import fields
+from convcheck.layer.arrays import wide
 from convcheck.layer.data import integer_magnitude, integer_operands, nonzero_terms
-from convcheck.layer.fields import DTYPES, HALF
+from convcheck.layer.fields import COMPLEX, DTYPES, HALF
 from convcheck.layer.layer import Layer
 from tests.strategies import layers
 
@@ -84,13 +85,15 @@ def test_real_data_and_a_step_of_one_are_exact_in_every_format(dtype):
     x = real_operands(Layer(4, 4, 3, input=(20, 21), dtype=dtype)).x
     one = x.dtype.type(1)
     np.testing.assert_array_equal((x + one) - one, x)
-    assert np.array_equal(x.astype(float) + 1, (x + one).astype(float))
+    assert np.array_equal(wide(x) + 1, wide(x + one))
 
 
 class TestPromise:
     def test_of_half_precision_float32_and_of_others_their_own(self):
         sums = {dtype: Layer(1, 1, 1, dtype=dtype).sums for dtype in DTYPES}
-        assert sums == {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"}
+        assert sums == {"float64": "float64", "float32": "float32", "float16": "float32", "bfloat16": "float32"} | {
+            name: name for name in COMPLEX
+        }
         assert Layer(1, 1, 1, dtype="bfloat16", accumulate="bfloat16").sums == "bfloat16"
         assert Layer(1, 1, 1, dtype="float64", accumulate="bfloat16").sums == "float64"
 

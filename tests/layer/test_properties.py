@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from convcheck.layer.fields import COMPLEX
 from convcheck.layer.layer import Layer
 from convcheck.layer.properties import PROPERTIES, in_common
 
@@ -91,6 +92,7 @@ def test_every_property_is_had_and_lacked_by_some_layer():
         layer(channels=1, filters=1, kernel=1, stride=2, input=[5]),
         layer(channels=16, filters=32, padding=1, dtype="float16"),
         layer(channels=16, filters=32, padding=1, dtype="bfloat16"),
+        *(layer(dtype=dtype) for dtype in COMPLEX),
         layer(channels=1, filters=1, kernel=[1, 2, 3], input=[3, 4, 5]),
         layer(transposed=True, stride=2, output_padding=1),
         *(layer(padding=1, padding_mode=mode) for mode in ("circular", "reflect", "replicate")),

@@ -278,3 +278,47 @@ def test_a_transposed_one_of_a_given_output_and_groups(path, auto_pad, padding):
     )
     [layer] = imported(saved(path, [node], [weight("w", 4, 3, 3, 2)], [2, 4, 4, 5]))
     assert (layer.output, layer.padding, layer.groups, layer.filters) == ((8, 8), padding, 2, 6)
+
+
+def padded(path, mode, around, **attributes):
+    """A Pad and a convolution of what it gives."""
+    nodes = [helper.make_node("Pad", ["x", "pads"], ["wide"], mode=mode), conv("wide", "w", "y", b="b", **attributes)]
+    weights = [weight("w", 3, 2, 3, 2), weight("b", 3), numpy_helper.from_array(np.array(around), "pads")]
+    graph = helper.make_graph(
+        nodes, "graph", [helper.make_tensor_value_info("x", FLOAT, [2, 2, 6, 5])],
+        [helper.make_tensor_value_info("y", FLOAT, None)], weights,
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)]), path)
+    [layer] = imported(str(path))
+    return layer
+
+
+@pytest.mark.parametrize(("mode", "known"), [("reflect", "reflect"), ("edge", "replicate"), ("wrap", "circular")])
+def test_a_pad_that_repeats_samples_is_the_layers(path, mode, known):
+    layer = padded(path, mode, [0, 0, 1, 0, 0, 0, 2, 3])
+    assert (layer.padding_mode, layer.padding, layer.input) == (known, ((1, 2), (0, 3)), (6, 5))
+    # And it is what the operators compute.
+    at = np.arange(120.0).reshape(2, 2, 6, 5)
+    model, rng = onnx.load(path), np.random.default_rng(0)
+    kernel = rng.integers(-3, 4, (3, 2, 3, 2)).astype(np.float32)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(kernel, "w"))
+    from onnx.reference import ReferenceEvaluator
+
+    (output,) = ReferenceEvaluator(model).run(None, {"x": at.astype(np.float32)})
+    np.testing.assert_array_equal(output, convcheck.forward(layer, at, kernel.astype(float), np.zeros(3)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "pads", "attributes"),
+    [
+        ("constant", [0, 0, 1, 0, 0, 0, 2, 3], {}),
+        ("reflect", [1, 0, 1, 0, 0, 0, 2, 3], {}),
+        ("reflect", [0, 0, 1, 0, 0, 0, 2, 3], {"pads": [1, 0, 0, 0]}),
+        ("reflect", [0, 0, -1, 0, 0, 0, 2, 3], {}),
+    ],
+)
+def test_a_pad_that_is_not_the_layers_stays_before_it(path, mode, pads, attributes):
+    layer = padded(path, mode, pads, **attributes)
+    assert layer.padding_mode == "zeros"
+    assert layer.batch == 2 + pads[0]
+    assert layer.input == (6 + pads[2] + pads[6], 5 + pads[3] + pads[7])

@@ -16,7 +16,7 @@ from convcheck.explain import MEGABYTES
 from convcheck.explain.judged import judge
 from convcheck.explain.page.case import NUMBERS, Shown, limit_of
 from convcheck.explain.page.html import page_of
-from convcheck.explain.pictures.selection import Selection
+from convcheck.explain.pictures.selection import Selection, require_real
 from convcheck.explain.trial import Trial, target_of, trial
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -76,6 +76,7 @@ def _bad(layer: LayerReport) -> list[GradientResult]:
 
 def _cases(report: ReportData, layer: LayerReport, code: Target) -> Iterator[Shown]:
     """Yield the smallest case of a layer, and the layer on the numbers on which it failed."""
+    require_real(layer.layer)
     bad = [result for result in _bad(layer) if result.condition is None]
     case = layer.smallest
     if case is not None and case.condition is None:

@@ -60,9 +60,9 @@ def errors_of(judged: Judged, kept: Kept) -> dict[str, Any]:
     return {"target": judged.name, "arrays": arrays, "notes": judged.notes, "reproduce": judged.reproduce}
 
 
-def _number(value: float) -> float | str:
+def _number(value: complex) -> float | str:
     """Return what JSON can hold."""
-    return value if np.isfinite(value) else str(value)
+    return value.real if np.isfinite(value) else str(value)
 
 
 def _terms_of_diagnosed(judged: Judged, one: Compared, kept: Kept) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from math import prod
 from convcheck.errors import Parameter, UsageError
 from convcheck.explain.pictures import sizes
 from convcheck.explain.pictures.panel import Index
-from convcheck.layer.fields import ZEROS
+from convcheck.layer.fields import DTYPES, ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.layer.products import read
 
@@ -97,6 +97,7 @@ class Selection:
         UsageError
             If a number is out of range, the filter does not read the channel, or the entry is in another slice.
         """
+        require_real(layer)
         array, index = parse_entry(entry, layer) if entry is not None else ("", ())
         slices = {"input": ("sample", "channel"), "weight": ("filter",), "bias": ("filter",)}
         said = dict(zip(slices.get(array, ("sample", "filter")), index, strict=False))
@@ -185,3 +186,12 @@ def most_read(layer: Layer) -> Index:
             min(near, key=lambda p: (-len(axis.pairs(p)), -len(axis.positions(p)) if copied else 0, abs(p - middle), p))
         )
     return tuple(best)
+
+
+def require_real(layer: Layer) -> None:
+    """Raise a UsageError where numbers are complex, which no picture and no formula shows."""
+    if layer.is_complex:
+        raise UsageError(
+            f"layer {layer.name}: numbers of {layer.dtype} are neither drawn nor written out; take the same layer in "
+            f"{DTYPES[layer.dtype].part}, which has the same indices and sums"
+        )

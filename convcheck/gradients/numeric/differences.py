@@ -8,6 +8,10 @@ direction t is taken with the step B**t, and as every change of an output is an 
 total has them as its digits in base B. They are not told apart one by one: a mask takes out every k-th digit, which are
 multiplied by grad_output and added up over the outputs that see the same entries all at once. B**k is larger than what
 any digit can add up to, so that the few sums that are left are read off in base B**k.
+
+Complex numbers are perturbed along the real axis alone: a convolution is holomorphic, and its change along the
+imaginary one is i times as large. What the outputs change by is conjugated, as `gradients` says; the parts of an output
+have digits of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.directions import Directions, Forward, Step, direction_count
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import integer_magnitude, largest_output
 from convcheck.layer.layer import Layer
 
@@ -41,12 +45,12 @@ class NumericGradient:
 
     Attributes
     ----------
-    values : array of float64, in the shape of its operand
+    values : array of float64 or complex128, in the shape of its operand
     evaluations : int
         Forward passes that it took.
     """
 
-    values: NDArray[np.float64]
+    values: Array
     evaluations: int
 
 
@@ -110,7 +114,7 @@ def exact_gradient(
         Told the number of evaluations after each call.
     """
     gradient = directions.empty_gradient()
-    read = _Reader(directions, base, packing) if packing.digits > 1 else _difference(directions, base)
+    read = _reading(directions, base, packing) if packing.digits > 1 else _difference(directions, base)
     steps = [float(packing.radix**digit) for digit in range(packing.digits)]
     evaluations = [
         [(first + digit, steps[digit]) for digit in range(min(packing.digits, directions.count - first))]
@@ -128,8 +132,30 @@ def exact_gradient(
 
 def _difference(directions: Directions, base: Array) -> Callable[[Array], NDArray[Any]]:
     """Return what tells the sums from outputs, each of a single direction."""
-    start, grad_output = base.astype(np.float64), directions.operands.grad_output.astype(np.float64)
-    return lambda outputs: directions.sums((outputs.astype(np.float64) - start) * grad_output)
+    start, grad_output = wide(base), wide(directions.operands.grad_output)
+    return lambda outputs: directions.sums((wide(outputs) - start).conj() * grad_output)
+
+
+def _reading(directions: Directions, base: Array, packing: Packing) -> Callable[[Array], NDArray[Any]]:
+    """Return what tells the sums of the directions that share an evaluation, of real or complex outputs."""
+    grad_output = directions.operands.grad_output
+    if base.dtype.kind != "c":
+        return _Reader(directions, base, packing, grad_output)
+    # grad_output times the conjugate of a change, by parts.
+    by_real, by_imaginary = (
+        [_Reader(directions, part, packing, factor) for factor in (grad_output.real, grad_output.imag)]
+        for part in (base.real, base.imag)
+    )
+
+    def read(outputs: Array) -> NDArray[Any]:
+        (rr, ri), (ir, ii) = (
+            [reader(part) for reader in readers]
+            for readers, part in ((by_real, outputs.real), (by_imaginary, outputs.imag))
+        )
+        sums: NDArray[Any] = rr + ii + 1j * (ri - ir)
+        return sums
+
+    return read
 
 
 class _Reader:
@@ -139,10 +165,10 @@ class _Reader:
     sum is the same, and is taken off in the end.
     """
 
-    def __init__(self, directions: Directions, base: Array, packing: Packing) -> None:
+    def __init__(self, directions: Directions, base: Array, packing: Packing, grad_output: Array) -> None:
         self._sums, self._radix = directions.sums, packing.radix
         self._bits = packing.radix.bit_length() - 1
-        self._grad_output = directions.operands.grad_output.astype(np.int64)
+        self._grad_output = grad_output.astype(np.int64)
         lift = packing.radix // 2
         self._lift = lift * sum(packing.radix**digit for digit in range(packing.digits)) - base.astype(np.int64)
         self._lifted = lift * directions.sums(self._grad_output[np.newaxis])
@@ -196,14 +222,14 @@ def central_gradient(
         As for `exact_gradient`.
     """
     operands = directions.operands
-    grad_output = operands.grad_output.astype(np.float64)
+    grad_output = wide(operands.grad_output)
     gradient = directions.empty_gradient()
     for merged in _chunks(list(range(directions.count)), 2 * directions.entries if merge else None):
         steps = [[(direction, step)] for direction in merged for step in (STEP, -STEP)]
         outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
         for some in _blocks(outputs[::2]):
-            change = outputs[::2][some].astype(np.float64) - outputs[1::2][some]
-            directions.book(gradient, merged[some], directions.sums(change * grad_output / (2 * STEP)))
+            change = wide(outputs[::2][some]) - outputs[1::2][some]
+            directions.book(gradient, merged[some], directions.sums(change.conj() * grad_output / (2 * STEP)))
         advance(2 * len(merged))
     return NumericGradient(directions.finish(gradient), 2 * directions.count)
 

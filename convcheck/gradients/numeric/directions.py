@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, widest
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 
@@ -57,6 +57,11 @@ class Directions(ABC):
         """Number of directions that reach every entry of the operand."""
 
     @property
+    def dtype(self) -> str:
+        """The format of the gradient."""
+        return widest(self.layer.dtype)
+
+    @property
     def entries(self) -> int:
         """Entries of the largest array that one evaluation makes: bounds how many are merged into one call."""
         return prod(self.layer.output_shape)
@@ -71,7 +76,7 @@ class Directions(ABC):
         """
 
     @abstractmethod
-    def empty_gradient(self) -> NDArray[np.float64]:
+    def empty_gradient(self) -> Array:
         """Return zeros into which `book` adds."""
 
     @property
@@ -94,10 +99,10 @@ class Directions(ABC):
         """
 
     @abstractmethod
-    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+    def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add the parts of some directions to the gradient; of each, what `sums` gives is a row of ``sums``."""
 
-    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    def finish(self, gradient: Array) -> Array:
         """Return the gradient in the shape of its operand."""
         return gradient
 
@@ -145,10 +150,10 @@ class InputDirections(Directions):
         output = forward(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
         return output.reshape(len(x), *layer.output_shape)
 
-    def empty_gradient(self) -> NDArray[np.float64]:
+    def empty_gradient(self) -> Array:
         """Zeros of shape (N, groups, C/groups, prod(input) + 1), the last for outputs that see no such sample."""
         layer = self.layer
-        return np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input) + 1))
+        return np.zeros((layer.batch, layer.groups, layer.channels_per_group, prod(layer.input) + 1), self.dtype)
 
     @property
     def terms(self) -> int:
@@ -162,7 +167,7 @@ class InputDirections(Directions):
         total: NDArray[Any] = weighted.reshape(len(weighted), maps, layer.filters_per_group, -1).sum(axis=2)
         return total
 
-    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+    def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add each output's part to the one sample that it saw."""
         batch, groups, _, places = gradient.shape
         colors, channels = np.divmod(directions, self.layer.channels_per_group)
@@ -171,10 +176,13 @@ class InputDirections(Directions):
             some = np.flatnonzero(colors == color)
             maps = len(some) * batch * groups
             where = self._places(color) + np.arange(maps)[:, np.newaxis] * places
-            booked = np.bincount(where.ravel(), sums[some].ravel(), maps * places)
+            parts = sums[some].ravel()
+            booked = np.bincount(where.ravel(), parts.real, maps * places)
+            if gradient.dtype.kind == "c":
+                booked = booked + 1j * np.bincount(where.ravel(), parts.imag, maps * places)
             gradient[:, :, channels[some]] += booked.reshape(-1, batch, groups, places).transpose(1, 2, 0, 3)
 
-    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    def finish(self, gradient: Array) -> Array:
         """Leave out what belongs to no sample."""
         return gradient[..., :-1].reshape(self.layer.input_shape)
 
@@ -222,9 +230,9 @@ class WeightDirections(Directions):
         split = output.reshape(layer.batch, layer.groups, copies, layer.filters_per_group, *layer.output)
         return np.moveaxis(split, 2, 0).reshape(copies, *layer.output_shape)
 
-    def empty_gradient(self) -> NDArray[np.float64]:
+    def empty_gradient(self) -> Array:
         """Zeros of shape (F, C/groups * prod(kernel))."""
-        return np.zeros((self.layer.filters, self.count))
+        return np.zeros((self.layer.filters, self.count), self.dtype)
 
     @property
     def terms(self) -> int:
@@ -235,13 +243,13 @@ class WeightDirections(Directions):
         """Over each filter's outputs, which all see the same entry: shape (T, F)."""
         return _over_sites(weighted)
 
-    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+    def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add one entry to every filter."""
         gradient[:, directions] += sums.T
 
-    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    def finish(self, gradient: Array) -> Array:
         """Give every channel and tap its axis."""
-        return as_weight(self.layer, gradient).astype(np.float64)
+        return as_weight(self.layer, gradient)
 
 
 class BiasDirections(Directions):
@@ -259,9 +267,9 @@ class BiasDirections(Directions):
         moved = [operands.bias + operands.bias.dtype.type(sum(amount for _, amount in steps)) for steps in evaluations]
         return np.stack([np.array(forward(self.layer, operands.x, operands.weight, bias)) for bias in moved])
 
-    def empty_gradient(self) -> NDArray[np.float64]:
+    def empty_gradient(self) -> Array:
         """Zeros of shape (F,)."""
-        return np.zeros(self.layer.filters)
+        return np.zeros(self.layer.filters, self.dtype)
 
     @property
     def terms(self) -> int:
@@ -272,7 +280,7 @@ class BiasDirections(Directions):
         """Over each filter's outputs: shape (T, F)."""
         return _over_sites(weighted)
 
-    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+    def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add to every filter's."""
         gradient += sums.sum(axis=0)
 
@@ -309,9 +317,9 @@ class EntryDirections(Directions):
             outputs.append(np.array(forward(self.layer, operands.x, operands.weight, operands.bias)))
         return np.stack(outputs)
 
-    def empty_gradient(self) -> NDArray[np.float64]:
+    def empty_gradient(self) -> Array:
         """Zeros in the shape of the operand."""
-        return np.zeros(self._shape)
+        return np.zeros(self._shape, self.dtype)
 
     @property
     def terms(self) -> int:
@@ -323,7 +331,7 @@ class EntryDirections(Directions):
         total: NDArray[Any] = weighted.reshape(len(weighted), -1).sum(axis=1)
         return total
 
-    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+    def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add to the entries."""
         gradient.flat[list(directions)] += sums
 
@@ -372,7 +380,7 @@ class Portion(Directions):
         moved = [[(self._first + direction, amount) for direction, amount in steps] for steps in evaluations]
         return self._whole.evaluate(forward, moved)
 
-    def empty_gradient(self) -> NDArray[np.float64]:
+    def empty_gradient(self) -> Array:
         """As of the whole."""
         return self._whole.empty_gradient()
 
@@ -385,11 +393,11 @@ class Portion(Directions):
         """As of the whole."""
         return self._whole.sums(weighted)
 
-    def book(self, gradient: NDArray[np.float64], directions: Sequence[int], sums: NDArray[Any]) -> None:
+    def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Book to directions of the whole."""
         self._whole.book(gradient, [self._first + direction for direction in directions], sums)
 
-    def finish(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
+    def finish(self, gradient: Array) -> Array:
         """As of the whole."""
         return self._whole.finish(gradient)
 

@@ -4,19 +4,21 @@ For a linear f and a random integer direction v, <gradient, v> = <grad_output, f
 arithmetic. A wrong gradient has a nonzero difference d to the right one, and <d, v> = 0 for at most one value of v at
 an entry where d is nonzero, given all others: it survives a draw with probability at most 1/(number of values of one
 entry of v) (Schwartz 1980, Zippel 1979; Freivalds 1979). Directions are signed: with positive ones only, an unflipped
-kernel is nearly invisible on large inputs, since both sides see the same sums.
+kernel is nearly invisible on large inputs, since both sides see the same sums. They are real where numbers are complex:
+each part of d then meets them by itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, log2, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.directions import OPERAND_OF, Forward
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import Operands, integer_magnitude, largest_output
 from convcheck.layer.layer import Layer
 
@@ -33,8 +35,8 @@ _INT64_LIMIT = 2**62
 class Draw:
     """Both sides of the identity for one direction; they are equal for a right gradient."""
 
-    analytic: float
-    numeric: float
+    analytic: complex
+    numeric: complex
     equal: bool
 
 
@@ -86,31 +88,52 @@ def project(
     size, count = draw_size(layer)
     operand = OPERAND_OF[gradient]
     generator = np.random.default_rng([layer.seed, 2])
-    start, grad_output = base.astype(np.int64), operands.grad_output.astype(np.int64)
-    draws = []
+    before, draws = _exact_sum(base, operands.grad_output), []
     for _ in range(count):
         direction = generator.integers(-size, size, getattr(operands, operand).shape, endpoint=True)
         moved = getattr(operands, operand) + direction.astype(layer.dtype)
         at = replace(operands, **{operand: moved})
         output = forward(layer, at.x, at.weight, at.bias)
-        draws.append(_compare(analytic, direction, grad_output, output, start))
+        draws.append(_compare(analytic, direction, operands.grad_output, output, base, before))
     return Projection(tuple(draws), (2 * size + 1.0) ** -count)
 
 
 def _compare(
     gradient: Array,
     direction: NDArray[np.int64],
-    grad_output: NDArray[np.int64],
+    grad_output: Array,
     output: Array,
-    start: NDArray[np.int64],
+    start: Array,
+    before: tuple[int, int] | None,
 ) -> Draw:
-    analytic, numeric = exact_dot(gradient, direction), exact_dot(output, grad_output)
-    if numeric is not None:
-        numeric -= int(np.vdot(start, grad_output))
-    if analytic is None or numeric is None:
-        change = np.vdot(output.astype(np.float64) - start, grad_output)
-        return Draw(float(np.vdot(gradient.astype(np.float64), direction)), float(change), equal=False)
-    return Draw(float(analytic), float(numeric), analytic == numeric)
+    analytic, numeric = _exact_sum(gradient.conj(), direction), _exact_sum(output, grad_output)
+    if analytic is None or numeric is None or before is None:
+        change = np.vdot(wide(output) - start, grad_output)
+        return Draw(_number(np.vdot(direction, wide(gradient))), _number(change), equal=False)
+    moved = (numeric[0] - before[0], numeric[1] - before[1])
+    return Draw(_number(complex(*analytic)), _number(complex(*moved)), analytic == moved)
+
+
+def _number(value: Any) -> complex:
+    """Return a real number as one."""
+    return complex(value) if np.imag(value) else float(np.real(value))
+
+
+def _exact_sum(values: Array, factors: NDArray[Any]) -> tuple[int, int] | None:
+    """Return both parts of the sum of factors times conjugated values, in integer arithmetic.
+
+    None if not all values are integers; the factors are.
+    """
+    if values.dtype.kind != "c":
+        real = exact_dot(values, factors.astype(np.int64))
+        return None if real is None else (real, 0)
+    products = [
+        exact_dot(part, factor.astype(np.int64))
+        for part in (values.real, values.imag)
+        for factor in (factors.real, factors.imag)
+    ]
+    rr, ri, ir, ii = (0 if product is None else product for product in products)
+    return None if None in products else (rr + ii, ri - ir)
 
 
 def exact_dot(values: Array, integers: NDArray[np.int64]) -> int | None:

@@ -5,6 +5,12 @@ gamma_n = n*u / (1 - n*u) and u the unit roundoff (Higham, Accuracy and Stabilit
 sections 3.1 and 4.2). Where a sum is made in one format and stored in another, of half precision, u is that of the sum,
 and the result is rounded once more, by at most the other format's u of what it is.
 
+Of complex numbers, sizes are moduli. A part of a sum of n products is one of 2n real products, whose sizes add up to at
+most |x| |y| each (Cauchy and Schwarz), so that the sum is off by at most sqrt(2) * gamma_2n of its |terms|. Where a
+product takes three real ones (Higham, section 23.2.4; PyTorch's convolutions are made so), the imaginary part is
+(a + b)(c + d) - ac - bd, of which the sizes add up to at most 3 |x| |y|, with five roundings more: sqrt(10) *
+gamma_(n + 5), sqrt(10) being that of 3 and 1 for both parts. The larger of the two holds for either way.
+
 - Analytic side: the sum of |terms| is the same backward pass run on absolute values.
 - Numeric side: both forward evaluations are off by at most gamma * (|W| * |x| + |b|) and a step; that reaches an entry
   through the |grad_output| of every output that sees it. Adding these parts up rounds once more, in float64.
@@ -20,7 +26,7 @@ from numpy.typing import NDArray
 
 from convcheck.gradients.numeric.differences import STEP
 from convcheck.gradients.numeric.directions import Forward
-from convcheck.layer.arrays import Array, Gradients
+from convcheck.layer.arrays import Array, Gradients, wide, widest
 from convcheck.layer.data import Operands, as_weight
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
@@ -35,6 +41,11 @@ _EXTRA_ROUNDINGS = 4
 def gamma(terms: int, dtype: str) -> float:
     """gamma_n = n*u / (1 - n*u), infinite where n*u >= 1 and no bound holds."""
     return float(gammas(np.asarray(terms, np.float64), dtype))
+
+
+def _sizes(operands: Operands) -> Operands:
+    """Return the size of every number, in float64."""
+    return operands.map(lambda array: np.abs(wide(array)))
 
 
 def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exact: bool = True) -> Gradients:
@@ -56,7 +67,7 @@ def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exa
     Gradients
         In float64.
     """
-    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    sizes = _sizes(operands)
     there = operands.map(lambda array: (array != 0).astype(np.float64))
     total = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
     terms = backward(layer, there.x, there.weight, there.grad_output)
@@ -70,7 +81,7 @@ def backward_errors(layer: Layer, operands: Operands, backward: Backward, *, exa
         size, count = getattr(total, name), getattr(terms, name)
         if size is not None:
             count = count + _EXTRA_ROUNDINGS
-            bound = (gammas(count, layer.sums) + gammas(count, "float64")) * size + extra[name]
+            bound = (gammas(count, layer.sums) + gammas(count, widest(layer.dtype))) * size + extra[name]
             bounds[name] = _stored(layer, bound, getattr(results, name))
     return Gradients(bounds["input"], bounds["weight"], bounds.get("bias"))
 
@@ -109,7 +120,10 @@ def output_errors(layer: Layer, operands: Operands, forward: Forward, *, exact: 
 
 
 def gammas(terms: NDArray[np.float64], dtype: str) -> NDArray[np.float64]:
-    """`gamma` of every entry of an array of numbers of terms."""
+    """`gamma` of every entry of an array of numbers of terms; of complex terms, what takes its place."""
+    part = DTYPES[dtype].part
+    if part:
+        return np.maximum(2**0.5 * gammas(2 * terms + 2, part), 10**0.5 * gammas(terms + 5, part))
     product = terms * DTYPES[dtype].roundoff
     with np.errstate(divide="ignore"):
         return np.where(product < 1, product / np.maximum(1 - product, 0), np.inf)
@@ -132,7 +146,7 @@ def allowed_errors(layer: Layer, operands: Operands, forward: Forward, backward:
     Gradients
         In float64.
     """
-    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    sizes = _sizes(operands)
     analytic = backward(layer, sizes.x, sizes.weight, sizes.grad_output)
     output = forward(layer, sizes.x, sizes.weight, sizes.bias)
     terms = layer.output_terms + 1
@@ -168,8 +182,10 @@ def _total(sizes: Array, terms: int, noise: Array, layer: Layer, result: Array |
     """Rounding of the analytic sum, of the evaluations, and of the numeric sum."""
     assert result is not None
     summed = terms + _EXTRA_ROUNDINGS
-    own = _stored(layer, gamma(summed, layer.sums) * sizes, result) + gamma(summed, "float64") * (sizes + noise)
-    return (own + noise) * (1 + gamma(summed, "float64"))
+    own = _stored(layer, gamma(summed, layer.sums) * sizes, result) + gamma(summed, widest(layer.dtype)) * (
+        sizes + noise
+    )
+    return (own + noise) * (1 + gamma(summed, widest(layer.dtype)))
 
 
 def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Backward) -> tuple[Array, Gradients]:
@@ -197,7 +213,7 @@ def transformed(layer: Layer, operands: Operands, forward: Forward, backward: Ba
     output = output_errors(layer, operands, forward, exact=False)
     # The numeric side: two evaluations, each off by the output's bound after a step, seen through |grad_output|. A step
     # for the input may move every sample of an image by 1, one for the weight a single tap.
-    sizes = np.abs(operands.grad_output.astype(np.float64))
+    sizes = np.abs(wide(operands.grad_output))
     per_filter = float(sizes.sum(axis=(0, *range(2, sizes.ndim))).max())
     seen = {
         "input": float(sizes.max()) * layer.input_terms,
@@ -220,7 +236,7 @@ def _transform_points(layer: Layer) -> int:
 def _transform_errors(layer: Layer, operands: Operands) -> tuple[float, dict[str, float]]:
     """Relative error of a product of two transformed images, and what it is relative to."""
     norms = {
-        name: float(np.sqrt((array.astype(np.float64) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
+        name: float(np.sqrt((np.abs(wide(array)) ** 2).sum(axis=tuple(range(2, array.ndim))).max()))
         for name, array in (("x", operands.x), ("weight", operands.weight), ("grad_output", operands.grad_output))
     }
     # Padding that repeats samples makes a larger image, and adds up several entries of its gradient.
@@ -250,9 +266,9 @@ def allowed_output_error(layer: Layer, operands: Operands, forward: Forward) -> 
     forward : callable
         A right forward pass, run in float64 on absolute values.
     """
-    sizes = operands.map(lambda array: np.abs(array.astype(np.float64)))
+    sizes = _sizes(operands)
     terms = layer.output_terms + 1
     output = forward(layer, sizes.x, sizes.weight, sizes.bias).astype(np.float64)
     right = _right_output(layer, operands, forward)
     once = _stored(layer, gamma(terms, layer.sums) * output, right)
-    return 2 * once.astype(np.float64, copy=False) * (1 + gamma(terms, "float64"))
+    return 2 * once.astype(np.float64, copy=False) * (1 + gamma(terms, widest(layer.dtype)))

@@ -7,6 +7,7 @@ import numpy as np
 from convcheck.layer.arrays import Array
 from convcheck.layer.fields import DTYPES
 from convcheck.mistakes.mistake import Forms, Scene, WrongResult
+from convcheck.wording import compact
 
 
 class Scaled(WrongResult):
@@ -32,9 +33,9 @@ class Scaled(WrongResult):
         if observed.shape != right.shape or not right.any() or not np.isfinite(observed).all():
             return
         place = np.unravel_index(np.argmax(np.abs(right)), right.shape)
-        factor = float(observed[place]) / float(right[place])
+        factor = (observed[place] / right[place]).item()
         allowed = 16 * DTYPES[scene.layer.dtype].roundoff * np.abs(observed)
         close = np.abs(observed - factor * right) <= allowed
         # Times -1 is a mistake of its own.
         if factor not in (0, -1) and close.all():
-            yield f"times {factor:.6g}"
+            yield f"times {compact(factor, digits=6)}"

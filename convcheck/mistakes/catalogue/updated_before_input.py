@@ -34,7 +34,7 @@ class UpdatedBeforeInput(Mistake):
         if observed.shape != right.shape or not change.any() or not np.isfinite(observed).all():
             return
         place = np.unravel_index(np.argmax(np.abs(change)), change.shape)
-        rate = float(right[place] - observed[place]) / float(change[place])
+        rate = float(np.real((right[place] - observed[place]) / change[place]))
         # As many additions as a sum over filters and taps has, of the weight and of its update.
         terms = 2 * (scene.weight.size + scene.grad_output.size)
         size = float(np.abs(right).max() + abs(rate) * np.abs(change).max())
@@ -45,4 +45,4 @@ class UpdatedBeforeInput(Mistake):
 
 def _per_rate(scene: Scene) -> Array:
     """What an update with a learning rate of 1 takes from the input gradient."""
-    return scene.with_arrays(weight=scene.answer("weight")).answer("input")
+    return scene.with_arrays(weight=scene.answer("weight").conj()).answer("input")

@@ -15,6 +15,9 @@ _Shape = tuple[int | None, ...] | None
 
 _STANDARD = ("", "ai.onnx")
 
+#: What the operator Pad calls the padding modes that repeat samples.
+_MODES = {"reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
 _SIZE_HINT = "; give the model's input with --input-size, for example --input-size 1,3,224,224"
 
 
@@ -126,9 +129,10 @@ def _inner_graphs(node: Any) -> list[Any]:
 
 def _walk(graph: Any, outer: Mapping[str, _Shape], findings: Findings) -> None:
     shapes = {**outer, **_shapes(graph)}
+    padded = {node.output[0]: pad for node in graph.node if (pad := _repeating(node, graph)) is not None}
     for node in graph.node:
         if node.op_type in ("Conv", "ConvTranspose") and node.domain in _STANDARD:
-            _convolution(node, shapes, findings)
+            _convolution(node, shapes, padded, findings)
         elif "conv" in node.op_type.lower():
             reason = "only the operators Conv and ConvTranspose are imported"
             findings.leave_out(_name(node), node.op_type, reason)
@@ -154,7 +158,53 @@ def _name(node: Any) -> str:
     return node.name or next(iter(node.output), "") or node.op_type
 
 
-def _convolution(node: Any, shapes: Mapping[str, _Shape], findings: Findings) -> None:
+def _repeating(node: Any, graph: Any) -> tuple[str, str, list[int]] | None:
+    """Return (what is padded, padding mode, pads) of an operator Pad that repeats samples; None for any other."""
+    if node.op_type != "Pad" or node.domain not in _STANDARD:
+        return None
+    attributes = {attribute.name: _plain(attribute) for attribute in node.attribute}
+    mode = _MODES.get(attributes.get("mode", "constant"))
+    inputs = [name for name in node.input if name]
+    if mode is None or len(inputs) > 2:
+        # A third input is the axes, or a constant that no such mode has.
+        return None
+    known = {tensor.name: tensor for tensor in graph.initializer}
+    known |= {
+        other.output[0]: attribute.t
+        for other in graph.node
+        if other.op_type == "Constant"
+        for attribute in other.attribute
+        if attribute.name == "value"
+    }
+    pads = attributes.get("pads")
+    if pads is None and len(inputs) == 2 and inputs[1] in known:
+        pads = _onnx().numpy_helper.to_array(known[inputs[1]]).tolist()
+    return None if pads is None else (inputs[0], mode, pads)
+
+
+def _unpadded(
+    shapes: Mapping[str, _Shape], pad: tuple[str, str, list[int]] | None, padding: list[list[int]]
+) -> dict[str, Any]:
+    """Return what a layer has of the operator Pad before it; nothing where the two are no one layer."""
+    if pad is None or any(map(any, padding)):
+        return {}
+    name, mode, pads = pad
+    x, rank = shapes.get(name), len(padding)
+    if x is None or None in x[2:] or len(x) != rank + 2 or len(pads) != 2 * len(x):
+        return {}
+    before, after = pads[: len(x)], pads[len(x) :]
+    size = [n or 0 for n in x[2:]]
+    room = {"reflect": [n - 1 for n in size], "circular": size}.get(mode, [max(before + after)] * rank)
+    fits = all(0 <= side <= most for sides in (before[2:], after[2:]) for side, most in zip(sides, room, strict=True))
+    if any((*before[:2], *after[:2])) or not fits:
+        return {}
+    pairs = [list(pair) for pair in zip(before[2:], after[2:], strict=True)]
+    return {"input": size, "padding": pairs, "padding_mode": mode}
+
+
+def _convolution(
+    node: Any, shapes: Mapping[str, _Shape], padded: Mapping[str, tuple[str, str, list[int]]], findings: Findings
+) -> None:
     inputs = [*node.input, "", "", ""]
     x, weight = shapes.get(inputs[0]), shapes.get(inputs[1])
     reason = _unusable(x, weight)
@@ -182,10 +232,12 @@ def _convolution(node: Any, shapes: Mapping[str, _Shape], findings: Findings) ->
     if transposed and any(side < 0 for pair in padding for side in pair):
         findings.leave_out(_name(node), node.op_type, f"its output is larger than what its windows reach, by {padding}")
         return
+    sizes: dict[str, Any] = {"input": size, "padding": padding}
+    if not transposed:
+        sizes |= _unpadded(shapes, padded.get(inputs[0]), padding)
     findings.add(
-        _name(node), node.op_type, channels=channels, filters=filters, kernel=kernel, stride=stride, padding=padding,
-        dilation=dilation, groups=groups, bias=bool(inputs[2]), input=size, batch=x[0] or None, transposed=transposed,
-        output_padding=behind,
+        _name(node), node.op_type, channels=channels, filters=filters, kernel=kernel, stride=stride, dilation=dilation,
+        groups=groups, bias=bool(inputs[2]), batch=x[0] or None, transposed=transposed, output_padding=behind, **sizes,
     )  # fmt: skip
 
 

@@ -47,6 +47,8 @@ class JaxForm(Form):
         "after-no-grad": "a function of JAX's has no modes",
     }
 
+    conjugates = False
+
     def __init__(self, name: str, function: Any, spec: TargetSpec) -> None:
         self._jax = _import_jax(name)
         self._device = _device(self._jax, name, spec.device)
@@ -97,7 +99,7 @@ class JaxForm(Form):
         if outside not in (None, _PRECISION) or self._device.platform != "cpu":
             said = "unset, which is TF32 on a GPU" if outside is None else outside
             self.note(f"JAX's matmul precision is {said}; while it is checked it is {_PRECISION}")
-        return _settings(self._jax, wide=layer.dtype == "float64")
+        return _settings(self._jax, wide=layer.dtype in ("float64", "complex128"))
 
     def session(self, layer: Layer, given: Given) -> Session:
         return _JaxSession(self, layer, given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -162,7 +163,8 @@ class TorchForm(Form):
         if not isinstance(value, self._torch.Tensor):
             return value
         self._place.wait()
-        held = value.detach().cpu()
+        # A conjugate, or a negative, may be one by a mark alone.
+        held = value.detach().cpu().resolve_conj().resolve_neg()
         if held.dtype != self._torch.bfloat16 or known_to_numpy(_BITS_ONLY):
             return held.numpy()
         return held.view(self._torch.int16).numpy().view(_BITS_ONLY)
@@ -222,7 +224,9 @@ class TorchForm(Form):
         names = self.spec.attributes
         module = self._binding.call(
             self._callable, lambda what, name: constructor_value(what, name, layer, tuples=self.spec.tuples)
-        ).to(device=self._place.device, dtype=given.x.dtype)
+        )
+        with _complex_modules() if layer.is_complex else nullcontext():
+            module = module.to(device=self._place.device, dtype=given.x.dtype)
         if any(map(self._torch.nn.parameter.is_lazy, module.parameters())):
             # A lazy module learns its sizes from the first input.
             with self._torch.no_grad():
@@ -240,6 +244,14 @@ class TorchForm(Form):
             with self._torch.no_grad():
                 attributes.get(module, path).zero_()
         return _Bound(module, leaves, memory)
+
+
+@contextmanager
+def _complex_modules() -> Iterator[None]:
+    """Let PyTorch make a complex module without warning that such modules are new."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Complex modules", UserWarning)
+        yield
 
 
 class _Outside(NamedTuple):

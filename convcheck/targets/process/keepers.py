@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from convcheck.errors import ConvcheckError
+from convcheck.errors import ConvcheckError, Parameter, UsageError
 from convcheck.layer.arrays import Array
 from convcheck.targets.process.wire import Incoming, framed, legible
 
@@ -52,7 +52,22 @@ class EndedError(ConvcheckError):
 
 def supported() -> bool:
     """Whether this system can run code in a worker process."""
-    return hasattr(os, "fork") and hasattr(socket, "send_fds")
+    needed = ((os, "fork"), (os, "pwritev"), (os, "preadv"), (socket, "send_fds"), (select, "poll"))
+    return all(hasattr(module, name) for module, name in needed)
+
+
+def require_support(*asked: str | Parameter) -> None:
+    """Complain where code cannot run in a worker process and something needs that.
+
+    Raises
+    ------
+    UsageError
+        Beginning with what is asked for.
+    """
+    if not supported():
+        raise UsageError(
+            *asked, " needs a process of its own for the code under test, which works on Linux and on macOS from 11 on"
+        )
 
 
 class Keeper:

@@ -31,8 +31,8 @@ _LENGTH = struct.Struct("<Q")
 #: Status with which a worker ends that can hear or say nothing.
 DISCONNECTED = 113
 
-#: At this signal a worker writes down where it is.
-WHERE = getattr(signal, "SIGRTMIN", signal.SIGUSR2) + (13 if hasattr(signal, "SIGRTMIN") else 0)
+#: At this signal a worker writes down where it is; 0 where there are no workers.
+WHERE = signal.SIGRTMIN + 13 if hasattr(signal, "SIGRTMIN") else getattr(signal, "SIGUSR2", 0)
 
 #: Bytes that an answer may have, arrays aside.
 LONGEST_ANSWER = 2**20
@@ -42,7 +42,7 @@ LONGEST_TEXT = 20_000
 
 #: Data types in which arrays pass; what comes in another one is told of and not sent.
 PASSING = frozenset(DTYPES) | {
-    "bool", "complex64", "complex128", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
 }  # fmt: skip
 
 _ALIGNMENT = 64
