@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import time
 from pathlib import Path
@@ -203,6 +204,9 @@ def main():
     parser.add_argument("--right", type=float, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # JAX compiles for every shape anew, which takes longest; what is compiled runs once.
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    os.environ.setdefault("XLA_FLAGS", quick)
     if options.right is not None:
         sys.exit(1 if _hunt_right(options.right, options.seed, options.names) else 0)
     sys.exit(1 if _hunt_wrong(options.seconds, options.seed) else 0)
