@@ -157,11 +157,9 @@ def _taps_of_samples(layer: Layer) -> list[Meeting]:
 def _outputs_of_taps(layer: Layer) -> list[Meeting]:
     """Return the outputs that meet in an entry of dL/dW, and all, which meet in one of dL/db."""
     met = [{_where(column >= 0) for column in axis.source.T} for axis in layer.axes]
-    every = [tuple(range(size)) for size in layer.output]
-    whole = _grids(layer.batch, [[one] for one in every], layer.output)
-    if all(found == {whole_axis} for found, whole_axis in zip(met, every, strict=True)):
-        return whole
-    return whole + _grids(layer.batch, met, layer.output)
+    every = [{tuple(range(size))} for size in layer.output]
+    together = [met] if not layer.bias or met == every else [every, met]
+    return [meeting for axes in together for meeting in _grids(layer.batch, axes, layer.output)]
 
 
 VIEWS = {

@@ -15,7 +15,8 @@ class KernelNotFlipped(WrongArrays):
     )
     fix = (
         "Correlating the padded grad_output needs the kernel reversed along every spatial axis, W[..., ::-1, ::-1] in "
-        "two dimensions; adding W times grad_output to each window, or folding columns back, needs it as it is."
+        "two dimensions; adding W times grad_output to each window, or folding columns back, needs it as it is, and so "
+        "does all of the backward pass of a transposed layer, whose forward pass has the flip."
     )
     shows_on = "kernels with more than one tap that are not symmetric"
     gradients = ("input",)
