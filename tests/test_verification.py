@@ -458,7 +458,10 @@ class TestChoosing:
                 'unknown formulation "fft"; expected one of index_sum, dilate_flip, unfold',
             ),
             ({"seed": -1}, "seed=-1 is not allowed; expected an integer of at least 0"),
-            ({"dtype": "single"}, 'unknown dtype "single"; expected one of float64, float32, float16, bfloat16'),
+            (
+                {"dtype": "single"},
+                'unknown dtype "single"; expected one of float64, float32, float16, bfloat16, complex128, complex64',
+            ),
             (
                 {"formulations": ["unfold"], "target": Right},
                 "formulations chooses among the built-in formulations; leave it out to check a target",

@@ -51,7 +51,6 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     yield with_zeros(layer, expected.draw(1), _ZEROS)
     behind_relu = expected.draw(10)
     yield replace(behind_relu, x=by_part(lambda part: kept_alone(part > 0, part), behind_relu.x))
-    yield replace(behind_relu, x=np.zeros_like(behind_relu.x))
     generator = np.random.default_rng([layer.seed, 6])
     at = expected.draw(12)
     kept = generator.random(at.weight.shape) >= _MOSTLY
@@ -60,6 +59,7 @@ def sparse(expected: Expected, target: Target) -> Iterator[Operands]:
     place = int(generator.integers(alone.size))
     alone.flat[place] = at.grad_output.flat[place]
     yield replace(at, grad_output=alone)
+    yield replace(behind_relu, x=np.zeros_like(behind_relu.x))
 
 
 def zero_grad_output(expected: Expected, target: Target) -> Iterator[Operands]:

@@ -171,7 +171,7 @@ def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_C
         like: Layer | None = layer
         for probe in probes:
             like = None if like is None else probe.within(like)
-        if like is not None and triable(like) and all(probe.takes(like) for probe in probes):
+        if like is not None and all(probe.takes(like) for probe in probes):
             kept.setdefault(plain(like), words)
     return [(words, layer) for layer, words in kept.items()]
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 
 from convcheck import Layer, verify
 from convcheck.checks.check_layer import Demand, check_layer
-from convcheck.errors import TargetError
 from convcheck.gradients import FASTEST, FORMULATIONS, formulation
 from convcheck.targets import builtin
 from convcheck.targets.features import KINDS
@@ -147,13 +146,3 @@ def test_code_that_does_not_say_it_takes_a_kind_is_not_asked(name):
     assert not report.passed
     assert {result.status for result in report.layers[0].results} == {"skipped"}
     assert name in report.layers[0].results[0].message
-
-
-def test_forms_that_cannot_be_told_of_a_kind_say_so(tmp_path):
-    (tmp_path / "f.py").write_text("def forward(x, w, b, conv_param): ...\ndef backward(dout, cache): ...\n")
-    mapping = {
-        "style": "cache", "forward": f"{tmp_path}/f.py:forward", "backward": f"{tmp_path}/f.py:backward",
-        "supports": ["transposed"],
-    }  # fmt: skip
-    with pytest.raises(TargetError, match=r"supports.*transposed"):
-        verify(LAYERS["transposed"], target=mapping)

@@ -115,7 +115,7 @@ class TestReals:
 
 class TestIntegers:
     def test_sparse_ones_and_such_as_a_relu_leaves(self):
-        thin, relu, dead, weight, alone = data("sparse", layer=replace(LAYER, batch=9, filters=20, channels=40))
+        thin, relu, weight, alone, dead = data("sparse", layer=replace(LAYER, batch=9, filters=20, channels=40))
         for array in arrays(thin).values():
             assert 0.15 < np.mean(array == 0) < 0.7
         assert not all(sample.any() for sample in thin.grad_output)

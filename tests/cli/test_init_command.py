@@ -82,7 +82,7 @@ def test_the_ci_job_is_green_and_goes_red_with_the_right_words(run, tmp_path, ci
     assert "FAILED; the report is in convcheck" in err
     assert json.loads((tmp_path / "convcheck.json").read_text())["passed"] is False
     if ci == "github":
-        assert "::error file=convcheck.yaml,line=18,title=convcheck%3A stride%2C input dL/dX::FAIL" in out
+        assert "::error file=convcheck.yaml,line=20,title=convcheck%3A stride%2C input dL/dX::FAIL" in out
         assert "PASSED" in summary.read_text(encoding="utf-8")
         assert "FAILED: 5 of 5 layers of convcheck.yaml" in summary.read_text(encoding="utf-8")
     else:

@@ -19,7 +19,7 @@ from convcheck.suites.importing import import_model
 #: On these all mistakes show that can show with two axes.
 TELLING = [layer for _, layer in revealing(2)]
 
-COUNTED = {mistake.name for mistake in MISTAKES if mistake.behaviour is None and mistake.plain}
+COUNTED = {entry.name for entry in MISTAKES if entry.behaviour is None and entry.plain and not entry.of_complex}
 
 
 def verdicts(found):
