@@ -219,6 +219,7 @@ def test_wires_go_to_the_copies_too():
     assert {(wire.end[1], wire.label) for wire in back.wires} == {(1, "1"), (1, "0"), (5, "2")}
     assert [back.texts[4, position] for position in range(6)] == ["3", "0", "1", "2", "3", "0"]
     assert "X[0]" in told["wires"].example[0]
+    assert back.lines == ("copies of it count too",)
     layer = Layer(1, 1, [3], 2, [[1, 0]], input=[3], batch=1, transposed=True)
     _, _, told = told_of(layer, entry="output[0,0,3]")
     ahead, back = told["wires"].panels
