@@ -66,9 +66,9 @@ class _Suspect:
             for mistake, variant in zip(self.mistakes, self.variants, strict=True)
         )
 
-    @property
-    def diagnoses(self) -> tuple[Diagnosis, ...]:
-        return tuple(mistake.diagnosis(variant) for mistake, variant in zip(self.mistakes, self.variants, strict=True))
+    def diagnoses(self, layer: Layer) -> tuple[Diagnosis, ...]:
+        forms = zip(self.mistakes, self.variants, strict=True)
+        return tuple(mistake.diagnosis(variant, layer) for mistake, variant in forms)
 
 
 def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
@@ -110,7 +110,7 @@ def diagnose(layer: Layer, gradient: str, rerun: Rerun) -> Finding:
     if not suspects:
         return Finding(tuple(unless_it_raises(resemblances, scene, gradient, observed)), place)
     left, layers = _separated(suspects, small, gradient, rerun)
-    return _told(left, layers, place)
+    return _told(left, small, layers, place)
 
 
 def explains(name: str, layer: Layer, operands: Operands, gradient: str, observed: Array) -> bool:
@@ -224,7 +224,7 @@ def _separated(
     return suspects, used
 
 
-def _told(suspects: Sequence[_Suspect], layers: Sequence[Layer], place: str | None) -> Finding:
+def _told(suspects: Sequence[_Suspect], layer: Layer, layers: Sequence[Layer], place: str | None) -> Finding:
     """Put what is left into words."""
     by_words = {suspect.words: suspect for suspect in suspects}
     first, *others = by_words.values()
@@ -236,5 +236,5 @@ def _told(suspects: Sequence[_Suspect], layers: Sequence[Layer], place: str | No
         notes.append(f"told apart from what looks the same here by a run on {as_yaml(layers[-1])}")
     if len(first.mistakes) > 1:
         notes.append(f"{len(first.mistakes)} mistakes at once")
-    diagnoses = dict.fromkeys(diagnosis for suspect in by_words.values() for diagnosis in suspect.diagnoses)
+    diagnoses = dict.fromkeys(diagnosis for suspect in by_words.values() for diagnosis in suspect.diagnoses(layer))
     return Finding(tuple(diagnoses), "; ".join(notes) or None)

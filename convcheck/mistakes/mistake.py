@@ -179,6 +179,8 @@ class Mistake(ABC):
         What was done wrong, in a few words: the docstring of the mistake's file.
     explanation, fix : str
         What is wrong and how to put it right, one sentence each.
+    fix_transposed : str or None
+        How to put it right in a transposed layer, where that is something else.
     why : str
         How people come to make it.
     shows_on : str
@@ -203,6 +205,7 @@ class Mistake(ABC):
     explanation: ClassVar[str]
     why: ClassVar[str]
     fix: ClassVar[str]
+    fix_transposed: ClassVar[str | None] = None
     shows_on: ClassVar[str]
     gradients: ClassVar[tuple[str, ...]]
     least_axes: ClassVar[int] = 1
@@ -251,10 +254,11 @@ class Mistake(ABC):
         """
         yield from ()
 
-    def diagnosis(self, variant: str = "") -> Diagnosis:
-        """Return what a report says of the mistake, in one of its forms."""
+    def diagnosis(self, variant: str = "", layer: Layer | None = None) -> Diagnosis:
+        """Return what a report says of the mistake, in one of its forms and in a layer of some kind."""
         explanation = f"{self.explanation[:-1]} ({variant})." if variant else self.explanation
-        return Diagnosis(self.code, self.name, explanation, self.fix)
+        elsewhere = self.fix_transposed if layer is not None and layer.transposed else None
+        return Diagnosis(self.code, self.name, explanation, elsewhere or self.fix)
 
 
 @dataclass(frozen=True)

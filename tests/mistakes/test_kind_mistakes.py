@@ -341,3 +341,22 @@ def test_what_could_have_been_shown_is_of_the_same_kind(kind):
     report = verify(layer, target=target, strict=True, checks=["forward", "exact"])
     assert all(spot.layer == "" or ("transposed: true" if "transposed" in kind else "reflect") in spot.layer
                for spot in report.blind_spots if spot.code.startswith("CC1"))  # fmt: skip
+
+
+def test_a_kernel_the_wrong_way_round_is_put_right_by_kind():
+    """In a transposed layer it is the forward pass that flips the kernel."""
+
+    class Flipped(Right):
+        def backward(self, grad_output):
+            flipped = np.flip(self.weight, tuple(range(2, self.weight.ndim)))
+            wrong = UNFOLD.backward(self.layer, self.x, flipped, grad_output)
+            return wrong.input, *super().backward(grad_output)[1:]
+
+    fixes = {}
+    for layer in (TRANSPOSED, Layer(4, 6, (2, 3), input=(5, 4))):
+        report = verify(layer, target={"call": Flipped, "supports": ["transposed"]}, checks=["exact"], shrink=False)
+        (found,) = {d for result in report.layers[0].results for d in result.diagnosis}
+        assert found.name == "kernel-not-flipped"
+        fixes[layer.transposed] = found.fix
+    assert "as it is in all of the backward pass" in fixes[True]
+    assert "W[..., ::-1, ::-1]" in fixes[False]

@@ -190,11 +190,14 @@ class TestOthers:
     ],
 )
 def test_padding_that_differs_between_the_sides_of_one_sample_at_a_time(target, layer):
+    pytest.importorskip("torch")
     report = verify(layer, target={"call": target, "layout": "CHW"}, checks=["forward", "exact"])
     assert report.passed, report
 
 
 def test_code_of_half_precision_that_raises_is_an_error_of_its_own():
+    pytest.importorskip("torch")
+
     def raises(x, weight, bias, layer):
         raise RuntimeError("not today")
 

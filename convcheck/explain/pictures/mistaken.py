@@ -37,7 +37,7 @@ def stories_of_mistake(mistake: Mistake, layer: Layer, operands: Operands) -> tu
             shapes = f"gives the shape {shown[0].array.shape}; expected {right.shape}"
             notes.append(f"{GRADIENT_NAMES[gradient]}: {mistake.name} {shapes}, so there is no map to draw")
             continue
-        diagnosis = mistake.diagnosis(drawn.variant)
+        diagnosis = mistake.diagnosis(drawn.variant, layer)
         others = [one.variant for one in shown if one is not drawn]
         why = [diagnosis.explanation, f"Fix: {diagnosis.fix}"]
         why += [f"It has other forms that show here: {', '.join(others)}."] if others else []

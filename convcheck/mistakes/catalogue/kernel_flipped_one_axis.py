@@ -13,9 +13,9 @@ class KernelFlippedOneAxis(WrongArrays):
     why = "np.flip(w, axis=-1), w[..., ::-1] and np.fliplr reverse one axis; a rotation by 180 degrees reverses all."
     fix = (
         "Treat all spatial axes alike: for a correlation with the padded grad_output reverse the kernel along every "
-        "one, np.flip(w, axis=(-2, -1)) in two dimensions; for adding W times grad_output to each window, and in a "
-        "transposed layer's backward pass, along none."
+        "one, np.flip(w, axis=(-2, -1)) in two dimensions; for adding W times grad_output to each window, along none."
     )
+    fix_transposed = "Leave the kernel as it is along every spatial axis: here it is the forward pass that flips it."
     shows_on = "kernels with more than one tap along at least two axes"
     gradients = ("input",)
     transposed = True

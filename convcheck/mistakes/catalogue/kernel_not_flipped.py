@@ -15,9 +15,9 @@ class KernelNotFlipped(WrongArrays):
     )
     fix = (
         "Correlating the padded grad_output needs the kernel reversed along every spatial axis, W[..., ::-1, ::-1] in "
-        "two dimensions; adding W times grad_output to each window, or folding columns back, needs it as it is, and so "
-        "does all of the backward pass of a transposed layer, whose forward pass has the flip."
+        "two dimensions; adding W times grad_output to each window, or folding columns back, needs it as it is."
     )
+    fix_transposed = "Use the kernel as it is in all of the backward pass: the flip is the forward pass's, here."
     shows_on = "kernels with more than one tap that are not symmetric"
     gradients = ("input",)
     transposed = True
