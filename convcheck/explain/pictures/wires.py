@@ -50,7 +50,7 @@ def story(layer: Layer, chosen: Selection) -> Story:
     upper, lower = (roles.output, roles.input) if roles is PLAIN else (roles.grad_output, roles.grad_input)
     equation = " + ".join(f"{roles.grad_output}[{i}]·W[{a}]" for i, a in pairs)
     copied = len(positions) > 1
-    counts = "; ".join(filter(None, (along, "copies of it count too" if copied else "")))
+    said = "; ".join(filter(None, (along, "copies of it count too" if copied else "")))
     down = f"Forward: O[{output}] reads its window", f"Backward: X[{place}] collects from the outputs that read it"
     if roles is TWIN:
         down = f"Backward: X[{output}] collects from its window of dL/dO", (
@@ -58,7 +58,7 @@ def story(layer: Layer, chosen: Selection) -> Story:
         )  # fmt: skip
     window = _panel(axis, shown, "1" if roles is PLAIN else "2", down[0], along, ahead, _above(axis, output),
                     [(_ROWS - 1, p) for _, p in read], (upper, lower))  # fmt: skip
-    collected = _panel(axis, shown, "2" if roles is PLAIN else "1", down[1], counts, back,
+    collected = _panel(axis, shown, "2" if roles is PLAIN else "1", down[1], said, back,
                        (_ROWS - 1, positions[0]),
                        [*((_ROWS - 1, p) for p in positions[1:]), *(_above(axis, i) for i, _ in pairs)],
                        (upper, lower))  # fmt: skip
