@@ -118,7 +118,7 @@ def assert_named(layer, mistake, gradient, variant):
 
     finding = diagnose(layer, gradient, rerun)
     where = f"{mistake.name} ({variant}) in {gradient} of {as_yaml(layer)}, seed {layer.seed}: {finding}"
-    assert mistake.diagnosis(variant) in finding.diagnoses, where
+    assert mistake.diagnosis(variant, layer) in finding.diagnoses, where
     if len(finding.diagnoses) > 1:
         assert "tied" in finding.note, where
         assert (f"{mistake.name} ({variant})" if variant else mistake.name) in finding.note, where
