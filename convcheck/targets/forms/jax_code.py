@@ -19,8 +19,9 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, parameters_of, per_axis, refuse_unused
-from convcheck.targets.form import Form, Given, Session, StatelessSession
+from convcheck.targets.form import Form
 from convcheck.targets.placement import Placed
+from convcheck.targets.session import Given, Session, StatelessSession
 from convcheck.targets.spec import TargetSpec
 
 #: With which products are made while code is checked: float32 in float32.

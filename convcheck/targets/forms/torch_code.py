@@ -25,10 +25,11 @@ from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind, makes_layers, parameters_of, refuse_unused
 from convcheck.targets.concurrency import suits_one_thread
 from convcheck.targets.construction import constructor_value
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import Form
 from convcheck.targets.forms.torch_device import TorchDevice
 from convcheck.targets.layouts import one_sample
 from convcheck.targets.placement import Placed
+from convcheck.targets.session import Given, Session
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 
