@@ -178,7 +178,7 @@ def right_targets():
     if importlib.util.find_spec("torch"):
         targets |= {name: f"torch.nn.functional:{name}" for name in ("conv1d", "conv2d", "conv3d")}
     if importlib.util.find_spec("jax"):
-        targets["jax"] = f"{EXAMPLES}/jax_conv.py:conv"
+        targets["jax"] = f"{EXAMPLES}/jax_conv.py:where_xla_is_right"
     return targets
 
 

@@ -60,11 +60,14 @@ class Condition(NamedTuple):
         Passes of the target and of the built-in formulation that it takes, about.
     there : callable
         Whether a layer can be called so.
+    shapes : bool
+        Whether it runs layers of other shapes too.
     """
 
     runs: Callable[[Expected, Target], Iterator[Ran]]
     passes: int
     there: Callable[[Layer], bool] = lambda layer: True
+    shapes: bool = False
 
 
 def _on(regime: Callable[[Expected, Target], Iterable[Operands]], expected: Expected, target: Target) -> Iterator[Ran]:
@@ -91,11 +94,13 @@ RUNS: dict[str, Condition] = {
     "out-of-bounds": Condition(_called(How(guarded=True)), 2),
     "some-gradients": Condition(callings.some_gradients, 12),
     "after-no-grad": Condition(_called(How(no_grad="before"), How(no_grad="between"), How(evaluating=True)), 8),
-    "batch-of-one": Condition(partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1),
+    "batch-of-one": Condition(
+        partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1, shapes=True
+    ),
     "no-bias": Condition(partial(callings.other_layer, {"bias": False}), 4, lambda layer: layer.bias),
     "threads": Condition(callings.threads, 6),
     # Last, since what the code keeps of other layers may spoil all that follows.
-    "other-layer-before": Condition(callings.other_layer_before, 20),
+    "other-layer-before": Condition(callings.other_layer_before, 20, shapes=True),
 }
 
 #: Why many calls are not judged.

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,13 @@ Case = tuple[Layer, str | None]
 #: Cases that Hypothesis draws in one go: a second's work, of which the first ones are the plainest.
 _BATCH = 250
 
+#: Samples of layers of which the code has seen none, by which it is found out what a new shape costs.
+_NEW_SAMPLES = (5, 7, 11)
+
+#: Code is compiled anew for every shape if of each of these layers the first pass takes so many times as long as a
+#: later one, and so many seconds longer.
+_TIMES_LONGER, _SECONDS_LONGER = 5, 0.03
+
 #: So many batches in a row without a new case end the hunt: of code that takes little, all is soon tried.
 _IN_VAIN = 3
 
@@ -68,6 +76,8 @@ class Tally:
     ----------
     cases, refused : int
         Those that ran and were compared, and those that the target refused.
+    layers : set of int
+        Hashes of the layers of the cases: of hundreds of thousands, no more is kept.
     conditions, properties : Counter
         How often each was tried.
     sizes : dict of str to (int, int)
@@ -80,6 +90,7 @@ class Tally:
 
     cases: int = 0
     refused: int = 0
+    layers: set[int] = field(default_factory=set)
     conditions: Counter[str] = field(default_factory=Counter)
     properties: Counter[str] = field(default_factory=Counter)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -95,7 +106,9 @@ class Tally:
             value = getattr(layer, name)
             numbers = [number for pair in value for number in pair] if name == "padding" else value
             self._reach(name, numbers if isinstance(numbers, (list, tuple)) else (numbers,))
-        if len(self.judged) < _JUDGED and layer.multiply_adds <= SMALL:
+        new = hash(layer) not in self.layers
+        self.layers.add(hash(layer))
+        if new and len(self.judged) < _JUDGED and layer.multiply_adds <= SMALL:
             self.judged.append(layer)
 
     def _reach(self, name: str, numbers: Sequence[int]) -> None:
@@ -106,6 +119,7 @@ class Tally:
         """Add what another search has tried."""
         self.cases += other.cases
         self.refused += other.refused
+        self.layers |= other.layers
         self.conditions += other.conditions
         self.properties += other.properties
         for name, numbers in other.sizes.items():
@@ -229,15 +243,46 @@ class Hunter:
             max_examples=_BATCH, deadline=None, derandomize=False, verbosity=Verbosity.quiet, database=None,
             phases=[Phase.generate],
         )  # fmt: skip
+        asked = partial(self._in_many_ways, applicable) if self._compiled_anew() else self._asked
         batch = in_vain = 0
         stream = f" {self._number}" if self._number else ""
         while self._done < 1 and self.suspect is None and in_vain < _IN_VAIN:
             before = len(self._drawn)
             with suppress(NoSuchExample, Unsatisfiable):
-                find(cases, self._asked, settings=how, random=Random(f"{self._seed} {batch}{stream}"))
+                find(cases, asked, settings=how, random=Random(f"{self._seed} {batch}{stream}"))
             self._judge_until(0)
             batch += 1
             in_vain = 0 if len(self._drawn) > before else in_vain + 1
+
+    def _in_many_ways(self, applicable: Sequence[str], drawn: Case) -> bool:
+        """Run the target on a case, and on all others of the same layer in which it is run on no other shapes."""
+        refused = self.tally.refused
+        if self._asked((drawn[0], None)):
+            return True
+        self._judge_until(0)
+        if self.suspect is not None or self.tally.refused > refused:
+            return self.suspect is not None
+        others = [name for name in applicable if not conditions.RUNS[name].shapes]
+        return any(self._asked((drawn[0], name)) for name in dict.fromkeys((drawn[1], *others)))
+
+    def _compiled_anew(self) -> bool:
+        """Whether the first pass of a new shape takes so long that a layer is worth all cases of its shapes."""
+        for samples in _NEW_SAMPLES:
+            layer = self._probe.base.alike(batch=samples)
+            if self._target.unsupported(layer) or self._probe.within(layer) != layer:
+                return False
+            seconds = []
+            for _ in range(3):
+                began = time.perf_counter()
+                with suppress(Exception, SystemExit), one_thread_if_small(layer):
+                    if any("output" not in ran.observed.arrays for ran in self._runs(layer, None)):
+                        return False
+                seconds.append(time.perf_counter() - began)
+            # Of the further ones the quicker: on a busy machine, any pass takes long now and then.
+            first, later = seconds[0], min(seconds[1:])
+            if first < later + _SECONDS_LONGER or first < _TIMES_LONGER * later:
+                return False
+        return True
 
     @property
     def _done(self) -> float:
@@ -336,6 +381,7 @@ class Hunter:
         return Hunt(
             seed=self._seed,
             cases=tally.cases,
+            layers=len(tally.layers),
             refused=tally.refused,
             seconds=seconds,
             sizes=tuple(Drawn(field, *tally.sizes[field]) for field in _SIZES if field in tally.sizes),

@@ -283,6 +283,7 @@ class Hunt:
 
     seed: Annotated[int, "From which layers and data are drawn; the same seed gives the same cases."]
     cases: Annotated[int, "Cases that ran and were compared exactly with the built-in gradients."]
+    layers: Annotated[int, "Layers of these cases; code that is compiled for every shape is run in many ways on each."]
     refused: Annotated[int, "Cases that the code refused, by raising in its forward pass."]
     seconds: Annotated[_Finite, "How long the search took, without the checks of the layers reported."]
     sizes: Annotated[tuple[Drawn, ...], "Between which numbers each size was."]

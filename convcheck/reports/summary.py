@@ -160,7 +160,7 @@ def _hunted(hunt: Hunt) -> list[tuple[str, str]]:
     if hunt.not_shown:
         shown += f"; some form of {', '.join(hunt.not_shown)} would not"
     lines = [
-        ("hunted", f"{counted(hunt.cases, 'case')} from seed {hunt.seed}"),
+        ("hunted", f"{counted(hunt.cases, 'case')} on {counted(hunt.layers, 'layer')} from seed {hunt.seed}"),
         ("sizes", sizes or "none"),
         ("layers with", "; ".join(f"{tried.what} ({tried.cases:,})" for tried in hunt.properties) or "nothing"),
         ("conditions", ", ".join(f"{tried.what} ({tried.cases:,})" for tried in hunt.conditions) or "none"),

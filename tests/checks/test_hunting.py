@@ -2,14 +2,16 @@
 
 import json
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 
 from convcheck import Layer, UsageError, hunt, verification, verify
-from convcheck.checks import conditions
-from convcheck.checks.hunting import PLAIN
+from convcheck.checks import conditions, hunting
+from convcheck.checks.hunting import PLAIN, Hunter
 from convcheck.verification import Interrupted
 from tests.hunts import WRONG, Spoiled, as_expected, found, only, right_targets
 from tests.parts import HUNTED
@@ -61,6 +63,48 @@ def test_right_code_is_not_accused(code):
 def test_no_right_code_is_accused(name):
     report = hunt(right_targets()[name], seconds=20, seed=1)
     assert report.passed, report
+
+
+class TestCodeThatIsCompiledForEveryShape:
+    """A layer that is compiled is worth more than one case."""
+
+    @pytest.fixture(autouse=True)
+    def compiled(self, monkeypatch):
+        monkeypatch.setattr(Hunter, "_compiled_anew", lambda hunter: True)
+
+    def test_is_run_in_many_ways_on_each_layer(self):
+        tried = hunted(Right, cases=150).hunt
+        assert tried.cases == sum(condition.cases for condition in tried.conditions) == 150
+        assert tried.layers <= 150 / 10
+
+    def test_one_seed_gives_the_same_cases(self):
+        first, again = (hunted(Right, cases=60, seed=3).hunt for _ in range(2))
+        assert (first.sizes, first.conditions, first.layers) == (again.sizes, again.conditions, again.layers)
+
+    @pytest.mark.parametrize("name", ["empty grad_output", "Fortran order", "remainder with groups"])
+    def test_what_is_wrong_is_found_and_named(self, name):
+        code, known = WRONG[name]
+        report = hunted(code, cases=4000)
+        assert as_expected(found(report), known)
+
+    def test_a_layer_that_is_refused_is_so_once(self):
+        tried = hunted(Picky, cases=600).hunt
+        assert 0 < tried.refused < tried.layers
+
+
+@pytest.mark.parametrize(("first", "each", "many"), [(1.0, 0.01, True), (1.0, 0.3, False), (0.02, 0.001, False)])
+def test_that_code_is_compiled_is_seen_by_what_its_first_passes_cost(first, each, many, monkeypatch):
+    clock = SimpleNamespace(now=0.0, monotonic=time.monotonic, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(hunting, "time", clock)
+    known = set()
+
+    class Compiled(Right):
+        def forward(self, x, weight, bias, layer):
+            clock.now += each + first * (x.shape not in known)
+            known.add(x.shape)
+            return super().forward(x, weight, bias, layer)
+
+    assert (hunted(Compiled, cases=80).hunt.layers <= 8) == many
 
 
 def test_what_is_wrong_everywhere_needs_no_search():
@@ -137,6 +181,11 @@ class TwoAxesOnly(Spoiled):
         return self.layer.channels > 16
 
 
+class Picky(TwoAxesOnly):
+    def meets(self, grad_output):
+        return False
+
+
 def test_a_hunt_stays_within_what_the_code_takes():
     report = hunted(TwoAxesOnly)
     case = found(report)
@@ -147,10 +196,6 @@ def test_a_hunt_stays_within_what_the_code_takes():
 
 
 def test_what_the_forward_pass_refuses_is_counted_and_said():
-    class Picky(TwoAxesOnly):
-        def meets(self, grad_output):
-            return False
-
     hunt_of_it = hunted(Picky, cases=300).hunt
     assert hunt_of_it.refused > 0
     assert any("no strides for three" in text for text in hunt_of_it.not_tried)
