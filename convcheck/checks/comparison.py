@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,9 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
     left, right = wide(analytic), wide(numeric)
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.abs(left - right)
-    finite = np.isfinite(error)
-    if not finite.all():
+    largest = float(error.max())
+    if not isfinite(largest):
+        finite = np.isfinite(error)
         place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
         wrong = ~finite | ~(error <= allowed)
         worst = Worst(place, left[place].item(), right[place].item())
@@ -70,7 +72,6 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
         with np.errstate(over="ignore"):
             badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
     place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
-    largest = float(error.max())
     told = Worst(place, left[place].item(), right[place].item()) if largest else None
     return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), told, wrong)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, prod
 from typing import Any
 
@@ -74,6 +75,7 @@ class Packing:
         return ceil(directions / self.digits) if self.digits else 0
 
 
+@lru_cache(maxsize=256)
 def packing_for(layer: Layer, gradient: str) -> Packing:
     """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents.
 
@@ -85,8 +87,8 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     reach = 1 if gradient == "bias" else magnitude * repeats
     radix = 1 << (2 * reach).bit_length()
     room = layer.exact_limit - largest_output(layer)
-    digits, total = 0, 0
-    while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
+    directions, digits, total = direction_count(gradient, layer), 0, 0
+    while digits < directions and (total := total + reach * radix**digits) <= room:
         digits += 1
     return Packing(radix, digits)
 
