@@ -98,7 +98,6 @@ def as_weight(layer: Layer, by_filter: NDArray[Any]) -> NDArray[Any]:
     return (weight.swapaxes(1, 2) if layer.transposed else weight).reshape(layer.weight_shape)
 
 
-@lru_cache(maxsize=256)
 def integer_magnitude(layer: Layer, most: int = LARGEST_MAGNITUDE) -> int:
     """Largest entry, up to ``most``, with which every partial sum of every pass stays exact; 0 if there is none."""
     return _dense_magnitude(layer, most) or min(most, 1, nonzero_terms(layer) or 0)

@@ -178,6 +178,7 @@ class Form(Target):
         takes = (takes - features.KINDS) | self.shown
         self.takes = ((takes | features.UNSEEN) - lacking | set(spec.supports)) - set(spec.unsupported)
         self._images, self._weights = _layouts(spec)
+        self._by_sample = one_sample(spec.layout)
         self.absent = {
             gradient: "the target does not give this gradient"
             for gradient in ("input", "weight", "bias")
@@ -208,7 +209,7 @@ class Form(Target):
 
     def open(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass, sample by sample where the target takes one sample."""
-        return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
+        return SampleBySample(self, layer, given) if self._by_sample else self.session(layer, given)
 
     def note(self, text: str) -> None:
         """Keep what was found out, by trying or from a framework."""
