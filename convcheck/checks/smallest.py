@@ -16,6 +16,7 @@ import numpy as np
 
 from convcheck.checks import behaviour, central, conditions, exact, forward
 from convcheck.checks.attribution import arrays_of, crashed, diagnosed
+from convcheck.checks.callings import with_more_samples
 from convcheck.checks.double import in_forward_mode
 from convcheck.checks.expected import Expected, Given
 from convcheck.checks.observed import Observed
@@ -68,6 +69,8 @@ class _Failure(NamedTuple):
         The mistake, for one that a single run does not betray.
     on_reals : bool
         Whether it was seen on real data only.
+    of_other : bool
+        Whether it was seen, without a condition, beside what the code keeps of other layers: on one of more samples.
     of_second : bool
         Whether it is of a second derivative.
     in_forward_mode : bool
@@ -80,6 +83,7 @@ class _Failure(NamedTuple):
     condition: str | None
     behaviour: str | None
     on_reals: bool
+    of_other: bool
     of_second: bool
     in_forward_mode: bool
 
@@ -151,13 +155,15 @@ def _chief(report: LayerReport) -> GradientResult | None:
 def _failure_of(result: GradientResult) -> _Failure:
     names = tuple(dict.fromkeys(diagnosis.name for diagnosis in result.diagnosis))
     # A wrong result says more than what the next call gives.
-    plain = result.single_pass and result.mismatches
+    of_other = result.check == "conditions" and result.condition is None
+    plain = (result.single_pass or of_other) and result.mismatches
     slug = None if plain else next((name for name in names if name in _BEHAVIOUR), None)
     compared = bool(result.entries_checked) and not result.on_integers
-    of_second = result.check == "double"
     return _Failure(
-        result.gradient, kind_of(result), names, result.condition, slug, compared, of_second, in_forward_mode(result)
-    )
+        result.gradient, kind_of(result), names, result.condition, slug, compared,
+        of_other=of_other,
+        of_second=result.check == "double", in_forward_mode=in_forward_mode(result),
+    )  # fmt: skip
 
 
 def _search(job: Job, failure: _Failure, result: GradientResult, ends: float) -> Search[Any]:
@@ -174,6 +180,11 @@ class _Search(Search[_Case]):
     def __init__(self, target: Target, layer: Layer, failure: _Failure, max_error: float | None, ends: float) -> None:
         super().__init__(target, layer, () if failure.condition else failure.names, max_error, ends)
         self.failure = failure
+
+    def starts(self) -> Iterator[Layer]:
+        yield from super().starts()
+        if self.failure.of_other:
+            yield with_more_samples(self.layer)
 
     def arrays(self) -> Mapping[str, Array]:
         assert self.case is not None
@@ -215,7 +226,9 @@ class _Search(Search[_Case]):
                 case = self._case(ran)
                 if case is not None:
                     # Under a condition, the layer must be right otherwise.
-                    right = self.failure.condition is None or self._passes(expected)
+                    right = self.failure.condition is None or (
+                        self._passes(expected) and not conditions.wrong_by_itself(ran, expected, self.target)
+                    )
                     return ("fails", case) if right else ("else", None)
                 passed &= self._right(ran)
         except (Exception, SystemExit):
