@@ -83,8 +83,8 @@ def test_the_contract():
     assert sorted(keys(layer["properties"]["spec"])) == sorted(FIELDS)
     hunt = whole["properties"]["hunt"]["anyOf"][0]
     assert keys(hunt) == [
-        "seed", "cases", "layers", "refused", "seconds", "sizes", "properties", "conditions", "mistakes_shown", "mistakes",
-        "not_shown", "not_tried",
+        "seed", "cases", "layers", "refused", "seconds", "sizes", "properties", "conditions", "mistakes_shown",
+        "mistakes", "not_shown", "not_tried",
     ]  # fmt: skip
     smallest = layer["properties"]["smallest"]["anyOf"][0]
     assert keys(smallest) == [
