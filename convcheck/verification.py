@@ -235,9 +235,7 @@ def verify(
     probes = [fitted.probe] if fitted else []
     with kept_state():
         asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, limits, names)
-        work = _selected(
-            [job for suite in suites for job in _jobs(suite, asked, demand, changes, fitted)], select, suites
-        )
+        work = _selected(_jobs(suites, asked, demand, changes, fitted), select, suites)
         work, left_out = _of_their_kind(work)
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         require_room([(job.place, job.layer, target) for job in work for target in job.targets], at_once=jobs)
@@ -536,15 +534,22 @@ def _suite(subject: Subject) -> Suite:
     raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
 
 
-def _jobs(suite: Suite, asked: Subjects, demand: Demand, changes: Mapping[str, Any], fitted: Fit | None) -> list[Job]:
-    subjects = _subjects(suite, asked)
-    targets = subjects.find(fitted.probe.target if fitted else None)
-    gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)
-    layers = [replace(layer, **changes) for layer in suite.layers] if changes else suite.layers
-    return [
-        Job(layer, subjects, targets, gated, suite.name, suite.path, line)
-        for layer, line in zip(layers, suite.lines, strict=True)
-    ]
+def _jobs(
+    suites: Sequence[Suite], asked: Subjects, demand: Demand, changes: Mapping[str, Any], fitted: Fit | None
+) -> list[Job]:
+    jobs: list[Job] = []
+    for suite in suites:
+        subjects = _subjects(suite, asked)
+        # What is asked for all suites is found once.
+        shared = jobs and jobs[-1].subjects is subjects
+        targets = jobs[-1].targets if shared else subjects.find(fitted.probe.target if fitted else None)
+        gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)
+        layers = [replace(layer, **changes) for layer in suite.layers] if changes else suite.layers
+        jobs += [
+            Job(layer, subjects, targets, gated, suite.name, suite.path, line)
+            for layer, line in zip(layers, suite.lines, strict=True)
+        ]
+    return jobs
 
 
 def _subjects(suite: Suite, asked: Subjects) -> Subjects:

@@ -14,4 +14,6 @@ pools       where the work is done: here, in threads, on a cluster
 running     handing the work out, and collecting what comes of it
 state       what is finished, kept in a file
 smallest    the smallest case on which a failed target still fails
+shrinking   the search for it, whatever a trial is
+second      the search for that of a wrong second derivative
 """

@@ -160,7 +160,7 @@ class _Tally:
         if most is None:
             text = "what too short sums do not show"
         elif ever is None:
-            text = f"more than {_FORMATS[most].words}"
+            text = f"more than {_FORMATS[most].name}"
         elif self.in_parts:
             text = f"more than {_FORMATS[ever].name}, with partial sums stored in it"
         else:

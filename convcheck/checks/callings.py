@@ -184,7 +184,7 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     passes = [(layer, first, True)]
     [(_, seen, _)] = Observed.in_turn(target, passes, of=done)
     # One of which nothing was seen before, so that what is kept by the shapes is kept of the other layer.
-    unseen = layer.alike(batch=layer.batch + 2)
+    unseen = with_more_samples(layer)
     twin = next((other for other in same_shapes(unseen) if not target.unsupported(other)), None)
     _served(target, smaller)
     _served(target, twin)
@@ -192,11 +192,20 @@ def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:
     # A gate that lets a mistake pass on this layer need not on another.
     refused = target.unsupported(unseen) or expected.max_error is not None
     ran = None if refused else run(of_unseen, target, of_unseen.draw(15))
+    if ran is not None:
+        ran = replace(
+            ran, unserved=changed(unseen, {"input": [n + s for n, s in zip(grown, layer.stride, strict=True)]})
+        )
     yield Ran(expected, first, seen, alone=False, awaited=True)
     if ran is None or "output" not in ran.observed.arrays:
         # Code may be made for batches of some sizes only.
         ran = run(expected, target, second)
     yield replace(ran, alone=False)
+
+
+def with_more_samples(layer: Layer) -> Layer:
+    """Return the layer of which nothing was seen before, where it is checked what others leave behind."""
+    return layer.alike(batch=layer.batch + 2)
 
 
 def _served(target: Target, layer: Layer | None) -> Run | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,25 +55,28 @@ def compare(analytic: Array, numeric: Array, allowed: Array | float, max_error: 
     left, right = wide(analytic), wide(numeric)
     with np.errstate(invalid="ignore", over="ignore"):
         error = np.abs(left - right)
-    finite = np.isfinite(error)
-    if not finite.all():
+    largest = float(error.max())
+    if not isfinite(largest):
+        finite = np.isfinite(error)
         place = tuple(int(i) for i in np.unravel_index(np.argmin(finite), error.shape))
         wrong = ~finite | ~(error <= allowed)
         worst = Worst(place, left[place].item(), right[place].item())
         return Comparison(np.inf, np.inf, _at(allowed, place), worst, wrong)
-    scale = max(float(np.abs(left).max()), float(np.abs(right).max()))
+    scale = max(float(np.abs(left).max()), float(np.abs(right).max())) if largest or max_error is not None else 0.0
     if max_error is not None:
         allowed = max_error * scale
     # Not `error > allowed`: that NaN allows nothing must not let everything pass.
     wrong = ~(error <= allowed)
+    if not largest:
+        place = (0,) * error.ndim
+        return Comparison(0.0, 0.0, _at(allowed, place), None, wrong)
     badness = error
     if wrong.any():
         with np.errstate(over="ignore"):
             badness = np.where(wrong, error / np.where(np.greater(allowed, 0), allowed, 1), 0)
     place = tuple(int(i) for i in np.unravel_index(np.argmax(badness), error.shape))
-    largest = float(error.max())
-    told = Worst(place, left[place].item(), right[place].item()) if largest else None
-    return Comparison(largest, largest / scale if scale else 0.0, _at(allowed, place), told, wrong)
+    told = Worst(place, left[place].item(), right[place].item())
+    return Comparison(largest, largest / scale, _at(allowed, place), told, wrong)
 
 
 def _at(allowed: Array | float, place: tuple[int, ...]) -> float:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convcheck.checks import callings, regimes
+from convcheck.checks.attribution import attributed
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
@@ -32,6 +33,7 @@ from convcheck.layer.arrays import Array, equal
 from convcheck.layer.data import Operands, nonzero_terms
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
+from convcheck.layer.similar import as_yaml
 from convcheck.mistakes import mistake
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.mistakes.tricks import TRICKS
@@ -166,9 +168,46 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
         outcomes |= _on_one_object(expected, target, chained, outcomes.get("same-memory", "") is None)
     left = [name for name, outcome in outcomes.items() if outcome is None]
     outcomes |= {name: [] for name in left}
+    of_others: list[GradientResult] = []
     for name, runs in groupby(ahead(_in_turn(left, expected, target), target, layer), itemgetter(0)):
-        outcomes[name] = _judged(name, (ran for _, ran in runs))
-    return [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
+        outcomes[name] = _judged(name, _to_blame(runs, expected, target, of_others))
+    found = [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
+    return found + of_others
+
+
+def _to_blame(
+    runs: Iterable[Named], expected: Expected, target: Target, of_others: list[GradientResult]
+) -> Iterator[Ran | LeftOutError]:
+    """Yield the runs for which a condition answers; what is wrong without it is put down as that."""
+    for _, ran in runs:
+        if isinstance(ran, LeftOutError) or not wrong_by_itself(ran, expected, target):
+            yield ran
+            continue
+        results = _results("", ran, sharp=False).items()
+        wrong = [result for name, result in results if name not in target.absent and not result.passed]
+        for result in attributed(wrong, ran.expected, target):
+            said = f"on {as_yaml(ran.expected.layer)}, whatever ran before"
+            message = "; ".join(text for text in (said, result.message) if text)
+            # On the layer that is checked there is nothing to be seen.
+            of_others.append(replace(result, message=message, single_pass=False))
+
+
+def wrong_by_itself(ran: Ran, expected: Expected, target: Target) -> bool:
+    """Whether a run of another layer than the one that is checked is wrong, and not because of what ran before.
+
+    What code keeps of what it has served cannot be undone. So it is run on a further layer, of which it cannot know
+    anything, and on the one that is checked: where that one is wrong by now too, it is because of what ran before.
+    """
+
+    def right(ran: Ran) -> bool:
+        return all(r.passed for name, r in _results("", ran, sharp=False).items() if name not in target.absent)
+
+    if ran.unserved is None or target.unsupported(ran.unserved) or right(ran):
+        return False
+    of_another = callings.like(expected, ran.unserved)
+    another = run(of_another, target, of_another.operands)
+    refuses = "output" not in another.observed.arrays
+    return not refuses and not right(another) and right(run(expected, target, expected.draws[2]))
 
 
 def _in_turn(names: Iterable[str], expected: Expected, target: Target) -> Iterator[Named]:

@@ -40,6 +40,8 @@ class Ran:
         Of its data, where these are of another condition.
     awaited : bool
         Whether what is run next depends on it: all else that was asked for can be judged before that is waited for.
+    unserved : Layer or None
+        Of a run of another layer than the one that is checked, a further one like it that the code has never served.
     """
 
     expected: Expected
@@ -49,6 +51,7 @@ class Ran:
     alone: bool = True
     regime: str | None = None
     awaited: bool = False
+    unserved: Layer | None = None
 
     @cached_property
     def observed(self) -> Observed:

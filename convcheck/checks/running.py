@@ -340,7 +340,7 @@ def _equal(jobs: Sequence[Job]) -> dict[int, int]:
     for number, job in enumerate(jobs):
         if not all(target.builtin for target in job.targets):
             continue
-        key = replace(job.layer, name="any"), job.demand, tuple(target.name for target in job.targets)
+        key = job.layer.alike(name="any"), job.demand, tuple(target.name for target in job.targets)
         if first.setdefault(key, number) != number:
             equal[number] = first[key]
     return equal

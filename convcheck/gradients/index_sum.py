@@ -18,7 +18,7 @@ cannot hide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -130,11 +130,19 @@ def _terms(
     layer: Layer, joined: Callable[[Layer, int, int], Pairs] = _samples_read
 ) -> Iterator[tuple[Index, Places, Places]]:
     """Every tap a with index arrays of the outputs i and samples p that it joins, if there are any on every axis."""
-    per_axis = [lru_cache(maxsize=1024)(partial(joined, layer, axis)) for axis in range(len(layer.kernel))]
-    for a in np.ndindex(*layer.kernel):
-        pairs = [of_tap(tap) for tap, of_tap in zip(a, per_axis, strict=True)]
-        if all(i.size for i, _ in pairs):
-            yield a, np.ix_(*(i for i, _ in pairs)), np.ix_(*(p for _, p in pairs))
+
+    def of_axis(axis: int) -> Iterator[tuple[int, Any, Any]]:
+        along = [-1 if other == axis else 1 for other in range(len(layer.kernel))]
+        for a in range(layer.kernel[axis]):
+            i, p = joined(layer, axis, a)
+            if i.size:
+                yield a, i.reshape(along), p.reshape(along)
+
+    inner = list(product(*(of_axis(axis) for axis in range(1, len(layer.kernel)))))
+    for outermost in of_axis(0):
+        for others in inner:
+            a, i, p = zip(outermost, *others, strict=True)
+            yield a, i, p
 
 
 def _output_size(layer: Layer) -> tuple[int, ...]:

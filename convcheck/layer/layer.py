@@ -259,7 +259,8 @@ class Layer:
         Parameters
         ----------
         **changes
-            The batch, the bias, the dtype or the seed; or channels, filters and groups, all times the same number.
+            The name, the batch, the bias, the dtype or the seed; channels, filters and groups, all times the same
+            number; or filters alone, times a number.
         """
         other = object.__new__(Layer)
         # Of what was found out before, only what follows from the axes alone.

@@ -47,7 +47,7 @@ RESEMBLANCES = {
          "Look for an index, a crop or a padding that is off by that much."),
         ("CC908", "partly-right", "the gradient is right elsewhere and wrong {in some places}",
          "Look at how the loop or slice treats that part."),
-        ("CC909", "right-when-cropped", "the gradient is right, and {larger or smaller than it must be}",
+        ("CC909", "right-when-cropped", "what is given is right, and {larger or smaller than it must be}",
          "Crop or pad to {the right shape}, each axis by its own amount in front and behind."),
     )
 }  # fmt: skip

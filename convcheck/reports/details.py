@@ -115,7 +115,9 @@ def smallest(places: Iterable[tuple[LayerReport, GradientResult]]) -> Details:
 
 
 def _is_of(case: Smallest | None, result: GradientResult) -> bool:
-    return case is not None and (case.gradient, case.condition) == (result.gradient, result.condition)
+    if case is None or (case.along is None) == (result.check == "double"):
+        return False
+    return (case.gradient, case.condition) == (result.gradient, result.condition)
 
 
 def headline(result: GradientResult) -> str:

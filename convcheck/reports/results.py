@@ -155,6 +155,15 @@ def _operands_schema() -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+def _weights_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what the gradients are multiplied with, entry by entry, as nested lists."""
+    properties = {
+        name: {"description": f"That of the {of} gradient.", "type": ["array", "null"] if name == "bias" else "array"}
+        for name, of in (("x", "input's"), ("weight", "weight's"), ("bias", "bias's"))
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
 @dataclass(frozen=True)
 class Smallest:
     """The smallest case found on which a failed target still fails in the same way."""
@@ -171,6 +180,12 @@ class Smallest:
     runs: Annotated[int, "Forward and backward passes that finding it took."]
     what: Annotated[str, "What is wrong there, in a sentence."]
     note: Annotated[str | None, "What else is to be said: a size that matters, a search that ended early."] = None
+    along: Annotated[
+        dict[str, Any] | None,
+        "Of a second derivative, the weights of the gradients whose sum is differentiated, as nested lists.",
+        _weights_schema(),
+        OnlyWith("along"),
+    ] = None
 
 
 @dataclass(frozen=True)

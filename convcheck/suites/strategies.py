@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from math import prod
 from typing import Any, NamedTuple
 
 from convcheck.errors import UsageError
@@ -129,9 +130,10 @@ def layers(
     kinds : collection of {"transposed", "circular", "reflect", "replicate"}, optional
         Kinds of layer that are drawn beside plain ones.
     near : sequence of Layer, optional
-        Half of the layers are then like one of these, with a few changes; a large one is made small first.
+        Half of the layers are then like one of these, with a few changes; a large one is made small first, and one
+        that stays too large is left out.
     largest : int, default 2**19
-        Multiply-adds of one forward pass that no layer exceeds.
+        Multiply-adds of one forward pass, and entries of one array, that no layer exceeds.
     seed : int, default 0
         Of every layer's data.
 
@@ -159,10 +161,17 @@ def layers(
     fresh = _fresh(ranks, formats, largest, seed)
     if kinds:
         fresh = _of_kinds(fresh, st.sampled_from(["", *sorted(kinds)]), largest)
-    if not near:
+    small = [replace(shrunk(layer), name="layer", seed=seed) for layer in near]
+    starts = [layer for layer in small if _within(layer, largest)]
+    if not starts:
         return fresh
-    starts = [replace(shrunk(layer), name="layer", seed=seed) for layer in near]
-    return st.one_of(fresh, _near(st.sampled_from(starts), largest))
+    # Layers themselves would stand in the words that Hypothesis has for a strategy, of which a thousand are too many.
+    return st.one_of(fresh, _near(st.integers(0, len(starts) - 1).map(lambda number: starts[number]), largest))
+
+
+def _within(layer: Layer, largest: int) -> bool:
+    arrays = prod(layer.input_shape), prod(layer.weight_shape), prod(layer.output_shape)
+    return max(layer.multiply_adds, *arrays) <= largest
 
 
 @st.composite
@@ -181,7 +190,7 @@ def _fresh(draw: st.DrawFn, ranks: SearchStrategy[int], kinds: SearchStrategy[st
         stride=stride, padding=padding, dilation=dilation, groups=groups, bias=count.bias, input=samples,
         batch=long.get("batch", count.batch), dtype=draw(kinds), seed=seed,
     )  # fmt: skip
-    assume(layer.multiply_adds <= largest)
+    assume(_within(layer, largest))
     return layer
 
 
@@ -213,7 +222,7 @@ def _of_kinds(draw: st.DrawFn, plain: SearchStrategy[Layer], kinds: SearchStrate
         other = changed(layer, {"padding_mode": kind}) if kind else layer
     # What the mode, or the padding, does not allow stays plain.
     layer = other or layer
-    assume(layer.multiply_adds <= largest)
+    assume(_within(layer, largest))
     return layer
 
 
@@ -233,5 +242,5 @@ def _near(draw: st.DrawFn, starts: SearchStrategy[Layer], largest: int) -> Layer
             per_group = layer.channels_per_group, layer.filters_per_group
             changes = {"groups": value, "channels": value * per_group[0], "filters": value * per_group[1]}
         layer = changed(layer, changes) or layer
-    assume(layer.multiply_adds <= largest)
+    assume(_within(layer, largest))
     return layer

@@ -1,11 +1,11 @@
-"""What all forms of the user's own code have in common: copies, layouts, and a session per forward pass."""
+"""What all forms of the user's own code have in common: copies and layouts around a session per forward pass."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -23,86 +23,10 @@ from convcheck.targets.calling import AROUND, PLAIN, How
 from convcheck.targets.concurrency import limited_threads, one_thread_if_small, repeated_beside
 from convcheck.targets.layouts import Layout, images, one_sample, weights
 from convcheck.targets.placement import Placed, placed
+from convcheck.targets.session import GRADIENTS, Given, SampleBySample, Session
 from convcheck.targets.spec import TargetSpec
-from convcheck.targets.target import Misfit, Run, Target, TargetContractError
+from convcheck.targets.target import Misfit, Run, Target
 from convcheck.wording import readable
-
-#: What a backward pass gives, in convcheck's order.
-GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
-
-
-@dataclass(frozen=True, eq=False)
-class Given:
-    """The arguments of a forward pass, as the target takes them: its own kind of array, its own order of axes.
-
-    Attributes
-    ----------
-    bias
-        None where the layer has none.
-    gradients : tuple of str
-        Which of "input", "weight" and "bias" a backward pass will be asked for; none if none will follow.
-    """
-
-    x: Any
-    weight: Any
-    bias: Any
-    gradients: tuple[str, ...]
-
-
-class Session(ABC):
-    """One object of the user's, or one call of the user's functions, at given arguments."""
-
-    @abstractmethod
-    def forward(self) -> Any:
-        """Run the forward pass and return the output as the target gives it."""
-
-    @abstractmethod
-    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
-        """Run the backward pass and return (grad_input, grad_weight, grad_bias) as the target gives them."""
-
-    @abstractmethod
-    def arguments(self) -> Mapping[str, Any]:
-        """Return what the target was given, as it is now: "x", "weight" and, where there is one, "bias"."""
-
-    @abstractmethod
-    def renew(self, given: Given) -> None:
-        """Give the same object other arguments, for another forward pass."""
-
-    def resize(self, layer: Layer) -> None:
-        """Prepare the same object for another batch or input size; the arguments are renewed then."""
-        raise NotImplementedError("an object of this form serves one layer")
-
-    def evaluate(self) -> None:
-        """Put the object into evaluation mode, if it has one."""
-        raise NotImplementedError("an object of this form has no evaluation mode")
-
-    def without_gradients(self, x: Any) -> None:
-        """Run a further forward pass on another input, without gradients and in evaluation mode."""
-        raise NotImplementedError("an object of this form makes no forward pass without gradients")
-
-    def second(self, grad_output: Any, along: Given) -> tuple[Any, Any, Any]:
-        """Differentiate the backward pass, as `Target.second` does, and return what the target gives."""
-        raise NotImplementedError("an object of this form gives no derivatives of its gradients")
-
-    def tangent(self, along: Given) -> Any:
-        """Run the forward pass in forward mode, as `Target.tangent` does, and return what the target gives."""
-        raise NotImplementedError("an object of this form has no forward mode")
-
-
-class StatelessSession(Session):
-    """Calls of code that keeps nothing: they are told of the layer and given the arguments anew."""
-
-    def __init__(self, layer: Layer, given: Given) -> None:
-        self._layer, self._given = layer, given
-
-    def arguments(self) -> Mapping[str, Any]:
-        return vars(self._given)
-
-    def renew(self, given: Given) -> None:
-        self._given = given
-
-    def resize(self, layer: Layer) -> None:
-        self._layer = layer
 
 
 def refusal(spec: TargetSpec, takes: Collection[str], layer: Layer) -> str | None:
@@ -208,7 +132,11 @@ class Form(Target):
 
     def open(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass, sample by sample where the target takes one sample."""
-        return SampleBySample(self, layer, given) if one_sample(self.spec.layout) else self.session(layer, given)
+        return (
+            SampleBySample(self.session, self.numpy, layer, given)
+            if one_sample(self.spec.layout)
+            else self.session(layer, given)
+        )
 
     def note(self, text: str) -> None:
         """Keep what was found out, by trying or from a framework."""
@@ -534,73 +462,3 @@ class _FormRun(Run):
             return ()
         names = ("x", "weight", "bias", "grad_output")
         return tuple(name for name in (*names, *(AROUND + name for name in names)) if name in changed)
-
-
-class SampleBySample(Session):
-    """Code that takes one sample without an axis for the batch: one session each, whose gradients add up."""
-
-    def __init__(self, target: Form, layer: Layer, given: Given) -> None:
-        self._target = target
-        one = layer.alike(batch=1)
-        self._sessions = [target.session(one, sample) for sample in self._samples(given)]
-
-    @staticmethod
-    def _samples(given: Given) -> list[Given]:
-        return [replace(given, x=sample) for sample in given.x]
-
-    def forward(self) -> Any:
-        return self._stacked(session.forward() for session in self._sessions)
-
-    def backward(self, grad_output: Any) -> tuple[Any, Any, Any]:
-        pairs = zip(self._sessions, grad_output, strict=True)
-        inputs, weights, biases = zip(*(session.backward(one) for session, one in pairs), strict=True)
-        return self._stacked(inputs), self._summed(weights), self._summed(biases)
-
-    def arguments(self) -> Mapping[str, Any]:
-        each = [session.arguments() for session in self._sessions]
-        now = {"x": self._stacked(one["x"] for one in each)}
-        for name in (name for name in ("weight", "bias") if each[0].get(name) is not None):
-            arrays = [self._target.numpy(one[name]) for one in each]
-            now[name] = next((array for array in arrays if not np.array_equal(array, arrays[0])), arrays[0])
-        return now
-
-    def renew(self, given: Given) -> None:
-        for session, sample in zip(self._sessions, self._samples(given), strict=True):
-            session.renew(sample)
-
-    def evaluate(self) -> None:
-        for session in self._sessions:
-            session.evaluate()
-
-    def without_gradients(self, x: Any) -> None:
-        for session, sample in zip(self._sessions, x, strict=True):
-            session.without_gradients(sample)
-
-    def _stacked(self, arrays: Iterable[Any]) -> Any:
-        every = [None if array is None else np.asarray(self._target.numpy(array)) for array in arrays]
-        if any(array is None for array in every):
-            return None
-        shapes = {array.shape for array in every if array is not None}
-        if len(shapes) > 1:
-            raise TargetContractError(f"samples of one shape give arrays of several: {', '.join(map(str, shapes))}")
-        return np.stack([array for array in every if array is not None])
-
-    def _summed(self, arrays: Iterable[Any]) -> Any:
-        stacked = self._stacked(arrays)
-        return None if stacked is None else stacked.sum(axis=0)
-
-
-def triple(gradients: Any, *, bias: bool) -> tuple[Any, Any, Any]:
-    """Return (grad_input, grad_weight, grad_bias); without a bias, the third may be left out.
-
-    Raises
-    ------
-    TargetContractError
-        If ``gradients`` is no such triple.
-    """
-    allowed = (3,) if bias else (2, 3)
-    if isinstance(gradients, (tuple, list)) and len(gradients) in allowed:
-        grad_input, grad_weight, grad_bias = (*gradients, None)[:3]
-        return grad_input, grad_weight, grad_bias
-    count = f"{len(gradients)} values" if isinstance(gradients, (tuple, list)) else f"one {type(gradients).__name__}"
-    raise TargetContractError(f"backward returned {count}; expected the triple (grad_input, grad_weight, grad_bias)")

@@ -39,7 +39,8 @@ class Passes:
             return cls(of, copies, "x", x.reshape(copies, *of.input_shape), weight, bias)
         # Each group has the filters of one pass after those of another.
         parts = by_filter(layer, weight).reshape(of.groups, copies, of.filters_per_group, -1)
-        weight = np.stack([as_weight(of, parts[:, copy]) for copy in range(copies)])
+        side_by_side = of.alike(**{name: copies * getattr(of, name) for name in ("groups", "channels", "filters")})
+        weight = as_weight(side_by_side, parts.swapaxes(0, 1)).reshape(copies, *of.weight_shape)
         if bias is not None:
             bias = bias.reshape(of.groups, copies, -1)[:, 0].reshape(-1)
         return cls(of, copies, "weight", x, weight, bias)

@@ -201,6 +201,74 @@ class TestConditionsAlone:
         assert [diagnosis.name for diagnosis in bad.diagnosis] == ["kernel-not-flipped"]
 
 
+class Tiled(Right):
+    """Wrong for some batches, whatever ran before."""
+
+    batches = (3,)
+
+    def backward(self, grad_output):
+        right = super().backward(grad_output)
+        spoiled = len(grad_output) in self.batches
+        return (right.input + spoiled, *right[1:])
+
+
+class SpoiledForGood(Tiled):
+    """Wrong for three samples, and for all once it has served a layer of other options and the same shapes."""
+
+    served: ClassVar = {}
+
+    def backward(self, grad_output):
+        key = self.x.shape, self.weight.shape, grad_output.shape
+        self.batches = range(10) if self.served.setdefault(key, self.layer.stride) != self.layer.stride else ()
+        if self.batches:
+            type(self).served = {**self.served, "spoiled": True}
+        if "spoiled" in self.served:
+            self.batches = range(10)
+        return super().backward(grad_output)
+
+
+class TestLayersOfOtherSizes:
+    """What is wrong on a layer that a condition brings in is blamed on the condition only where that is true."""
+
+    ALONE = replace(LAYER, batch=1)
+
+    @pytest.mark.parametrize("layer", [ALONE, replace(LAYER, batch=2), replace(ALONE, dtype="float32")])
+    def test_a_batch_that_is_wrong_by_itself_is_not_blamed_on_what_ran_before(self, layer):
+        target = type("Tile", (Tiled,), {"batches": range(layer.batch + 2, 99)})
+        report = verify(layer, target=target)
+        bad = results(report, status="failed")
+        assert [(r.gradient, r.check, r.condition) for r in bad] == [("input", "conditions", None)]
+        assert f"batch: {layer.batch + 2}}}, whatever ran before" in bad[0].message.replace(", dtype: float32", "")
+        assert {r.status for r in results(report, condition="other-layer-before")} == {"passed"}
+        case = report.layers[0].smallest
+        assert (case.layer["batch"], case.layer["kernel"], case.condition) == (layer.batch + 2, [1], None)
+        # The layer that is named fails by itself.
+        again = verify(Layer(**case.layer), target=target, checks=["exact"], shrink=False)
+        assert results(again, status="failed", check="exact")
+
+    def test_what_is_kept_of_others_is(self):
+        of_no_other_test = type("KeptByShapes", (WRONG["kept by shapes"][0],), {"kept": {}})
+        assert failing(of_no_other_test, self.ALONE) == {"other-layer-before"}
+
+    def test_so_is_what_has_spoiled_every_layer_by_then(self):
+        SpoiledForGood.served = {}
+        report = verify(self.ALONE, target=SpoiledForGood, checks=["forward", "exact", "conditions"])
+        assert {r.condition for r in results(report, status="failed")} == {"other-layer-before"}
+
+    @pytest.mark.parametrize("error", [NotImplementedError, ValueError])
+    def test_where_no_further_layer_can_be_tried_the_condition_stays(self, error):
+        class OneSize(Tiled):
+            def forward(self, x, weight, bias, layer):
+                if layer.input != LAYER.input:
+                    raise error("one size")
+                return super().forward(x, weight, bias, layer)
+
+        assert failing(OneSize, self.ALONE) == {"other-layer-before"}
+
+    def test_right_code_has_no_such_result(self):
+        assert not [r for r in results(verify(self.ALONE, target=Right)) if r.check == "conditions" and not r.condition]
+
+
 class TestNeverSkipped:
     """Real numbers are tried on every layer, whatever the budget and however long the sums."""
 

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcheck import Layer, UsageError, verify
-from convcheck.checks import smallest
-from convcheck.checks.smallest import MOST_FAILURES, single_ones
-from convcheck.layer.data import Operands
+from convcheck.checks import shrinking, smallest
+from convcheck.checks.smallest import MOST_FAILURES
 from convcheck.layer.plainer import plainer
 from convcheck.mistakes import mistake
 from convcheck.reports.results import LayerReport
@@ -154,7 +153,7 @@ def test_its_numbers_are_those_of_its_operands(name):
 
 @pytest.mark.parametrize("layer", [LAYER, STRIDED, replace(LAYER, dtype="float32", bias=False)])
 def test_right_code_is_never_shrunk(layer, monkeypatch):
-    monkeypatch.setattr(smallest, "_Search", None)
+    monkeypatch.setattr(smallest, "_search", None)
     report = verify(layer, target=Right)
     assert report.passed
     assert report.layers[0].smallest is None
@@ -165,7 +164,7 @@ def test_only_where_asked_for_and_of_code_of_the_users_alone(monkeypatch):
     failed = LayerReport(CONV, (failing(CONV, TARGET, "input"), failing(CONV, "unfold", "weight")))
     assert smallest._chief(failed).implementation == TARGET
     assert smallest._chief(replace(failed, results=failed.results[1:])) is None
-    monkeypatch.setattr(smallest, "_Search", None)
+    monkeypatch.setattr(smallest, "_search", None)
     assert case_of(Unflipped, LAYER, shrink=False) is None
 
 
@@ -197,21 +196,21 @@ def test_a_shrunk_case_fails_and_no_single_further_step_does(layer, gradient, sp
     assert case.result.status == "failed"
     for other in plainer(search.layer):
         assert not search.takes(other)
-    for other in further(case.operands):
-        assert not search.takes_data(other)
+    for name, other in further(search):
+        assert not search.takes_array(name, other)
 
 
-def further(operands: Operands):
+def further(search):
     """Every single step of the search for plainer data."""
-    yield from single_ones(operands)
-    for name in ("x", "weight", "bias", "grad_output"):
-        array = getattr(operands, name)
-        for place in range(0 if array is None else array.size):
+    for one in search.single_ones():
+        yield "grad_output", one
+    for name, array in search.arrays().items():
+        for place in range(array.size):
             for value in (0, 1):
                 if array.flat[place] not in (0, value):
                     other = array.copy()
                     other.flat[place] = value
-                    yield replace(operands, **{name: other})
+                    yield name, other
 
 
 class TestSizes:
@@ -275,7 +274,7 @@ class TestLimits:
         assert case.runs <= 11
 
     def test_so_it_does_after_many_runs(self, monkeypatch):
-        monkeypatch.setattr(smallest, "MOST_RUNS", 5)
+        monkeypatch.setattr(shrinking, "MOST_RUNS", 5)
         case = case_of(Unflipped, LAYER)
         assert case.runs == 5
         assert "ended early" in case.note
@@ -286,7 +285,7 @@ class TestLimits:
             verify(LAYER, target=Right, shrink_seconds=seconds)
 
     def test_a_case_too_large_to_look_at_is_not_told(self, monkeypatch):
-        monkeypatch.setattr(smallest, "_MOST_ENTRIES", 5)
+        monkeypatch.setattr(shrinking, "_MOST_ENTRIES", 5)
         assert case_of(Unflipped, LAYER) is None
 
 

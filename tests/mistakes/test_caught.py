@@ -37,7 +37,7 @@ def assert_caught(report, mistake, gradient):
         for result in wrong:
             assert [diagnosis.name for diagnosis in result.diagnosis] == [mistake.name]
             assert result.diagnosis[0].code == mistake.code
-            assert result.diagnosis[0].fix == mistake.fix
+            assert result.diagnosis[0].fix == mistake.diagnosis("", layer.layer).fix
         # With a wrong output, gradients of the definition are not those of the forward pass.
         others = [result for result in layer.results if result.gradient != gradient and gradient != "output"]
         assert all(result.acceptable for result in others)

@@ -88,7 +88,7 @@ def test_the_contract():
     ]  # fmt: skip
     smallest = layer["properties"]["smallest"]["anyOf"][0]
     assert keys(smallest) == [
-        "layer", "gradient", "index", "analytic", "numeric", "operands", "condition", "runs", "what", "note",
+        "layer", "gradient", "index", "analytic", "numeric", "operands", "condition", "runs", "what", "note", "along",
     ]  # fmt: skip
     assert keys(smallest["properties"]["operands"]) == ["x", "weight", "bias", "grad_output"]
 

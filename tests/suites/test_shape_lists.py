@@ -97,8 +97,27 @@ class TestBenchdnn:
         assert "s8" in model.left_out[0].reason
 
     def test_what_is_no_convolution_is_left_out(self, read):
-        model = read('ic3iw9oc4kw3\n--deconv ic3iw9oc4kw3n"up"\n--conv ic4oc4_ih3oh6kh3sh2ph1n"de"')
-        assert [(left.name, "transposed" in left.reason) for left in model.left_out] == [("up", True), ("de", True)]
+        model = read('ic3iw9oc4kw3\n--ip ic3iw9oc4kw3n"dense"\n--conv ic4oc4_ih3oh6kh3sh2ph1n"de"')
+        found = [(left.name, "transposed" in left.reason) for left in model.left_out]
+        assert found == [("dense", False), ("de", True)]
+
+    @pytest.mark.parametrize(
+        ("problem", "padding", "output_padding", "output"),
+        [
+            ("iw5ow9kw3sw2pw1", (1, 1), 0, 9),
+            ("iw5ow10kw3sw2pw1", (1, 0), 0, 10),
+            ("iw5ow11kw3sw2pw1", (1, 0), 1, 11),
+            ("iw5ow12kw3sw3", (1, 2), 0, 12),
+            ("iw5ow16kw3sw3", (0, 0), 1, 16),
+            ("iw5kw3sw2dw1", (0, 0), 0, 13),
+            ("iw5kw3sw2pw1", (1, 1), 0, 9),
+        ],
+    )
+    def test_transposed_ones_by_their_output(self, read, problem, padding, output_padding, output):
+        layer = only(read(f"--deconv --dir=BWD_WB ic4oc6g2{problem}")).layer
+        assert (layer.transposed, layer.channels, layer.filters, layer.groups) == (True, 4, 6, 2)
+        assert (layer.padding, layer.output_padding) == ((padding,), (output_padding,))
+        assert (layer.input, layer.output) == ((5,), (output,))
 
     def test_all_errors_with_their_places(self, read):
         text = """\
@@ -117,6 +136,11 @@ ic3ih4kh2
             found, ("FWD_X", '"a"', "zz7", '"oc"', "nothere", "itself", "d and w"), strict=True
         ):
             assert word in message
+
+    def test_a_long_word_is_not_repeated(self, read):
+        [(*_, message)] = problems(read, "x" * 10_000, kind="benchdnn")
+        assert "xxx..." in message
+        assert len(message) < 300
 
     def test_an_error_in_an_included_file_is_told_of_that_file(self, read):
         [(name, line, column, _)] = problems(read, "--batch=other", other="ic3iw9oc4kw3\n  what\n")
@@ -166,12 +190,17 @@ class TestMiopen:
 
     def test_what_is_left_out_and_why(self, read):
         model = read(
-            "MIOpenDriver conv -n 1\nMIOpenDriver pool -n 1\nMIOpenDriver conv -m trans\nMIOpenDriver conv -z same\n"
-            "MIOpenDriver convint8 -n 1\n"
+            "MIOpenDriver conv -n 1\nMIOpenDriver pool -n 1\nMIOpenDriver conv -m depthwise\n"
+            "MIOpenDriver conv -z same\nMIOpenDriver convint8 -n 1\n"
         )
-        assert [re.search("operation|transposed|pad_mode|int8", left.reason)[0] for left in model.left_out] == [
-            "operation", "transposed", "pad_mode", "int8",
+        assert [re.search("operation|mode is depthwise|pad_mode|int8", left.reason)[0] for left in model.left_out] == [
+            "operation", "mode is depthwise", "pad_mode", "int8",
         ]  # fmt: skip
+
+    def test_transposed_ones(self, read):
+        layer = only(read("MIOpenDriver conv -n 1 -c 4 -k 6 -g 2 -H 5 -W 4 -u 2 -v 3 -p 1 -X 2 -m trans")).layer
+        assert (layer.transposed, layer.channels, layer.filters, layer.groups) == (True, 4, 6, 2)
+        assert (layer.padding, layer.output_padding, layer.output) == (((1, 1), (0, 0)), (0, 2), (9, 14))
 
     def test_all_errors_with_their_places(self, read):
         text = (

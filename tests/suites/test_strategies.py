@@ -1,6 +1,7 @@
 """The layers that are drawn: within what is asked for, of every kind, and shrinking to the plainest."""
 
 from collections import Counter
+from math import prod
 
 import pytest
 from hypothesis import find, given, settings
@@ -96,6 +97,19 @@ def test_half_of_the_layers_are_near_a_given_one():
     assert any(alike(layer) < 4 for layer in drawn(near=[odd]))
     large = Layer(64, 64, 7, stride=2, padding=3, input=(224, 224))
     assert all(layer.multiply_adds <= LARGEST for layer in drawn(100, near=[large]))
+
+
+def test_arrays_stay_small_too_where_few_products_have_long_ones():
+    long = Layer(1, 1, (2, 2), dilation=(10**6, 1), input=(10**6 + 3, 3))
+    found = drawn(200, near=[long])
+    assert {len(layer.input) for layer in found} == {1, 2, 3}
+    for shape in ("input_shape", "weight_shape", "output_shape"):
+        assert all(prod(getattr(layer, shape)) <= LARGEST for layer in found)
+
+
+def test_near_a_thousand_layers_the_words_of_the_strategy_stay_few():
+    many = [Layer(1, 1, 1, input=1, name=f"layer number {number}") for number in range(1000)]
+    assert len(repr(strategies.layers(near=many))) < 1000
 
 
 @pytest.mark.parametrize(

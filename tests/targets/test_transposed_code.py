@@ -44,6 +44,18 @@ def refused(code, layer):
     return words
 
 
+@pytest.mark.parametrize("layer", [Layer(2, 3, 3, 2, 1, input=(7, 5), bias=False)])
+def test_sizes_that_are_written_into_a_function_of_jax(layer):
+    jax = pytest.importorskip("jax")
+
+    def own(x, weight):
+        return jax.lax.conv_general_dilated(x, weight, (2, 2), [(1, 1), (1, 1)])
+
+    assert_gives(target(own, style="jax", supports=("stride", "padding")), layer)
+    around = target(own, style="jax", supports=("stride",))
+    assert around.run(layer, integer_operands(layer)).output.shape != layer.output_shape
+
+
 class TestPyTorch:
     @pytest.fixture(autouse=True)
     def _torch(self):
@@ -86,6 +98,23 @@ class TestPyTorch:
         assert "output padding" in refused(by_mapping, replace(UP, groups=1))
         assert "not transposed" in refused(by_mapping, Layer(2, 3, 3))
         assert "a transposed" in refused(target(without, style="torch"), layer)
+
+    @pytest.mark.parametrize("layer", [Layer(2, 3, 3, 2, 1, input=(7, 5)), replace(UP, groups=1, bias=False)])
+    def test_sizes_that_are_written_into_a_function(self, layer):
+        functional = self.torch.nn.functional
+        right = functional.conv_transpose2d if layer.transposed else functional.conv2d
+        behind = {"output_padding": layer.output_padding} if layer.transposed else {}
+
+        def own(stride=layer.stride, padding=1):
+            return lambda x, weight, bias=None: right(x, weight, bias, stride, padding, **behind)
+
+        said = {"style": "torch", "supports": ("stride", "padding", "transposed", "output-padding")}
+        assert_gives(target(own(), **said), layer)
+        assert verify(layer, target={"call": own(), **said}, checks=["forward", "exact"]).passed
+        assert not verify(layer, target={"call": own(padding=0), **said}, checks=["forward"]).passed
+        # Of what is not said to pad, the padding is done around it, once more.
+        unsaid = target(own(), style="torch", supports=("stride", "transposed", "output-padding"))
+        assert unsaid.run(layer, integer_operands(layer)).output.shape != layer.output_shape
 
     def test_what_it_takes_is_found_by_trying(self):
         _, probe = probed(TargetSpec(call="torch.nn:ConvTranspose2d"), lambda spec: target(spec.call))

@@ -79,7 +79,8 @@ def _cases(report: ReportData, layer: LayerReport, code: Target) -> Iterator[Sho
     require_real(layer.layer)
     bad = [result for result in _bad(layer) if result.condition is None]
     case = layer.smallest
-    if case is not None and case.condition is None:
+    # One pass shows nothing of a second derivative.
+    if case is not None and case.condition is None and case.along is None:
         of_case = [result for result in bad if result.gradient == case.gradient]
         yield _smallest(case, code, layer.name, *_commands(report, layer, of_case))
     if not bad:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, prod
 from typing import Any
 
@@ -74,6 +75,7 @@ class Packing:
         return ceil(directions / self.digits) if self.digits else 0
 
 
+@lru_cache(maxsize=256)
 def packing_for(layer: Layer, gradient: str) -> Packing:
     """Pack as many directions as stay exact: no partial sum may leave the integers that the dtype represents.
 
@@ -85,8 +87,8 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
     reach = 1 if gradient == "bias" else magnitude * repeats
     radix = 1 << (2 * reach).bit_length()
     room = layer.exact_limit - largest_output(layer)
-    digits, total = 0, 0
-    while digits < direction_count(gradient, layer) and (total := total + reach * radix**digits) <= room:
+    directions, digits, total = direction_count(gradient, layer), 0, 0
+    while digits < directions and (total := total + reach * radix**digits) <= room:
         digits += 1
     return Packing(radix, digits)
 
@@ -191,20 +193,27 @@ class _Reader:
         whole = (left == outputs).reshape(each).all(axis=1)
         left += self._lift
         read = whole & (left.view(np.uint64).reshape(each).max(axis=1) < self._radix**self._digits)
-        apart, half = self._bits * self._every, 1 << (self._bits * self._every - 1)
         found = np.empty((len(outputs), self._digits, *self._lifted.shape[1:]))
         part = np.empty_like(left)
         for first in range(self._every):
             np.bitwise_and(left, self._mask, out=part)
             left >>= self._bits
             part *= self._grad_output
-            total = self._sums(part)
-            for place in range(first, self._digits, self._every):
-                digit = total if place + self._every >= self._digits else ((total + half) & (2 * half - 1)) - half
-                total = (total - digit) >> apart
-                found[:, place] = digit - self._lifted
+            sums = self._apart(self._sums(part), len(range(first, self._digits, self._every)))
+            found[:, first :: self._every] = sums - self._lifted
         found[~read] = np.nan
         return found.reshape(-1, *found.shape[2:])
+
+    def _apart(self, total: NDArray[Any], digits: int) -> NDArray[Any]:
+        """Read off sums of either sign, lifted like the digits of outputs, in base B**k: shape (T, digits, ...)."""
+        if digits == 1:
+            return total[:, np.newaxis]
+        bits = self._bits * self._every
+        half = 1 << (bits - 1)
+        lifted = total + sum(half << (bits * place) for place in range(digits))
+        shifts = np.arange(0, bits * digits, bits).reshape(-1, *[1] * (total.ndim - 1))
+        apart: NDArray[Any] = ((lifted[:, np.newaxis] >> shifts) & (2 * half - 1)) - half
+        return apart
 
 
 def central_gradient(

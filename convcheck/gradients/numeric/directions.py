@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -116,12 +115,17 @@ class InputDirections(Directions):
     def __init__(self, layer: Layer, operands: Operands) -> None:
         super().__init__(layer, operands)
         # Directions come colour by colour, so few index arrays are in use at a time.
-        self._samples = lru_cache(maxsize=64)(self._find_samples)
         self._places = lru_cache(maxsize=64)(self._find_places)
 
     @cached_property
-    def _colors(self) -> list[tuple[int, ...]]:
-        return list(product(*(axis.sample_of_color for axis in self.layer.axes)))
+    def _colors(self) -> NDArray[np.intp]:
+        """Number of every sample's colour, shape (*input)."""
+        of_axis = [np.searchsorted(list(axis.sample_of_color), axis.colors) for axis in self.layer.axes]
+        return np.ravel_multi_index(np.ix_(*of_axis), self._color_counts)
+
+    @cached_property
+    def _color_counts(self) -> tuple[int, ...]:
+        return tuple(axis.color_count for axis in self.layer.axes)
 
     @property
     def count(self) -> int:
@@ -138,15 +142,16 @@ class InputDirections(Directions):
     def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
         """Merge the evaluations into one batch."""
         layer, operands = self.layer, self.operands
-        x = np.repeat(operands.x[np.newaxis], len(evaluations), axis=0)
-        by_group = x.reshape(len(x), layer.batch, layer.groups, layer.channels_per_group, *layer.input)
         copies, directions, amounts = _apart(evaluations)
         colors, channels = np.divmod(directions, layer.channels_per_group)
-        for color in dict.fromkeys(colors.tolist()):
-            # The batch and the groups come last where index arrays stand on both sides of them.
-            some = np.flatnonzero(colors == color).reshape(-1, *[1] * len(layer.input))
-            moved = amounts[some][..., np.newaxis, np.newaxis]
-            by_group[copies[some], :, :, channels[some], *self._samples(color)] += moved
+        # Only the channels that are moved are looked at: of each, the step of every colour, then of every sample.
+        rows, row = np.unique(copies * layer.channels_per_group + channels, return_inverse=True)
+        steps = np.zeros((len(rows), prod(self._color_counts)), operands.x.dtype)
+        steps[row, colors] = amounts
+        x = np.repeat(operands.x[np.newaxis], len(evaluations), axis=0)
+        by_group = x.reshape(len(x), layer.batch, layer.groups, layer.channels_per_group, *layer.input)
+        copies, channels = np.divmod(rows, layer.channels_per_group)
+        by_group[copies, :, :, channels] += steps[:, self._colors][:, np.newaxis, np.newaxis]
         output = forward(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
         return output.reshape(len(x), *layer.output_shape)
 
@@ -169,36 +174,40 @@ class InputDirections(Directions):
 
     def book(self, gradient: Array, directions: Sequence[int], sums: NDArray[Any]) -> None:
         """Add each output's part to the one sample that it saw."""
-        batch, groups, _, places = gradient.shape
-        colors, channels = np.divmod(directions, self.layer.channels_per_group)
-        # Directions come colour by colour.
-        for color in dict.fromkeys(colors.tolist()):
-            some = np.flatnonzero(colors == color)
-            maps = len(some) * batch * groups
-            where = self._places(color) + np.arange(maps)[:, np.newaxis] * places
-            parts = sums[some].ravel()
-            booked = np.bincount(where.ravel(), parts.real, maps * places)
+        batch, groups, depth, places = gradient.shape
+        colors, channels = np.divmod(directions, depth)
+        # Directions come colour by colour. Of few, only their channels are looked at, and these colour by colour.
+        few = len(directions) < depth
+        for some in [colors == color for color in dict.fromkeys(colors.tolist())] if few else [slice(None)]:
+            of_color, of_channel = colors[some], channels[some]
+            first, last = of_channel.min(), of_channel.max() + 1
+            rows = (of_channel - first)[:, np.newaxis] + np.arange(batch * groups) * (last - first)
+            seen = self._places(int(of_color[0]), int(of_color[-1]) + 1)[of_color - of_color[0]]
+            where = (rows[..., np.newaxis] * places + seen[:, np.newaxis]).ravel()
+            parts, size = sums[some].ravel(), batch * groups * (last - first) * places
+            booked = np.bincount(where, parts.real, size)
             if gradient.dtype.kind == "c":
-                booked = booked + 1j * np.bincount(where.ravel(), parts.imag, maps * places)
-            gradient[:, :, channels[some]] += booked.reshape(-1, batch, groups, places).transpose(1, 2, 0, 3)
+                booked = booked + 1j * np.bincount(where, parts.imag, size)
+            gradient[:, :, first:last] += booked.reshape(batch, groups, -1, places)
 
     def finish(self, gradient: Array) -> Array:
         """Leave out what belongs to no sample."""
         return gradient[..., :-1].reshape(self.layer.input_shape)
 
-    def _find_samples(self, color: int) -> tuple[Any, ...]:
-        """Index arrays of the input samples of a colour."""
-        by_axis = zip(self.layer.axes, self._colors[color], strict=True)
-        return np.ix_(*(np.flatnonzero(axis.colors == c) for axis, c in by_axis))
+    def _find_places(self, first: int, last: int) -> NDArray[np.intp]:
+        """For some colours the number of the sample that each output sees, or behind the last one.
 
-    def _find_places(self, color: int) -> NDArray[np.intp]:
-        """Number of the sample of a colour that each output sees, or behind the last one, shape (prod(output),)."""
-        layer = self.layer
-        seen = np.ix_(*(axis.sample_of_color[c] for axis, c in zip(layer.axes, self._colors[color], strict=True)))
-        places = np.ravel_multi_index(seen, layer.input, mode="clip")
-        for samples in seen:
-            places = np.where(samples < 0, prod(layer.input), places)
-        return places.ravel()
+        Shape (last - first, prod(output)).
+        """
+        of_axis = np.unravel_index(np.arange(first, last), self._color_counts)
+        places = np.zeros((last - first, 1), np.intp)
+        for axis, colors in zip(self.layer.axes, of_axis, strict=True):
+            # Below every number of a sample where one axis sees none.
+            samples = np.stack(list(axis.sample_of_color.values()))[colors]
+            samples[samples < 0] = -prod(self.layer.input)
+            places = places[..., np.newaxis] * axis.size + samples[:, np.newaxis]
+            places = places.reshape(last - first, -1)
+        return np.where(places < 0, prod(self.layer.input), places)
 
 
 class WeightDirections(Directions):
@@ -222,7 +231,7 @@ class WeightDirections(Directions):
         weight = np.repeat(grouped, copies, axis=1)
         at, directions, amounts = _apart(evaluations)
         weight[:, at, :, directions] += amounts[:, np.newaxis, np.newaxis]
-        merged = layer if copies == 1 else replace(layer, filters=layer.filters * copies)
+        merged = layer if copies == 1 else layer.alike(filters=layer.filters * copies)
         bias = operands.bias
         if bias is not None:
             bias = np.repeat(bias.reshape(layer.groups, 1, -1), copies, axis=1).reshape(-1)

@@ -19,6 +19,7 @@ gamma_(n + 5), sqrt(10) being that of 3 and 1 for both parts. The larger of the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import log2, prod
 
 import numpy as np
@@ -38,6 +39,7 @@ Backward = Callable[[Layer, Array, Array, Array], Gradients]
 _EXTRA_ROUNDINGS = 4
 
 
+@lru_cache(maxsize=256)
 def gamma(terms: int, dtype: str) -> float:
     """gamma_n = n*u / (1 - n*u), infinite where n*u >= 1 and no bound holds."""
     return float(gammas(np.asarray(terms, np.float64), dtype))

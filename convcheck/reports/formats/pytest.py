@@ -98,6 +98,8 @@ def _test(report: ReportData, layers: list[LayerReport], name: str) -> Iterator[
         for option, (argument, text) in _OPTIONS.items()
         if option in options
     ]
+    if case is not None and case.along is not None:
+        given.append("checks=['double']")
     yield f"    report = convcheck.verify({', '.join([subject, *given, 'shrink=False'])})"
     yield "    assert report.passed, str(report)"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from convcheck.suites.importing.model import Model, Shapes
+from convcheck.wording import short
 
 _HEADING = re.compile(r"\s*Operator:\s*(?P<name>\S+)\s*$")
 
@@ -88,7 +89,7 @@ def _arguments(operator: str, text: str) -> dict[str, Any]:
         value = _value(node)
         if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(n, int) for n in value)):
             expected = "a tensor such as T([1, 3, 8, 8], f32)" if kind is _Tensor else "another kind of value"
-            raise _CallError(f"{name} is {ast.unparse(node)}; expected {expected}", node.col_offset)
+            raise _CallError(f"{name} is {short(ast.unparse(node))}; expected {expected}", node.col_offset)
         arguments[name] = value
     return arguments
 
@@ -105,7 +106,7 @@ def _value(node: ast.expr) -> Any:
             if isinstance(sizes, list) and all(type(size) is int for size in sizes):
                 return _Tensor(tuple(sizes), dtype)
     raise _CallError(
-        f"{ast.unparse(node)} is not understood; expected numbers, lists and T(SHAPE, FORMAT)", node.col_offset
+        f"{short(ast.unparse(node))} is not understood; expected numbers, lists and T(SHAPE, FORMAT)", node.col_offset
     )
 
 

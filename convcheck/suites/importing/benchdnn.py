@@ -10,6 +10,7 @@ from typing import Any
 
 from convcheck.reports.results import GRADIENTS
 from convcheck.suites.importing.model import Findings, Model, Shapes
+from convcheck.wording import short
 
 _SPATIAL = "dhw"
 
@@ -111,7 +112,9 @@ def _option(shapes: Shapes, line: int, column: int, word: str, reading: _Reading
         unknown = next((one for one in values if one.upper() not in _DIRECTIONS), None)
         if unknown is not None:
             expected = ", ".join(_DIRECTIONS)
-            shapes.wrong(line, where, f'direction "{unknown}" is not known; expected one or several of {expected}')
+            shapes.wrong(
+                line, where, f'direction "{short(unknown)}" is not known; expected one or several of {expected}'
+            )
             return
         reading.options = replace(options, directions=tuple(one.upper() for one in values))
     elif name in ("dt", "cfg"):
@@ -122,7 +125,9 @@ def _option(shapes: Shapes, line: int, column: int, word: str, reading: _Reading
         )
     elif name == "mb":
         if not value.isdecimal():
-            shapes.wrong(line, where, f'--mb "{value}" is no number; expected a batch, or 0 for that of each problem')
+            shapes.wrong(
+                line, where, f'--mb "{short(value)}" is no number; expected a batch, or 0 for that of each problem'
+            )
             return
         reading.options = replace(options, batch=int(value))
     elif name == "batch":
@@ -137,7 +142,7 @@ def _include(shapes: Shapes, line: int, column: int, name: str, reading: _Readin
     places = [shapes.path.parent / name, *(path.parent / name for path in reversed(reading.open))]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
-        shapes.wrong(line, column, f'--batch: there is no file "{name}" beside this one; check the name')
+        shapes.wrong(line, column, f'--batch: there is no file "{short(name)}" beside this one; check the name')
     elif found.resolve() in reading.open:
         shapes.wrong(line, column, f'--batch: "{name}" includes itself; leave it out')
     else:
@@ -158,34 +163,34 @@ def _problem(shapes: Shapes, line: int, column: int, word: str, options: _Option
             name = word[at + 1 :].strip('"')
             break
         else:
-            shapes.wrong(line, column + at, f'"{word[at:]}" is not understood; {_PROBLEM}')
+            shapes.wrong(line, column + at, f'"{short(word[at:])}" is not understood; {_PROBLEM}')
             return
-    if options.driver != "conv":
-        transposed = options.driver == "deconv"
-        reason = "a transposed convolution is not a layer of convcheck" if transposed else "is no convolution"
-        shapes.findings.leave_out(name or word, f"--{options.driver}", reason)
+    driver = f"--{options.driver}"
+    if options.driver not in ("conv", "deconv"):
+        shapes.findings.leave_out(name or word, driver, "is no convolution")
         return
-    spec, wrong, reason = _sizes(numbers)
+    spec, wrong, reason = _sizes(numbers, transposed=options.driver == "deconv")
     if wrong:
-        shapes.wrong(line, column, f"{wrong} in {word}")
+        shapes.wrong(line, column, f"{wrong} in {short(word)}")
         return
     if reason:
-        shapes.findings.leave_out(name or word, "--conv", reason)
+        shapes.findings.leave_out(name or word, driver, reason)
         return
     known = [_DIRECTIONS[direction] for direction in options.directions]
     computed = set[str]().union(*(arrays for arrays, _ in known)) if known else set(GRADIENTS)
     bias = any(has for _, has in known) or not known
     for dtype in options.dtypes:
-        kind = f"--conv --dir={','.join(options.directions)}" if known else "--conv"
+        kind = f"{driver} --dir={','.join(options.directions)}" if known else driver
         batch = options.batch or numbers.get("mb", 2)
         shapes.findings.add(name, kind, batch=batch, computed=computed, dtype=dtype, bias=bias, **spec)
 
 
-def _sizes(numbers: dict[str, int]) -> tuple[dict[str, Any], str, str]:
+def _sizes(numbers: dict[str, int], *, transposed: bool) -> tuple[dict[str, Any], str, str]:
     """Return the sizes of a layer, what is wrong with the numbers, and why no layer is like them.
 
     Sizes of an axis that are not given are those of the first axis. Padding is what the output needs, half of it in
-    front; without an output it is none. Dilation counts the samples between two taps.
+    front; without an output it is none; of a transposed convolution it is what is cut off the output, and what the
+    output has more is output padding. Dilation counts the samples between two taps.
     """
     missing = next((name for name in ("ic", "oc") if not numbers.get(name)), None)
     if missing:
@@ -204,6 +209,8 @@ def _sizes(numbers: dict[str, int]) -> tuple[dict[str, Any], str, str]:
             "",
         )
     spec: dict[str, Any] = {"kernel": [], "stride": [], "dilation": [], "padding": [], "input": []}
+    if transposed:
+        spec |= {"transposed": True, "output_padding": []}
     for axis in taken:
         size, taps = numbers.get(f"i{axis}"), numbers.get(f"k{axis}")
         if not size or not taps:
@@ -212,9 +219,14 @@ def _sizes(numbers: dict[str, int]) -> tuple[dict[str, Any], str, str]:
         output, front = numbers.get(f"o{axis}"), numbers.get(f"p{axis}")
         span = dilation * (taps - 1) + 1
         behind = front
-        if output is None and stride and size + 2 * (front or 0) >= span:
+        if transposed:
+            cut = (size - 1) * stride + span - output if output else 2 * (front or 0)
+            front = max(cut, 0) // 2 if front is None else front
+            behind = max(cut - front, 0)
+            spec["output_padding"].append(max(front - cut, 0))
+        elif output is None and stride and size + 2 * (front or 0) >= span:
             output = (size + 2 * (front or 0) - span) // stride + 1
-        if output and stride:
+        if output and stride and not transposed:
             needed = (output - 1) * stride + span - size
             front = max(needed, 0) // 2 if front is None else front
             if stride > 1 and output > size:

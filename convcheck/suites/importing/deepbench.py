@@ -9,6 +9,7 @@ from typing import Any
 
 from convcheck.reports.results import GRADIENTS
 from convcheck.suites.importing.model import Model, Shapes
+from convcheck.wording import short
 
 #: What the numbers of a tuple are.
 _NUMBERS = ("w", "h", "c", "n", "k", "filter_w", "filter_h", "pad_w", "pad_h", "stride_w", "stride_h")
@@ -44,7 +45,9 @@ def load(source: str, input_size: Sequence[int] | None = None) -> Model:
         line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
         words = [word.strip() for word in part["numbers"].split(",")]
         if len(words) != len(_NUMBERS) or not all(word.isdecimal() for word in words):
-            shapes.wrong(line, column, f"({part['numbers'].strip()}) is no convolution; expected {', '.join(_NUMBERS)}")
+            shapes.wrong(
+                line, column, f"({short(part['numbers'].strip())}) is no convolution; expected {', '.join(_NUMBERS)}"
+            )
             continue
         given = dict(zip(_NUMBERS, map(int, words), strict=True))
         per_axis: dict[str, Any] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.suites.importing.model import Model, Shapes
+from convcheck.wording import short
 
 #: What PyTorch's convolutions take by place, and its transposed ones.
 _PARAMETERS = (
@@ -149,7 +150,7 @@ def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:
                 result = _OPERATORS[type(op)](one, other)
                 if abs(result) < _LARGEST:
                     return result
-    raise _UnreadError(f"{ast.unparse(node)} is not a plain value", node)
+    raise _UnreadError(f"{short(ast.unparse(node))} is not a plain value", node)
 
 
 def _returned(function: ast.FunctionDef, names: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -178,7 +179,7 @@ def _options(call: ast.Call, names: Mapping[str, Any], parameters: Sequence[str]
     given: list[tuple[str | None, ast.expr]] = list(zip(parameters, call.args, strict=False))
     given += [(keyword.arg, keyword.value) for keyword in call.keywords]
     if any(name is None for name, _ in given) or len(call.args) > len(parameters):
-        raise _UnreadError(f"{ast.unparse(call)} is not understood", call)
+        raise _UnreadError(f"{short(ast.unparse(call))} is not understood", call)
     return {name: _value(value, names) for name, value in given if name is not None}
 
 
@@ -219,5 +220,5 @@ def _input_shape(function: ast.FunctionDef, names: Mapping[str, Any]) -> tuple[i
                     shape = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], tuple) else tuple(sizes)
                     if all(type(size) is int for size in shape):
                         return shape
-                raise _UnreadError(f"{ast.unparse(first)} is no input of a shape that is written out", first)
+                raise _UnreadError(f"{short(ast.unparse(first))} is no input of a shape that is written out", first)
     raise _UnreadError(f"{function.name} returns no list of inputs", function)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.suites.importing.model import Findings, Model, Shapes
-from convcheck.wording import did_you_mean
+from convcheck.wording import did_you_mean, short
 
 #: Each option that says what is computed: its letter, its word, and its default.
 _OPTIONS = (
@@ -20,6 +20,7 @@ _OPTIONS = (
     ("$", "pad_d", 0), ("p", "pad_h", 0), ("q", "pad_w", 0),
     ("#", "conv_stride_d", 1), ("u", "conv_stride_h", 1), ("v", "conv_stride_w", 1),
     ("^", "dilation_d", 1), ("l", "dilation_h", 1), ("j", "dilation_w", 1),
+    ("%", "trans_output_pad_d", 0), ("Y", "trans_output_pad_h", 0), ("X", "trans_output_pad_w", 0),
 )  # fmt: skip
 
 _DEFAULTS = {name: default for _, name, default in _OPTIONS}
@@ -87,20 +88,22 @@ def _command(shapes: Shapes, number: int, command: re.Match[str]) -> None:
         if option.startswith("${"):
             continue
         if not option.startswith("-"):
-            shapes.wrong(number, column, f'"{option}" is not expected here; expected an option such as -c')
+            shapes.wrong(number, column, f'"{short(option)}" is not expected here; expected an option such as -c')
             return
         name, equals, value = option.lstrip("-").partition("=")
         if not equals:
             if not words:
-                shapes.wrong(number, column, f"{option} has no value; expected one behind it")
+                shapes.wrong(number, column, f"{short(option)} has no value; expected one behind it")
                 return
             where, value = words.pop(0)
         meant = _MEANT.get(name, name)
         if len(name) > 1 and name not in _DEFAULTS and did_you_mean(name, _DEFAULTS, cutoff=0.8):
-            shapes.wrong(number, column, f'unknown option "{option}";{did_you_mean(name, _DEFAULTS)}')
+            shapes.wrong(number, column, f'unknown option "{short(option)}";{did_you_mean(name, _DEFAULTS)}')
             return
         if meant in _DEFAULTS and not value.isdecimal():
-            shapes.wrong(number, where, f'{option} "{value}" is not allowed; expected an integer of at least 0')
+            shapes.wrong(
+                number, where, f'{short(option)} "{short(value)}" is not allowed; expected an integer of at least 0'
+            )
             return
         given[meant] = int(value) if meant in _DEFAULTS else value
     _add_command(shapes.findings, f"line {number}", operation, given)
@@ -108,8 +111,8 @@ def _command(shapes: Shapes, number: int, command: re.Match[str]) -> None:
 
 def _add_command(findings: Findings, name: str, operation: str, given: dict[str, Any]) -> None:
     mode, pad_mode = given.get("mode", "conv"), given.get("pad_mode", "default")
-    if mode != "conv":
-        findings.leave_out(name, operation, "a transposed convolution is not a layer of convcheck")
+    if mode not in ("conv", "trans"):
+        findings.leave_out(name, operation, f"its mode is {mode}; only conv and trans are imported")
         return
     if pad_mode not in ("default", "conv", "valid"):
         findings.leave_out(name, operation, f"its pad_mode is {pad_mode}; only default and valid are imported")
@@ -118,7 +121,7 @@ def _add_command(findings: Findings, name: str, operation: str, given: dict[str,
     per_axis: dict[str, Any] = {
         field: [given[f"{word}_{axis}"] for axis in axes]
         for field, word in (("input", "in"), ("kernel", "fil"), ("stride", "conv_stride"), ("dilation", "dilation"),
-            ("padding", "pad"))
+            ("padding", "pad"), *([("output_padding", "trans_output_pad")] if mode == "trans" else []))
     }  # fmt: skip
     if pad_mode == "valid":
         per_axis["padding"] = [0] * len(axes)
@@ -128,7 +131,7 @@ def _add_command(findings: Findings, name: str, operation: str, given: dict[str,
     findings.add(
         "", f"{operation} -F {given['forw']}", batch=given["batchsize"], dtype=dtype, computed=computed,
         channels=given["in_channels"], filters=given["out_channels"], groups=given["group_count"],
-        bias=bool(given["bias"]), **per_axis,
+        bias=bool(given["bias"]), transposed=mode == "trans", **per_axis,
     )  # fmt: skip
 
 

@@ -21,9 +21,10 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import parameters_of, per_axis, refuse_unused, symmetric_padding
 from convcheck.targets.construction import WORDS_ONLY, word_of
-from convcheck.targets.form import GRADIENTS, Form, Given, Session, triple
+from convcheck.targets.form import Form
 from convcheck.targets.layouts import one_sample
 from convcheck.targets.roles import bind_function, gradient_named, option_named, result_named
+from convcheck.targets.session import GRADIENTS, Given, Session, triple
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 

@@ -9,11 +9,12 @@ from typing import Any
 from convcheck.layer.arrays import Array
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
-from convcheck.targets.form import GRADIENTS, Form, Given, Session, StatelessSession
+from convcheck.targets.form import Form
 from convcheck.targets.programs.cases import Cases
 from convcheck.targets.programs.one_shot import OneShot
 from convcheck.targets.programs.process import DEVICE, Program
 from convcheck.targets.programs.protocol import Request
+from convcheck.targets.session import GRADIENTS, Given, Session, StatelessSession
 from convcheck.targets.spec import TargetSpec
 
 

@@ -19,8 +19,9 @@ from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, parameters_of, per_axis, refuse_unused
-from convcheck.targets.form import Form, Given, Session, StatelessSession
+from convcheck.targets.form import Form
 from convcheck.targets.placement import Placed
+from convcheck.targets.session import Given, Session, StatelessSession
 from convcheck.targets.spec import TargetSpec
 
 #: With which products are made while code is checked: float32 in float32.
@@ -73,6 +74,8 @@ class JaxForm(Form):
             self.takes -= {"plain"} - {*spec.supports}
         if not (behind or self._of_jax or "layer" in taken):
             self.takes -= {"output-padding"} - {*spec.supports}
+        # What a function does not take is done around it, unless it is said to do it of itself.
+        self.untold |= {"padding"} & {*spec.supports} - taken
         self.differentiable = self.gives_sums
         if self._device.platform != "cpu":
             self.room = _room(self._device)
@@ -107,10 +110,11 @@ class JaxForm(Form):
     def call(self, layer: Layer, x: Any, weight: Any, bias: Any) -> Any:
         """Run the function."""
         whole: list[slice] = []
-        if not self._binding.takes & {"padding", "layer"} and layer.transposed:
+        itself = "padding" in self.untold or self._binding.takes & {"padding", "layer"}
+        if not itself and layer.transposed:
             whole = [slice(before, -after or None) for before, after in layer.padding]
             layer = replace(layer, padding=((0, 0),) * len(whole))
-        elif not self._binding.takes & {"padding", "layer"}:
+        elif not itself:
             x = self._jax.numpy.pad(x, self._images.in_order([(0, 0), (0, 0), *layer.padding]))
             padded = tuple(size + sum(pair) for size, pair in zip(layer.input, layer.padding, strict=True))
             layer = replace(layer, padding=((0, 0),) * len(padded), input=padded)

@@ -31,9 +31,10 @@ from convcheck.targets.construction import (
     takes_rate,
     word_of,
 )
-from convcheck.targets.form import GRADIENTS, Form, Given, Session
+from convcheck.targets.form import Form
 from convcheck.targets.layouts import images, one_sample
 from convcheck.targets.roles import role_named
+from convcheck.targets.session import GRADIENTS, Given, Session
 from convcheck.targets.spec import LEARNING_RATE, TargetSpec
 from convcheck.targets.target import TargetContractError
 

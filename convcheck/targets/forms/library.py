@@ -15,9 +15,10 @@ from convcheck.layer.fields import DTYPES, FIELDS
 from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.device_memory import DeviceMemory
-from convcheck.targets.form import Form, Given, Session, StatelessSession
+from convcheck.targets.form import Form
 from convcheck.targets.placement import placed
 from convcheck.targets.programs.protocol import RefusedError
+from convcheck.targets.session import Given, Session, StatelessSession
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 from convcheck.wording import one_line

@@ -15,7 +15,8 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import Binding, bind, parameters_of, with_kinds
 from convcheck.targets.construction import constructor_value, lacking
-from convcheck.targets.form import Form, Given, Session, triple
+from convcheck.targets.form import Form
+from convcheck.targets.session import Given, Session, triple
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 

@@ -18,8 +18,9 @@ from convcheck.layer.layer import Layer
 from convcheck.targets import features
 from convcheck.targets.binding import bind, with_kinds
 from convcheck.targets.construction import constructor_value, lacking
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import Form
 from convcheck.targets.forms.layer_object import LayerForm, LayerSession
+from convcheck.targets.session import Given, Session
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 

@@ -25,10 +25,11 @@ from convcheck.targets import attributes, features
 from convcheck.targets.binding import Binding, bind, makes_layers, parameters_of, refuse_unused
 from convcheck.targets.concurrency import suits_one_thread
 from convcheck.targets.construction import constructor_value
-from convcheck.targets.form import Form, Given, Session
+from convcheck.targets.form import Form
 from convcheck.targets.forms.torch_device import TorchDevice
 from convcheck.targets.layouts import one_sample
 from convcheck.targets.placement import Placed
+from convcheck.targets.session import Given, Session
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import TargetContractError
 
@@ -83,7 +84,9 @@ class TorchForm(Form):
         if "transposed" in self.shown:
             self.takes -= {"plain"} - {*spec.supports}
         if "output_padding" not in taken and not taken & {"layer"}:
-            self.takes -= {"output-padding"}
+            self.takes -= {"output-padding"} - {*spec.supports}
+        # What a function does not take is done around it, unless it is said to do it of itself.
+        self.untold |= {"padding"} & {*spec.supports} - taken
         self.differentiable = self.gives_sums
         self.room = self._place.room
         for words in self._place.words:
@@ -180,8 +183,7 @@ class TorchForm(Form):
     def _split_padding(self, layer: Layer) -> tuple[Layer, _Outside]:
         """Return the layer that the target sees, and what is done around it of the padding."""
         asymmetric = any(before != after for before, after in layer.padding)
-        takes_padding = self._binding.takes & {"padding", "layer"}
-        if not asymmetric and takes_padding:
+        if "padding" in self.untold or (not asymmetric and self._binding.takes & {"padding", "layer"}):
             return layer, _Outside()
         nothing = ((0, 0),) * len(layer.input)
         # One sample by itself has no axis for the batch, which stands in front otherwise.
