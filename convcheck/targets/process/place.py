@@ -292,7 +292,7 @@ class Place:
                 raise BrokenWireError("it has not the arrays that were asked for")
             # The output is sent by itself where the backward pass follows.
             parts = [told] if asked.output is None or len(told) == 1 else [told[:1], told[1:]]
-            labels = iter(asked.labels)
+            asked.values, labels = [], iter(asked.labels)
             for part, start in zip(parts, starts_in(asked.answer, len(parts)), strict=True):
                 slots = [slot_of(one) if isinstance(one, str) else None for one in part]
                 sent = [slot for slot in slots if slot is not None]

@@ -207,7 +207,7 @@ class Mapped:
 
     def __init__(self, file: int, access: int = mmap.ACCESS_READ) -> None:
         self._file, self._access = file, access
-        self._memory: mmap.mmap | bytes = b""
+        self._memory: mmap.mmap | bytearray = bytearray()
 
     def arrays(self, slots: Sequence[Slot], start: int) -> list[Array]:
         """Return the arrays that lie there after so many bytes, until others lie in their place."""
