@@ -1,52 +1,59 @@
 """What a process of its own for the code under test costs: ``python -m tests.cost_of_worker``.
 
-A suite is verified on right code of NumPy's in this process and in a worker, both in turn in one run, several times, of
-which the fastest counts: in seconds, and in seconds of processors, which are less a matter of what else runs. The start
-of a worker is told apart. Exit status 1 if the worker takes more than 15 % longer by both.
+The command ``convcheck verify SUITE`` checks right code of NumPy's in its own process and in a worker, and a process
+that starts workers is started and ended by itself, all in turn, several times, of which the fastest counts: in seconds
+of processors, of all processes together, which are less a matter of what else runs, and in seconds. Exit status 1 if,
+without that start, the worker takes more than 15 % longer by both.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import json
+import os
+import socket
+import subprocess
 import sys
 import time
-from unittest import mock
+from pathlib import Path
 
-import psutil
+from convcheck.targets.process.keepers import START
 
-from convcheck import verify
-from convcheck.targets.process.host import Worker
-from convcheck.targets.process.limits import Limits
-from tests.parts import SUITE
+ROOT = Path(__file__).parents[1]
 
 #: How much longer a run may take, beyond the start of one interpreter.
 ALLOWED = 1.15
 
+#: Installed code has been compiled.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
-def seconds(subject, *, in_process):
-    """Seconds of a verification, and of processors; a process from which workers are forked is there already."""
-    spent, close = [0.0], Worker.close
-
-    def closed(worker, *words):
-        if worker.ended is None:
-            times = psutil.Process(worker.pid).cpu_times()
-            spent[0] += times.user + times.system
-        close(worker, *words)
-
-    with mock.patch.object(Worker, "close", closed):
-        began, busy = time.perf_counter(), time.process_time()
-        assert verify(subject, target="tests.targets_for_tests:Right", in_process=in_process, shrink=False).passed
-        gc.collect()
-        return time.perf_counter() - began, time.process_time() - busy + spent[0]
+VERIFY = [sys.executable, "-m", "convcheck", "verify", "--target", "tests.targets_for_tests:Right", "--quiet"]
 
 
-def compared(subject, repeats):
-    """The fastest of several runs in this process, and in a worker: seconds, and seconds of processors."""
-    for in_process in (True, False):
-        seconds(SUITE, in_process=in_process)
-    runs = [[seconds(subject, in_process=in_process) for in_process in (True, False)] for _ in range(repeats)]
-    return [[min(run[side][kind] for run in runs) for side in (0, 1)] for kind in (0, 1)]
+def seconds(*command, **options):
+    """Seconds of processors that a command takes with all processes that came of it, and seconds; it must succeed."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.DEVNULL, **options)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return used.ru_utime + used.ru_stime, time.perf_counter() - began
+
+
+def start():
+    """The same of the interpreter from which workers are forked, which ends when it has nobody to listen to."""
+    mine, its = socket.socketpair()
+    with its:
+        mine.close()
+        number = str(its.fileno())
+        return seconds(sys.executable, "-c", START, number, json.dumps(sys.path), pass_fds=[its.fileno()])
+
+
+def compared(suite, repeats):
+    """The fastest of several runs: of the start alone, in the command's own process, and in a worker."""
+    # The first one compiles.
+    runs = [(start(), seconds(*VERIFY, suite, "--in-process"), seconds(*VERIFY, suite)) for _ in range(repeats + 1)][1:]
+    return [[min(run[side][kind] for run in runs) for side in range(3)] for kind in (0, 1)]
 
 
 def main():
@@ -54,14 +61,15 @@ def main():
     parser.add_argument("suite", nargs="?", default="hostile", metavar="SUITE")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    began = time.perf_counter()
-    Worker(Limits()).close()
-    sys.stdout.write(f"start of a worker: {time.perf_counter() - began:.2f} s\n")
     ratios = []
-    for kind, (here, there) in zip(("", " of processors"), compared(options.suite, options.repeats), strict=True):
-        ratios.append(there / here)
-        words = f"{here:.2f} s{kind} here, {there:.2f} s in a worker, {ratios[-1]:.2f} times"
-        sys.stdout.write(f"{options.suite}: {words}\n")
+    for kind, (began, here, there) in zip(
+        (" of processors", ""), compared(options.suite, options.repeats), strict=True
+    ):
+        ratios.append((there - began) / here)
+        sys.stdout.write(
+            f"{options.suite}: {here:.2f} s{kind} here, {there:.2f} s in a worker, of which {began:.2f} s for the "
+            f"start of an interpreter; without it {ratios[-1]:.2f} times\n"
+        )
     sys.exit(1 if min(ratios) > ALLOWED else 0)
 
 

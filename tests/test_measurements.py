@@ -44,7 +44,10 @@ def test_conditions_that_take_longer_than_the_other_checks_are_no_success(condit
 
 @pytest.mark.parametrize(("there", "status"), [(1.1, 0), (1.2, 1)])
 def test_a_worker_that_costs_too_much_is_no_success(there, status, monkeypatch, capsys):
-    monkeypatch.setattr(cost_of_worker, "seconds", lambda subject, in_process: (1.0 if in_process else there,) * 2)
+    def seconds(*command, **options):
+        return (0.25 if "-c" in command else 1.0 if "--in-process" in command else there + 0.25,) * 2
+
+    monkeypatch.setattr(cost_of_worker, "seconds", seconds)
     monkeypatch.setattr(sys, "argv", ["cost_of_worker"])
     with pytest.raises(SystemExit) as ended:
         cost_of_worker.main()
@@ -52,8 +55,20 @@ def test_a_worker_that_costs_too_much_is_no_success(there, status, monkeypatch, 
     assert f"{there:.2f} times" in capsys.readouterr().out
 
 
-def test_both_sides_are_timed():
-    assert all(taken > 0 for sides in cost_of_worker.compared(LAYER, 1) for taken in sides)
+def test_a_command_is_timed_with_the_processes_that_came_of_it(tmp_path):
+    work = "sum(range(3_000_000))"
+    (tmp_path / "more.py").write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', '{work}'])\n")
+    alone, _ = cost_of_worker.seconds(sys.executable, "-c", "pass")
+    together, passed = cost_of_worker.seconds(sys.executable, str(tmp_path / "more.py"))
+    assert together > 1.5 * alone > 0
+    assert passed > 0
+    with pytest.raises(AssertionError):
+        cost_of_worker.seconds(sys.executable, "-c", "raise SystemExit(1)")
+
+
+def test_both_sides_and_the_start_are_timed(tmp_path):
+    (tmp_path / "one.yaml").write_text("version: 1\nlayers: [{name: one, channels: 1, filters: 1, kernel: 1}]\n")
+    assert all(taken > 0 for sides in cost_of_worker.compared(str(tmp_path / "one.yaml"), 1) for taken in sides)
 
 
 def test_checks_are_timed_beside_what_they_are_measured_against():

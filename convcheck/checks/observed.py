@@ -90,7 +90,9 @@ class Observed:
         twice : bool, default False
             Whether the backward pass is run a second time, and the arguments are looked at after each pass.
         """
-        trial = Trial(implementation, layer, lambda: implementation.both(layer, operands, how), how, phases=twice)
+        trial = Trial(
+            implementation, layer, lambda: implementation.both(layer, operands, how, phases=twice), how, phases=twice
+        )
         trial.backward()
         if twice:
             trial.second_backward(operands)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import Device, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, Memory, Timeout, limits_of, start_worker_ahead
 from convcheck.cli.verify import parsed_seed
 from convcheck.layer.fields import RANDOM
 
@@ -52,6 +52,7 @@ def judge(
 
     Exit status: 0 if all passed, 1 if anything did not, 2 for a wrong option, config or target, 130 if interrupted.
     """
+    start_worker_ahead()
     import json
     from dataclasses import replace
 

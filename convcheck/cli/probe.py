@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from convcheck.cli.running import Device, InProcess, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, InProcess, Memory, Timeout, limits_of, start_worker_ahead
 
 
 def probe(
@@ -31,6 +31,8 @@ def probe(
 
     Exit status: 0 if there is a layer that it takes, 1 if there is none, 2 for a wrong option or target.
     """
+    if not in_process:
+        start_worker_ahead()
     import textwrap
 
     from convcheck.cli.output import require_writable, screen, write_out, write_whole

@@ -77,3 +77,10 @@ def limits_of(timeout: float | None, memory: int | None, in_process: bool, keep_
 
         require_writable_folder(keep_case)
     return Limits(timeout, memory, None, in_process, keep_case)
+
+
+def start_worker_ahead() -> None:
+    """Start the process in which code will run while convcheck itself is still imported."""
+    from convcheck.targets.process.keepers import start_ahead
+
+    start_ahead()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import Device, InProcess, KeepCase, Memory, Timeout, limits_of
+from convcheck.cli.running import Device, InProcess, KeepCase, Memory, Timeout, limits_of, start_worker_ahead
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.fields import RANDOM
 from convcheck.reports.formats import FORMATS
@@ -196,6 +196,8 @@ def verify(
     Exit status: 0 if all passed (with --baseline: if nothing got worse), 1 if anything did not, 2 for a wrong option,
     config or target, 130 if interrupted.
     """
+    if target is not None and not in_process:
+        start_worker_ahead()
     from convcheck.cli.output import choose_destinations, refuse_inputs, require_writable, write_whole
     from convcheck.cli.progress import Progress
     from convcheck.reports.baseline import load, render_changes

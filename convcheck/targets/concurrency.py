@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -57,6 +57,24 @@ def _one_thread() -> Iterator[None]:
             yield
         finally:
             _limited = False
+
+
+class OneThread:
+    """Does as `one_thread_if_small` from one call to the next, as long as the layers and the libraries are alike."""
+
+    def __init__(self) -> None:
+        self._limit = ExitStack()
+        #: How many modules there were when it was set; 0 where it is not.
+        self._set = 0
+
+    def suit(self, layer: Layer) -> None:
+        """Set what suits a layer that is run next."""
+        wanted = len(sys.modules) if suits_one_thread(layer) else 0
+        if wanted != self._set:
+            self._limit.close()
+            if wanted:
+                self._limit.enter_context(one_thread_if_small(layer))
+            self._set = wanted
 
 
 @lru_cache(maxsize=1)

@@ -110,8 +110,8 @@ class Guarded(Target):
         if len(x) == of.batch and layer.filters == of.filters:
             return self.forward(layer, x, weight, bias)
         passes, forward = Passes.of(of, layer, x, weight, bias), self.unguarded.forward
-        arguments = passes.some(slice(None))
-        return passes.together(self.call(lambda: run_each(forward, of, passes.varies, arguments, passes.copies)))
+        arguments, outputs = passes.some(slice(None)), np.empty((passes.copies, *of.output_shape), of.dtype)
+        return passes.together(self.call(lambda: run_each(forward, of, passes.varies, arguments, outputs)))
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         fill_store(operands)

@@ -65,9 +65,9 @@ def run_each(
     layer: Layer,
     varies: str,
     arguments: tuple[Array, Array, Array | None],
-    count: int,
+    outputs: Array,
 ) -> Array:
-    """Run passes one after the other, and return their outputs, one behind the other.
+    """Run passes one after the other, and return their outputs, for which there is memory, one behind the other.
 
     Raises
     ------
@@ -75,7 +75,6 @@ def run_each(
         If an output is none of the layer.
     """
     x, weight, bias = arguments
-    outputs = np.empty((count, *layer.output_shape), layer.dtype)
     for number, place in enumerate(outputs):
         own_x, own_weight = (x[number], weight) if varies == "x" else (x, weight[number])
         output = np.asarray(forward(layer, own_x, own_weight, bias))

@@ -192,10 +192,15 @@ class Target(ABC):
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         """Run the forward pass, called in a certain way; what comes of it can be followed by the backward pass."""
 
-    def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
+    def both(self, layer: Layer, operands: Operands, how: How = PLAIN, *, phases: bool = False) -> Run:
         """Run the forward pass, where nothing else is asked for before its backward pass.
 
         That one may run at once; what it gives, or raises, is told when it is asked for.
+
+        Parameters
+        ----------
+        phases : bool, default False
+            Whether it is asked what the forward pass alone has written into.
         """
         return self.run(layer, operands, how)
 

@@ -29,7 +29,7 @@ BLOCK = re.compile(
 )
 
 #: What installs convcheck is "sh": the continuous integration runs it, not a test.
-LANGUAGES = {"console", "python", "yaml", "text", "sh", "c"}
+LANGUAGES = {"console", "python", "yaml", "text", "sh", "c", "octave"}
 
 
 class Block(NamedTuple):

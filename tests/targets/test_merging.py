@@ -26,7 +26,8 @@ def in_turn(of, calls=None):
         passes = Passes.of(of, layer, x, weight, bias)
         if calls is not None:
             calls.append(passes.varies)
-        return passes.together(run_each(FORWARD, of, passes.varies, passes.some(slice(None)), passes.copies))
+        outputs = np.empty((passes.copies, *of.output_shape))
+        return passes.together(run_each(FORWARD, of, passes.varies, passes.some(slice(None)), outputs))
 
     return forward
 
@@ -53,7 +54,7 @@ def test_an_output_of_another_kind_among_them_is_told(change):
         return change(output) if next(numbers) == 1 else output
 
     with pytest.raises(TargetContractError, match="further forward pass"):
-        run_each(forward, LAYER, "x", (np.stack([x, x]), weight, bias), 2)
+        run_each(forward, LAYER, "x", (np.stack([x, x]), weight, bias), np.empty((2, *LAYER.output_shape)))
 
 
 class Counted:

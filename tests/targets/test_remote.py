@@ -109,7 +109,7 @@ def test_the_backward_pass_waits_where_it_is_not_said_that_it_comes_next(opened,
 
 
 def test_what_each_pass_wrote_into_is_told_apart(opened):
-    run = opened("x[...] = 0", "self.weight[...] = 0").both(LAYER, AT)
+    run = opened("x[...] = 0", "self.weight[...] = 0").both(LAYER, AT, phases=True)
     assert run.modified() == ("x",)
     run.backward()
     assert run.modified() == ("x", "weight")
@@ -143,7 +143,7 @@ def test_what_the_backward_pass_raises_is_raised_when_it_is_asked_for(opened, as
 
 def test_a_crash_in_the_backward_pass_leaves_the_forward_pass(opened):
     target = opened("x[...] = 0", "ctypes.string_at(0)")
-    run = target.both(LAYER, AT)
+    run = target.both(LAYER, AT, phases=True)
     assert np.array_equal(run.output, right_arrays(AT, LAYER)["output"])
     assert run.modified() == ("x",)
     with pytest.raises(TargetContractError, match="SIGSEGV"):

@@ -16,13 +16,16 @@ from contextlib import suppress
 from itertools import count
 from typing import Any, NoReturn
 
+import numpy as np
+
 from convcheck.layer.arrays import Array
-from convcheck.targets.process.keepers import EndedError, end_idle, give_back, keeper, memory_of
+from convcheck.targets.process.keepers import EndedError, give_back, keeper, memory_of
 from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     DISCONNECTED,
     HALFWAY,
     LONGEST_ANSWER,
+    SPAN,
     WHERE,
     BrokenWireError,
     Incoming,
@@ -32,8 +35,9 @@ from convcheck.targets.process.wire import (
     parsed,
     read_arrays,
     shared_file,
-    slot_in,
+    slot_of,
     texts_in,
+    told_of,
 )
 from convcheck.targets.programs.one_shot import remove_folders_of
 from convcheck.wording import visible
@@ -56,7 +60,6 @@ _LIVE: weakref.WeakSet[Worker] = weakref.WeakSet()
 def _end_all() -> None:
     for worker in list(_LIVE):
         worker.close()
-    end_idle()
 
 
 if hasattr(os, "register_at_fork"):
@@ -86,7 +89,7 @@ class Worker:
         mine, its = socket.socketpair()
         heard, printed = os.pipe()
         self._connection, self._heard = mine, heard
-        self.there, self.back, self._where, self._halfway = (shared_file() for _ in range(4))
+        self.there, self.back, self._where, self._halfway = map(shared_file, (SPAN, SPAN, 0, 0))
         self._room = Room(self.there)
         #: The last request that was answered.
         self._answered = 0
@@ -117,9 +120,9 @@ class Worker:
             raise EndedError(self.ended)
         try:
             number = next(self._numbers)
-            start, found = self._room.put(number, [array for array in arrays if array is not None], self._answered)
-            left = map(tuple, found)
-            slots = [None if array is None else next(left) for array in arrays]
+            whole = [np.ascontiguousarray(array) for array in arrays if array is not None]
+            start = self._room.put(number, whole, self._answered)
+            slots = [None if array is None else told_of(array.dtype, array.shape) for array in arrays]
             told = {**request, "number": number, "answered": self._answered, "start": start, "slots": slots}
             with suppress(OSError):
                 self._connection.sendall(framed(pickle.dumps((verb, told))))
@@ -277,12 +280,13 @@ class Worker:
     def _output(self) -> tuple[Array | None, list[str]]:
         """Return the output and what was written into, where the forward pass has run of a request for both."""
         number, shape = self._half
-        with suppress(BrokenWireError, OSError, MemoryError):
-            said = {} if shape is None else parsed(os.pread(self._halfway, HALFWAY, 0))
-            if said.get("number") == number:
-                slot = slot_in(said)
-                if slot.shape == shape:
-                    return read_arrays(self._halfway, [slot], HALFWAY)[0], texts_in(said, "modified")
+        with suppress(BrokenWireError, OSError, MemoryError, ValueError):
+            first, modified, _ = os.pread(self._halfway, HALFWAY, 0).decode().split("\n", 2)
+            of, start, told = first.split(" ", 2)
+            slot = slot_of(told)
+            if int(of) == number and slot.shape == shape:
+                (output,) = read_arrays(self.back, [slot], int(start))
+                return output, texts_in({"modified": modified.split(",")}, "modified")
         return None, []
 
     def close(self, why: str = "the target's process was ended") -> None:

@@ -22,7 +22,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
+import numpy.random  # noqa: F401 - every worker needs these, and imports them here once for all
 import psutil
+import threadpoolctl  # noqa: F401
 
 from convcheck.targets.process.wire import DISCONNECTED, WHERE, Incoming, framed
 from convcheck.targets.process.worker import serve
@@ -33,6 +35,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 #: Seconds in which everything that a worker left behind must have ended.
 _PATIENCE = 5.0
+
+#: Seconds between two looks at that, and after how many looks it is found out which they are.
+_MOMENT = 0.001
+_MOMENTS = 5
 
 #: What a worker gets: its connection, the files in which arrays come and go, where it prints, where it says where it
 #: is, and where it says that it has got half way.
@@ -192,19 +198,26 @@ def _end_all(worker: int) -> None:
     if worker:
         with suppress(OSError):
             os.killpg(worker, signal.SIGKILL)
-    me = psutil.Process()
     ends = time.monotonic() + _PATIENCE
-    while time.monotonic() < ends:
-        left = _quietly(me)
-        for child in left:
-            with suppress(psutil.Error):
-                child.kill()
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        if not left:
-            return
-        time.sleep(0.001)
+    looks = 0
+    while not _childless() and time.monotonic() < ends:
+        looks += 1
+        # Most workers leave nothing, and end in a moment: to look for others takes longer.
+        if looks > _MOMENTS:
+            for child in _quietly(psutil.Process()):
+                with suppress(psutil.Error):
+                    child.kill()
+        time.sleep(_MOMENT)
+
+
+def _childless() -> bool:
+    """Take note of processes that have ended; return whether none is left that came of this one."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _quietly(process: psutil.Process) -> list[psutil.Process]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -26,8 +27,8 @@ from convcheck.targets.process.wire import Incoming, framed, legible
 _PATIENCE = 10.0
 
 #: How a keeper is started: the folders of modules first, so that nothing is imported from where the user's code is.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck.targets.process.keeper import main; "
-_START += "main(int(sys.argv[1]))"
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck.targets.process.keeper import main; "
+START += "main(int(sys.argv[1]))"
 
 
 class EndedError(ConvcheckError):
@@ -71,22 +72,37 @@ def require_support(*asked: str | Parameter) -> None:
 
 
 class Keeper:
-    """A process that forks workers, one at a time."""
+    """A process that forks workers, one at a time.
+
+    Raises
+    ------
+    EndedError
+        If it cannot be started; by `wait` if it then ends.
+    """
 
     def __init__(self) -> None:
-        mine, its = socket.socketpair()
-        with mine, its, tempfile.TemporaryFile() as words:
+        self._incoming = Incoming()
+        #: What it says until it is ready.
+        self._words: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115 - until it is ready
+        self.connection, its = socket.socketpair()
+        with its:
             try:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-c", _START, str(its.fileno()), json.dumps(_trusted_path())],
-                    pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words,
+                    [sys.executable, "-c", START, str(its.fileno()), json.dumps(_trusted_path())],
+                    pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._words,
                     start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
+                self._words.close()
+                self.connection.close()
                 raise EndedError(f"a process for the target cannot be started: {error.strerror or error}") from error
-            self._incoming = Incoming()
-            self.connection = mine.dup()
-            its.close()
+
+    def wait(self) -> None:
+        """Wait until it can be told what to do."""
+        if self._words is None:
+            return
+        with self._words as words:
+            self._words = None
             if not self._next(60.0).get("ready"):
                 self.kill()
                 words.seek(0)
@@ -136,6 +152,10 @@ class Keeper:
     def kill(self) -> None:
         """End the keeper, and thereby its worker."""
         self.connection.close()
+        if self._words is not None:
+            # Not ready, and without a worker.
+            self._words.close()
+            self.process.kill()
         # It may have been stopped.
         with suppress(OSError):
             self.process.send_signal(signal.SIGCONT)
@@ -194,9 +214,20 @@ def keeper() -> Keeper:
         while _IDLE:
             one = _IDLE.pop()
             if one.process.poll() is None:
-                return one
+                break
             one.kill()
-    return Keeper()
+        else:
+            one = Keeper()
+    one.wait()
+    return one
+
+
+def start_ahead() -> None:
+    """Start a process that starts workers while other things are done, where code will run in one soon."""
+    # Whether it can be started is said when it is needed.
+    with suppress(EndedError):
+        if supported() and not _IDLE:
+            give_back(Keeper())
 
 
 def give_back(one: Keeper) -> None:
@@ -205,6 +236,7 @@ def give_back(one: Keeper) -> None:
         _IDLE.append(one)
 
 
+@atexit.register
 def end_idle() -> None:
     """End those that have no worker."""
     with _LOCK:

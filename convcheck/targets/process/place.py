@@ -6,12 +6,11 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,16 @@ from convcheck.layer.arrays import Array
 from convcheck.targets.process.host import Worker
 from convcheck.targets.process.keepers import EndedError
 from convcheck.targets.process.limits import USED_UP, Limits
-from convcheck.targets.process.wire import BrokenWireError, parsed, read_arrays, slot_in, start_in, text_in, texts_in
+from convcheck.targets.process.wire import (
+    BrokenWireError,
+    Slot,
+    parsed,
+    read_arrays,
+    slot_of,
+    starts_in,
+    text_in,
+    texts_in,
+)
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, TargetContractError, TargetRaisedError, TargetUnimplementedError
 
@@ -40,7 +48,7 @@ _LISTS = frozenset({"loaded", "takes", "unsaid", "untold", "inapplicable", "foun
 
 #: Requests that may be under way, and bytes of their arrays.
 _AT_ONCE = 16
-_MOST_AT_ONCE = 2**25
+_MOST_AT_ONCE = 2**22
 
 #: What is said of a backward pass whose forward pass is gone.
 ENDED = "not run: the process of the forward pass has ended"
@@ -81,6 +89,8 @@ class Asked:
         Entries that each may have.
     output : tuple of int, optional
         The shape of the output, where both passes are asked for: it may come alone.
+    into : array, optional
+        Takes the one array of the answer, where that is like it.
     generation : int
         Which worker it was sent to last.
     number : int
@@ -102,6 +112,7 @@ class Asked:
     dtype: str = ""
     most: int = 0
     output: tuple[int, ...] | None = None
+    into: Array | None = None
     generation: int = 0
     number: int = 0
     answer: dict[str, Any] | None = None
@@ -141,6 +152,8 @@ class Place:
         self._released: list[int] = []
         self._opened: dict[int, int] = {}
         self._specs: dict[int, bytes] = {}
+        #: What was said last of each target: whether it takes a bias, and what was found out about it.
+        self.noted: dict[int, tuple[bool, list[str]]] = {}
         #: What is not answered.
         self._under_way: deque[Asked] = deque()
         self.numbers = count(1)
@@ -268,6 +281,8 @@ class Place:
         assert asked.answer is not None
         for key in _LISTS & asked.answer.keys():
             texts_in(asked.answer, key)
+        if "found" in asked.answer:
+            self.noted[asked.target] = asked.answer.get("takes_bias") is not False, texts_in(asked.answer, "found")
         raised = asked.answer.get("raised")
         if raised is not None:
             asked.error = raised_by(raised)
@@ -275,12 +290,20 @@ class Place:
             told = asked.answer.get("values")
             if not isinstance(told, list) or len(told) not in {len(asked.labels), asked.output is None or 1}:
                 raise BrokenWireError("it has not the arrays that were asked for")
-            slots = [slot_in(one) for one in told if isinstance(one, dict) and "dtype" in one]
-            fits = all(prod(slot.shape) <= asked.most for slot in slots)
-            arrays = iter(read_arrays(worker.back, slots, start_in(asked.answer)) if fits else [None] * len(slots))
-            sizes = iter(slots)
-            pairs = zip(told, asked.labels[: len(told)], strict=True)
-            asked.values = [_value(one, label, asked.dtype, arrays, sizes) for one, label in pairs]
+            # The output is sent by itself where the backward pass follows.
+            parts = [told] if asked.output is None or len(told) == 1 else [told[:1], told[1:]]
+            asked.values, labels = [], iter(asked.labels)
+            for part, start in zip(parts, starts_in(asked.answer, len(parts)), strict=True):
+                slots = [slot_of(one) if isinstance(one, str) else None for one in part]
+                sent = [slot for slot in slots if slot is not None]
+                fits = all(slot.entries <= asked.most for slot in sent)
+                place = asked.into
+                if place is not None and [slot[:2] for slot in sent] != [(place.dtype, place.shape)]:
+                    place = None
+                arrays = iter(read_arrays(worker.back, sent, start, place) if fits else [None] * len(sent))
+                asked.values += [
+                    _value(one, slot, next(labels), asked.dtype, arrays) for one, slot in zip(part, slots, strict=True)
+                ]
             if "raised_at_last" in asked.answer:
                 raised_by(asked.answer["raised_at_last"])
 
@@ -356,7 +379,10 @@ class Place:
             self.close()
 
 
-def _value(one: Any, label: str, dtype: str, arrays: Any, slots: Any) -> Any:
+def _value(one: Any, slot: Slot | None, label: str, dtype: str, arrays: Iterator[Array | None]) -> Any:
+    if slot is not None:
+        array = next(arrays)
+        return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
     if one is None:
         return None
     if not isinstance(one, dict):
@@ -364,15 +390,8 @@ def _value(one: Any, label: str, dtype: str, arrays: Any, slots: Any) -> Any:
     if "misfit" in one:
         slug = one.get("slug")
         return Misfit(text_in(one, "misfit"), text_in(one, "slug") if slug is not None else None)
-    if "foreign" in one:
-        return Misfit(
-            f"{label} has dtype {text_in(one, 'foreign')}; expected {dtype}; give back the type that came in: "
-            ".astype(x.dtype)"
-        )
-    if "dtype" not in one:
-        raise BrokenWireError("a value is of no known kind")
-    array, slot = next(arrays), next(slots)
-    return Misfit(f"{label} has shape {slot.shape}, which is far too large") if array is None else array
+    foreign = text_in(one, "foreign")
+    return Misfit(f"{label} has dtype {foreign}; expected {dtype}; give back the type that came in: .astype(x.dtype)")
 
 
 def raised_by(raised: Any) -> Exception:

@@ -83,32 +83,25 @@ class Remote(Target):
         self.differentiable = answer.get("differentiable") is True
         room = answer.get("room")
         self.room = room if isinstance(room, int) else None
-        self._note(answer)
 
-    def _note(self, answer: Mapping[str, Any]) -> None:
-        self._takes_bias = answer.get("takes_bias") is not False
-        self.found = texts_in(answer, "found")
+    @property
+    def found(self) -> Sequence[str]:  # type: ignore[override]
+        return self.place.noted[self._number][1]
 
     def ask(
         self, verb: str, request: dict[str, Any], arrays: Sequence[Array | None], labels: Sequence[str], layer: Layer,
-        *, passes: int = 1, both: bool = False,
+        *, passes: int = 1, both: bool = False, into: Array | None = None,
     ) -> Asked:  # fmt: skip
         """Ask for arrays of a layer's."""
         output = layer.output_shape if both else None
         most = passes * _most_entries(layer)
-        asked = Asked(self.place.turn, verb, self._number, request, arrays, labels, layer.dtype, most, output)
+        asked = Asked(self.place.turn, verb, self._number, request, arrays, labels, layer.dtype, most, output, into)
         self.place.ask(asked)
         return asked
 
     def _values(self, asked: Asked) -> list[Any]:
-        self.told(asked)
+        self.place.wait(asked)
         return asked.values
-
-    def told(self, asked: Asked) -> dict[str, Any]:
-        """Wait for an answer and take what it says about the target."""
-        answer = self.place.wait(asked)
-        self._note(answer)
-        return answer
 
     def begin(self) -> None:
         self.place.begin()
@@ -120,7 +113,7 @@ class Remote(Target):
         return other_kinds(layer, self._takes)
 
     def takes_bias(self) -> bool:
-        return self._takes_bias
+        return self.place.noted[self._number][0]
 
     def ahead(self, layer: Layer) -> bool:
         return layer.multiply_adds <= _SMALL
@@ -148,19 +141,18 @@ class Remote(Target):
             part = slice(first, first + at_once)
             at, count = passes.some(part), len(whole[part])
             request = {"layer": _pickled(of), "varies": varies, "copies": count}
-            under_way.append((self.ask("merged", request, at, ["output"], of, passes=count), whole[part]))
-        for asked, outputs in under_way:
+            under_way.append(self.ask("merged", request, at, ["output"], of, passes=count, into=whole[part]))
+        for asked in under_way:
             (output,) = self._values(asked)
-            if not isinstance(output, np.ndarray) or output.shape != outputs.shape:
+            if output is not asked.into:
                 raise TargetContractError(UNUSABLE.format("it is not the outputs"))
-            outputs[...] = output
         return passes.together(whole)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, operands, how, both=False)
 
-    def both(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
-        return RemoteRun(self, layer, operands, how, both=self.ahead(layer))
+    def both(self, layer: Layer, operands: Operands, how: How = PLAIN, *, phases: bool = False) -> Run:
+        return RemoteRun(self, layer, operands, how, both=self.ahead(layer), phases=phases)
 
     def onward(self, before: Run | None, layer: Layer, operands: Operands, *, new_memory: bool = False) -> Run:
         of = before.number_in(self.place) if isinstance(before, RemoteRun) else 0
@@ -189,8 +181,8 @@ class Remote(Target):
 
 
 @lru_cache(maxsize=64)
-def _pickled(layer: Layer) -> bytes:
-    return pickle.dumps(layer)
+def _pickled(value: Layer | How) -> bytes:
+    return pickle.dumps(value)
 
 
 class RemoteRun(Run):
@@ -200,13 +192,14 @@ class RemoteRun(Run):
     """
 
     def __init__(
-        self, target: Remote, layer: Layer, operands: Operands, how: How = PLAIN, *, both: bool, of: int | None = None,
-        new_memory: bool = False,
+        self, target: Remote, layer: Layer, operands: Operands, how: How = PLAIN, *, both: bool, phases: bool = False,
+        of: int | None = None, new_memory: bool = False,
     ) -> None:  # fmt: skip
         self._target, self._layer, self._place = target, layer, target.place
         self._number = next(self._place.numbers)
         request = {
-            "layer": _pickled(layer), "how": how, "run": self._number, "of": of, "new_memory": new_memory,
+            "layer": _pickled(layer), "how": _pickled(how), "run": self._number, "of": of, "new_memory": new_memory,
+            "phases": phases,
         }  # fmt: skip
         at = (operands.x, operands.weight, operands.bias, operands.grad_output)
         labels = ["output", *_GRADIENTS] if both else ["output"]
@@ -239,14 +232,15 @@ class RemoteRun(Run):
         else:
             if not self.number_in(self._place):
                 raise TargetContractError(ENDED)
-            asked = self._target.ask("backward", {"run": self._number}, (grad_output,), _GRADIENTS, self._layer)
-            self._modified, values = _written(self._target.told(asked), "modified"), asked.values
+            request = {"layer": _pickled(self._layer), "run": self._number}
+            asked = self._target.ask("backward", request, (grad_output,), _GRADIENTS, self._layer)
+            self._modified, values = _written(self._place.wait(asked), "modified"), asked.values
         grad_input, grad_weight, grad_bias = values
         return grad_input, grad_weight, grad_bias
 
     def now(self) -> Sequence[Any] | None:
         asked = self._target.ask("look", {"run": self._number}, (), ["output", *_GRADIENTS], self._layer)
-        self._target.told(asked)
+        self._place.wait(asked)
         return asked.values
 
     def number_in(self, place: Place) -> int:
@@ -254,7 +248,7 @@ class RemoteRun(Run):
         return self._number if place is self._place and place.runs(self._asked.generation) else 0
 
     def _wait(self) -> dict[str, Any]:
-        return self._target.told(self._asked)
+        return self._place.wait(self._asked)
 
     def __del__(self) -> None:
         with suppress(Exception):

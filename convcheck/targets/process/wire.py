@@ -9,6 +9,7 @@ message tells of them, each at a multiple of 64 bytes, after those that the othe
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import struct
@@ -16,7 +17,6 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -46,79 +46,174 @@ PASSING = frozenset(DTYPES) | {
 }  # fmt: skip
 
 _ALIGNMENT = 64
-_GAP = memoryview(bytes(_ALIGNMENT))
+_GAPS = [bytes(size) for size in range(_ALIGNMENT)]
+
+#: Bytes that a shared file of arrays has from the beginning, so that it is mapped into memory once.
+SPAN = 2**26
 
 #: Bytes of a shared file after which it is written from its beginning again, if there is room.
 _LAP = 2**19
 
-#: Bytes in which a worker writes down that the forward pass has run; the output comes after them.
-HALFWAY = 1024
+#: Bytes at most in which a worker writes down that the forward pass has run: the request's number, where the output
+#: begins and what is told of it, and in the next line what was written into.
+HALFWAY = 2048
+
+#: Characters that an array is told of in, at most.
+_LONGEST_SLOT = 1000
 
 
 class Slot(NamedTuple):
-    """An array that lies in shared memory."""
+    """An array that lies in shared memory.
 
-    dtype: str
+    Attributes
+    ----------
+    entries : int
+    taken : int
+        Bytes from its beginning to that of the next array.
+    """
+
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return prod(self.shape) * np.dtype(self.dtype).itemsize
+    entries: int
+    taken: int
 
 
 class BrokenWireError(Exception):
     """What came is no message, or the other side is gone."""
 
 
-def shared_file() -> int:
-    """Return a descriptor of a file that lies in memory where the system has such files, and has no name."""
+def shared_file(size: int = 0) -> int:
+    """Return a descriptor of a file that lies in memory where the system has such files, and has no name.
+
+    Parameters
+    ----------
+    size : int, default 0
+        Bytes that it has from the beginning, zeros that take no memory.
+    """
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("convcheck", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        file = os.memfd_create("convcheck", os.MFD_CLOEXEC)
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    if size:
+        os.truncate(file, size)
+    return file
 
 
-def write_arrays(file: int, arrays: Iterable[Array], start: int) -> None:
-    """Put arrays into a shared file, after so many bytes, each at the next multiple of 64."""
+@lru_cache(maxsize=4096)
+def told_of(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str | None:
+    """Return what a message tells of an array: "float64 2 3 5 5"; None for one that cannot pass."""
+    if not dtype.isnative or dtype.name not in PASSING:
+        return None
+    return " ".join([dtype.name, *map(str, shape)])
+
+
+def slot_of(told: str) -> Slot:
+    """Return what is told of an array; raises BrokenWireError if it is not allowed."""
+    # What is kept is short.
+    if len(told) > _LONGEST_SLOT:
+        raise BrokenWireError("no array is like that")
+    return _slot(told)
+
+
+@lru_cache(maxsize=4096)
+def _slot(told: str) -> Slot:
+    name, *sizes = told.split(" ")
+    if name not in PASSING or len(sizes) > 64:
+        raise BrokenWireError("no array is like that")
+    if not all(size.isascii() and size.isdigit() and len(size) < 15 for size in sizes):
+        raise BrokenWireError("no array has such a shape")
+    try:
+        dtype = np.dtype(name)
+    except TypeError as error:
+        raise BrokenWireError(f"nothing here has dtype {name}") from error
+    shape = tuple(map(int, sizes))
+    entries = prod(shape)
+    return Slot(dtype, shape, entries, -(-entries * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT)
+
+
+def write_arrays(file: int, arrays: Iterable[Array], start: int) -> int:
+    """Put arrays, in C order, into a shared file after so many bytes, each at the next multiple of 64.
+
+    Returns
+    -------
+    int
+        Where the last one ends, with the gap behind it.
+    """
     pieces: list[Any] = []
+    size = 0
     for array in arrays:
-        pieces += [_bytes_of(array), _GAP[: -array.nbytes % _ALIGNMENT]]
+        gap = -array.nbytes % _ALIGNMENT
+        size += array.nbytes + gap
+        # Types such as bfloat16 have no buffer of their own.
+        pieces.append(array.reshape(-1).view(np.uint8) if array.dtype.kind == "V" else array)
+        if gap:
+            pieces.append(_GAPS[gap])
     # All in one go: the gaps between them are less than what a call of the system's costs.
-    while pieces:
-        written = os.pwritev(file, pieces, start)
-        start += written
-        while pieces and written >= len(pieces[0]):
-            written -= len(pieces.pop(0))
-        if written:
-            pieces[0] = pieces[0][written:]
+    written = os.pwritev(file, pieces, start) if pieces else 0
+    if written < size:
+        # A call takes at most some 2 GiB.
+        left = [memoryview(p if isinstance(p, bytes) else p.reshape(-1).view(np.uint8)) for p in pieces]
+        begins, ends = start + written, start + size
+        while begins < ends:
+            while written >= len(left[0]):
+                written -= len(left.pop(0))
+            left[0] = left[0][written:]
+            written = os.pwritev(file, left, begins)
+            begins += written
+    return start + size
 
 
-def read_arrays(file: int, slots: Sequence[Slot], start: int) -> list[Array]:
+def read_arrays(file: int, slots: Sequence[Slot], start: int, into: Array | None = None) -> list[Array]:
     """Return copies of the arrays that lie in a shared file after so many bytes.
+
+    Parameters
+    ----------
+    into : array, optional
+        Takes the one array that is there, in C order.
 
     Raises
     ------
     BrokenWireError
         If the file is shorter than what was told of it.
     """
-    ends = list(accumulate(_taken(slot.size) for slot in slots))
-    memory = np.empty(ends[-1] if ends else 0, np.uint8)
-    left = memoryview(memory)  # type: ignore[arg-type]
-    while left:
-        count = os.preadv(file, [left], start + len(memory) - len(left))
+    memory: Any = np.empty(_size(slots), np.uint8) if into is None else into.reshape(-1).view(np.uint8)
+    read = os.preadv(file, [memory], start) if memory.size else 0
+    while read < memory.size:
+        count = os.preadv(file, [memory[read:]], start + read)
         if not count:
             raise BrokenWireError("an array ends early")
-        left = left[count:]
-    return [
-        memory[begins : begins + slot.size].view(slot.dtype).reshape(slot.shape)
-        for slot, begins in zip(slots, [0, *ends], strict=False)
-    ]
+        read += count
+    return _arrays_in(memory, slots, 0) if into is None else [into]
 
 
-def _taken(size: int) -> int:
-    """Bytes from the beginning of one array to that of the next."""
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+def _size(slots: Iterable[Slot]) -> int:
+    return sum(slot.taken for slot in slots)
+
+
+def _arrays_in(memory: Any, slots: Iterable[Slot], begins: int) -> list[Array]:
+    arrays = []
+    for slot in slots:
+        arrays.append(np.ndarray(slot.shape, slot.dtype, memory, begins))
+        begins += slot.taken
+    return arrays
+
+
+class Mapped:
+    """A shared file as part of this process's memory: of its arrays there are no copies.
+
+    For the worker alone: whoever makes the file shorter ends a process that has it in its memory.
+    """
+
+    def __init__(self, file: int, access: int = mmap.ACCESS_READ) -> None:
+        self._file, self._access = file, access
+        self._memory: mmap.mmap | bytearray = bytearray()
+
+    def arrays(self, slots: Sequence[Slot], start: int) -> list[Array]:
+        """Return the arrays that lie there after so many bytes, until others lie in their place."""
+        if start + _size(slots) > len(self._memory):
+            self._memory = mmap.mmap(self._file, 0, access=self._access)
+        return _arrays_in(self._memory, slots, start)
 
 
 class Room:
@@ -129,47 +224,50 @@ class Room:
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self._mapped = Mapped(file, mmap.ACCESS_WRITE)
         #: By message: its number, and where its arrays begin and end.
         self._held: deque[tuple[int, int, int]] = deque()
 
-    def put(self, number: int, arrays: Sequence[Array], read: int) -> tuple[int, list[Slot]]:
-        """Write the arrays of a message; return where they begin, and what it tells of them.
+    def put(self, number: int, arrays: Sequence[Array], read: int) -> int:
+        """Write arrays of a message, in C order; return where they begin.
 
         Parameters
         ----------
         read : int
             Of the last message whose arrays the other side has read.
         """
-        whole = [np.ascontiguousarray(array) for array in arrays]
-        size = sum(_taken(array.nbytes) for array in whole)
+        start = self._place(sum(array.nbytes + _ALIGNMENT for array in arrays), read)
+        self._held.append((number, start, write_arrays(self._file, arrays, start)))
+        return start
+
+    def lend(self, number: int, slot: Slot, read: int) -> tuple[int, Array]:
+        """Return where an array of a message lies, and the array itself, to be filled."""
+        start = self._place(slot.taken, read)
+        end = start + slot.taken
+        self._held.append((number, start, end))
+        if os.fstat(self._file).st_size < end:
+            os.truncate(self._file, end)
+        (array,) = self._mapped.arrays([slot], start)
+        return start, array
+
+    def _place(self, size: int, read: int) -> int:
+        """Return where so many bytes can go."""
         held = self._held
         while held and held[0][0] <= read:
             held.popleft()
+        if not held:
+            return 0
+        start = held[-1][2]
+        if start > _LAP and self._free(0, size):
+            return 0
+        return start if self._free(start, size) else max(end for _, _, end in held)
 
-        def free(at: int) -> bool:
-            return all(at + size <= begin or end <= at for _, begin, end in held)
-
-        start = held[-1][2] if held else 0
-        if start > _LAP and free(0):
-            start = 0
-        elif not free(start):
-            start = max(end for _, _, end in held)
-        held.append((number, start, start + size))
-        write_arrays(self._file, whole, start)
-        return start, [Slot(name_of(array.dtype), array.shape) for array in whole]
-
-
-@lru_cache(maxsize=64)
-def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the name of a data type."""
-    # NumPy makes the name anew each time.
-    return dtype.name
-
-
-def _bytes_of(array: Array) -> memoryview:
-    # Types such as bfloat16 have no buffer of their own.
-    buffer: Any = array.reshape(-1).view(np.uint8)
-    return memoryview(buffer)
+    def _free(self, at: int, size: int) -> bool:
+        ends = at + size
+        for _, begin, end in self._held:  # noqa: SIM110 - for every message, and many are held
+            if begin < ends and at < end:
+                return False
+        return True
 
 
 def framed(message: bytes) -> bytes:
@@ -258,19 +356,13 @@ def legible(text: str) -> str:
     return visible(text)
 
 
-def slot_in(value: Mapping[str, Any]) -> Slot:
-    """Return what an answer tells of an array; raises BrokenWireError if it is not allowed."""
-    dtype, shape = value.get("dtype"), value.get("shape")
-    if dtype not in PASSING or not isinstance(shape, list) or len(shape) > 64:
-        raise BrokenWireError("no array is like that")
-    if not all(type(size) is int and 0 <= size < 2**48 for size in shape):
-        raise BrokenWireError("no array has such a shape")
-    return Slot(dtype, tuple(shape))
-
-
-def start_in(answer: Mapping[str, Any]) -> int:
-    """Return after how many bytes the arrays of an answer lie; raises BrokenWireError if that cannot be."""
-    start = answer.get("start")
-    if type(start) is not int or not 0 <= start < 2**48:
+def starts_in(answer: Mapping[str, Any], number: int) -> list[int]:
+    """Return after how many bytes the parts of an answer's arrays lie; raises BrokenWireError if they cannot."""
+    starts = answer.get("starts")
+    if (
+        not isinstance(starts, list)
+        or len(starts) != number
+        or not all(type(start) is int and 0 <= start < 2**48 for start in starts)
+    ):
         raise BrokenWireError("its arrays lie nowhere")
-    return start
+    return starts

@@ -22,23 +22,21 @@ import numpy as np
 
 from convcheck.errors import ConvcheckError
 from convcheck.layer.data import Operands
-from convcheck.layer.layer import Layer
 from convcheck.targets.choice import choose
+from convcheck.targets.concurrency import OneThread
 from convcheck.targets.isolation import Guarded, Unclosable, kept_settings
 from convcheck.targets.loading import framework_refusal, last_line, user_traceback
 from convcheck.targets.merging import run_each
 from convcheck.targets.process.wire import (
-    HALFWAY,
     LONGEST_TEXT,
-    PASSING,
     Incoming,
+    Mapped,
     Room,
-    Slot,
     framed,
-    name_of,
     read_arrays,
     receive,
-    write_arrays,
+    slot_of,
+    told_of,
 )
 from convcheck.targets.target import Misfit, Run, TargetContractError
 
@@ -92,12 +90,20 @@ class _Code:
 
     def __init__(self, there: int, back: int, halfway: int) -> None:
         self._there, self._halfway = there, halfway
+        self._came = Mapped(there)
         self._room = Room(back)
         self._files: dict[Path, ModuleType] = {}
         self._targets: dict[int, Guarded] = {}
         self._runs: dict[int, Run] = {}
         #: What their backward passes gave, where these were asked for by themselves.
         self._gave: dict[int, Sequence[Any]] = {}
+        #: What was said last of each target.
+        self._said: dict[int, tuple[bool, tuple[str, ...]]] = {}
+        self._one_thread = OneThread()
+        self._verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
+            "backward": self._backward, "look": self._look, "second": self._second, "tangent": self._tangent,
+        }  # fmt: skip
 
     def answer(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; what the code raises is an answer too."""
@@ -108,15 +114,17 @@ class _Code:
             if verb == "call":
                 function, arguments = _loads(request["function"])
                 return self._sent(request, [np.frombuffer(_dumps(function(*arguments)).encode(), np.uint8)])
-            verbs: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-                "open": self._open, "forward": self._forward, "merged": self._merged, "run": self._run,
-                "backward": self._backward, "look": self._look, "second": self._second, "tangent": self._tangent,
-            }  # fmt: skip
             if "layer" in request:
-                request["layer"] = _layer(request["layer"])
-            answer = verbs[verb](request)
-            target = self._targets[request["target"]]
-            return {**answer, "takes_bias": target.takes_bias(), "found": list(target.found)}
+                layer = request["layer"] = _unpickled(request["layer"])
+                self._one_thread.suit(layer)
+            answer = self._verbs[verb](request)
+            number = request["target"]
+            target = self._targets[number]
+            said = target.takes_bias(), tuple(target.found)
+            if self._said.get(number) != said:
+                self._said[number] = said
+                answer = {**answer, "takes_bias": said[0], "found": said[1]}
+            return answer
         except BaseException as error:
             return {"raised": _told(error)}
 
@@ -132,40 +140,52 @@ class _Code:
         }  # fmt: skip
 
     def _forward(self, request: dict[str, Any]) -> dict[str, Any]:
-        x, weight, bias = self._arrays(request)
+        x, weight, bias = self._lying(request)
         return self._sent(request, [self._targets[request["target"]].forward(request["layer"], x, weight, bias)])
 
     def _merged(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run several forward passes, with inputs of their own, or else with weights."""
         target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
-        x, weight, bias = self._arrays(request)
+        x, weight, bias = self._lying(request)
         forward, varies = target.unguarded.forward, request["varies"]
-        return self._sent(request, [target.call(lambda: run_each(forward, layer, varies, (x, weight, bias), copies))])
+        told = told_of(np.dtype(layer.dtype), (copies, *layer.output_shape))
+        assert told is not None
+        start, outputs = self._room.lend(request["number"], slot_of(told), request["answered"])
+        target.call(lambda: run_each(forward, layer, varies, (x, weight, bias), outputs))
+        return {"values": [told], "starts": [start]}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         target, layer = self._targets[request["target"]], request["layer"]
         operands = Operands(*self._arrays(request))
         if request["of"] is None:
-            run = target.run(layer, operands, request["how"])
+            run = target.run(layer, operands, _unpickled(request["how"]))
         else:
             run = target.onward(self._runs.get(request["of"]), layer, operands, new_memory=request["new_memory"])
         self._runs[request["run"]] = run
-        answer: dict[str, Any] = {"modified": run.modified(), "went_on": run.went_on}
-        if not request["both"] or getattr(run.output, "shape", None) != layer.output_shape:
-            return {**answer, **self._sent(request, [run.output])}
-        # A copy: the backward pass may write into it.
-        output = np.array(run.output)
-        # Should the process end in the backward pass, the forward pass still counts.
-        half = {"number": request["number"], "modified": answer["modified"], **_told_of(output)}
-        os.pwrite(self._halfway, _dumps(half).encode().ljust(HALFWAY), 0)
-        if "dtype" in half:
-            write_arrays(self._halfway, [output], HALFWAY)
+        answer: dict[str, Any] = {}
+        if run.went_on:
+            answer["went_on"] = True
+        both = request["both"] and getattr(run.output, "shape", None) == layer.output_shape
+        modified = run.modified() if request["phases"] or not both else ()
+        if modified:
+            answer["modified"] = modified
+        # Sent now: the backward pass may write into it.
+        sent = self._sent(request, [run.output])
+        if not both:
+            return {**answer, **sent}
+        (told,), (start,) = sent["values"], sent["starts"]
+        if isinstance(told, str):
+            # Should the process end in the backward pass, the forward pass still counts.
+            half = f"{request['number']} {start} {told}\n{','.join(modified)}\n"
+            os.pwrite(self._halfway, half.encode(), 0)
         try:
             gradients = run.backward(None)
-            answer["modified_at_last"] = run.modified()
+            if modified := run.modified():
+                answer["modified_at_last"] = modified
         except BaseException as error:
-            return {**answer, **self._sent(request, [output]), "raised_at_last": _told(error)}
-        return {**answer, **self._sent(request, [output, *gradients])}
+            return {**answer, **sent, "raised_at_last": _told(error)}
+        rest = self._sent(request, gradients)
+        return {**answer, "values": sent["values"] + rest["values"], "starts": sent["starts"] + rest["starts"]}
 
     def _backward(self, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs[request["run"]]
@@ -192,38 +212,41 @@ class _Code:
 
     def _arrays(self, request: dict[str, Any]) -> list[Any]:
         """Return the arrays that came with a request."""
-        slots = [slot and Slot(*slot) for slot in request["slots"]]
-        arrays = iter(read_arrays(self._there, [slot for slot in slots if slot], request["start"]))
-        return [slot and next(arrays) for slot in slots]
+        slots = [slot_of(one) for one in request["slots"] if one]
+        arrays = iter(read_arrays(self._there, slots, request["start"]))
+        return [one and next(arrays) for one in request["slots"]]
+
+    def _lying(self, request: dict[str, Any]) -> list[Any]:
+        """Return the same where they lie, for as long as the request is not answered."""
+        slots = [slot_of(one) for one in request["slots"] if one]
+        arrays = iter(self._came.arrays(slots, request["start"]))
+        return [one and next(arrays) for one in request["slots"]]
 
     def _sent(self, request: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
         """Put arrays where the judge finds them; return what an answer tells of them, and of what is no array."""
-        given = [value if value is None or isinstance(value, Misfit) else np.asarray(value) for value in values]
-        told = [_told_of(value) for value in given]
-        arrays: list[Any] = [array for array, one in zip(given, told, strict=True) if "dtype" in one]
-        start, _ = self._room.put(request["number"], arrays, request["answered"])
-        return {"values": [one or None for one in told], "start": start}
-
-
-def _told_of(value: Any) -> dict[str, Any]:
-    """Return what an answer tells of an array, and of what is none; without ``dtype``, it is not sent."""
-    if value is None:
-        return {}
-    if isinstance(value, Misfit):
-        return {"misfit": value.reason, "slug": value.slug}
-    if value.dtype.isnative and name_of(value.dtype) in PASSING:
-        return {"dtype": name_of(value.dtype), "shape": list(value.shape)}
-    return {"foreign": str(value.dtype)[:100]}
+        told: list[Any] = []
+        arrays = []
+        for value in values:
+            if value is None:
+                told.append(None)
+            elif isinstance(value, Misfit):
+                told.append({"misfit": value.reason, "slug": value.slug})
+            else:
+                array = np.asarray(value)
+                slot = told_of(array.dtype, array.shape)
+                told.append(slot or {"foreign": str(array.dtype)[:100]})
+                if slot:
+                    arrays.append(np.ascontiguousarray(array))
+        return {"values": told, "starts": [self._room.put(request["number"], arrays, request["answered"])]}
 
 
 @lru_cache(maxsize=64)
-def _layer(pickled: bytes) -> Layer:
+def _unpickled(pickled: bytes) -> Any:
     """Return the layer of a request: the same object each time, since forms ask whether it is that of the pass before.
 
-    What is computed once per layer is thereby kept too.
+    What is computed once per layer is thereby kept too. So with how a pass is called.
     """
-    layer: Layer = _loads(pickled)
-    return layer
+    return _loads(pickled)
 
 
 def _told(error: BaseException) -> dict[str, Any]:
