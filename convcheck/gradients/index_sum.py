@@ -18,6 +18,7 @@ cannot hide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -27,6 +28,9 @@ from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.layer import Layer
 
 Index = tuple[int, ...]
+
+#: Samples of an axis times taps, up to which what they join is kept for the next pass.
+_SMALL = 2**14
 
 #: One index array per axis.
 Places = tuple[Any, ...]
@@ -130,19 +134,28 @@ def _terms(
     layer: Layer, joined: Callable[[Layer, int, int], Pairs] = _samples_read
 ) -> Iterator[tuple[Index, Places, Places]]:
     """Every tap a with index arrays of the outputs i and samples p that it joins, if there are any on every axis."""
-
-    def of_axis(axis: int) -> Iterator[tuple[int, Any, Any]]:
-        along = [-1 if other == axis else 1 for other in range(len(layer.kernel))]
-        for a in range(layer.kernel[axis]):
-            i, p = joined(layer, axis, a)
-            if i.size:
-                yield a, i.reshape(along), p.reshape(along)
-
-    inner = list(product(*(of_axis(axis) for axis in range(1, len(layer.kernel)))))
-    for outermost in of_axis(0):
+    small = max(n * k for n, k in zip(layer.input, layer.kernel, strict=True)) <= _SMALL
+    along = _kept if small else _along
+    inner = list(product(*(along(layer, joined, axis) for axis in range(1, len(layer.kernel)))))
+    for outermost in along(layer, joined, 0):
         for others in inner:
             a, i, p = zip(outermost, *others, strict=True)
             yield a, i, p
+
+
+def _along(layer: Layer, joined: Callable[[Layer, int, int], Pairs], axis: int) -> Iterator[tuple[int, Any, Any]]:
+    """The taps of one axis that join outputs and samples, with both."""
+    shape = [-1 if other == axis else 1 for other in range(len(layer.kernel))]
+    for a in range(layer.kernel[axis]):
+        i, p = joined(layer, axis, a)
+        if i.size:
+            yield a, i.reshape(shape), p.reshape(shape)
+
+
+@lru_cache(maxsize=8)
+def _kept(layer: Layer, joined: Callable[[Layer, int, int], Pairs], axis: int) -> list[tuple[int, Any, Any]]:
+    """The same, of a small layer, which is asked for several times."""
+    return list(_along(layer, joined, axis))
 
 
 def _output_size(layer: Layer) -> tuple[int, ...]:

@@ -216,7 +216,7 @@ class Axis:
     @cached_property
     def color_count(self) -> int:
         """Number of colours that samples have; one that only padding has needs no evaluation."""
-        return len(np.unique(self.colors))
+        return int(np.count_nonzero(np.bincount(self.colors)))
 
     @cached_property
     def sample_of_color(self) -> dict[int, NDArray[np.intp]]:
@@ -225,7 +225,7 @@ class Axis:
         samples = self.source[outputs, taps]
         table = np.full((int(self.colors.max()) + 1, self.output_size), -1)
         table[self.colors[samples], outputs] = samples
-        return {color: table[color] for color in np.unique(self.colors).tolist()}
+        return {color: table[color] for color in np.flatnonzero(np.bincount(self.colors)).tolist()}
 
     @cached_property
     def taps_per_output(self) -> int:

@@ -30,6 +30,9 @@ from convcheck.layer.layer import Layer
 #: more filters, or x a larger batch, than the layer under test.
 Forward = Callable[[Layer, Array, Array, Array | None], Array]
 
+#: Sums of several colours that are booked at once, at most: index arrays as large take 1 MiB.
+_TOGETHER = 2**17
+
 #: The operand that a gradient is with respect to.
 OPERAND_OF = {"input": "x", "weight": "weight", "bias": "bias"}
 
@@ -115,7 +118,7 @@ class InputDirections(Directions):
     def __init__(self, layer: Layer, operands: Operands) -> None:
         super().__init__(layer, operands)
         # Directions come colour by colour, so few index arrays are in use at a time.
-        self._places = lru_cache(maxsize=64)(self._find_places)
+        self._places = lru_cache(maxsize=4)(self._find_places)
 
     @cached_property
     def _colors(self) -> NDArray[np.intp]:
@@ -145,7 +148,9 @@ class InputDirections(Directions):
         copies, directions, amounts = _apart(evaluations)
         colors, channels = np.divmod(directions, layer.channels_per_group)
         # Only the channels that are moved are looked at: of each, the step of every colour, then of every sample.
-        rows, row = np.unique(copies * layer.channels_per_group + channels, return_inverse=True)
+        place = copies * layer.channels_per_group + channels
+        there = np.bincount(place) > 0
+        rows, row = np.flatnonzero(there), there.cumsum()[place] - 1
         steps = np.zeros((len(rows), prod(self._color_counts)), operands.x.dtype)
         steps[row, colors] = amounts
         x = np.repeat(operands.x[np.newaxis], len(evaluations), axis=0)
@@ -176,9 +181,10 @@ class InputDirections(Directions):
         """Add each output's part to the one sample that it saw."""
         batch, groups, depth, places = gradient.shape
         colors, channels = np.divmod(directions, depth)
-        # Directions come colour by colour. Of few, only their channels are looked at, and these colour by colour.
-        few = len(directions) < depth
-        for some in [colors == color for color in dict.fromkeys(colors.tolist())] if few else [slice(None)]:
+        # Directions come colour by colour. Of few, only their channels are looked at, and these colour by colour; large
+        # images too.
+        apart = len(directions) < depth or sums.size > _TOGETHER
+        for some in [colors == color for color in dict.fromkeys(colors.tolist())] if apart else [slice(None)]:
             of_color, of_channel = colors[some], channels[some]
             first, last = of_channel.min(), of_channel.max() + 1
             rows = (of_channel - first)[:, np.newaxis] + np.arange(batch * groups) * (last - first)
