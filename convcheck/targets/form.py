@@ -132,11 +132,9 @@ class Form(Target):
 
     def open(self, layer: Layer, given: Given) -> Session:
         """Prepare a forward pass, sample by sample where the target takes one sample."""
-        return (
-            SampleBySample(self.session, self.numpy, layer, given)
-            if one_sample(self.spec.layout)
-            else self.session(layer, given)
-        )
+        if one_sample(self.spec.layout):
+            return SampleBySample(self.session, self.numpy, layer, given)
+        return self.session(layer, given)
 
     def note(self, text: str) -> None:
         """Keep what was found out, by trying or from a framework."""
