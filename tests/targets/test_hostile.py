@@ -3,10 +3,11 @@ loses a layer, hangs, or leaves a process."""
 
 import contextlib
 import os
-import signal
+import subprocess
 import sys
 import time
 from itertools import product
+from textwrap import dedent
 
 import psutil
 import pytest
@@ -14,7 +15,6 @@ import pytest
 from convcheck import Layer, TargetError, verify
 from convcheck.suites.config import Suite
 from convcheck.targets.process import keepers
-from convcheck.targets.process.keepers import memory_of
 from tests.targets.hostile import BEHAVIOURS, MOMENTS, RESULTS, source
 
 LAYERS = (
@@ -126,16 +126,21 @@ def test_memory_of_processes_that_it_starts_counts(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "fork") or not sys.platform.startswith("linux"), reason="only Linux tells")
 def test_memory_that_processes_share_counts_once():
-    held, child = b"x" * 2**26, os.fork()
-    if not child:
-        time.sleep(1000)
-        os._exit(0)
-    try:
+    # A process of its own, in which no other test has started threads, beside which it is no good to fork.
+    text = """
+        import os, signal, time
+        from convcheck.targets.process.keepers import memory_of
+        held, child = b"x" * 2**26, os.fork()
+        if not child:
+            time.sleep(1000)
         both = [os.getpid(), child]
-        assert memory_of(both, shared=True) < memory_of(both) - len(held) // 2
-    finally:
+        print(memory_of(both, shared=True), memory_of(both), len(held))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(text)], check=True, capture_output=True, text=True)
+    shared, both, held = map(int, done.stdout.split())
+    assert shared < both - held // 2
 
 
 def test_what_crashes_on_one_layer_is_checked_on_the_next(tmp_path):
