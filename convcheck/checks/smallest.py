@@ -44,6 +44,9 @@ MOST_FAILURES = 3
 
 _BEHAVIOUR = frozenset(mistake.name for mistake in MISTAKES if mistake.behaviour is not None)
 
+#: Conditions after which code may be wrong for good, so that each trial needs a process of its own.
+_LASTING = frozenset({"other-layer-before"})
+
 #: Conditions whose data stay such as are shrunk, and what makes them such.
 _HELD: dict[str, Callable[[Operands], bool]] = {
     "real": lambda at: any(bool((array != np.rint(array)).any()) for array in arrays_in(at).values()),
@@ -218,7 +221,7 @@ class _Search(Search[_Case]):
         if self.target.unsupported(layer):
             return "else", None
         self.count()
-        self.target.begin()
+        self._begin()
         expected = Expected(layer, self.target, self.max_error, lambda evaluations: None)
         try:
             passed = True
@@ -236,6 +239,11 @@ class _Search(Search[_Case]):
             return "else", None
         return "passes" if passed else "else", None
 
+    def _begin(self) -> None:
+        self.target.begin()
+        if self.failure.condition in _LASTING:
+            self.target.forget()
+
     def _runs(self, expected: Expected) -> Iterator[Ran]:
         if self.failure.condition is not None:
             yield from conditions.runs_of(self.failure.condition, expected, self.target)
@@ -252,6 +260,7 @@ class _Search(Search[_Case]):
         return all(result.passed for name, result in self._compared(ran).items() if name not in self.target.absent)
 
     def _passes(self, expected: Expected) -> bool:
+        self._begin()
         return self._right(run(expected, self.target, expected.operands))
 
     def _case(self, ran: Ran) -> _Case | None:

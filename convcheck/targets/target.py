@@ -153,6 +153,9 @@ class Target(ABC):
     def begin(self) -> None:  # noqa: B027 - most have nothing to prepare
         """Prepare for another layer."""
 
+    def forget(self) -> None:  # noqa: B027 - what ran in this process is kept for good
+        """Lose what is kept of all earlier calls, as far as that is possible: of code in a process of its own."""
+
     def unsupported(self, layer: Layer) -> str | None:
         """Return why it cannot take a layer; None if it can."""
         return None

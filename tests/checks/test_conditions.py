@@ -58,8 +58,22 @@ def caught_under_it_alone(name, target, layer, condition, *, shrink=True):
     assert {r.condition for r in bad} == wanted, report
     assert all(r.diagnosis for r in bad if r.status == "failed")
     smallest = report.layers[0].smallest
-    # What has become wrong for good is not right anywhere any more.
+    # What has become wrong for good is not right anywhere any more, in the same process.
     assert smallest is None if name == "dirty border" or not shrink else smallest.condition in wanted
+
+
+def test_what_becomes_wrong_for_good_is_shrunk_in_processes_of_its_own():
+    layer = Layer(2, 2, 2, padding=((1, 0), (0, 1)), input=(3, 4), batch=1)
+    report = verify(
+        layer, target="tests.one_condition:BorderLeftDirty", in_process=False, checks=["exact", "conditions"]
+    )
+    assert {r.condition for r in results(report) if not r.acceptable} == {"other-layer-before"}
+    smallest = report.layers[0].smallest
+    assert smallest.condition == "other-layer-before"
+    plainest = {"channels": 1, "filters": 1, "kernel": [1], "stride": [1], "groups": 1, "batch": 1}
+    assert {name: smallest.layer[name] for name in plainest} == plainest
+    # Without a border there is nothing to be dirty.
+    assert any(map(any, smallest.layer["padding"]))
 
 
 def test_the_table_has_every_condition():

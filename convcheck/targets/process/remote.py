@@ -106,6 +106,10 @@ class Remote(Target):
     def begin(self) -> None:
         self.place.begin()
 
+    def forget(self) -> None:
+        # The next call starts another process.
+        self.place.close()
+
     def unsupported(self, layer: Layer) -> str | None:
         return refusal(self._spec, self._takes, layer)
 
