@@ -38,6 +38,9 @@ _LISTED = 3
 #: Seconds that a call on a layer may take for the layer to be worth its checks.
 _PATIENCE = 0.2
 
+#: Seconds of a call that is so short that no suite is cut for its sake.
+_QUICK = 0.05
+
 #: Relative errors above this are no rounding of float64, whatever the algorithm.
 _COARSE = 2.0**-30
 
@@ -310,10 +313,14 @@ class Probe:
                 self._try(f"{rank}d", [layer])
 
     def _try_twice(self) -> None:
-        first = self.attempt(self.base).output
-        began = time.monotonic()
-        again = _attempted(self.target, self.base).output
-        self.seconds_per_call = time.monotonic() - began
+        attempt = self.attempt(self.base)
+        first, taken = attempt.output, [attempt.seconds]
+        # The first call may import and compile; on a busy machine, any other takes long now and then.
+        while len(taken) < 2 or (min(taken) > _QUICK and len(taken) < 3):
+            began = time.monotonic()
+            again = _attempted(self.target, self.base).output
+            taken.append(time.monotonic() - began)
+        self.seconds_per_call = min(taken)
         if first is not None and again is not None and first.tobytes() != again.tobytes():
             self._found.append("two equal calls of forward give different outputs")
 

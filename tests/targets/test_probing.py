@@ -1,6 +1,7 @@
 """What code takes is found out by trying; the suite that is made of it passes right code and catches wrong code."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -185,6 +186,25 @@ def test_slow_code_is_answered_for_in_time_and_what_is_left_out_is_said(monkeypa
     report = verify(found, target=limited.Slow, strict=True)
     assert report.left_out == tuple(found.probe.left_out)
     assert "left out" in str(report)
+
+
+@pytest.mark.parametrize("slow", range(1, 4))
+def test_no_suite_is_cut_since_the_machine_was_busy_for_a_call(slow, monkeypatch):
+    calls, clock = Counter(), 0.0
+
+    class Busy(Right):
+        def forward(self, x, weight, bias, layer):
+            nonlocal clock
+            # The layer by which it is found out how long a call takes is called several times.
+            clock += 0.3 if calls[layer] == slow else 0.001
+            calls[layer] += 1
+            return super().forward(x, weight, bias, layer)
+
+    monkeypatch.setattr(probing.time, "monotonic", lambda: clock)
+    found = fit(Busy)
+    assert max(calls.values()) > 1
+    assert not found.probe.left_out
+    assert "float32" in {layer.dtype for layer in found.suite.layers}
 
 
 def test_two_things_that_do_not_go_together(fits):
