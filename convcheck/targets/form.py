@@ -54,6 +54,10 @@ class Form(Target):
     told : collection of str, optional
         What of a layer the code is told, from which follows of which kinds of layers it can be told. By default, as
         the form says.
+    lacking : collection of str, optional
+        Features that it does not take, unless its mapping says so.
+    around : collection of str, optional
+        Options that the form sees to, around code that is not told of them and does not do it of itself.
 
     Attributes
     ----------
@@ -79,8 +83,11 @@ class Form(Target):
         "after-no-grad": "code of this form has no pass without gradients",
     }
 
-    def __init__(self, name: str, spec: TargetSpec, takes: frozenset[str], told: Collection[str] | None = None) -> None:
-        lacking: set[str] = set()
+    def __init__(
+        self, name: str, spec: TargetSpec, takes: frozenset[str], told: Collection[str] | None = None,
+        lacking: Collection[str] = (), around: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        lacking = set(lacking)
         if told is not None:
             self.shown = features.kinds_shown(name, told)
             whole = not {"layer", "conv_param"}.isdisjoint(told)
@@ -94,7 +101,7 @@ class Form(Target):
         self.found: list[str] = []
         self.averages = spec.mean_over_batch
         self.bias_per_position = spec.bias == "per-position"
-        self.untold = frozenset(spec.supports) & {"stride", "padding", "dilation"} - takes
+        self.untold = frozenset(spec.supports) & {"stride", "padding", "dilation"} - takes.difference(around)
         untellable = set(spec.supports) & features.KINDS - self.kinds
         if untellable:
             words = " or ".join(features.FEATURES[kind].words for kind in sorted(untellable))

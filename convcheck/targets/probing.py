@@ -123,7 +123,7 @@ class Probe:
         if self.usable:
             self._find_dtype()
             self._climb()
-            self._try_twice()
+            self._try_again()
 
     def knowledge(self) -> dict[str, Any]:
         """Return what was found out, without the target, for another process."""
@@ -312,7 +312,7 @@ class Probe:
             if f"{rank}d" not in self.taken:
                 self._try(f"{rank}d", [layer])
 
-    def _try_twice(self) -> None:
+    def _try_again(self) -> None:
         attempt = self.attempt(self.base)
         first, taken = attempt.output, [attempt.seconds]
         # The first call may import and compile; on a busy machine, any other takes long now and then.

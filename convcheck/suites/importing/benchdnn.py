@@ -219,20 +219,21 @@ def _sizes(numbers: dict[str, int], *, transposed: bool) -> tuple[dict[str, Any]
         output, front = numbers.get(f"o{axis}"), numbers.get(f"p{axis}")
         span = dilation * (taps - 1) + 1
         behind = front
-        if transposed:
-            cut = (size - 1) * stride + span - output if output else 2 * (front or 0)
-            front = max(cut, 0) // 2 if front is None else front
-            behind = max(cut - front, 0)
-            spec["output_padding"].append(max(front - cut, 0))
+        if output is None and transposed:
+            output = (size - 1) * stride + span - 2 * (front or 0)
         elif output is None and stride and size + 2 * (front or 0) >= span:
             output = (size + 2 * (front or 0) - span) // stride + 1
-        if output and stride and not transposed:
-            needed = (output - 1) * stride + span - size
+        if output and stride:
+            # A transposed one is a plain one whose input and output are exchanged.
+            windows, samples = (size, output) if transposed else (output, size)
+            needed = (windows - 1) * stride + span - samples
             front = max(needed, 0) // 2 if front is None else front
-            if stride > 1 and output > size:
-                return {}, "", f"its output, {output}, is larger than its input, {size}: a transposed convolution?"
             behind = max(needed - front, 0)
-            if size + front + behind >= span and (size + front + behind - span) // stride + 1 != output:
+            if transposed:
+                spec["output_padding"].append(max(front - needed, 0))
+            elif stride > 1 and output > size:
+                return {}, "", f"its output, {output}, is larger than its input, {size}: a transposed convolution?"
+            elif size + front + behind >= span and (size + front + behind - span) // stride + 1 != output:
                 return {}, "", f"with an output of {output} along {axis}, some windows are left out"
         spec["kernel"].append(taps)
         spec["stride"].append(stride)

@@ -69,13 +69,10 @@ class JaxForm(Form):
         self.kinds = self.shown | ({"transposed"} if "layer" not in taken else features.KINDS)
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES, *self.shown}
-        super().__init__(name, spec, frozenset(takes | options | (taken & {"bias"}) | features.ranks_in(name)))
-        if transposed:
-            self.takes -= {"plain"} - {*spec.supports}
-        if not (behind or self._of_jax or "layer" in taken):
-            self.takes -= {"output-padding"} - {*spec.supports}
-        # What a function does not take is done around it, unless it is said to do it of itself.
-        self.untold |= {"padding"} & {*spec.supports} - taken
+        lacking = {"plain"} if transposed else set()
+        lacking |= set() if behind or self._of_jax or "layer" in taken else {"output-padding"}
+        takes |= options | (taken & {"bias"}) | features.ranks_in(name)
+        super().__init__(name, spec, frozenset(takes), lacking=lacking, around={"padding"} - taken)
         self.differentiable = self.gives_sums
         if self._device.platform != "cpu":
             self.room = _room(self._device)

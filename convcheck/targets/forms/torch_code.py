@@ -80,13 +80,10 @@ class TorchForm(Form):
         options = {option for option in ("stride", "dilation", "groups") if option in taken or "layer" in taken}
         bias = {"bias"} if "bias" in taken or self._makes_modules else set()
         takes = {"padding", "asymmetric-padding", "per-axis", "per-axis-kernel", *DTYPES, *self.shown}
-        super().__init__(name, spec, frozenset(takes | options | bias | features.ranks_in(name)))
-        if "transposed" in self.shown:
-            self.takes -= {"plain"} - {*spec.supports}
-        if "output_padding" not in taken and not taken & {"layer"}:
-            self.takes -= {"output-padding"} - {*spec.supports}
-        # What a function does not take is done around it, unless it is said to do it of itself.
-        self.untold |= {"padding"} & {*spec.supports} - taken
+        lacking = {"plain"} if "transposed" in self.shown else set()
+        lacking |= set() if taken & {"output_padding", "layer"} else {"output-padding"}
+        takes |= options | bias | features.ranks_in(name)
+        super().__init__(name, spec, frozenset(takes), lacking=lacking, around={"padding"} - taken)
         self.differentiable = self.gives_sums
         self.room = self._place.room
         for words in self._place.words:
