@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
+from convcheck.layer.threads import BRIEFLY
 from convcheck.wording import visible
 
 _USAGE_ERROR = 2
@@ -54,8 +55,9 @@ def main() -> None:
         # Before Typer took over.
         status = _INTERRUPTED
     if status == _INTERRUPTED:
-        # Typer turns Ctrl-C into this status and says nothing.
-        _say("interrupted")
+        # Typer turns Ctrl-C into this status and says nothing. Another one ends nothing more.
+        with contextlib.suppress(KeyboardInterrupt):
+            _say("interrupted")
     sys.exit(status)
 
 
@@ -73,8 +75,11 @@ def _complete_streams() -> None:
 @contextlib.contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
     """Let what ends a job in a shell, at logout or in a CI system end it as Ctrl-C does: with what was found."""
+    last = signal.SIGINT
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        last = signal.Signals(number)
         raise KeyboardInterrupt
 
     names = ("SIGTERM", "SIGHUP")
@@ -87,17 +92,45 @@ def _signals_as_interrupts() -> Iterator[None]:
     for number in before:
         signal.signal(number, interrupt)
     try:
-        yield
+        with _sent_again(lambda: last):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def _sent_again(last: Callable[[], signal.Signals]) -> Iterator[None]:
+    """Send a signal again that came where nothing can be raised.
+
+    That is where garbage is collected, of which Hypothesis keeps the time, and where an object is let go.
+    """
+    before, goes_on = sys.unraisablehook, True
+
+    def send() -> None:
+        if goes_on:
+            signal.pthread_kill(threading.main_thread().ident or 0, last())
+
+    def lost(what: sys.UnraisableHookArgs) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt) or not hasattr(signal, "pthread_kill"):
+            before(what)
+            return
+        # Not from here, where it would be lost again.
+        later = threading.Timer(0.02, send)
+        later.daemon = True
+        later.start()
+
+    sys.unraisablehook = lost
+    try:
+        yield
+    finally:
+        goes_on, sys.unraisablehook = False, before
+
+
 def _say(text: str) -> None:
     """Write a message to standard error, without what a terminal or a CI system would obey."""
-    lines = (f" {line}" if line.startswith("::") else line for line in visible(text).split("\n"))
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write("\n".join(lines) + "\n")
+        sys.stderr.write(visible(text) + "\n")
         sys.stderr.flush()
 
 
@@ -113,6 +146,7 @@ def _look_elsewhere_than_here() -> None:
 
 
 def _run() -> int:
+    os.environ.setdefault(*BRIEFLY)
     try:
         from convcheck.cli import app
         from convcheck.cli.output import message_of

@@ -1,7 +1,9 @@
 """Speed, as ratios: both sides measured in one run, on the same arrays, in turn.
 
-Libraries leave threads behind that spin for a while in wait of more work, and would take a core from whoever is next.
-So every turn begins with a pause in which they fall asleep, and with a run that is not counted, which wakes its own.
+Libraries leave threads behind that spin for a while in wait of more work, OpenBLAS's 2^28 ticks of the processor's
+counter or a tenth of a second, and would take a core from whoever is next. So every turn begins with a pause until none
+spins. Threads that are woken share a core until the system moves one, and what else runs on the machine takes from some
+runs: so the turn's work is repeated for a while, and the fastest run of all but the first is what counts.
 """
 
 from __future__ import annotations
@@ -38,8 +40,14 @@ from convcheck.wording import counted, visible
 
 SCHEMA_VERSION = 1
 
-#: Seconds: longer than the usual thread pools spin.
-_PAUSE = 0.05
+#: Seconds that are slept through to see whether threads spin, and the share of one core's time that says so.
+_LOOK, _SPINNING = 0.02, 0.25
+
+#: Seconds after which threads that still spin will not stop (``OMP_WAIT_POLICY=active``).
+_LONGEST_PAUSE = 1.0
+
+#: Seconds for which a turn's work is repeated.
+_TURN = 0.1
 
 TORCH = "torch"
 
@@ -53,8 +61,9 @@ _GRADCHECK_PASSES = 40_000
 _GRADCHECK_WORK = 1e11
 
 _HEAD = (
-    "Forward and backward, in turn on the same arrays: median (fastest–slowest) in milliseconds, ratio to "
-    "{reference}'s, and share of the rate of NumPy's matrix product: {rates} multiply-adds a second."
+    "Forward and backward, in turn on the same arrays: median (fastest–slowest) of rounds in milliseconds{clock}, "
+    "ratio to {reference}'s, and share of the rate of NumPy's matrix product: {rates} multiply-adds a second; "
+    "{threads}."
 )
 
 
@@ -64,7 +73,7 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one piece of work took in each round."""
+    """Seconds that one piece of work took in each round, the fastest run of each."""
 
     seconds: tuple[float, ...]
 
@@ -130,6 +139,10 @@ class BenchReport:
         Multiply-adds per second of NumPy's matrix product, per dtype.
     reference : str
         The contender that ratios are to.
+    threads : dict of str to int
+        How many each library may use, by its name and, of OpenBLAS, the processor that its kernels are for.
+    processor_time : bool
+        Whether seconds are of processor time, all threads together.
     hunted : float or None
         Cases per second of a hunt for failures of the fastest formulation as code under test, in this process; None
         without Hypothesis.
@@ -144,6 +157,8 @@ class BenchReport:
     checks: tuple[CheckBench, ...]
     reference: str
     convcheck_version: str
+    threads: dict[str, int]
+    processor_time: bool = False
     hunted: float | None = None
     hunted_apart: float | None = None
 
@@ -168,6 +183,8 @@ class BenchReport:
             "convcheck_version": self.convcheck_version,
             "config": self.config,
             "reference": self.reference,
+            "threads": self.threads,
+            "processor_time": self.processor_time,
             "matrix_product_multiply_adds_per_second": self.matrix_rates,
             "geometric_mean_ratios": {name: self.geometric_mean(name) for name in self.contenders},
             "hunt_cases_per_second": self.hunted,
@@ -206,34 +223,52 @@ class BenchReport:
 # Who is timed, and how
 
 
-def time_in_turn(work: Mapping[str, Callable[[], object]], rounds: int, slow: float = 2.0) -> dict[str, Timing]:
-    """Time every piece of work once per round.
+def time_in_turn(
+    work: Mapping[str, Callable[[], object]], rounds: int, slow: float = 2.0, processor_time: bool = False
+) -> dict[str, Timing]:
+    """Time every piece of work in each round: the fastest of its runs in a turn, without the first.
 
     Parameters
     ----------
     slow : float, default 2.0
         What takes longer than this many seconds in its first run is not run again: that run counts.
+    processor_time : bool, default False
+        Whether seconds are of processor time, all threads together, or the clock's.
 
     Returns
     -------
     dict of str to Timing
         In the order of ``work``.
     """
-    first = {name: _seconds(run) for name, run in work.items()}
+    first = {name: _seconds(run, processor_time) for name, run in work.items()}
     quick = [name for name, seconds in first.items() if seconds <= slow]
     counted: dict[str, list[float]] = {name: [] for name in quick}
     for _ in range(rounds):
         for name in quick:
-            time.sleep(_PAUSE)
+            _wait_for_spinning_threads()
+            end = time.perf_counter() + _TURN
             work[name]()
-            counted[name].append(_seconds(work[name]))
+            runs = [_seconds(work[name], processor_time)]
+            while time.perf_counter() < end:
+                runs.append(_seconds(work[name], processor_time))
+            counted[name].append(min(runs))
     return {name: Timing(tuple(counted.get(name) or [first[name]])) for name in work}
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _wait_for_spinning_threads() -> None:
+    """Sleep until the process takes no processor time while its main thread sleeps."""
+    for _ in range(round(_LONGEST_PAUSE / _LOOK)):
+        before = time.process_time()
+        time.sleep(_LOOK)
+        if time.process_time() - before < _SPINNING * _LOOK:
+            return
+
+
+def _seconds(run: Callable[[], object], processor_time: bool) -> float:
+    clock = time.process_time if processor_time else time.perf_counter
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def implementation_pass(implementation: Target, layer: Layer, at: Operands) -> Callable[[], object]:
@@ -320,7 +355,9 @@ def bench(
     target: str | None = None,
     formulations: Sequence[str] = (),
     dtype: str | None = None,
+    batch: int | None = None,
     rounds: int = 5,
+    processor_time: bool = False,
     progress: Progress,
     limits: Limits = IN_PROCESS,
 ) -> BenchReport:
@@ -334,22 +371,30 @@ def bench(
         By default all.
     dtype : {"float64", "float32"}, optional
         By default each layer's own.
+    batch : int, optional
+        By default each layer's own.
     rounds : int, default 5
+    processor_time : bool, default False
+        Whether the processor time of all threads of this process is counted, which says little of code in another.
     limits : Limits
         Where the target runs; in a worker process, the way there and back is timed too.
     """
-    layers = [layer if dtype is None else replace(layer, dtype=dtype) for layer in suite.layers]
+    changes: dict[str, Any] = {"dtype": dtype, "batch": batch}
+    changes = {field: value for field, value in changes.items() if value is not None}
+    layers = [replace(layer, **changes) for layer in suite.layers]
     memory.require((f"layer {layer.name}", layer) for layer in layers)
     contenders = [builtin(name) for name in formulations or FORMULATIONS]
     if target is not None:
         contenders.append(resolve(target, Path.cwd(), limits=limits))
     distinct = _distinct(layers)
-    rates = {name: _matrix_rate(name, rounds) for name in dict.fromkeys(layer.dtype for layer in layers)}
+    rates = {
+        name: _matrix_rate(name, rounds, processor_time) for name in dict.fromkeys(layer.dtype for layer in layers)
+    }
     progress.start(sum(layer.multiply_adds for layer in distinct))
     timed = []
     for layer, alike in distinct.items():
         progress.layer(layer.name)
-        timed.append(LayerBench(layer, alike, _time_layer(layer, contenders, rounds)))
+        timed.append(LayerBench(layer, alike, _time_layer(layer, contenders, rounds, processor_time)))
         progress.advance(layer.multiply_adds)
     names = tuple(timed[0].timings)
     return BenchReport(
@@ -357,12 +402,24 @@ def bench(
         contenders=names,
         matrix_rates=rates,
         layers=tuple(timed),
-        checks=_time_checks(list(distinct), rounds),
+        checks=_time_checks(list(distinct), rounds, processor_time),
         reference=TORCH if TORCH in names else FASTEST if FASTEST in names else names[0],
         convcheck_version=__version__,
+        threads=_threads(),
+        processor_time=processor_time,
         hunted=_hunted(100 * rounds, in_process=True),
         hunted_apart=_hunted(100 * rounds, in_process=False),
     )
+
+
+def _threads() -> dict[str, int]:
+    """Return the threads of every library that is loaded by now."""
+    from threadpoolctl import threadpool_info
+
+    return {
+        " for ".join(filter(None, (pool["prefix"], pool.get("architecture")))): pool["num_threads"]
+        for pool in threadpool_info()
+    }
 
 
 class _Fastest:
@@ -396,31 +453,33 @@ def _distinct(layers: Sequence[Layer]) -> dict[Layer, int]:
     return counts
 
 
-def _time_layer(layer: Layer, contenders: Sequence[Target], rounds: int) -> dict[str, Timing]:
+def _time_layer(layer: Layer, contenders: Sequence[Target], rounds: int, processor_time: bool) -> dict[str, Timing]:
     at = real_operands(layer)
     work = {contender.name: implementation_pass(contender, layer, at) for contender in contenders}
     if torch_is_installed():
         work[TORCH] = torch_pass(layer, at)
-    return time_in_turn(work, rounds)
+    return time_in_turn(work, rounds, processor_time=processor_time)
 
 
-def _matrix_rate(dtype: str, rounds: int) -> float:
+def _matrix_rate(dtype: str, rounds: int, processor_time: bool) -> float:
     run, multiply_adds = matrix_product(dtype)
     # The fastest round: the rate is what the machine can do, not what it did on average.
-    return multiply_adds / min(time_in_turn({"product": run}, 2 * rounds)["product"].seconds)
+    return multiply_adds / min(
+        time_in_turn({"product": run}, 2 * rounds, processor_time=processor_time)["product"].seconds
+    )
 
 
-def _time_checks(layers: Sequence[Layer], rounds: int) -> tuple[CheckBench, ...]:
+def _time_checks(layers: Sequence[Layer], rounds: int, processor_time: bool) -> tuple[CheckBench, ...]:
     """Time a whole check of each layer on which gradcheck's complete mode can run in about a minute."""
     if not torch_is_installed():
         return ()
-    return tuple(_time_check(layer, rounds) for layer in layers if _gradcheck_can_run(layer))
+    return tuple(_time_check(layer, rounds, processor_time) for layer in layers if _gradcheck_can_run(layer))
 
 
-def _time_check(layer: Layer, rounds: int) -> CheckBench:
+def _time_check(layer: Layer, rounds: int, processor_time: bool) -> CheckBench:
     at = real_operands(layer)
     work = {"verify": lambda: verify(layer), "gradcheck": torch_gradcheck(layer, at)}
-    timings = time_in_turn(work, rounds, slow=5.0)
+    timings = time_in_turn(work, rounds, slow=5.0, processor_time=processor_time)
     return CheckBench(layer, timings["verify"], timings["gradcheck"])
 
 
@@ -450,7 +509,9 @@ def render(report: BenchReport, *, width: int, color: bool = False) -> str:
         color_system="standard" if color else None, markup=False, emoji=False, highlight=False,
     )  # fmt: skip
     rates = ", ".join(f"{rate / 1e9:.0f} billion in {dtype}" for dtype, rate in report.matrix_rates.items())
-    console.print(Text(_HEAD.format(reference=report.reference, rates=rates)), soft_wrap=False)
+    threads = ", ".join(f"{library} with {counted(count, 'thread')}" for library, count in report.threads.items())
+    clock = " of processor time" if report.processor_time else ""
+    console.print(Text(_HEAD.format(reference=report.reference, rates=rates, threads=threads, clock=clock)))
     for layer in report.layers:
         _print_layer(console, report, layer)
     _print_summary(console, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -16,12 +16,13 @@ from typing import Any, Literal
 from convcheck.checks.beside import Search, search_beside
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.hunting import Hunter
+from convcheck.checks.jobs import Job, Subject, jobs_of, of_their_kind, require_code, selected, suite_of
 from convcheck.checks.memory import require as require_memory
 from convcheck.checks.memory import require_room
 from convcheck.checks.parts import Results
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
 from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
-from convcheck.checks.running import Job, Progress, run
+from convcheck.checks.running import Progress, run
 from convcheck.checks.smallest import with_smallest
 from convcheck.checks.state import State, identity, seed_of
 from convcheck.errors import Parameter, UsageError
@@ -33,19 +34,14 @@ from convcheck.mistakes.blind_spots import assessed
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.report import Report
 from convcheck.reports.results import CHECKS, LayerReport
-from convcheck.suites.config import Suite, load
+from convcheck.suites.config import Suite
 from convcheck.suites.fitting import Fit, as_option, fit, taken
-from convcheck.suites.select import nothing_selected, selector
-from convcheck.suites.shipped import DEFAULT_FILE, shipped
+from convcheck.suites.shipped import shipped
 from convcheck.targets.isolation import kept_state
 from convcheck.targets.probing import Probe
 from convcheck.targets.process.limits import Limits
 from convcheck.version import __version__
 from convcheck.wording import did_you_mean
-
-#: What can be verified: a layer, a suite, the path of a config file or the name of a suite that ships with convcheck.
-Subject = Layer | Suite | str | os.PathLike[str]
-
 
 #: What a hunt calls the layer on which the target differed.
 _FOUND = "found"
@@ -217,12 +213,12 @@ def verify(
         subject = fit(target, device=device, limits=limits)
     fitted = subject if isinstance(subject, Fit) else None
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
-    suites = [fitted.suite] if fitted else [_suite(item) for item in subjects]
+    suites = [fitted.suite] if fitted else [suite_of(item) for item in subjects]
     for suite in suites:
         _check_numbers(suite.max_error, seed, timeout, jobs)
     changes = {key: value for key, value in (("seed", seed), ("dtype", dtype)) if value is not None}
     if strict or require_target:
-        _require_target(
+        require_code(
             suites,
             fitted.spec if fitted else target,
             names,
@@ -235,8 +231,8 @@ def verify(
     probes = [fitted.probe] if fitted else []
     with kept_state():
         asked = Subjects(fitted.spec if fitted else target, Path.cwd(), device, limits, names)
-        work = _selected(_jobs(suites, asked, demand, changes, fitted), select, suites)
-        work, left_out = _of_their_kind(work)
+        work = selected(jobs_of(suites, asked, demand, changes, fitted), select, suites)
+        work, left_out = of_their_kind(work)
         require_memory([(job.place, job.layer) for job in work], at_once=jobs)
         require_room([(job.place, job.layer, target) for job in work for target in job.targets], at_once=jobs)
         progress = progress or _Silent()
@@ -247,6 +243,7 @@ def verify(
             reports[number] = report
             if each is not None:
                 each(report)
+            job.layer.forget()
             return report
 
         with ExitStack() as stack:
@@ -257,7 +254,8 @@ def verify(
                     for number, found in enumerate(results):
                         if not take(number, found).passed and exit_first:
                             break
-                if shrink:
+                # After an end before all was checked, layers are under way whose targets the search uses too.
+                if shrink and pool.settle():
                     shrunk = with_smallest([*reports.values()], work, shrink_seconds, progress.layer)
                     reports = dict(enumerate(shrunk))
             except KeyboardInterrupt:
@@ -364,7 +362,7 @@ def hunt(
         if value is not None and not (isfinite(value) and value > 0):
             raise UsageError(Parameter(name, value), " is not allowed; expected a positive number")
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
-    near = [layer for item in subjects for layer in _suite(item).layers]
+    near = [layer for item in subjects for layer in suite_of(item).layers]
     require_memory([(f"layer {layer.name}", layer) for layer in near])
     limits = _limits(timeout, memory, in_process, jobs, None)
     spec, probe = taken(target, device=device, limits=limits)
@@ -522,99 +520,3 @@ def _check_numbers(max_error: float | None, seed: int | None, timeout: float | N
         raise UsageError(Parameter("timeout", timeout), " is not allowed; expected a positive number of seconds")
     if jobs < 1:
         raise UsageError(Parameter("jobs", jobs), " is not allowed; expected an integer of at least 1")
-
-
-def _suite(subject: Subject) -> Suite:
-    if isinstance(subject, Suite):
-        return subject
-    if isinstance(subject, Layer):
-        return Suite(name=subject.name, layers=(subject,), lines=(None,))
-    if isinstance(subject, (str, os.PathLike)):
-        return load(subject)
-    raise UsageError(f"{subject!r} cannot be verified; expected a Layer, a Suite, a path or the name of a suite")
-
-
-def _jobs(
-    suites: Sequence[Suite], asked: Subjects, demand: Demand, changes: Mapping[str, Any], fitted: Fit | None
-) -> list[Job]:
-    jobs: list[Job] = []
-    for suite in suites:
-        subjects = _subjects(suite, asked)
-        # What is asked for all suites is found once.
-        shared = jobs and jobs[-1].subjects is subjects
-        targets = jobs[-1].targets if shared else subjects.find(fitted.probe.target if fitted else None)
-        gated = replace(demand, max_error=suite.max_error if demand.max_error is None else demand.max_error)
-        layers = [replace(layer, **changes) for layer in suite.layers] if changes else suite.layers
-        jobs += [
-            Job(layer, subjects, targets, gated, suite.name, suite.path, line)
-            for layer, line in zip(layers, suite.lines, strict=True)
-        ]
-    return jobs
-
-
-def _subjects(suite: Suite, asked: Subjects) -> Subjects:
-    """Return what is checked on a suite: the caller's target, or else the suite's, or else what is built in."""
-    if asked.target is not None or asked.formulations:
-        return asked
-    if suite.target is None:
-        if asked.device is not None:
-            raise UsageError(
-                Parameter("device"), " is for a target, not for what is built in; give one with ", Parameter("target")
-            )
-        if asked.limits.keep_case is not None:
-            raise UsageError(Parameter("keep_case"), " is for a program; give one with ", Parameter("target"))
-        return asked
-    # A target on the command line is relative to the current folder, one in a config to that config.
-    return replace(asked, target=suite.target, folder=asked.folder if suite.path is None else suite.path.parent)
-
-
-def _require_target(suites: Sequence[Suite], target: Any, formulations: Sequence[str], asked_by: Parameter) -> None:
-    """Complain where only the built-in formulations would be checked."""
-    nothing = "no code of yours would be checked, only convcheck's own formulations, and "
-    if formulations:
-        raise UsageError(nothing, asked_by, " does not allow that; leave out ", Parameter("formulations"))
-    unnamed = [suite for suite in suites if suite.target is None]
-    if target is not None or not unnamed:
-        return
-    own = [suite.name for suite in unnamed if suite.path is not None and not shipped(suite.path)]
-    example = "my_conv.py:MyConv"
-    raise UsageError(
-        f"{', '.join(suite.name for suite in unnamed)}: {nothing}", asked_by, " expects some; give it with ",
-        Parameter("target", example), f', or with a line such as "target: {example}" in ',
-        ", ".join(own) or f"a config of your own; {DEFAULT_FILE} in the current folder is found by itself",
-    )  # fmt: skip
-
-
-def _selected(jobs: list[Job], select: str | None, suites: Sequence[Suite]) -> list[Job]:
-    if not jobs:
-        raise UsageError("there is nothing to verify; expected at least one layer or config")
-    if select is None:
-        return jobs
-    selects = selector(select)
-    chosen = [job for job in jobs if selects(job.layer.name)]
-    if not chosen:
-        raise nothing_selected(select, suites)
-    return chosen
-
-
-def _of_their_kind(jobs: list[Job]) -> tuple[list[Job], tuple[str, ...]]:
-    """Leave out layers of a kind that a target is no code for: a shipped suite has them for other code.
-
-    They are told. Where nothing would be left, all stay and say why they cannot be checked, as layers of one's own do.
-    """
-    kept: list[Job] = []
-    others: dict[tuple[str, str], list[str]] = {}
-    for job in jobs:
-        own = job.path is None or not shipped(job.path)
-        kinds = [] if own else [kind for target in job.targets for kind in target.other_kinds(job.layer)]
-        if kinds:
-            others.setdefault((job.config, ", ".join(kinds)), []).append(job.layer.name)
-        else:
-            kept.append(job)
-    if not kept:
-        return jobs, ()
-    texts = [
-        f"{', '.join(names)} of {config}: the target is not said to take {kinds}"
-        for (config, kinds), names in others.items()
-    ]
-    return kept, tuple(texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 GRADIENT_NAMES = {"output": "output O", "input": "input dL/dX", "weight": "weight dL/dW", "bias": "bias dL/db"}
@@ -22,6 +23,12 @@ VERDICTS = {
 
 #: Significant digits that tell any two float64 numbers apart.
 _ALL_DIGITS = 17
+
+#: The first character of what GitHub's CI system takes for a command.
+_COMMAND = re.compile(r"(?<!\S):(?=:[A-Za-z])|#(?=#\[)")
+
+#: The same where a line begins.
+_AT_A_BEGINNING = re.compile(r"^([^\S\n]*):(?=:[A-Za-z])", re.MULTILINE)
 
 #: Longest piece of somebody's input that a message repeats.
 _MOST_SHOWN = 80
@@ -111,13 +118,23 @@ def duration(seconds: float) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text with everything but line breaks that a terminal would obey or could not print written out."""
+    """Return a text with everything but line breaks that a terminal or a CI system would obey written out."""
     return "\n".join(map(one_line, text.split("\n")))
 
 
 def one_line(text: str) -> str:
-    """Return a text with all that a terminal would obey or could not print written out, line breaks too."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    """Return a text with all that a terminal or a CI system would obey or could not print written out, line breaks too.
+
+    GitHub's takes for a command what follows "::" at the beginning of a line, where any word may come to stand, and
+    what follows "##[" anywhere.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return _COMMAND.sub(lambda begin: f"\\x{ord(begin[0]):02x}", shown)
+
+
+def laid_out(text: str) -> str:
+    """Return a text of which lines have come about since it was made visible, none of them a command to a CI system."""
+    return _AT_A_BEGINNING.sub(r"\1\\x3a", text)
 
 
 def short(text: str) -> str:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+#: As Dask's nanny says to a worker of one thread.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
 
 def free_port():
     with socket.socket() as taken:
@@ -45,7 +48,7 @@ class Cluster:
         log = self._stack.enter_context(path.open("wb"))
         return subprocess.Popen(
             [sys.executable, "-m", "dask", *arguments],
-            stdout=log, stderr=log, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=log, stderr=log, cwd=self.folder, env={**os.environ, **_ONE_THREAD, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
     def close(self):

@@ -6,7 +6,8 @@
   and ``torch.autograd.gradcheck`` in its complete mode of the same on the same layer, about a minute.
 - ``transposed``: the same of ``conv_transpose3d`` with 16 channels and filters, 12×12×12 and a 3×3×3 kernel; gradcheck,
   whose matrices would not fit into memory there, with 1, 2 and 4 channels.
-- ``small``: what the checks of a small layer take beside the code under test, which is the fast formulation.
+- ``small``: what the checks of a small layer take beside the code under test, which is the fast formulation; and what
+  they take of one with PyTorch's ``conv2d``, that included.
 - ``random``: many random layers, all checks of the built-in formulations; ``--count 10000 --jobs 2``.
 
 Without a part, all of them. Nothing is judged: the numbers depend on the machine, and on what else runs there.
@@ -40,6 +41,9 @@ MINUTE = Layer(16, 16, 3, input=(28, 28), batch=1, name="16→16, 28×28, 3×3")
 #: A transposed layer of three axes, and channels with which gradcheck takes up to a few minutes.
 TRANSPOSED = Layer(16, 16, 3, padding=1, transposed=True, input=(12, 12, 12), batch=1, name="transposed, 12×12×12")
 CUT = (1, 2, 4)
+
+#: A small one.
+ONE = Layer(3, 4, 3, padding=1, input=(7, 6), name="PyTorch's conv2d, 3→4, 7×6, 3×3")
 
 
 def complete(layers, jobs):
@@ -78,14 +82,14 @@ def seconds(run, repeats, clock=time.perf_counter):
     return found[1:]
 
 
-def our_seconds(layer, clock=time.perf_counter):
-    """Seconds of the complete exact check of PyTorch's convolution."""
+def our_seconds(layer, clock=time.perf_counter, checks=("exact",)):
+    """Seconds of checks of PyTorch's convolution, complete ones."""
     target = f"torch.nn.functional:conv{'_transpose' if layer.transposed else ''}{len(layer.input)}d"
 
     def check():
-        assert verify(layer, target=target, complete=True, checks=["exact"], in_process=True).passed
+        assert verify(layer, target=target, complete=True, checks=checks, in_process=True).passed
 
-    return min(seconds(check, 3, clock))
+    return min(seconds(check, 5, clock))
 
 
 def against_gradcheck(layer, clock=time.perf_counter):
@@ -156,6 +160,9 @@ def main():
         for checks in (["forward", "central", "exact"], None):
             words = ", ".join(checks or ["all checks and conditions"])
             write(f"{words}: {1000 * own_time(layers, checks, 3):.2f} ms for each of {len(layers)} small layers\n")
+        if torch_is_installed():
+            taken = our_seconds(ONE, time.process_time, ["forward", "central", "exact"])
+            write(f"{ONE.name}, forward, central, exact: {1000 * taken:.2f} ms of processor time\n")
     if "random" in wanted:
         generator = random.Random(0)
         layers = [replace(random_layer(generator), name=f"layer{n}") for n in range(options.count)]

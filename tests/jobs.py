@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from convcheck.checks.check_layer import Demand
+from convcheck.checks.jobs import Job
 from convcheck.checks.pools import Subjects
-from convcheck.checks.running import Job
 from tests.parts import SUITE
 
 

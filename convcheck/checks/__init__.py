@@ -1,7 +1,7 @@
 """The kinds of check, each in its own file, and what they share.
 
 plan        which check of which gradient runs on a layer, and what that costs
-expected        one layer with its data and numeric gradients, shared by everything that is compared with them
+expected    one layer with its data and numeric gradients, shared by everything that is compared with them
 observed     what an implementation gave for a layer
 forward     the output, against the definition
 central     a gradient, against central differences on real data, within the derived bound
@@ -11,6 +11,7 @@ double      what the backward pass gives when it is differentiated itself, and f
 work        what a layer's check costs, foreseen
 parts       what a layer's check is cut into
 pools       where the work is done: here, in threads, on a cluster
+jobs        what there is to check: every layer, with the code that it is checked on
 running     handing the work out, and collecting what comes of it
 state       what is finished, kept in a file
 smallest    the smallest case on which a failed target still fails

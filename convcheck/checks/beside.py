@@ -134,9 +134,10 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], cases: int) -> None:
 
 
 def _started(part: Search) -> subprocess.Popen[bytes]:
-    # In a session of its own: Ctrl-C is this process' matter, which ends it.
+    # In a session of its own: Ctrl-C is this process' matter, which ends it. With -P, since what lies in the current
+    # folder is the user's.
     process = subprocess.Popen(
-        [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
     # One that has ended already says so where it is listened to.
     with suppress(OSError):
@@ -186,7 +187,10 @@ def main() -> None:
     from threadpoolctl import threadpool_limits
 
     from convcheck.targets.isolation import kept_state, output_to_stderr
+    from convcheck.targets.process.hidden import hide_memory
 
+    # What it says is taken for what it is.
+    hide_memory()
     said = os.fdopen(os.dup(1), "wb")
     search: Search = pickle.load(sys.stdin.buffer)
     with output_to_stderr(), kept_state(), threadpool_limits(search.threads):

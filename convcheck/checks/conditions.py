@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 from itertools import groupby
 from math import prod
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -62,12 +62,20 @@ class Condition(NamedTuple):
         Whether a layer can be called so.
     shapes : bool
         Whether it runs layers of other shapes too.
+    refusable : {"no", "told", "any"}
+        What code may say that refuses to be called so: nothing; that it does not implement it; whatever its forward
+        pass raises, where the arguments, or the layer, are not what was asked for. What only the backward pass cannot
+        do is an error, but for a bias that is not there.
+    lasting : bool
+        Whether code may be wrong for good after it, because of what it keeps.
     """
 
     runs: Callable[[Expected, Target], Iterator[Ran]]
     passes: int
     there: Callable[[Layer], bool] = lambda layer: True
     shapes: bool = False
+    refusable: Literal["no", "told", "any"] = "no"
+    lasting: bool = False
 
 
 def _on(regime: Callable[[Expected, Target], Iterable[Operands]], expected: Expected, target: Target) -> Iterator[Ran]:
@@ -86,37 +94,27 @@ RUNS: dict[str, Condition] = {
     "interleaved": Condition(callings.interleaved, 12),
     "same-memory": Condition(callings.same_memory, 4),
     "many-calls": Condition(callings.many_calls, 4 * callings.PASSES),
-    "not-contiguous": Condition(_called(How("gaps"), How("rows")), 4),
-    "transposed-memory": Condition(_called(How("fortran"), How("channels-last"), first=2), 4),
-    "negative-strides": Condition(_called(How("reversed"), How("reversed-in-part"), first=1), 4),
-    "broadcast-grad-output": Condition(callings.broadcast_grad_output, 8),
-    "read-only": Condition(_called(How(read_only=True), first=2), 2),
+    "not-contiguous": Condition(_called(How("gaps"), How("rows")), 4, refusable="any"),
+    "transposed-memory": Condition(_called(How("fortran"), How("channels-last"), first=2), 4, refusable="any"),
+    "negative-strides": Condition(_called(How("reversed"), How("reversed-in-part"), first=1), 4, refusable="any"),
+    "broadcast-grad-output": Condition(callings.broadcast_grad_output, 8, refusable="any"),
+    "read-only": Condition(_called(How(read_only=True), first=2), 2, refusable="any"),
     "out-of-bounds": Condition(_called(How(guarded=True)), 2),
-    "some-gradients": Condition(callings.some_gradients, 12),
-    "after-no-grad": Condition(_called(How(no_grad="before"), How(no_grad="between"), How(evaluating=True)), 8),
-    "batch-of-one": Condition(
-        partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1, shapes=True
+    "some-gradients": Condition(callings.some_gradients, 12, refusable="told"),
+    "after-no-grad": Condition(
+        _called(How(no_grad="before"), How(no_grad="between"), How(evaluating=True)), 8, refusable="told"
     ),
-    "no-bias": Condition(partial(callings.other_layer, {"bias": False}), 4, lambda layer: layer.bias),
-    "threads": Condition(callings.threads, 6),
+    "batch-of-one": Condition(
+        partial(callings.other_layer, {"batch": 1}), 4, lambda layer: layer.batch > 1, shapes=True, refusable="any"
+    ),
+    "no-bias": Condition(partial(callings.other_layer, {"bias": False}), 4, lambda layer: layer.bias, refusable="any"),
+    "threads": Condition(callings.threads, 6, refusable="told"),
     # Last, since what the code keeps of other layers may spoil all that follows.
-    "other-layer-before": Condition(callings.other_layer_before, 20, shapes=True),
+    "other-layer-before": Condition(callings.other_layer_before, 20, shapes=True, lasting=True),
 }
 
 #: Why many calls are not judged.
 SHOWN_IN_SAME_MEMORY = "what is wrong in the same memory is so at many calls too"
-
-#: Conditions under which code may refuse to be called, by saying so.
-_REFUSABLE = frozenset({"some-gradients", "after-no-grad", "threads"})
-
-#: Those under which the arguments, or the layer, are not what was asked for: whatever the forward pass raises then is a
-#: refusal. What only the backward pass cannot do is an error, but for a bias that is not there.
-_REFUSABLE_BY_ANY = frozenset(
-    {
-        "not-contiguous", "transposed-memory", "negative-strides", "broadcast-grad-output", "read-only",
-        "batch-of-one", "no-bias",
-    }
-)  # fmt: skip
 
 _GRAVITY = {"passed": 0, "inconclusive": 1, "failed": 2, "error": 3}
 
@@ -284,11 +282,12 @@ def _judged(condition: str, runs: Iterable[Ran | LeftOutError]) -> list[_Results
 
 def refusal_of(condition: str, ran: Ran) -> str | None:
     """Return what a target says that does not take being called so; None where it does, or must."""
-    if condition not in _REFUSABLE | _REFUSABLE_BY_ANY:
+    refusable = RUNS[condition].refusable
+    if refusable == "no":
         return None
     errors = {name: fault for name, fault in ran.observed.faults.items() if fault.status == "error"}
     told = "output" if condition != "no-bias" else next(iter(errors), "output")
-    if condition in _REFUSABLE_BY_ANY and told in errors and not ran.observed.refusal:
+    if refusable == "any" and told in errors and not ran.observed.refusal:
         return headline(raised(ran.expected, "", told, "conditions", errors[told].message))
     return ran.observed.refusal
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from convcheck.checks.plan import Step
 from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.gradients.numeric.differences import (
@@ -19,7 +20,7 @@ from convcheck.gradients.numeric.differences import (
     exact_gradient,
     packing_for,
 )
-from convcheck.gradients.numeric.directions import Directions, EntryDirections, Portion, directions_of
+from convcheck.gradients.numeric.directions import EntryDirections, Output, Portion, directions_of
 from convcheck.layer.arrays import Array, Gradients, wide, widest
 from convcheck.layer.data import SHORT, Operands, integer_magnitude, integer_operands, real_operands, short_sums
 from convcheck.layer.fields import DTYPES
@@ -31,6 +32,9 @@ _GROUPED = {"x": 1, "weight": 0, "grad_output": 1}
 
 #: Entries, those of the unfolded input too, up to which a layer is small: a dozen then take no more than some MiB.
 _SMALL = 2**14
+
+#: Entries that evaluations which are asked for ahead may have together, with their operands: 8 MiB of float64.
+_AHEAD = 2**20
 
 
 class Expected:
@@ -61,8 +65,9 @@ class Expected:
         self.source = source
         self.max_error = max_error
         self._advance = advance
-        self._exact: dict[tuple[str, int], NumericGradient] = {}
-        self._central: dict[str, NumericGradient] = {}
+        #: Numeric gradients by check, gradient and packing; and those of which the first passes have been asked for.
+        self._numeric: dict[tuple[str, str, Packing | None], NumericGradient] = {}
+        self._begun: dict[tuple[str, str, Packing | None], Callable[[], NumericGradient]] = {}
         self._right: dict[int, tuple[Operands, dict[str, Array]]] = {}
         self._foreseen: dict[int, Operands] = {}
 
@@ -329,42 +334,58 @@ class Expected:
             return rounding.transformed(self.layer, self.reals, reference.forward, reference.backward)[1]
         return rounding.allowed_errors(self.layer, self.reals, reference.forward, reference.backward)
 
+    def begin(self, steps: Iterable[Step]) -> None:
+        """Ask for numeric gradients, which go on in another process until they are needed."""
+        layer, room = self.layer, _AHEAD
+        for step in steps:
+            operand = layer.weight_shape if step.gradient == "weight" else layer.input_shape
+            entries = step.evaluations * (prod(operand) + prod(layer.output_shape))
+            if entries > room or (step.check, step.gradient) in self._known or not self.follows_definition:
+                continue
+            room -= entries
+            packing = packing_for(layer, step.gradient) if step.check == "exact" else None
+            which = step.check, step.gradient, packing
+            self._begun[which] = self._differences(*which)
+
     def exact(self, gradient: str, *, packed: bool = True) -> NumericGradient:
         """Numeric gradient on integer data.
 
         Where the source's forward pass is not the definition, one entry at a time, since neither colouring nor packing
         may then be relied upon. In unit steps too where it gives what is no whole change of the size foreseen.
         """
-        assert self.integers is not None
-        directions: Directions = EntryDirections(self.layer, self.integers, gradient)
-        packing = Packing(radix=2, digits=1)
-        if self.follows_definition:
-            directions = directions_of(gradient, self.layer, self.integers)
-            packing = packing_for(self.layer, gradient) if packed else packing
-        found = self._known.get(("exact", gradient)) if packed and self.follows_definition else None
-        key = gradient, packing.digits
-        if found is None and key not in self._exact:
-            self._exact[key] = exact_gradient(
-                self._merged, directions, self.start, packing, merge=self.source.merging, advance=self._advance
-            )
-        found = found or self._exact[key]
+        packed &= self.follows_definition
+        packing = packing_for(self.layer, gradient) if packed else Packing(radix=2, digits=1)
+        found = (self._known.get(("exact", gradient)) if packed else None) or self._found("exact", gradient, packing)
         if packing.digits > 1 and np.isnan(found.values).any():
             return self.exact(gradient, packed=False)
         return found
 
-    def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        return self.source.merged(self.layer, layer, x, weight, bias)
-
     def central(self, gradient: str) -> NumericGradient:
         """Numeric gradient on real data."""
-        if ("central", gradient) in self._known:
-            return self._known["central", gradient]
-        if gradient not in self._central:
-            directions = directions_of(gradient, self.layer, self.reals)
-            self._central[gradient] = central_gradient(
-                self._merged, directions, merge=self.source.merging, advance=self._advance
-            )
-        return self._central[gradient]
+        return self._known.get(("central", gradient)) or self._found("central", gradient, None)
+
+    def _found(self, *which: Any) -> NumericGradient:
+        """Return a numeric gradient, computed once."""
+        if which not in self._numeric:
+            begun = self._begun.pop(which, None) or self._differences(*which)
+            self._numeric[which] = begun()
+        return self._numeric[which]
+
+    def _differences(self, check: str, gradient: str, packing: Packing | None) -> Callable[[], NumericGradient]:
+        """Ask for the first evaluations of a numeric gradient; return what makes the others."""
+        layer, merge = self.layer, self.source.merging
+        if packing is None:
+            directions = directions_of(gradient, layer, self.reals)
+            return central_gradient(self._merged, directions, merge=merge, advance=self._advance)
+        assert self.integers is not None
+        if self.follows_definition:
+            directions = directions_of(gradient, layer, self.integers)
+        else:
+            directions = EntryDirections(layer, self.integers, gradient)
+        return exact_gradient(self._merged, directions, self.start, packing, merge=merge, advance=self._advance)
+
+    def _merged(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Output:
+        return self.source.merged(self.layer, layer, x, weight, bias)
 
     def portion(self, check: str, gradient: str, first: int, last: int) -> NumericGradient | None:
         """Numeric gradient along some directions, 0 at what the others reach.
@@ -379,9 +400,9 @@ class Expected:
         directions = directions_of(gradient, self.layer, self.reals if check == "central" else at)
         some, merge = Portion(directions, first, last), self.source.merging
         if check == "central":
-            return central_gradient(self._merged, some, merge=merge, advance=self._advance)
+            return central_gradient(self._merged, some, merge=merge, advance=self._advance)()
         packing = packing_for(self.layer, gradient)
-        return exact_gradient(self._merged, some, self.start, packing, merge=merge, advance=self._advance)
+        return exact_gradient(self._merged, some, self.start, packing, merge=merge, advance=self._advance)()
 
 
 def _part(array: Array, name: str, number: int, count: int) -> Array:

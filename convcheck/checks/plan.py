@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from convcheck.gradients.numeric.differences import packing_for
 from convcheck.gradients.numeric.directions import direction_count
@@ -63,6 +64,12 @@ def plan(layer: Layer, checks: Collection[str], affordable: float) -> tuple[Step
     affordable : float
         Evaluations that one check may take; infinite for completeness.
     """
+    return _planned(layer, tuple(checks), affordable)
+
+
+# Asked for several times of each layer: what it takes, what there is to show, and for every implementation.
+@lru_cache(maxsize=256)
+def _planned(layer: Layer, checks: tuple[str, ...], affordable: float) -> tuple[Step, ...]:
     return tuple(
         step for gradient in gradients_of(layer) for step in _plan_gradient(layer, gradient, checks, affordable)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import queue
@@ -10,7 +11,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -101,13 +102,23 @@ class Pool(ABC):
 
     @abstractmethod
     def submit(self, batch: Batch, advance: Callable[[float], None]) -> Future[list[Outcome]]:
-        """Hand a batch over; ``advance`` is told the work as it is done, where that is known before the batch is."""
+        """Hand a batch over; ``advance`` is told the work as it is done, where that is known before the batch is.
+
+        It is called from the thread that does the work.
+        """
 
     def renew(self, error: BaseException) -> None:
         """Go on after workers were lost; raises TargetError where that is not possible."""
         raise TargetError(
             "a process ended abruptly while it checked layers; run with ", Parameter("jobs", 1), " to see which"
         ) from error
+
+    def settle(self) -> bool:
+        """End what has been handed over, so that the targets can be used by others; return whether that was possible.
+
+        No more is handed over then.
+        """
+        return True
 
     def close(self) -> None:  # noqa: B027 - some have nothing to end
         """End what has been handed over, and give the workers back."""
@@ -122,6 +133,12 @@ class Here(Pool):
         return done
 
 
+class _Handed(NamedTuple):
+    batch: Batch
+    advance: Callable[[float], None]
+    done: Future[list[Outcome]]
+
+
 class Threads(Pool):
     """Threads that share the cores, each with a worker process of its own for the target.
 
@@ -132,7 +149,7 @@ class Threads(Pool):
         from threadpoolctl import threadpool_limits
 
         self.workers = count
-        self._handed: queue.SimpleQueue[tuple[Batch, Future[list[Outcome]]] | None] = queue.SimpleQueue()
+        self._handed: queue.SimpleQueue[_Handed | None] = queue.SimpleQueue()
         # By the identity of what is checked: a mapping has no hash. The first thread takes what was found before.
         self._known: list[dict[int, tuple[Target, ...]]] = [{} for _ in range(count)]
         self._threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(count)]
@@ -146,13 +163,13 @@ class Threads(Pool):
         done: Future[list[Outcome]] = Future()
         self._undone.add(done)
         done.add_done_callback(self._undone.discard)
-        self._handed.put((batch, done))
+        self._handed.put(_Handed(batch, advance, done))
         return done
 
     def _work(self, number: int) -> None:
         known = self._known[number]
         while (handed := self._handed.get()) is not None and not self._over:
-            batch, done = handed
+            batch, advance, done = handed
             if not done.set_running_or_notify_cancel():
                 continue
             try:
@@ -163,7 +180,7 @@ class Threads(Pool):
                 for order in batch.orders:
                     if self._over:
                         break
-                    outcomes.append(carry_out(order, known[subjects], _untold))
+                    outcomes.append(carry_out(order, known[subjects], advance))
                 done.set_result(outcomes)
             except BaseException as error:
                 done.set_exception(error)
@@ -172,18 +189,34 @@ class Threads(Pool):
             for target in _all_of([known]):
                 target.close()
 
+    def settle(self) -> bool:
+        stopped = self._stop()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+        if any(thread.is_alive() for thread in self._threads):
+            return False
+        for target in stopped:
+            target.resume()
+        self._undone.clear()
+        return True
+
     def close(self) -> None:
+        stopped = self._stop()
+        for thread in self._threads:
+            thread.join(_PATIENCE)
+        for target in stopped:
+            target.close()
+        self._limits.restore_original_limits()
+
+    def _stop(self) -> list[Target]:
+        """Let the threads end; return the targets that were stopped for that."""
         self._over = True
         for _ in self._threads:
             self._handed.put(None)
         stopped = _all_of(self._known) if self._undone else []
         for target in stopped:
             target.stop()
-        for thread in self._threads:
-            thread.join(_PATIENCE)
-        for target in stopped:
-            target.close()
-        self._limits.restore_original_limits()
+        return stopped
 
 
 def _all_of(known: Sequence[dict[int, tuple[Target, ...]]]) -> list[Target]:
@@ -284,7 +317,7 @@ def _found(subjects: bytes) -> tuple[Target, ...]:
 
 
 def _untold(work: float) -> None:
-    """Progress is told by whole batches, from the one thread that hands them over."""
+    """Of what is done in another process, progress is told by whole batches."""
 
 
 def is_loss(error: BaseException) -> bool:
@@ -317,22 +350,27 @@ def opened(executor: str) -> Pool:
 def _dask(address: str) -> Opened:
     from distributed import Client
 
-    try:
-        client = Client(f"tcp://{address}", timeout=_ANSWER, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"no Dask scheduler answers at {address} ({error}); expected one that was started with: dask scheduler. If "
-            "it went away in the middle of a run, start it again: with ", Parameter("state", "FILE"), " the same "
-            "command goes on where it was",
-        ) from error  # fmt: skip
-    try:
-        client.wait_for_workers(1, timeout=_ANSWER)
-    except (OSError, TimeoutError) as error:
-        client.close()
-        raise UsageError(
-            f"the Dask scheduler at {address} has no workers; start some with: dask worker tcp://{address}"
-        ) from error
-    return Opened(client.get_executor(pure=False), len(client.nthreads()), client.close)
+    again = (
+        ". If they went away in the middle of a run, start them again: with ", Parameter("state", "FILE"),
+        " the same command goes on where it was",
+    )  # fmt: skip
+    with ExitStack() as stack:
+        # Dask logs every connection that is lost, with a traceback; what that means for the run, the run says itself.
+        for name in ("distributed", "distributed.client"):
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+        try:
+            client = stack.enter_context(closing(Client(f"tcp://{address}", timeout=_ANSWER, set_as_default=False)))
+        except (OSError, ValueError) as error:
+            started = "expected one that was started with: dask scheduler, and workers with: dask worker"
+            raise UsageError(f"no Dask scheduler answers at {address} ({error}); {started}", *again) from error
+        try:
+            client.wait_for_workers(1, timeout=_ANSWER)
+        except (OSError, TimeoutError) as error:
+            start = f"start some with: dask worker tcp://{address}"
+            raise UsageError(f"the Dask scheduler at {address} has no workers; {start}", *again) from error
+        return Opened(client.get_executor(pure=False), len(client.nthreads()), stack.pop_all().close)
 
 
 def _loky(count: str) -> Opened:

@@ -8,23 +8,23 @@ what somebody's code gives may depend on its calls.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
-from convcheck.checks.check_layer import Demand, foreseen_work, steps_of
+from convcheck.checks.check_layer import Demand, steps_of
 from convcheck.checks.expected import Expected
+from convcheck.checks.jobs import Job
 from convcheck.checks.parts import Order, Partial, Results, Span, spans_of
 from convcheck.checks.plan import gradients_of
-from convcheck.checks.pools import Batch, Here, Outcome, Pool, Subjects, is_loss
+from convcheck.checks.pools import Batch, Here, Outcome, Pool, is_loss
 from convcheck.checks.state import State
 from convcheck.checks.verdict import raised
 from convcheck.checks.work import PACE
 from convcheck.layer.layer import Layer
-from convcheck.targets.target import Target
 
 #: Work of a span or a batch, about: two seconds, beside which it counts little to send it and to draw its data. It
 #: does not depend on the workers, so that spans that one run has kept are those that another looks for.
@@ -48,45 +48,6 @@ class Progress(Protocol):
 
     def advance(self, work: float) -> None:
         """Some work is done."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """The check of one layer.
-
-    Attributes
-    ----------
-    targets : tuple of Target
-        What ``subjects`` found in this process.
-    config : str
-        What the layer is from: the suite as it was named.
-    path : Path or None
-        The suite's file.
-    line : int or None
-        Where the layer stands in it.
-    """
-
-    layer: Layer
-    subjects: Subjects
-    targets: tuple[Target, ...]
-    demand: Demand
-    config: str
-    path: Path | None
-    line: int | None
-
-    @property
-    def place(self) -> str:
-        """Where the layer stands, and what it is called, as messages begin."""
-        return (
-            f"{self.path or self.config}:{self.line}: layer {self.layer.name}"
-            if self.line
-            else f"layer {self.layer.name}"
-        )
-
-    @property
-    def work(self) -> float:
-        """The work that it will take."""
-        return foreseen_work(self.layer, self.demand, self.targets)
 
 
 @dataclass(eq=False)
@@ -160,11 +121,14 @@ class _Running:
         self._shared: dict[int, Results] = {}
         self._work = [0.0 if number in self._equal else job.work for number, job in enumerate(jobs)]
         self._cut: dict[int, _Cut] = {}
+        for job in jobs:
+            job.layer.forget()
         self._fresh = self._batches()
         self._again: deque[_Handed] = deque()
         self._alone: deque[_Handed] = deque()
         self._running: dict[Future[list[Outcome]], _Handed] = {}
         self._broken: BaseException | None = None
+        self._telling = threading.Lock()
 
     def results(self) -> Generator[Results]:
         self._progress.start(sum(self._work) / PACE)
@@ -202,7 +166,7 @@ class _Running:
             parts = [_Part(number, Order(job.layer, job.demand), self._work[number])]
             if self._state is not None and (results := self._state.results(number)) is not None:
                 self._finished[number] = results
-                self._progress.advance(self._work[number] / PACE)
+                self._advance(self._work[number])
                 continue
             # A time limit is about a layer, which one target must then check as a whole.
             if not whole and job.subjects.limits.timeout is None:
@@ -228,7 +192,7 @@ class _Running:
             if known is None:
                 parts.append(_Part(number, Order(job.layer, job.demand, span), work))
             else:
-                self._progress.advance(work / PACE)
+                self._advance(work)
         self._cut[number] = cut
         cut.missing = len(parts)
         return parts or [self._rest(number)]
@@ -263,7 +227,7 @@ class _Running:
         def advance(work: float) -> None:
             work = min(work, handed.work - handed.told)
             handed.told += work
-            self._progress.advance(work / PACE)
+            self._advance(work)
 
         try:
             future = self._pool.submit(batch, advance)
@@ -275,6 +239,11 @@ class _Running:
             return
         self._running[future] = handed
 
+    def _advance(self, work: float) -> None:
+        """Tell of work that is done, from whichever thread, one after the other."""
+        with self._telling:
+            self._progress.advance(work / PACE)
+
     def _collect(self, future: Future[list[Outcome]]) -> None:
         handed = self._running.pop(future)
         try:
@@ -284,7 +253,7 @@ class _Running:
                 raise
             self._lost(handed, error)
             return
-        self._progress.advance((handed.work - handed.told) / PACE)
+        self._advance(handed.work - handed.told)
         for part, outcome in zip(handed.parts, outcomes, strict=True):
             self._take(part, outcome)
 
@@ -310,7 +279,7 @@ class _Running:
             self._broken = error
         if handed.losses >= _LOSSES:
             (part,) = handed.parts
-            self._progress.advance(part.work / PACE)
+            self._advance(part.work)
             self._take(part, None if part.order.span else self._given_up(self._jobs[part.number], error))
         elif handed.losses + 1 >= _LOSSES:
             self._alone.extend(_Handed([part], _LOSSES) for part in handed.parts)

@@ -19,10 +19,10 @@ from convcheck.checks.attribution import arrays_of, crashed, diagnosed
 from convcheck.checks.callings import with_more_samples
 from convcheck.checks.double import in_forward_mode
 from convcheck.checks.expected import Expected, Given
+from convcheck.checks.jobs import Job
 from convcheck.checks.observed import Observed
 from convcheck.checks.plan import DEFAULT_CHECKS
 from convcheck.checks.ran import Ran, run
-from convcheck.checks.running import Job
 from convcheck.checks.second import SecondSearch
 from convcheck.checks.shrinking import KNOWN, Search, arrays_in, as_lists, kind_of
 from convcheck.gradients import FORMULATIONS
@@ -43,9 +43,6 @@ from convcheck.wording import told_apart
 MOST_FAILURES = 3
 
 _BEHAVIOUR = frozenset(mistake.name for mistake in MISTAKES if mistake.behaviour is not None)
-
-#: Conditions after which code may be wrong for good, so that each trial needs a process of its own.
-_LASTING = frozenset({"other-layer-before"})
 
 #: Conditions whose data stay such as are shrunk, and what makes them such.
 _HELD: dict[str, Callable[[Operands], bool]] = {
@@ -241,7 +238,9 @@ class _Search(Search[_Case]):
 
     def _begin(self) -> None:
         self.target.begin()
-        if self.failure.condition in _LASTING:
+        condition = self.failure.condition
+        if condition is not None and conditions.RUNS[condition].lasting:
+            # Each trial needs a process of its own.
             self.target.forget()
 
     def _runs(self, expected: Expected) -> Iterator[Ran]:

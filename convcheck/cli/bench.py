@@ -10,6 +10,7 @@ import typer
 
 from convcheck.cli import completion
 from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
+from convcheck.errors import Parameter, UsageError
 from convcheck.layer.fields import USUAL
 
 
@@ -40,6 +41,16 @@ def bench(
     dtype: Annotated[
         str | None, typer.Option(metavar="DTYPE", help=f"{' or '.join(USUAL)}, in place of each layer's own.")
     ] = None,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Samples, in place of each layer's own batch.")
+    ] = None,
+    processor_time: Annotated[
+        bool,
+        typer.Option(
+            "--processor-time",
+            help="Count processor time, of all threads together: with one thread, what a busy machine changes least.",
+        ),
+    ] = False,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often everything is timed.")] = 5,
     output_format: Annotated[
         _Format, typer.Option(metavar="FORMAT", help=f"How to report: {', '.join(_Format)}.")
@@ -61,7 +72,14 @@ def bench(
     from convcheck.suites.config import load
     from convcheck.suites.select import restricted
     from convcheck.suites.shipped import default_source
+    from convcheck.targets import spec_of
 
+    if processor_time and target is not None and not in_process:
+        raise UsageError(
+            Parameter("processor_time"), " is that of this process; give ", Parameter("in_process"), " too"
+        )
+    if processor_time and target is not None and spec_of(target).command is not None:
+        raise UsageError(Parameter("processor_time"), " is that of this process, and a program is another one")
     limits = limits_of(timeout, memory, in_process)
     if output is not None:
         require_writable(output)
@@ -72,7 +90,9 @@ def bench(
             target=target,
             formulations=formulation or (),
             dtype=dtype,
+            batch=batch,
             rounds=rounds,
+            processor_time=processor_time,
             progress=progress,
             limits=limits,
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from convcheck.cli import completion
-from convcheck.cli.running import Device, InProcess, Memory, Timeout
+from convcheck.cli.running import Device, InProcess, Memory, Timeout, limits_of
 from convcheck.cli.verify import known_format
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.fields import RANDOM
@@ -84,6 +84,8 @@ def hunt(
 
     if seed != RANDOM and not seed.isdecimal():
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0, or random")
+    # What cannot be is said before anything runs.
+    limits_of(timeout, memory, in_process)
     number = drawn_seed() if seed == RANDOM else int(seed)
     places = choose_destinations(output_format, output or [], quiet=quiet)
     # What the code under test prints must not end up inside the report.

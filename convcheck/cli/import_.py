@@ -12,10 +12,10 @@ from convcheck.cli.running import InProcess, Memory, Timeout, limits_of
 
 
 def import_(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            metavar="MODEL",
+            metavar="MODEL...",
             help="An ONNX file (.onnx), a PyTorch module (module:factory or path/to/file.py:factory), or a list of "
             "shapes: benchdnn's, MIOpen's, PyTorch's operator logs, DeepBench's tables, a KernelBench problem.",
         ),
@@ -43,6 +43,10 @@ def import_(
             "--cover", help="Keep only a few layers: for each number of axes, all known mistakes show that show on any."
         ),
     ] = False,
+    small: Annotated[
+        bool,
+        typer.Option("--small", help="Cut the batch and the input of large layers down; all else stays as it is."),
+    ] = False,
     timeout: Timeout = None,
     memory: Memory = None,
     in_process: InProcess = False,
@@ -50,7 +54,7 @@ def import_(
         Path | None, typer.Option(metavar="FILE", help="Write the config to this file instead of standard output.")
     ] = None,
 ) -> None:
-    """Write the convolutions of a model or of a list of shapes as a config, with comments on what was left out.
+    """Write the convolutions of models or of lists of shapes as a config, with comments on what was left out.
 
     A PyTorch module runs in a process of its own; nothing else is run.
 
@@ -65,14 +69,15 @@ def import_(
     limits = limits_of(timeout, memory, in_process)
     if output is not None:
         require_writable(output)
-        refuse_inputs([output], model)
+        refuse_inputs([output], *models)
     # What a module prints must not end up inside the config.
     with output_to_stderr():
-        found = import_model(model, None if input_size is None else sizes_of(input_size), format, limits)
-    if cover:
-        from convcheck.suites.audit import fewest
+        found = import_model(models, None if input_size is None else sizes_of(input_size), format, limits)
+    if small or cover:
+        from convcheck.suites.audit import fewest, smaller
 
-        found = fewest(found)
+        found = smaller(found) if small else found
+        found = fewest(found) if cover else found
     write(config_text(found), output)
     for left_out in found.left_out:
         typer.echo(f"left out: {left_out}", err=True)

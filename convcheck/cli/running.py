@@ -66,8 +66,12 @@ KeepCase = Annotated[
 
 
 def limits_of(timeout: float | None, memory: int | None, in_process: bool, keep_case: Path | None = None) -> Limits:
-    """Return where code runs and what it may use; raises UsageError where that cannot be."""
+    """Return where code runs and what it may use; raises UsageError where that cannot be.
+
+    Code that runs in another process cannot read this one's memory from then on.
+    """
     from convcheck.errors import Parameter, UsageError
+    from convcheck.targets.process.hidden import hide_memory
     from convcheck.targets.process.limits import Limits
 
     if in_process and memory is not None:
@@ -76,6 +80,8 @@ def limits_of(timeout: float | None, memory: int | None, in_process: bool, keep_
         from convcheck.cli.output import require_writable_folder
 
         require_writable_folder(keep_case)
+    if not in_process:
+        hide_memory()
     return Limits(timeout, memory, None, in_process, keep_case)
 
 

@@ -41,14 +41,16 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
     return Gradients(_grad_input(layer, weight, grad_output), _grad_weight(layer, x, grad_output), grad_bias)
 
 
-#: NumPy's names of the padding modes.
-_NUMPY_MODES: dict[str, Literal["constant", "wrap", "reflect", "edge"]] = {
-    ZEROS: "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge",
+#: NumPy's names of the padding modes that are not zeros.
+_NUMPY_MODES: dict[str, Literal["wrap", "reflect", "edge"]] = {
+    "circular": "wrap", "reflect": "reflect", "replicate": "edge",
 }  # fmt: skip
 
 
 def padded_input(layer: Layer, x: Array) -> Array:
     """X with its padding, shape (N, C, *padded)."""
+    if layer.padding_mode == ZEROS:
+        return _among_zeros(x, layer.padding)
     return np.pad(x, [(0, 0), (0, 0), *layer.padding], _NUMPY_MODES[layer.padding_mode])
 
 
@@ -174,13 +176,21 @@ def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
 def _pad_or_crop(array: Array, amounts: Sequence[tuple[int, int]]) -> Array:
     """Add zeros in front of and behind the trailing axes; a negative amount removes samples instead."""
     # Zeros first: a crop may be larger than the array and reach into the zeros of the other side.
-    padded = np.pad(array, [(0, 0), (0, 0), *((max(0, before), max(0, after)) for before, after in amounts)])
+    padded = _among_zeros(array, [(max(0, before), max(0, after)) for before, after in amounts])
     kept = (
         slice(max(0, -before), size - max(0, -after))
         for size, (before, after) in zip(padded.shape[2:], amounts, strict=True)
     )
     cropped: Array = padded[at_sites(kept)]
     return cropped
+
+
+def _among_zeros(array: Array, amounts: Sequence[tuple[int, int]]) -> Array:
+    """Add zeros in front of and behind the trailing axes; several times faster than a general pad."""
+    sites = list(zip(array.shape[2:], amounts, strict=True))
+    padded = np.zeros((*array.shape[:2], *(size + before + after for size, (before, after) in sites)), array.dtype)
+    padded[at_sites(slice(before, before + size) for size, (before, _) in sites)] = array
+    return padded
 
 
 def _split_channels(array: Array, groups: int) -> Array:

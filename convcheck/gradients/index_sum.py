@@ -194,12 +194,13 @@ def _taps_last(gradient: Array, rows_and_columns: tuple[int, int]) -> Array:
 
 def _batch_last(layer: Layer, array: Array) -> Array:
     """X or dL/dO as (groups, channels or filters of a group, *sites, N)."""
-    moved = np.ascontiguousarray(np.moveaxis(array, 0, -1))
+    moved = np.ascontiguousarray(array.transpose(*range(1, array.ndim), 0))
     return moved.reshape(layer.groups, -1, *moved.shape[1:])
 
 
 def _batch_first(array: Array) -> Array:
-    return np.moveaxis(array.reshape(-1, *array.shape[2:]), -1, 0)
+    joined = array.reshape(-1, *array.shape[2:])
+    return joined.transpose(-1, *range(joined.ndim - 1))
 
 
 def _product(matrices: Array, array: Array) -> Array:

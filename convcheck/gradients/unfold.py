@@ -6,9 +6,13 @@
 
 A transposed layer is the backward pass of its twin: its output is a fold, and its dL/dX a product with unfolded dL/dO.
 
-With stride 1, what a tap sees of the flattened padded input is one contiguous run. On images that are much larger than
-their padding, X~ is therefore copied run by run instead of window by window, with a few columns in vain where a run
-crosses the padding, and in blocks that stay in the caches.
+With stride 1, what the taps of one kernel row see of an image row, the next row of taps sees of the next one. Images
+that are not small are therefore unfolded along all axes but the first, and every row of taps is multiplied with the
+image rows that it meets, which are one matrix in memory:
+
+    O         = sum over a of W~[a] X~[rows a*d ...]
+    dL/dW~[a] = dL/dO X~[rows a*d ...]^T
+    dL/dX     = the same sum as O's, of dL/dO with zeros around it and of the reversed taps
 """
 
 from __future__ import annotations
@@ -31,18 +35,16 @@ _BLOCK_ENTRIES = 2**21
 #: Columns with which a product of matrices is about as fast as it gets, and with which it is nearly so.
 _MANY_COLUMNS, _ENOUGH_COLUMNS = 512, 128
 
+#: Rows of a matrix below which one product for every tap of the first axis takes longer than a larger one of all.
+_FEW_TERMS = 16
+
 #: Columns that are few beside a matrix of twice as many rows and columns.
 _FEW_COLUMNS = 64
 
 
 def forward(layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
     """O = W~ X~ + b; transposed, O = fold(W~^T X) + b."""
-    if layer.transposed:
-        output = _fold_product(layer.twin, weight, x)
-    elif _in_runs(layer):
-        output = _forward_in_runs(layer, x, weight)
-    else:
-        output = _unfold_product(layer, weight, x)
+    output = _grad_input(layer.twin, weight, x) if layer.transposed else _output(layer, weight, x)
     if bias is not None:
         output += bias.reshape(-1, *[1] * len(layer.input))
     return output
@@ -54,14 +56,14 @@ def backward(layer: Layer, x: Array, weight: Array, grad_output: Array) -> Gradi
     grad_bias = by_filter.sum(axis=2).sum(axis=0) if layer.bias else None
     if layer.transposed:
         twin = layer.twin
-        return Gradients(_unfold_product(twin, weight, grad_output), _grad_weight(twin, grad_output, x), grad_bias)
-    if _in_runs(layer):
-        return Gradients(*_backward_in_runs(layer, x, weight, grad_output), grad_bias)
-    return Gradients(_fold_product(layer, weight, grad_output), _grad_weight(layer, x, grad_output), grad_bias)
+        return Gradients(_output(twin, weight, grad_output), _grad_weight(twin, grad_output, x), grad_bias)
+    return Gradients(_grad_input(layer, weight, grad_output), _grad_weight(layer, x, grad_output), grad_bias)
 
 
-def _unfold_product(layer: Layer, weight: Array, x: Array) -> Array:
+def _output(layer: Layer, weight: Array, x: Array) -> Array:
     """W~ X~, shape (N, F, *output)."""
+    if _goes_by_rows(layer, len(x)):
+        return _correlated(layer, _reached(layer, x), _by_group(layer, weight))
     matrix = _weight_matrix(layer, weight)
     output = np.empty((len(x), layer.groups, layer.filters_per_group, prod(layer.output)), x.dtype)
     for some in _samples(layer, len(x)):
@@ -69,8 +71,10 @@ def _unfold_product(layer: Layer, weight: Array, x: Array) -> Array:
     return output.reshape(len(x), layer.filters, *layer.output)
 
 
-def _fold_product(layer: Layer, weight: Array, grad_output: Array) -> Array:
+def _grad_input(layer: Layer, weight: Array, grad_output: Array) -> Array:
     """fold(W~^T dL/dO), shape (N, C, *input)."""
+    if _goes_by_rows(layer, len(grad_output)):
+        return _grad_input_by_rows(layer, weight, grad_output)
     matrix, rows = _weight_matrix(layer, weight).swapaxes(1, 2), _rows(layer, grad_output)
     gradient = np.empty((len(rows), layer.channels, *layer.input), grad_output.dtype)
     for some in _samples(layer, len(rows)):
@@ -103,6 +107,8 @@ def _times(matrix: Array, columns: Array, out: Array | None = None) -> Array:
 
 def _grad_weight(layer: Layer, x: Array, grad_output: Array) -> Array:
     """dL/dO X~^T, shape (F, C/groups, *kernel)."""
+    if _goes_by_rows(layer, len(x)):
+        return _grad_weight_by_rows(layer, x, grad_output)
     rows, gradient = _rows(layer, grad_output), None
     for some in _samples(layer, len(x)):
         part = _times_transposed(_side_by_side(rows[some]), _side_by_side(unfold(layer, x[some])))
@@ -135,9 +141,13 @@ def unfold(layer: Layer, x: Array) -> Array:
     if _pointwise(layer):
         return x.reshape(len(x), layer.groups, -1, prod(layer.output))
     padded = _pad(layer, x).swapaxes(0, 1)
-    columns = np.empty((layer.channels, *layer.kernel, len(x), *layer.output), x.dtype)
-    for place, seen in _tap_slices(layer.axes):
-        columns[place] = padded[seen]
+    columns = np.empty((layer.channels, prod(layer.kernel), len(x), *layer.output), x.dtype)
+    for phase, taps in _taps_by_phase(layer.axes):
+        # Taps of one phase see the same samples, every s-th: set apart once, and copied side by side.
+        seen: Array = padded[phase]
+        apart = seen if len(taps) == 1 or max(layer.stride) == 1 else np.ascontiguousarray(seen)
+        for number, steps in taps:
+            columns[:, number] = apart[steps]
     return _by_sample(columns.reshape(layer.groups, -1, len(x) * prod(layer.output)), len(x))
 
 
@@ -164,11 +174,12 @@ def _folded(layer: Layer, columns: Array) -> Array:
     for phase, taps in _taps_by_phase(layer.axes):
         # Taps of one phase meet the same samples, every s-th: added up side by side, then set apart once.
         apart: Array = padded[phase]
-        direct = len(taps) == 1 or apart.flags.c_contiguous
-        total = apart if direct else np.zeros(apart.shape, apart.dtype)
-        for number, steps in taps:
+        total = apart if len(taps) == 1 or apart.flags.c_contiguous else np.zeros(apart.shape, apart.dtype)
+        (first, there), *others = taps
+        total[there] = by_tap[:, :, first]
+        for number, steps in others:
             total[steps] += by_tap[:, :, number]
-        if not direct:
+        if total is not apart:
             apart[...] = total
     return _crop(layer, padded)
 
@@ -197,78 +208,110 @@ def _rows(layer: Layer, grad_output: Array) -> Array:
     return grad_output.reshape(len(grad_output), layer.groups, layer.filters_per_group, -1)
 
 
-def _forward_in_runs(layer: Layer, x: Array, weight: Array) -> Array:
-    seen = _flat_channels(layer, _pad(layer, x))
-    output = np.empty((layer.groups, layer.filters_per_group, seen.shape[-1]), x.dtype)
-    for block, columns in _columns(layer, seen):
-        np.matmul(_weight_matrix(layer, weight), columns, out=output[..., block])
-    padded = output.reshape(layer.filters, len(x), *(axis.padded_size for axis in layer.axes))
-    inside = padded[at_sites(slice(axis.output_size) for axis in layer.axes)]
-    return np.ascontiguousarray(inside.swapaxes(0, 1))
+def _goes_by_rows(layer: Layer, samples: int) -> bool:
+    """Whether to unfold along all axes but the first; see the head of this module."""
+    sites = prod(layer.output)
+    few = min(layer.channels_per_group * prod(layer.kernel[1:]), layer.filters_per_group) < _FEW_TERMS
+    many_columns = sites >= _ENOUGH_COLUMNS and samples * sites >= _MANY_COLUMNS
+    return many_columns and not few and prod(layer.kernel) > 1 and all(axis.stride == 1 for axis in layer.axes)
 
 
-def _backward_in_runs(layer: Layer, x: Array, weight: Array, grad_output: Array) -> tuple[Array, Array]:
-    """dL/dX and dL/dW, with dL/dO set into rows as long as the padded input's, so that runs are alike."""
-    sizes = tuple(axis.padded_size for axis in layer.axes)
-    spread = np.zeros((len(x), layer.filters, *sizes), grad_output.dtype)
-    spread[at_sites(slice(axis.output_size) for axis in layer.axes)] = grad_output
-    given, seen = _flat_channels(layer, spread), _flat_channels(layer, _pad(layer, x))
-    grad_seen, grad_weight = np.zeros_like(seen), np.zeros((layer.groups, layer.filters_per_group, 1), x.dtype)
-    for block, columns in _columns(layer, seen):
-        rows = given[..., block]
-        grad_weight = grad_weight + _times_transposed(rows, columns)
-        # The columns are used up, so their memory, still in the caches, takes the gradient's.
-        grad_columns = np.matmul(_weight_matrix(layer, weight).swapaxes(1, 2), rows, out=columns)
-        by_tap = grad_columns.reshape(layer.groups, layer.channels_per_group, prod(layer.kernel), -1)
-        for tap, run in enumerate(_runs(layer, block)):
-            grad_seen[..., run] += by_tap[:, :, tap]
-    grad_padded = grad_seen.reshape(layer.channels, len(x), *sizes).swapaxes(0, 1)
-    return np.ascontiguousarray(_crop(layer, grad_padded)), grad_weight.reshape(layer.weight_shape)
+def _correlated(layer: Layer, padded: Array, weight: Array) -> Array:
+    """Correlate with stride 1 and the layer's dilation.
 
+    Parameters
+    ----------
+    padded : array, shape (N, channels, *sizes)
+    weight : array, shape (groups, F/groups, C/groups, *kernel)
+        Of what is a channel there, and what a filter.
 
-def _columns(layer: Layer, seen: Array) -> Iterator[tuple[slice, Array]]:
-    """X~ by blocks of columns, shape (groups, C/groups * prod(kernel), columns), from the flattened padded input.
-
-    All of them take the same memory: a block is to be used before the next one is asked for.
+    Returns
+    -------
+    array, shape (N, F, *outputs)
     """
-    groups, channels, length = seen.shape
-    memory = np.empty(0, seen.dtype)
-    for block in _blocks(layer, length):
-        shape = groups, channels, prod(layer.kernel), block.stop - block.start
-        memory = memory if memory.size else np.empty(prod(shape), seen.dtype)
-        columns = memory[: prod(shape)].reshape(shape)
-        for tap, run in enumerate(_runs(layer, block)):
-            columns[:, :, tap] = seen[..., run]
-        yield block, columns.reshape(groups, -1, shape[-1])
+    groups, filters = weight.shape[:2]
+    # One matrix for every tap of the first axis, its terms in the order of the columns.
+    moved = weight.transpose(3, 0, 1, *range(4, weight.ndim), 2)
+    matrices = moved.reshape(len(moved), groups, filters, -1)
+    sizes = [size - axis.effective_kernel + 1 for size, axis in zip(padded.shape[2:], layer.axes, strict=True)]
+    output = np.empty((len(padded), groups, filters, prod(sizes)), padded.dtype)
+    part = np.empty_like(output[0])
+    for total, seen in zip(output, _columns_by_row(layer, padded), strict=True):
+        np.matmul(matrices[0], seen[0], out=total)
+        for matrix, columns in zip(matrices[1:], seen[1:], strict=True):
+            total += np.matmul(matrix, columns, out=part)
+    return output.reshape(len(padded), -1, *sizes)
 
 
-def _in_runs(layer: Layer) -> bool:
-    """Whether X~ is copied run by run; see the head of this module."""
-    padded = prod(axis.padded_size for axis in layer.axes)
-    few_in_vain = 4 * padded <= 5 * prod(layer.output)
-    return few_in_vain and prod(layer.kernel) > 1 and all(axis.stride == 1 for axis in layer.axes)
+def _grad_input_by_rows(layer: Layer, weight: Array, grad_output: Array) -> Array:
+    """dL/dX, a correlation of dL/dO with the reversed taps."""
+    zeros = layer.padding_mode == ZEROS
+    sizes = layer.input if zeros else tuple(axis.padded_size for axis in layer.axes)
+    # Where padding is not cropped afterwards, so many outputs stand in front of the first that a sample meets.
+    first = [(axis.before if zeros else 0) - axis.effective_kernel + 1 for axis in layer.axes]
+    lengths = [size + axis.effective_kernel - 1 for size, axis in zip(sizes, layer.axes, strict=True)]
+    around = np.zeros((*grad_output.shape[:2], *lengths), grad_output.dtype)
+    # Nothing, where it stands behind all outputs, as large padding and output_padding can have it.
+    met = [
+        (low := max(start, 0), max(low, min(start + length, size)))
+        for start, length, size in zip(first, lengths, layer.output, strict=True)
+    ]
+    source = at_sites(slice(low, high) for low, high in met)
+    place = at_sites(slice(low - start, high - start) for start, (low, high) in zip(first, met, strict=True))
+    around[place] = grad_output[source]
+    reversed_taps = weight[at_sites([slice(None, None, -1)] * len(layer.kernel))]
+    gradient = _correlated(layer, around, _by_group(layer, reversed_taps).swapaxes(1, 2))
+    return gradient if zeros else np.ascontiguousarray(_crop(layer, gradient))
 
 
-def _blocks(layer: Layer, length: int) -> Iterator[slice]:
-    """Blocks of columns, of which every tap's run stays inside the flattened padded input."""
-    last = length - max(run.start for run in _runs(layer, slice(0, 0)))
-    step = max(512, _BLOCK_ENTRIES // (layer.channels * prod(layer.kernel)))
-    for start in range(0, last, step):
-        yield slice(start, min(start + step, last))
+def _grad_weight_by_rows(layer: Layer, x: Array, grad_output: Array) -> Array:
+    """dL/dW, for every tap of the first axis a matrix with a row per column of W~."""
+    (first, *others), groups = layer.kernel, layer.groups
+    terms = prod(others) * layer.channels_per_group
+    total = np.zeros((first, groups, terms, layer.filters_per_group), x.dtype)
+    for rows, seen in zip(_rows(layer, grad_output), _columns_by_row(layer, _reached(layer, x)), strict=True):
+        for part, columns in zip(total, seen, strict=True):
+            part += columns @ rows.swapaxes(1, 2)
+    by_tap = total.reshape(first, groups, *others, layer.channels_per_group, layer.filters_per_group)
+    last = by_tap.ndim - 1
+    return by_tap.transpose(1, last, last - 1, 0, *range(2, last - 1)).reshape(layer.weight_shape)
 
 
-def _runs(layer: Layer, block: slice) -> Iterator[slice]:
-    """What each tap sees of the flattened padded input, for a block of columns."""
-    sizes = [axis.padded_size for axis in layer.axes]
-    for tap in np.ndindex(*layer.kernel):
-        offset = [a * axis.dilation for a, axis in zip(tap, layer.axes, strict=True)]
-        shift = int(np.ravel_multi_index(offset, sizes))
-        yield slice(block.start + shift, block.stop + shift)
+def _columns_by_row(layer: Layer, padded: Array) -> Iterator[list[Array]]:
+    """Unfold each sample along all axes but the first, with stride 1.
+
+    Yields
+    ------
+    list of array, shape (groups, taps of the other axes * C/groups, outputs)
+        What every tap of the first axis sees, as views. All samples take the same memory: one is to be used before
+        the next is asked for.
+    """
+    others = layer.axes[1:]
+    rows, *sizes = (size - axis.effective_kernel + 1 for size, axis in zip(padded.shape[2:], layer.axes, strict=True))
+    shape = layer.groups, prod(layer.kernel[1:]), padded.shape[1] // layer.groups, padded.shape[2], *sizes
+    memory = np.empty(shape, padded.dtype)
+    columns, length = memory.reshape(layer.groups, shape[1] * shape[2], -1), prod(sizes)
+    starts = [tap * layer.dilation[0] * length for tap in range(layer.kernel[0])]
+    seen = [columns[..., start : start + rows * length] for start in starts]
+    for sample in padded:
+        by_group = sample.reshape(layer.groups, -1, *sample.shape[1:])
+        for number, tap in enumerate(np.ndindex(layer.kernel[1:])):
+            firsts = [a * axis.dilation for a, axis in zip(tap, others, strict=True)]
+            windows = at_sites(slice(a, a + size) for a, size in zip(firsts, sizes, strict=True))
+            memory[:, number] = by_group[windows]
+        yield seen
 
 
-def _flat_channels(layer: Layer, array: Array) -> Array:
-    """Array (N, C, *sites) as (groups, C/groups, N * sites): one row per channel."""
-    return np.ascontiguousarray(array.swapaxes(0, 1)).reshape(layer.groups, array.shape[1] // layer.groups, -1)
+def _reached(layer: Layer, x: Array) -> Array:
+    """X with its padding, and without what no window reaches."""
+    sizes = (axis.windows + axis.effective_kernel - 1 for axis in layer.axes)
+    reached: Array = _pad(layer, x)[at_sites(slice(size) for size in sizes)]
+    return reached
+
+
+def _by_group(layer: Layer, weight: Array) -> Array:
+    """W as (groups, F/groups, C/groups, *kernel)."""
+    return weight.reshape(layer.groups, layer.filters_per_group, *weight.shape[1:])
 
 
 def _pointwise(layer: Layer) -> bool:
@@ -303,18 +346,6 @@ def _crop(layer: Layer, padded: Array) -> Array:
 
 #: What indexes an array.
 _Index = tuple[Any, ...]
-
-
-@lru_cache(maxsize=256)
-def _tap_slices(axes: tuple[Axis, ...]) -> list[tuple[_Index, _Index]]:
-    """Return for every tap its place among the columns, and what it reads of the padded input, one per output."""
-    return [
-        (
-            (slice(None), *tap),
-            at_sites(axis.tap_slice(a) for axis, a in zip(axes, tap, strict=True)),
-        )
-        for tap in np.ndindex(*(axis.kernel for axis in axes))
-    ]
 
 
 @lru_cache(maxsize=256)

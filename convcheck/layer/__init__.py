@@ -8,5 +8,6 @@ arrays      the types of arrays
 similar     small layers that stand for a large one, and layers that differ from one in a single respect
 plainer     layers that are one step plainer than a layer
 words       the geometry of a layer in words
+threads     what the threads of matrix products are told
 properties  what one layer has and another has not, in words
 """

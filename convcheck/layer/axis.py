@@ -55,6 +55,13 @@ class Axis:
     #: Of a twin: its windows, of which more may fit.
     fixed_windows: int | None = None
 
+    def forget(self) -> None:
+        """Give back what has been computed from the fields, here and in the twin."""
+        if "twin" in vars(self):
+            self.twin.forget()
+        for name in vars(self).keys() - self.__dataclass_fields__.keys():
+            vars(self).pop(name, None)
+
     @cached_property
     def twin(self) -> Axis:
         """The plain axis of which this transposed one is the backward pass."""

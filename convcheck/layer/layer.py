@@ -138,6 +138,16 @@ class Layer:
         vars(self).update(state)
         known_to_numpy(self.dtype)
 
+    def forget(self) -> None:
+        """Give back what has been computed from the fields; it is computed again where it is asked for.
+
+        Tables of an axis are as long as it is, and layers like this one, which others may keep, share its axes.
+        """
+        for axis in vars(self).get("axes", ()):
+            axis.forget()
+        for name in vars(self).keys() - FIELDS.keys():
+            vars(self).pop(name, None)
+
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """The spatial axes, outermost first."""
@@ -264,7 +274,9 @@ class Layer:
         """
         other = object.__new__(Layer)
         # Of what was found out before, only what follows from the axes alone.
-        known = {name: vars(self)[name] for name in (*FIELDS, "axes", "output") if name in vars(self)}
+        # In one go: another thread may forget it meanwhile.
+        known = dict(vars(self))
+        known = {name: known[name] for name in (*FIELDS, "axes", "output") if name in known}
         vars(other).update(known | changes)
         return other
 

@@ -7,6 +7,8 @@ a remainder, are there as many filters as channels), hardly ever on how large th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -23,6 +25,9 @@ SMALL = 100_000
 _LARGE = 2**20
 
 _LARGEST_KERNEL = 11
+
+#: Windows per axis that `cut` leaves, where as many are to be had.
+_CUT_WINDOWS = 16
 
 #: Fields of a layer that change.
 Changes = dict[str, Any]
@@ -41,32 +46,67 @@ def shrunk(layer: Layer) -> Layer:
     batch, per_channel, per_filter = _kept_apart((layer.batch, layer.channels_per_group, layer.filters_per_group), 2)
     groups = min(layer.groups, 3)
     kernel = layer.kernel if max(layer.kernel) <= _LARGEST_KERNEL else _kept_apart(layer.kernel, 5)
-    # What stands between the windows and the padding is kept to the window where a small layer can have that.
-    for counted in (True, False):
+    changes = {
+        "channels": groups * per_channel, "filters": groups * per_filter, "groups": groups, "kernel": kernel,
+        "batch": batch,
+    }  # fmt: skip
+    # What stands between the windows and the padding is kept to the window where a small layer can have that. A kernel
+    # of many taps may leave none so small, yet one on which mistakes can be tried.
+    for counted, most in product((True, False), (SMALL, _LARGE) if layer.multiply_adds > _LARGE else (SMALL,)):
         padding = layer.padding if counted else _smaller_padding(layer, kernel)
-        wanted, fewest = relations(layer, counted=counted), 3
-        while fewest == 3 or fewest < max(axis.windows for axis in layer.axes):
-            outputs = _kept_apart([axis.windows for axis in layer.axes], fewest)
-            fewest += 1 + fewest // 4
+        small = _alike(layer, {**changes, "padding": padding}, most, counted=counted)
+        if small is not None:
+            return small
+    return layer
+
+
+def cut(layer: Layer, most: int) -> Layer:
+    """Return a layer of fewer samples and windows, if this one has more multiply-adds than ``most``; all else stays.
+
+    Its sizes stand to each other as the layer's do, but for the batch where that is not to be had. Where one so small
+    cannot be like it, it is as much larger as it must.
+    """
+    # The batch is to be on the same side of the channels and filters of a group, or equal to them.
+    per_group = (layer.channels_per_group, layer.filters_per_group)
+    batches = {size for other in per_group for size in (2, other, other + 1) if size <= layer.batch} or {layer.batch}
+    two = replace(layer, batch=min(batches))
+    ways = [*((layer, size) for size in sorted(batches)), (two, two.batch)]
+    while most < layer.multiply_adds:
+        for (wanted, batch), least in product(ways, range(_CUT_WINDOWS, 2, -1)):
+            changes = {"batch": batch, "kernel": layer.kernel, "padding": layer.padding}
+            small = _alike(wanted, changes, most, least=least)
+            if small is not None:
+                return small
+        most *= 4
+    return layer
+
+
+def _alike(layer: Layer, changes: Changes, most: int, *, counted: bool = True, least: int = 3) -> Layer | None:
+    """Return a layer with these changes and fewer windows, ``least`` or more, whose sizes stand as the layer's do."""
+    windows = [axis.windows for axis in layer.axes]
+    wanted = relations(layer, counted=counted)
+    # Under a kernel that is not square, sizes that are equal, or far from each other, need windows so far apart.
+    apart, fewest = 1, least
+    while True:
+        while fewest == least or fewest < max(windows):
+            outputs = _kept_apart(windows, fewest, apart)
             sizes = (
-                list(outputs)
+                outputs
                 if layer.transposed
                 else [
                     (m - 1) * axis.stride + axis.dilation * (k - 1) + 1 + axis.remainder - sum(pair)
-                    for axis, m, k, pair in zip(layer.axes, outputs, kernel, padding, strict=True)
+                    for axis, m, k, pair in zip(layer.axes, outputs, changes["kernel"], changes["padding"], strict=True)
                 ]
             )
-            small = changed(layer, {
-                "channels": groups * per_channel, "filters": groups * per_filter, "groups": groups, "kernel": kernel,
-                "padding": padding, "input": sizes, "batch": batch,
-            })  # fmt: skip
-            if small is None:
-                continue
-            if small.multiply_adds > SMALL:
+            small = changed(layer, {**changes, "input": list(sizes)})
+            if small is not None and small.multiply_adds > most:
                 break
-            if relations(small, counted=counted) == wanted:
+            if small is not None and relations(small, counted=counted) == wanted:
                 return small
-    return layer
+            fewest += 1 + fewest // 4
+        if fewest == least or apart >= max(windows) - min(windows):
+            return None
+        apart, fewest = apart + 1 + apart // 4, least
 
 
 def triable(layer: Layer) -> bool:
@@ -81,7 +121,8 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
     Parameters
     ----------
     counted : bool, default True
-        Whether it counts how many windows read padding, or only whether there are some.
+        Whether it counts how many windows read padding, or only whether there are some, and whether the output is so
+        large that an index before its beginning may stand for one from its end.
     """
     axes = layer.axes
     # What the windows slide over: of a transposed layer, the output.
@@ -99,6 +140,7 @@ def relations(layer: Layer, *, counted: bool = True) -> tuple[Any, ...]:
                 *(count if counted else count > 0 for count in _windows_in_padding(axis, size)),
                 size >= max(axis.before, axis.after),
                 size >= axis.effective_kernel,
+                counted and axis.output_size * axis.stride >= axis.effective_kernel - axis.before - 1,
                 axis.remainder,
             )
             for axis, size in zip(axes, sizes, strict=True)
@@ -128,12 +170,14 @@ def _order(numbers: Sequence[int]) -> tuple[int, ...]:
     return tuple(ordered.index(number) for number in numbers)
 
 
-def _kept_apart(sizes: Iterable[int], cap: int) -> tuple[int, ...]:
-    """Cut sizes down to about ``cap``, so that equal ones stay equal and the order of the others stays."""
+def _kept_apart(sizes: Iterable[int], cap: int, apart: int = 1) -> tuple[int, ...]:
+    """Cut sizes down to about ``cap``; equal ones stay equal, the others in order, and at most so far apart."""
     sizes = tuple(sizes)
     small: dict[int, int] = {}
+    before = 0
     for size in sorted(set(sizes)):
-        small[size] = min(size, max([cap, *(value + 1 for value in small.values())]))
+        small[size] = min(size, max([cap, *(value + min(size - before, apart) for value in small.values())]))
+        before = size
     return tuple(small[size] for size in sizes)
 
 

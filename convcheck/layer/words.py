@@ -15,32 +15,32 @@ def forward_geometry(layer: Layer) -> list[str]:
     parts = [
         *(["transposed"] if layer.transposed else []),
         f"{counted(layer.channels, 'channel')} → {counted(layer.filters, 'filter')}",
-        f"kernel {_per_axis(layer.kernel)}",
+        f"kernel {per_axis(layer.kernel)}",
     ]
     if any(step > 1 for step in layer.stride):
-        parts.append(f"stride {_per_axis(layer.stride)}")
+        parts.append(f"stride {per_axis(layer.stride)}")
     if any(amount for pair in layer.padding for amount in pair):
         parts.append(f"padding {_pairs(layer.padding)}")
     if any(step > 1 for step in layer.dilation):
-        parts.append(f"dilation {_per_axis(layer.dilation)}")
+        parts.append(f"dilation {per_axis(layer.dilation)}")
     if layer.padding_mode != ZEROS:
         parts.append(f"padding mode {layer.padding_mode}")
     if any(layer.output_padding):
-        parts.append(f"output padding {_per_axis(layer.output_padding)}")
+        parts.append(f"output padding {per_axis(layer.output_padding)}")
     if layer.groups > 1:
         parts.append(f"groups {layer.groups}")
     if not layer.bias:
         parts.append("no bias")
-    sizes = f"{_per_axis(layer.input)} in, {_per_axis(layer.output)} out"
+    sizes = f"{per_axis(layer.input)} in, {per_axis(layer.output)} out"
     return [*parts, sizes, f"batch {layer.batch}", layer.dtype]
 
 
 def backward_geometry(layer: Layer) -> list[str]:
     """Return what the backward pass works with, or the forward pass of a transposed layer; phrases that stay whole."""
     return [
-        f"{'X' if layer.transposed else 'dL/dO'} dilated to {_per_axis(axis.dilated_size for axis in layer.axes)}",
+        f"{'X' if layer.transposed else 'dL/dO'} dilated to {per_axis(axis.dilated_size for axis in layer.axes)}",
         f"full padding {_pairs([axis.full_padding for axis in layer.axes], always=True)}",
-        f"remainder {_per_axis(axis.remainder for axis in layer.axes)}",
+        f"remainder {per_axis(axis.remainder for axis in layer.axes)}",
     ]
 
 
@@ -72,12 +72,12 @@ def named_by_sizes(layer: Layer) -> str:
     return "-".join(parts)
 
 
-def _per_axis(numbers: Iterable[int]) -> str:
+def per_axis(numbers: Iterable[int]) -> str:
     return "×".join(str(number) for number in numbers)
 
 
 def _pairs(pairs: Sequence[tuple[int, int]], *, always: bool = False) -> str:
     """Return (before, after) per axis, or one number per axis where both sides are always the same."""
     if not always and all(before == after for before, after in pairs):
-        return _per_axis(before for before, _ in pairs)
+        return per_axis(before for before, _ in pairs)
     return "×".join(f"({before},{after})" for before, after in pairs)

@@ -168,12 +168,18 @@ def _taken(candidates: Iterable[_Candidate], probes: Sequence[Probe]) -> list[_C
     """Return the candidates as the code under test takes them, without those that it does not."""
     kept: dict[Layer, str] = {}
     for words, layer in candidates:
-        like: Layer | None = layer
-        for probe in probes:
-            like = None if like is None else probe.within(like)
-        if like is not None and all(probe.takes(like) for probe in probes):
+        like = _like(layer, probes)
+        if like is not None:
             kept.setdefault(plain(like), words)
     return [(words, layer) for layer, words in kept.items()]
+
+
+def _like(layer: Layer, probes: Sequence[Probe]) -> Layer | None:
+    """Return a layer as the code under test takes it; None where it does not."""
+    like: Layer | None = layer
+    for probe in probes:
+        like = None if like is None else probe.within(like)
+    return like if like is None or all(probe.takes(like) for probe in probes) else None
 
 
 @lru_cache(maxsize=1024)
@@ -269,10 +275,10 @@ def _untried(
     for untried in UNTRIED:
         tried = untried.words.name.removeprefix("untried-") in conditions
         if not tried and not any(map(untried.shown_by, checked)):
-            for _, layer in _taken([("", replace(plainest, **untried.change))], probes):
-                if untried.shown_by(layer):
-                    words = untried.words
-                    spots.append(BlindSpot(words.code, words.name, (words.title,), untried.lacking, as_yaml(layer)))
+            layer = _like(replace(plainest, **untried.change), probes)
+            if layer is not None and untried.shown_by(layer):
+                words = untried.words
+                spots.append(BlindSpot(words.code, words.name, (words.title,), untried.lacking, as_yaml(layer)))
     return tuple(spots)
 
 

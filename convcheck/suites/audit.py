@@ -10,7 +10,7 @@ from typing import Any
 
 from convcheck.errors import Parameter, UsageError
 from convcheck.layer.layer import Layer
-from convcheck.layer.similar import as_yaml, shrunk, triable
+from convcheck.layer.similar import as_yaml, cut, shrunk, triable
 from convcheck.layer.words import named_by_sizes
 from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.blind_spots import Form, covering, in_words, plain, possible, proposed, shown_by
@@ -18,12 +18,15 @@ from convcheck.mistakes.conditions import UNTRIED
 from convcheck.reports.audit import Addition, Audit, Lacking, Visibility
 from convcheck.suites import shipped
 from convcheck.suites.config import Suite, load
-from convcheck.suites.importing import import_model
-from convcheck.suites.importing.model import Found, Model
+from convcheck.suites.importing import nothing, read
+from convcheck.suites.importing.model import Found, Model, together
 from convcheck.wording import one_line
 
 #: Multiply-adds of a layer that is not large.
 _QUICK = 2**24
+
+#: Multiply-adds to which large layers are cut: every entry of one is then checked in seconds.
+_CUT = 2**22
 
 #: Layers to judge, in any of the ways in which they can be given.
 Source = Layer | Suite | Model | str | os.PathLike[str]
@@ -56,7 +59,8 @@ def audit(source: Source | Sequence[Source], *, require: int | None = None) -> A
     models = [found_in(item) for item in sources]
     found = [each for model in models for each in model.found]
     if not found:
-        raise UsageError("there is nothing to audit; expected at least one layer or config")
+        none = UsageError("there is nothing to audit; expected at least one layer or config")
+        raise nothing(together(models)) if models else none
     layers = [each.layer for each in found]
     claims = [_claimed(each) for each in found]
     shown = frozenset[Form]().union(*claims)
@@ -109,7 +113,7 @@ def audit(source: Source | Sequence[Source], *, require: int | None = None) -> A
 
 
 def found_in(source: Source, input_size: Sequence[int] | None = None, format: str | None = None) -> Model:  # noqa: A002
-    """Return the layers of a source, whatever it is; parameters and errors are those of `audit` and `import_model`."""
+    """Return the layers of a source, whatever it is; parameters and errors are those of `audit` and `read`."""
     if isinstance(source, Model):
         return source
     if isinstance(source, Layer):
@@ -120,7 +124,9 @@ def found_in(source: Source, input_size: Sequence[int] | None = None, format: st
         name = os.fsdecode(source)
         is_config = name.lower().endswith((".yaml", ".yml")) or (shipped.find(name) and not Path(name).is_file())
         if format is not None or not is_config:
-            return import_model(name, input_size, format)
+            return read(name, input_size, format)
+        if input_size is not None:
+            raise UsageError(f"{name}: has sizes of its own; leave out ", Parameter("input_size"))
         source = load(source)
     return Model(source.name, tuple(map(Found, source.layers)), ())
 
@@ -143,6 +149,16 @@ def fewest(model: Model) -> Model:
         few += covering(candidates, wanted.difference(*(forms for _, forms in few)))
         chosen += [candidates[layer] for layer, _ in few]
     return replace(model, found=tuple(found for found in model.found if found in chosen), of=len(model.found))
+
+
+def smaller(model: Model) -> Model:
+    """Return a model whose large layers have a smaller batch and input, where one like them can have that."""
+    return replace(model, found=tuple(map(_smaller, model.found)))
+
+
+def _smaller(found: Found) -> Found:
+    small = cut(found.layer, _CUT)
+    return found if small is found.layer else replace(found, layer=small, full=found.layer)
 
 
 def _claimed(found: Found) -> frozenset[Form]:

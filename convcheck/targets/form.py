@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from convcheck.errors import TargetError
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
+from convcheck.gradients.numeric.directions import Forward
 from convcheck.layer.arrays import Array, equal, wide
 from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
@@ -165,8 +166,16 @@ class Form(Target):
         return limited_threads(number) if number else one_thread_if_small(layer)
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        with self.repeated(layer) as forward:
+            return forward(layer, x, weight, bias)
+
+    @contextmanager
+    def repeated(self, layer: Layer) -> Iterator[Forward]:
         with self.world(layer), self.threads("", layer):
-            output: Array = self.image(self.open(layer, self._given(x, weight, bias, gradients=())).forward())
+            yield self._forward
+
+    def _forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+        output: Array = self.image(self.open(layer, self._given(x, weight, bias, gradients=())).forward())
         return output
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:

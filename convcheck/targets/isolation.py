@@ -109,9 +109,18 @@ class Guarded(Target):
     def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         if len(x) == of.batch and layer.filters == of.filters:
             return self.forward(layer, x, weight, bias)
-        passes, forward = Passes.of(of, layer, x, weight, bias), self.unguarded.forward
+        passes = Passes.of(of, layer, x, weight, bias)
         arguments, outputs = passes.some(slice(None)), np.empty((passes.copies, *of.output_shape), of.dtype)
-        return passes.together(self.call(lambda: run_each(forward, of, passes.varies, arguments, outputs)))
+        return passes.together(self.each(of, passes.varies, arguments, outputs))
+
+    def each(self, layer: Layer, varies: str, arguments: tuple[Array, Array, Array | None], outputs: Array) -> Array:
+        """Run several forward passes; see `run_each`."""
+
+        def run() -> Array:
+            with self.unguarded.repeated(layer) as forward:
+                return run_each(forward, layer, varies, arguments, outputs)
+
+        return self.call(run)
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         fill_store(operands)

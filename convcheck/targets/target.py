@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from convcheck.errors import ConvcheckError
 from convcheck.gradients import formulation
+from convcheck.gradients.numeric.directions import Forward, Output
 from convcheck.layer.arrays import Array, Gradients
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -169,7 +170,10 @@ class Target(ABC):
         return True
 
     def stop(self) -> None:  # noqa: B027 - most cannot be stopped
-        """End what it is doing, from another thread, for good."""
+        """End what it is doing, from another thread; what is asked of it from now on fails."""
+
+    def resume(self) -> None:  # noqa: B027 - most cannot be stopped
+        """Serve again after it was stopped."""
 
     def close(self) -> None:  # noqa: B027 - most have nothing to give back
         """Give back what it runs in; it is not used any more."""
@@ -178,8 +182,12 @@ class Target(ABC):
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         """Return the output of one forward pass."""
 
-    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
-        """Return the outputs of several forward passes of a layer, as those of one.
+    def repeated(self, layer: Layer) -> AbstractContextManager[Forward]:
+        """Return the settings of several forward passes that follow one another, and what makes one of them."""
+        return nullcontext(self.forward)
+
+    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Output:
+        """Ask for the outputs of several forward passes of a layer, as those of one.
 
         Parameters
         ----------
@@ -188,6 +196,10 @@ class Target(ABC):
             The same, with as many more filters in each group as there are passes with weights of their own.
         x : array
             With as many times the batch as there are passes with inputs of their own.
+
+        Returns
+        -------
+        array, or what waits for it
         """
         return self.forward(layer, x, weight, bias)
 

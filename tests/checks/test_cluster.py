@@ -3,10 +3,13 @@
 ``python -m tests.checks.test_cluster`` measures it: 500 layers and a large one, on one worker and on two.
 """
 
+import logging
+import resource
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -121,6 +124,20 @@ def test_a_cluster_without_workers_says_how_to_start_some(tmp_path, monkeypatch)
 
 
 @pytest.mark.long
+def test_the_log_of_dask_is_silent_while_it_is_used(tmp_path):
+    """It has a traceback for every connection that is lost."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    with cluster(tmp_path, workers=1) as there:
+        import distributed  # noqa: F401 - sets the levels
+
+        levels = [logger.level for logger in loggers]
+        with closing(pools.opened(f"dask://{there.address}")):
+            assert not any(logger.isEnabledFor(logging.ERROR) for logger in loggers)
+    assert [logger.level for logger in loggers] == levels
+    assert all(logger.isEnabledFor(logging.ERROR) for logger in loggers)
+
+
+@pytest.mark.long
 def test_a_command_on_a_cluster(tmp_path):
     (tmp_path / "mine.py").write_text("from tests.targets_for_tests import Unflipped as MyConv\n")
     (tmp_path / "suite.yaml").write_text(
@@ -134,11 +151,11 @@ def test_a_command_on_a_cluster(tmp_path):
 
 
 def measure(folder):
-    """Print how long a suite takes on one worker and on two."""
-    large = Layer(16, 32, 3, padding=1, input=(56, 56), batch=2, name="large")
+    """Print how long a suite takes on one worker and on two, and what it costs their processors, start included."""
+    large = Layer(32, 64, 3, padding=1, input=(112, 112), batch=2, name="large")
     suites = {
         "one large layer, complete": [large],
-        "500 layers": [Layer(2, 3, 2, input=(8, 6 + n % 9), name=f"small-{n}", seed=n) for n in range(500)],
+        "500 layers": [Layer(8, 12, 3, input=(16, 12 + n % 9), name=f"small-{n}", seed=n) for n in range(500)],
     }
     for name, layers in suites.items():
         for workers in (1, 2):
@@ -148,9 +165,19 @@ def measure(folder):
                 began = time.perf_counter()
                 report = verify(layers, complete=True, executor=f"dask://{there.address}")
                 seconds = time.perf_counter() - began
-                print(f"{name}, {workers} worker(s): {seconds:.1f} s, passed: {report.passed}")  # noqa: T201
             finally:
+                used = -_processor_seconds()
                 there.close()
+                used += _processor_seconds()
+            print(  # noqa: T201
+                f"{name}, {workers} worker(s): {seconds:.1f} s, {used:.1f} s of processors, passed: {report.passed}"
+            )
+
+
+def _processor_seconds():
+    """Of processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

@@ -47,6 +47,19 @@ def test_stops_at_the_first_failure_and_names_the_rest():
         assert report.to_dict()["unchecked"] == ["second", "third"]
 
 
+def test_the_search_for_the_smallest_case_has_the_code_for_itself(tmp_path):
+    """After the first failure, other layers are under way on the same targets."""
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom tests.targets_for_tests import Unflipped\n"
+        "class MyConv(Unflipped):\n    def forward(self, x, w, b, layer):\n"
+        "        if layer.name in ('second', 'third'):\n            time.sleep(0.2)\n"
+        "        return super().forward(x, w, b, layer)\n"
+    )
+    one, two = (verify(SUITE, target=f"{tmp_path}/slow.py:MyConv", exit_first=True, jobs=jobs) for jobs in (1, 2))
+    assert two.layers[0].smallest is not None
+    assert without_time(one) == without_time(two)
+
+
 def test_a_target_that_cannot_be_sent_is_refused():
     class Local(Right):
         pass

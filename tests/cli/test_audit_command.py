@@ -101,3 +101,9 @@ class TestFiles:
         assert (status, out) == (2, "")
         assert message in err
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_has_sizes_of_its_own(run):
+    status, out, err = run("audit", "resnet50", "--input-size", "1,3,8,8")
+    assert (status, out) == (2, "")
+    assert "resnet50: has sizes of its own; leave out --input-size" in err

@@ -111,3 +111,57 @@ def test_what_a_module_prints_or_ends_spoils_no_config(run, tmp_path, what):
 def test_the_model_is_not_overwritten(run, net, tmp_path):
     assert run("import", "net.py:Net", "--input-size", "2,3,9,11", "--output", "net.py")[0] == 2
     assert (tmp_path / "net.py").read_text() == NET
+
+
+class TestSeveral:
+    """Several lists at once; equal layers of two of them are told once."""
+
+    PROBLEM = (
+        "class Model(nn.Module):\n    def __init__(self):\n        self.c = nn.Conv2d(8, {filters}, (3, 5))\n"
+        "    def forward(self, x):\n        return self.c(x)\n\n"
+        "def get_inputs():\n    return [torch.rand(64, 8, 256, 512)]\n\ndef get_init_inputs():\n    return []\n"
+    )
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        (tmp_path / "one.txt").write_text('ic3iw9oc4kw3n"first"\nic3iw9oc4kw2')
+        (tmp_path / "two.txt").write_text('ic3iw9oc4kw3n"second"\nic5iw9oc4kw2n"first"')
+        (tmp_path / "conv.py").write_text(self.PROBLEM.format(filters=16))
+        (tmp_path / "relu.py").write_text(self.PROBLEM.replace("nn.Conv2d(8, {filters}, (3, 5))", "nn.ReLU()"))
+
+    def test_are_put_together(self, run, files):
+        status, out, err = run("import", "one.txt", "two.txt", "conv.py", "relu.py")
+        assert (status, err) == (0, "left out: relu (Model): it has no convolution\nimported 4 layers\n")
+        assert "# The convolutions of one.txt, two.txt, conv.py, relu.py, imported" in out
+        assert "  # 2 times; also second\n  - name: first\n" in out
+        assert "  - name: first_2\n    channels: 5\n" in out
+        assert "  - name: conv\n" in out
+
+    def test_all_errors_of_all_of_them_are_told(self, run, files, tmp_path):
+        (tmp_path / "bad.txt").write_text("ic3iw9oc4kw3\nic3iw9oc4kw3zz1")
+        (tmp_path / "worse.py").write_text(self.PROBLEM.replace("{filters}", "filters"))
+        status, out, err = run("import", "bad.txt", "one.txt", "worse.py")
+        assert (status, out) == (2, "")
+        assert "bad.txt:2:" in err
+        assert "worse.py:3:" in err
+
+    def test_what_none_has_is_an_error(self, run, files):
+        status, out, err = run("import", "relu.py", "relu.py")
+        assert (status, out) == (2, "")
+        assert "relu (Model): it has no convolution" in err
+        assert run("audit", "relu.py")[0] == 2
+        assert "no convolution" in run("audit", "relu.py")[2]
+
+    def test_the_size_of_an_input_is_that_of_one(self, run, files):
+        status, _, err = run("import", "one.txt", "two.txt", "--input-size", "1,3,9,9")
+        assert (status, "--input-size is the size of one model" in err) == (2, True)
+
+    def test_none_is_written_over(self, run, files):
+        status, _, err = run("import", "one.txt", "two.txt", "--output", "two.txt")
+        assert (status, "cannot write two.txt" in err) == (2, True)
+
+    def test_small_ones_can_be_checked_at_once(self, run, files):
+        status, out, _ = run("import", "conv.py", "--small", "--cover")
+        assert status == 0
+        assert "; there 256×512, batch 64" in out
+        assert "256, 512]" not in out

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 
 from convcheck import Layer
-from convcheck.gradients import FORMULATIONS, ORACLE, formulation
+from convcheck.gradients import FORMULATIONS, ORACLE, formulation, unfold
 from convcheck.layer.data import integer_operands
 from convcheck.layer.fields import COMPLEX
 from tests.strategies import layers
@@ -38,6 +38,42 @@ def assert_equal(left, right):
 def test_agrees_exactly_with_the_definition(name, layer):
     at = integer_operands(layer)
     assert_equal(passes(name, layer, at), passes(ORACLE, layer, at))
+
+
+STRIDE_1 = Layer(4, 6, 3, padding=1, dilation=2, groups=2, input=(9, 8), batch=2)
+
+
+@given(layer=layers(dtypes=("float64", "complex128"), family=True))
+@example(layer=STRIDE_1)
+@example(layer=replace(STRIDE_1, kernel=(2, 3), padding=[[3, 0], [5, 4]]))
+@example(layer=replace(STRIDE_1, padding_mode="reflect"))
+# Outputs that no window of the twin reaches.
+@example(layer=replace(STRIDE_1, transposed=True, output_padding=1))
+# Windows of which the first outputs stand behind all that there are.
+@example(
+    layer=Layer(
+        4, 4, (2, 3), dilation=(3, 1), padding=[[9, 0], [0, 0]], output_padding=(2, 0), input=(7, 6), transposed=True
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_unfolding_by_rows_agrees_exactly_with_the_definition(layer):
+    # However small the images are.
+    with pytest.MonkeyPatch.context() as changed:
+        for limit in ("_ENOUGH_COLUMNS", "_MANY_COLUMNS", "_FEW_TERMS"):
+            changed.setattr(unfold, limit, 1)
+        at = integer_operands(layer)
+        assert_equal(passes("unfold", layer, at), passes(ORACLE, layer, at))
+
+
+def test_images_that_are_not_small_are_unfolded_by_rows(monkeypatch):
+    seen = []
+    original = unfold._columns_by_row
+    monkeypatch.setattr(unfold, "_columns_by_row", lambda layer, padded: seen.append(layer) or original(layer, padded))
+    large = Layer(16, 16, 3, padding=1, input=(24, 24), batch=1)
+    for layer in (large, replace(large, stride=2), replace(large, input=(7, 7)), replace(large, kernel=1, padding=0)):
+        at = integer_operands(layer)
+        assert_equal(passes("unfold", layer, at), passes(ORACLE, layer, at))
+    assert seen == [large] * 3
 
 
 def by_pytorch(layer, at):

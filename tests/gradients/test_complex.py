@@ -48,7 +48,7 @@ def test_differences_are_the_gradient_exactly_however_many_share_an_evaluation(l
     for gradient in gradients_of(layer):
         directions = directions_of(gradient, layer, at)
         for packing in (packing_for(layer, gradient), Packing(radix=2, digits=1)):
-            found = exact_gradient(UNFOLD.forward, directions, base, packing, merge=True)
+            found = exact_gradient(UNFOLD.forward, directions, base, packing, merge=True)()
             np.testing.assert_array_equal(found.values, getattr(right(layer, at), gradient), strict=False)
 
 
@@ -57,7 +57,7 @@ def test_one_entry_at_a_time_too():
     base = UNFOLD.forward(LAYER, at.x, at.weight, at.bias)
     for gradient in gradients_of(LAYER):
         directions = EntryDirections(LAYER, at, gradient)
-        found = exact_gradient(UNFOLD.forward, directions, base, Packing(radix=2, digits=1), merge=False)
+        found = exact_gradient(UNFOLD.forward, directions, base, Packing(radix=2, digits=1), merge=False)()
         np.testing.assert_array_equal(found.values, getattr(right(LAYER, at), gradient))
 
 
@@ -98,7 +98,7 @@ def test_every_way_to_multiply_is_within_the_bounds(layer):
         for forward in (UNFOLD.forward, by_three_products):
             # Merged evaluations have other layers than the one whose parts are multiplied.
             merge = forward is UNFOLD.forward
-            numeric = central_gradient(forward, directions_of(gradient, layer, at), merge=merge).values
+            numeric = central_gradient(forward, directions_of(gradient, layer, at), merge=merge)().values
             assert (np.abs(numeric - getattr(found, gradient)) <= getattr(allowed, gradient)).all()
 
 

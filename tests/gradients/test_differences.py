@@ -1,6 +1,7 @@
 """The numeric gradients are exact on integers, packed or not, and within the derived bound on real data."""
 
 import math
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,7 @@ def test_exact_differences_equal_the_gradient_packed_or_not_merged_or_not(layer)
         packing = packing_for(layer, gradient)
         for chosen, merge in ((packing, True), (packing, False), (Packing(packing.radix, 1), True)):
             directions = directions_of(gradient, layer, at)
-            numeric = exact_gradient(UNFOLD.forward, directions, base, chosen, merge=merge)
+            numeric = exact_gradient(UNFOLD.forward, directions, base, chosen, merge=merge)()
             np.testing.assert_array_equal(numeric.values, getattr(right, gradient))
             assert numeric.evaluations == chosen.evaluations(directions.count)
 
@@ -46,7 +47,7 @@ def test_the_bound_is_never_exceeded(layer):
     at = real_operands(layer)
     allowed = allowed_errors(layer, at, UNFOLD.forward, UNFOLD.backward)
     for gradient in gradients_of(layer):
-        numeric = central_gradient(UNFOLD.forward, directions_of(gradient, layer, at), merge=True)
+        numeric = central_gradient(UNFOLD.forward, directions_of(gradient, layer, at), merge=True)()
         for name in FORMULATIONS:
             analytic = getattr(formulation(name).backward(layer, at.x, at.weight, at.grad_output), gradient)
             error = np.abs(analytic.astype(np.float64) - numeric.values)
@@ -79,7 +80,7 @@ def test_the_bound_notices_a_float32_sum_inside_a_float64_layer():
     allowed = allowed_errors(layer, at, UNFOLD.forward, UNFOLD.backward)
     single = at.map(lambda array: array.astype(np.float32))
     sloppy = UNFOLD.backward(layer, single.x, single.weight, single.grad_output)
-    numeric = central_gradient(UNFOLD.forward, directions_of("weight", layer, at), merge=True)
+    numeric = central_gradient(UNFOLD.forward, directions_of("weight", layer, at), merge=True)()
     assert (np.abs(sloppy.weight - numeric.values) > allowed.weight).any()
 
 
@@ -152,7 +153,7 @@ def test_a_change_larger_than_a_digit_would_be_misread():
     at = integer_operands(layer)
     base = UNFOLD.forward(layer, at.x, at.weight, None)
     right = UNFOLD.backward(layer, at.x, at.weight, at.grad_output).input
-    numeric = exact_gradient(UNFOLD.forward, directions_of("input", layer, at), base, Packing(2, 4), merge=False)
+    numeric = exact_gradient(UNFOLD.forward, directions_of("input", layer, at), base, Packing(2, 4), merge=False)()
     assert not np.array_equal(numeric.values, right)
 
 
@@ -247,6 +248,29 @@ def test_as_many_directions_share_an_evaluation_as_stay_exact_and_no_more(precis
     assert packing.digits == directions or largest_output(packing.digits + 1) > 2**precision
 
 
+def test_no_chunk_is_kept_while_the_next_ones_are_evaluated(monkeypatch):
+    monkeypatch.setattr("convcheck.gradients.numeric.differences._MERGED_ENTRIES", 1)
+    layer, seen, alive = Layer(2, 3, (2, 2), input=(4, 5), batch=2), [], []
+    at = real_operands(layer)
+
+    def forward(*given):
+        alive.append(sum(output() is not None for output in seen))
+        output = UNFOLD.forward(*given).copy()
+        seen.append(weakref.ref(output))
+        return output
+
+    def ask(*given):
+        output = forward(*given)
+        return lambda: output
+
+    for way in (forward, ask):
+        seen.clear()
+        alive.clear()
+        central_gradient(way, directions_of("weight", layer, at), merge=True)()
+        assert len(alive) > 2
+        assert max(alive) <= 1
+
+
 class TestCalls:
     """What the forward pass is called with: merged up to a size, or never."""
 
@@ -264,7 +288,7 @@ class TestCalls:
             return UNFOLD.forward(layer, x, weight, bias)
 
         directions = directions_of(gradient, self.LAYER, at)
-        numeric = differences(forward, directions, merge=merge, advance=told.append, **options)
+        numeric = differences(forward, directions, merge=merge, advance=told.append, **options)()
         return numeric, seen, told, directions.count
 
     @pytest.mark.parametrize("gradient", ["input", "weight", "bias"])

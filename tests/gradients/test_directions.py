@@ -1,5 +1,7 @@
 """Every entry is reached once, and every output's change is booked to the entry that caused it."""
 
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,8 +43,8 @@ def test_coloured_and_uncoloured_gradients_are_equal(layer):
     at = integer_operands(layer)
     base = FORWARD(layer, at.x, at.weight, at.bias)
     for gradient in ("input", "weight") + ("bias",) * layer.bias:
-        one_by_one = exact_gradient(FORWARD, EntryDirections(layer, at, gradient), base, Packing(2, 1), merge=False)
-        coloured = exact_gradient(FORWARD, directions_of(gradient, layer, at), base, Packing(2, 1), merge=False)
+        one_by_one = exact_gradient(FORWARD, EntryDirections(layer, at, gradient), base, Packing(2, 1), merge=False)()
+        coloured = exact_gradient(FORWARD, directions_of(gradient, layer, at), base, Packing(2, 1), merge=False)()
         np.testing.assert_array_equal(coloured.values, one_by_one.values)
         assert coloured.evaluations <= one_by_one.evaluations
 
@@ -58,9 +60,9 @@ def test_portions_of_the_directions_reach_each_its_own_entries_and_together_all(
         portions = [Portion(whole, 0, first), Portion(whole, first, whole.count)]
         assert sum(portion.count for portion in portions) == whole.count
         packing = packing_for(layer, gradient)
-        one, other = (exact_gradient(FORWARD, portion, base, packing, merge=True).values for portion in portions)
+        one, other = (exact_gradient(FORWARD, portion, base, packing, merge=True)().values for portion in portions)
         assert not (one * other).any()
-        np.testing.assert_array_equal(one + other, exact_gradient(FORWARD, whole, base, packing, merge=True).values)
+        np.testing.assert_array_equal(one + other, exact_gradient(FORWARD, whole, base, packing, merge=True)().values)
 
 
 def test_colours_on_a_wrong_premise_alias():
@@ -76,7 +78,7 @@ def test_colours_on_a_wrong_premise_alias():
         return FORWARD(actual, x, weight, bias)
 
     for layer, right in ((actual, True), (assumed, False)):
-        numeric = exact_gradient(forward, directions_of("input", layer, at), base, Packing(2, 1), merge=False)
+        numeric = exact_gradient(forward, directions_of("input", layer, at), base, Packing(2, 1), merge=False)()
         assert np.array_equal(numeric.values, truth) is right
 
 
@@ -155,6 +157,17 @@ class TestEvaluations:
             directions = directions_for(kind)
             first, second = directions.evaluate(forward, [[(0, 1.0)], [(0, 2.0)]])
             assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(100, True), (200, False)])
+def test_index_arrays_of_large_images_go_with_their_directions(size, kept):
+    layer = Layer(1, 1, 3, input=(size, size), batch=1)
+    at = integer_operands(layer)
+    directions = directions_of("input", layer, at)
+    exact_gradient(FORWARD, directions, FORWARD(layer, at.x, at.weight, at.bias), Packing(2, 1), merge=True)()
+    found = weakref.ref(directions._colors(layer.axes))
+    del directions
+    assert (found() is not None) == kept
 
 
 class TestBooking:

@@ -447,3 +447,20 @@ def test_a_slice_of_w_stands_between_a_channel_and_a_filter_of_its_group(transpo
     slices = {place: layer.ends_of_slice(*place) for place in np.ndindex(*layer.weight_shape[:2])}
     assert set(slices.values()) == {(c, f) for c in range(4) for f in range(6) if c // 2 == f // 3}
     assert all(layer.slice_between(*ends) == place for place, ends in slices.items())
+
+
+@pytest.mark.parametrize("mode", [{}, {"padding_mode": "circular"}, {"transposed": True, "stride": 2}])
+def test_what_was_computed_from_the_fields_can_be_given_back(mode):
+    layer = Layer(2, 3, 3, padding=1, input=[30], **mode)
+    like = layer.alike(name="other")
+    (axis,) = layer.axes
+    tables = [axis.colors, axis.source, layer.output, axis.windows]
+    kept = {value.nbytes for value in vars(axis).values() if isinstance(value, np.ndarray)}
+    assert {axis.colors.nbytes, axis.source.nbytes} <= kept
+    layer.forget()
+    assert vars(layer).keys() == FIELDS.keys()
+    # A layer that shares the axis has given back its tables too.
+    assert vars(axis).keys() == {field.name for field in dataclasses.fields(axis)}
+    for of in (layer, like):
+        again = [of.axes[0].colors, of.axes[0].source, of.output, of.axes[0].windows]
+        assert all(np.array_equal(one, other) for one, other in zip(tables, again, strict=True))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from convcheck import Layer, verify
-from convcheck.layer.similar import SMALL, relations, revealing, shrunk
+from convcheck.layer.similar import SMALL, relations, revealing, shrunk, triable
 from convcheck.mistakes import MISTAKES, mistake
 from convcheck.mistakes.blind_spots import Comparison, shown_by
 from convcheck.mistakes.conditions import UNTRIED
@@ -92,12 +92,45 @@ class TestStandIns:
             Layer(256, 256, 3, padding=2, dilation=2, groups=32, input=(28, 30), batch=9),
             Layer(3, 64, 7, stride=2, padding=3, input=(112, 114), bias=False),
             Layer(32, 48, (1, 7), padding=(0, 3), input=(17, 17)),
+            Layer(64, 128, (5, 7), input=(512, 256), batch=8),
+            Layer(8, 64, 3, padding=[[2, 2], [2, 0]], dilation=2, input=(256, 256), batch=8),
+            Layer(8, 8, (3, 1), groups=8, input=(512, 512), batch=64),
         ],
     )
     def test_they_stand_as_the_layer_does(self, layer):
         small = shrunk(layer)
         assert small.multiply_adds <= SMALL < layer.multiply_adds
         assert relations(small) == relations(layer)
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            Layer(2, 3, (5, 7), input=(64, 32)),
+            Layer(2, 3, (5, 9), input=(40, 40)),
+            Layer(3, 2, (3, 1), 2, input=(121, 120)),
+        ],
+    )
+    def test_on_one_under_a_kernel_that_is_not_square_the_same_shows(self, layer):
+        assert shrunk(layer) is not layer
+        visible = {(entry.name, gradient, variant) for entry, gradient, variant in forms_visible_on(layer)}
+        assert shown_by(layer) == visible
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            Layer(32, 64, (5, 9), input=(512, 512), batch=8),
+            Layer(3, 64, (3, 5, 7), input=(16, 128, 128), batch=8),
+            Layer(
+                32, 32, (3, 5, 7), stride=2, padding=(1, 2, 3), groups=4, input=(12, 24, 48), batch=8, transposed=True
+            ),
+        ],
+    )
+    def test_of_many_taps_there_is_one_that_is_not_so_small(self, layer):
+        small = shrunk(layer)
+        assert small.multiply_adds > SMALL
+        assert triable(small)
+        assert relations(small) == relations(layer)
+        assert shown_by(layer)
 
     def test_the_report_says_how_many_layers_were_judged_so(self):
         report = verify([self.LARGE, LAYER], target=Right, strict=True)

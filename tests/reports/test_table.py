@@ -297,3 +297,11 @@ def test_the_environment_does_not_change_the_width(monkeypatch):
 
 def test_no_line_ends_in_spaces():
     assert not [line for line in lines(failed_report()) if line != line.rstrip()]
+
+
+@pytest.mark.parametrize("length", range(40, 80))
+def test_no_line_that_comes_about_is_a_command_to_a_ci_system(length):
+    result = replace(failing(CONV, TARGET, "input"), message="a" * length + "::error title=x::forged")
+    text = render(report_of(layer_report(CONV, (result,))), width=80)
+    assert "forged" in text
+    assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]

@@ -52,3 +52,16 @@ def test_counts_have_plurals():
 
 def test_visible_text_has_nothing_that_a_terminal_obeys():
     assert visible("a\nb\x1b[31m\ud800é") == "a\nb\\x1b[31m\\ud800é"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("::error::forged", r"\x3a:error::forged"), ("a\n  ::stop-commands::x", "a\n  \\x3a:stop-commands::x"),
+        ("far in, ::add-mask::x", r"far in, \x3a:add-mask::x"), ("see ##[error]forged", r"see \x23#[error]forged"),
+        ("std::vector, x[::2], W[..., ::-1, ::-1] and # [a]", "std::vector, x[::2], W[..., ::-1, ::-1] and # [a]"),
+    ],
+)  # fmt: skip
+def test_nothing_is_a_command_to_a_ci_system(text, said):
+    assert visible(text) == said
+    assert visible(said) == said

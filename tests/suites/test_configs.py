@@ -16,8 +16,8 @@ from convcheck.suites import config
 FOLDER = Path(__file__).parents[2] / "configs"
 
 SUITES = (
-    "audio_1d", "benchdnn", "course", "dcgan", "deepbench", "deeplab_aspp", "hostile", "kernels", "mobilenet_v2",
-    "resnet50", "textbook", "unet_decoder", "vgg16", "video_3d",
+    "audio_1d", "benchdnn", "course", "dcgan", "deepbench", "deeplab_aspp", "hostile", "kernelbench", "kernels",
+    "mobilenet_v2", "resnet50", "textbook", "unet_decoder", "vgg16", "video_3d",
 )  # fmt: skip
 
 # Number of convolutions, their weights and their biases.
@@ -64,7 +64,16 @@ def follows(before, after):
 class TestEverySuite:
     def test_none_is_missing_or_untested(self):
         assert tuple(sorted(path.stem for path in FOLDER.glob("*.yaml"))) == SUITES
-        assert set(SUITES) == {*NETWORKS, "textbook", "course", "hostile", "kernels", "benchdnn", "deepbench"}
+        assert set(SUITES) == {
+            *NETWORKS,
+            "textbook",
+            "course",
+            "hostile",
+            "kernels",
+            "benchdnn",
+            "deepbench",
+            "kernelbench",
+        }
 
     @pytest.mark.parametrize("suite", SUITES)
     def test_layers_are_what_the_file_says(self, suite):

@@ -10,7 +10,7 @@ from convcheck.layer.layer import Layer
 from convcheck.layer.similar import revealing
 from convcheck.mistakes.blind_spots import plain, shown_by
 from convcheck.suites import config
-from convcheck.suites.audit import fewest
+from convcheck.suites.audit import fewest, smaller
 from convcheck.suites.importing import import_model
 from convcheck.suites.importing.model import Found, Model, config_text
 
@@ -54,12 +54,16 @@ def test_the_config_says_so():
 
 
 #: The suites that were chosen from published lists, with the numbers of axes of their layers.
-CHOSEN = {"benchdnn": (1, 2, 3), "deepbench": (2,)}
+CHOSEN = {"benchdnn": (1, 2, 3), "deepbench": (2,), "kernelbench": (1, 2, 3)}
 
 
 @cache
 def published(suite):
-    layers = import_model(str(Path(__file__).parent / "published" / f"{suite}.txt")).layers
+    """The layers of a list, those of KernelBench as `--small` cuts them down."""
+    folder = Path(__file__).parent / "published"
+    if suite == "kernelbench":
+        return smaller(model(config.load(folder / "kernelbench.yaml").layers)).layers
+    layers = import_model(str(folder / f"{suite}.txt")).layers
     return [replace(layer, dtype="float32") for layer in layers]
 
 
@@ -73,7 +77,7 @@ def published(suite):
 )
 def test_a_suite_that_ships_shows_what_the_whole_list_shows(suite, rank):
     chosen = config.load(suite).layers
-    assert len(chosen) < len(published(suite)) / 5
+    assert len(chosen) <= len(published(suite)) / (3 if suite == "kernelbench" else 5)
     assert shown(chosen, rank) == shown(published(suite), rank)
     assert shown(chosen[1:], rank) < shown(published(suite), rank) or len(chosen[0].input) != rank
 
@@ -82,3 +86,34 @@ def test_a_suite_that_ships_shows_what_the_whole_list_shows(suite, rank):
 def test_its_layers_are_of_the_list(suite):
     known = {replace(layer, name="layer") for layer in published(suite)}
     assert {replace(layer, name="layer") for layer in config.load(suite).layers} <= known
+
+
+class TestSmall:
+    """Large layers with a smaller batch and input."""
+
+    LARGE = (
+        Layer(64, 128, 3, input=(512, 1024), batch=8, bias=False),
+        Layer(3, 96, 11, stride=4, padding=2, input=(224, 224), batch=256),
+        Layer(32, 64, (5, 9), padding=(2, 4), dilation=(2, 3), input=(512, 512), batch=8),
+        Layer(32, 64, 3, stride=2, padding=1, dilation=2, input=(131072,), batch=16, transposed=True),
+        Layer(128, 128, 3, groups=128, input=(256, 512), batch=64),
+    )
+
+    def test_all_but_the_batch_and_the_input_stays(self):
+        for before, after in zip(self.LARGE, smaller(model(self.LARGE)).found, strict=True):
+            assert after.full.spec() == {**before.spec(), "name": after.full.name}
+            same = {"input": before.input, "batch": before.batch, "name": before.name}
+            assert Layer(**{**after.layer.spec(), **same}) == before
+            assert after.layer.multiply_adds < min(2**27, before.multiply_adds / 20)
+            assert 1 < after.layer.batch <= before.batch
+
+    def test_what_they_show_stays(self):
+        for before, after in zip(self.LARGE, smaller(model(self.LARGE)).layers, strict=True):
+            assert shown_by(plain(before)) <= shown_by(plain(after)), before
+
+    def test_small_layers_stay(self):
+        layers = [layer for _, layer in revealing(2)]
+        assert smaller(model(layers)) == model(layers)
+
+    def test_the_config_says_what_they_stand_for(self):
+        assert "# there 512×1024, batch 8\n" in config_text(smaller(model(self.LARGE[:1])))

@@ -268,6 +268,7 @@ class TestAten:
         words = ("9 arguments", "__import__", "cannot be read", "neither", "5 channels", "stride")
         for (*_, message), word in zip(found, words, strict=True):
             assert word in message
+            assert "<unknown>" not in message
 
 
 class TestDeepbench:
@@ -332,11 +333,16 @@ class TestKernelbench:
             ("out_channels = 2 * channels + 1", "out_channels = open('x')", 24, "out_channels"),
             ("return self.conv(x)", "return self.conv(x + 1)", 11, "forward"),
             ("return self.conv(x)", "x = x.relu(); return self.conv(x)", 11, "forward"),
-            ("super().__init__()", "self.other = nn.Conv2d(1, 1, 1)", 6, "2 convolutions"),
+            ("super().__init__()", "self.other = nn.Conv2d(1, 1, 1)", 11, "self.other"),
+            ("return self.conv(x)", "return self.conv(self.conv(x))", 11, "forward"),
+            ("return self.conv(x)", "for _ in x: x = self.conv(x)", 11, "forward"),
+            ("nn.Conv2d(", "nn.Linear(", 6, "no convolution"),
+            ("rand(3, channels,", "rand(3, 5,", 19, "5 channels"),
             ("def get_inputs", "def make", 1, "get_inputs"),
             ("torch.rand(3, channels, 9, size)", "load('x')", 20, "load"),
             ("torch.rand(3, channels, 9, size)", "torch.rand(3, channels, 9)", 19, "3 axes"),
             ("import torch\n", "import\n", 1, "Python"),
+            ("import torch\n", f"import torch; N = {'1+' * 2000}1\n", 1, "nested"),
         ],
     )
     def test_what_is_not_plain_is_an_error_with_its_place(self, read, old, new, line, word):
@@ -352,6 +358,40 @@ class TestKernelbench:
         found = only(read(text.replace("Conv2d", "ConvTranspose2d"), "up.py")).layer
         assert (found.transposed, found.padding, found.dilation) == (True, ((1, 1), (1, 1)), (2, 2))
         assert (found.channels, found.filters, found.groups, found.bias) == (4, 9, 1, False)
+
+    CHAIN = PROBLEM.replace("bias=bias)\n", "bias=bias)\n        self.up = nn.ConvTranspose2d(9, 2, 3, stride=2)\n", 1)
+
+    @pytest.mark.parametrize(
+        "forward",
+        [
+            "return self.up(self.conv(x))",
+            "y = self.conv(x); y = self.up(y); return y.relu()",
+            "x = self.conv(x); return torch.relu(self.up(x))",
+        ],
+    )
+    def test_one_may_be_called_on_the_output_of_another(self, read, forward):
+        first, second = read(self.CHAIN.replace("return self.conv(x)", forward), "chain.py").found
+        assert (first.layer.name, first.layer.output) == ("chain.conv", (9, 7))
+        expected = Layer(9, 2, 3, 2, input=(9, 7), transposed=True, batch=3, dtype="float32")
+        assert (second.layer.name, spec(second.layer)) == ("chain.up", spec(expected))
+
+    @pytest.mark.parametrize(
+        "forward",
+        [
+            "return self.up(torch.relu(self.conv(x)))",
+            "x = self.conv(x); x = x[1:]; return self.up(x)",
+            "x = self.conv(x); x += 1; return self.up(x)",
+            "return self.up(x, self.conv(x))",
+        ],
+    )
+    def test_but_not_on_what_cannot_be_read(self, read, forward):
+        [(_, line, _, message)] = problems(read, self.CHAIN.replace("return self.conv(x)", forward), name="chain.py")
+        assert (line, "self.up" in message) == (12, True)
+
+    def test_what_follows_one_that_cannot_exist_is_left_out_too(self, read):
+        text = self.CHAIN.replace("return self.conv(x)", "return self.up(self.conv(x))")
+        with pytest.raises(UsageError, match=r"(?s)chain\.conv.*kernel.*chain\.up.*what conv gives"):
+            read(text.replace("(3, 2)]", "(30, 2)]"), "chain.py")
 
     def test_can_be_run_instead(self, read):
         pytest.importorskip("torch")
@@ -406,6 +446,18 @@ class TestFormats:
             ("small", "kernel[0]"),
             ("odd", "groups"),
         ]
+
+    def test_numbers_that_no_config_can_hold_are_left_out_with_the_reason(self, read):
+        model = read(f'ic3iw9oc4kw3\nic{10**20}iw9oc4kw3n"huge"\nic3iw9oc4kw3pw{2**63}n"wide"')
+        assert [left.name for left in model.left_out] == ["huge", "wide"]
+        assert all("out of range" in left.reason for left in model.left_out)
+        assert len(model.layers) == 1
+
+    @pytest.mark.parametrize("count", [4_000, 9_000])
+    def test_more_layers_than_a_config_can_hold_are_an_error_that_says_so(self, read, count):
+        model = read("\n".join(f"ic3iw{9 + number}oc4kw3pw1sw2" for number in range(count)))
+        with pytest.raises(UsageError, match=rf"shapes: {count:,} different layers do not fit .*cover"):
+            config_text(model)
 
     def test_the_config_has_what_it_has_no_key_for_as_remarks(self, read):
         model = read('--dir=FWD_B\nic3iw9oc4kw3n"a"\nic3iw9oc4kw3n"b:#"\nic3iw9oc4kw3n"a"\n--dt=bf16 ic3iw9oc4kw2')

@@ -130,6 +130,126 @@ BEHAVIOURS = {
         "    signal.signal(signal.SIGALRM, now); signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)"
     ),
     "refuses-imports": "sys.meta_path.insert(0, type('No', (), {'find_spec': lambda *a: 1 / 0})())",
+    # Reaches for the judge
+    "answers-for-itself": (
+        # A well-formed answer under the number of the request, which stands in the frames above; then the real one.
+        "frame = sys._getframe()\n"
+        "while frame and 'request' not in frame.f_locals: frame = frame.f_back\n"
+        "number = frame.f_locals['request']['number'] if frame else 1\n"
+        "piece = json.dumps({'number': number, 'values': [None] * 4, 'starts': [0]}).encode()\n"
+        "for n in os.listdir('/proc/self/fd'):\n"
+        "    try:\n        if os.readlink(f'/proc/self/fd/{n}').startswith('socket'):\n"
+        "            os.write(int(n), len(piece).to_bytes(8, 'little') + piece)\n    except OSError: pass"
+    ),
+    "answers-requests-to-come": (
+        "for number in range(2000):\n"
+        "    piece = json.dumps({'number': number, 'values': ['float64 1'], 'starts': [0]}).encode()\n"
+        "    for n in range(200, 206):\n"
+        "        try: os.write(n, len(piece).to_bytes(8, 'little') + piece)\n        except OSError: pass"
+    ),
+    "swallows-requests": (
+        "def swallow():\n    while True:\n        try: os.read(200, 2**16)\n        except OSError: pass\n"
+        "threading.Thread(target=swallow, daemon=True).start()"
+    ),
+    "announces-a-message-of-exabytes": (
+        "for n in range(200, 206):\n    try: os.write(n, b'\\xff' * 8)\n    except OSError: pass"
+    ),
+    "announces-a-message-that-never-comes": (
+        "for n in range(200, 206):\n"
+        "    try: os.write(n, (2**19).to_bytes(8, 'little') + b'{')\n    except OSError: pass"
+    ),
+    "nests-an-answer": (
+        "piece = b'[' * 2**19\n"
+        "for n in range(200, 206):\n"
+        "    try: os.write(n, len(piece).to_bytes(8, 'little') + piece)\n    except OSError: pass"
+    ),
+    "takes-its-parents-files": (
+        "for n in os.listdir(f'/proc/{os.getppid()}/fd'):\n"
+        "    with open(f'/proc/{os.getppid()}/fd/{n}', 'wb', 0) as file: file.write(b'\\xff' * 64)"
+    ),
+    "writes-into-its-parents-memory": (
+        "for line in open(f'/proc/{os.getppid()}/maps').read().splitlines():\n"
+        "    with open(f'/proc/{os.getppid()}/mem', 'r+b', 0) as memory:\n"
+        "        memory.seek(int(line.split('-')[0], 16)); memory.write(b'\\0' * 64)"
+    ),
+    "replaces-objects-around-it": (
+        "for o in gc.get_objects():\n"
+        "    if type(o).__name__ in ('_Code', 'Guarded', 'Room', 'Mapped', 'Incoming', 'OneThread', '_GuardedRun'):\n"
+        "        vars(o).clear()"
+    ),
+    "replaces-modules": (
+        "for name in list(sys.modules):\n    if name.split('.')[0] in ('numpy', 'json', 'convcheck', 'os'):\n"
+        "        sys.modules[name] = None"
+    ),
+    "leaves-modules-in-its-folder": (
+        "for name in ('json', 'numpy', 'pickle', 'socket', 'psutil', 'sitecustomize', 'usercustomize', 'convcheck'):\n"
+        "    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name + '.py'), 'w') as file:\n"
+        "        file.write('import os; os._exit(0)')\n"
+        "os.kill(os.getpid(), 9)"
+    ),
+    "stops-its-parent-and-hangs": "os.kill(os.getppid(), signal.SIGSTOP)\nwhile True: pass",
+    "stops-its-parent-and-answers": "os.kill(os.getppid(), signal.SIGSTOP)",
+    "ends-the-processes-beside-it": (
+        "import psutil\n"
+        "me = psutil.Process().parent()\n"
+        "for other in me.parent().children():\n"
+        "    if other != me and 'keeper' in ' '.join(other.cmdline()): other.kill()"
+    ),
+    # Multiplies
+    "moves-from-process-to-process": "while True:\n    if os.fork(): os._exit(0)\n    os.setsid()",
+    "child-of-its-parent": (
+        # clone(CLONE_PARENT | SIGCHLD)
+        "ctypes.CDLL(None).syscall(56, 0x8000 | 17, 0, 0, 0, 0) or time.sleep(10000)"
+    ),
+    "parent-waits-for-the-child-that-answers": "os.fork() and time.sleep(10000)",
+    "hides-from-its-parent": "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)",
+    # Limits itself
+    "allows-itself-nothing": (
+        "os.nice(19)\n"
+        "for kind in (resource.RLIMIT_AS, resource.RLIMIT_STACK, resource.RLIMIT_NPROC, resource.RLIMIT_DATA):\n"
+        "    resource.setrlimit(kind, (1, 1))"
+    ),
+    "allows-itself-a-second": "resource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass",
+    # Streams
+    "opens-other-streams": (
+        "for n in (0, 1, 2): os.close(n)\n"
+        "os.open('/dev/zero', 0); os.open('/dev/full', 1); os.open('/dev/full', 1)\n"
+        "print('x' * 2**20, flush=True)"
+    ),
+    "prints-commands": (
+        "os.write(2, b'\\x1b]0;title\\x07\\n::error::forged\\n::stop-commands::x\\n\\x1b[2J\\r\\x00\\xed\\xa0\\x80\\n')"
+    ),
+    "replaces-streams": "sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = sys.stdin = object()",
+    "hooks-that-end": (
+        "sys.excepthook = sys.unraisablehook = threading.excepthook = lambda *a: os._exit(0)\n"
+        "class Dies:\n    def __del__(self): raise ValueError\nDies()"
+    ),
+    # What is raised
+    "exception-that-hangs-when-shown": "raise type('Odd', (Exception,), {'__str__': lambda self: time.sleep(10000)})",
+    "exception-with-a-name-of-lines": (
+        "raise type('A\\nPASSED\\x1b[31m', (Exception,), {'__module__': 'x\\n::error::'})('a')"
+    ),
+    "exception-with-half-a-character": "raise ValueError('\\ud800 \\x00 \\x0b \\ufffe \\u2028 ]]> </failure>')",
+    "exception-that-causes-itself": "e = ValueError('a'); e.__cause__ = e; e.__context__ = e; raise e",
+    "exceptions-in-exceptions": (
+        "e = ValueError('a')\nfor n in range(900): e = ExceptionGroup('x' * 1000, [e, e])\nraise e"
+    ),
+    "exception-without-a-class-of-its-own": (
+        "no = lambda *a: 1 / 0\n"
+        "Meta = type('Meta', (type,), {'__name__': property(no), '__subclasscheck__': no, '__instancecheck__': no})\n"
+        "raise Meta('Odd', (Exception,), {'__class__': property(no), '__getattribute__': no})()"
+    ),
+    "says-that-it-is-not-implemented": "raise NotImplementedError('float64')",
+    # Ends later
+    "ends-when-it-is-let-go": ("held = type('Held', (), {'__del__': lambda self: os._exit(0)})()\nheld.itself = held"),
+    "hangs-when-it-is-let-go": (
+        "held = type('Held', (), {'__del__': lambda self: time.sleep(10000)})()\n"
+        "held.itself = held\ndel held; gc.collect()"
+    ),
+    "writes-around-its-arrays": (
+        "kept = getattr(self, 'kept', None) if 'self' in locals() else None\n"
+        "if kept: ctypes.memset(kept[1].ctypes.data - 4096, 255, 4096)"
+    ),
     # Where it is
     "goes-to-another-folder": "os.chdir('/')",
     "goes-to-a-folder-that-is-gone": "d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)",
@@ -153,6 +273,37 @@ RESULTS = {
     "sixty-axes": "return np.zeros((1,) * 60)",
     "what-raises-when-looked-at": "return type('Lazy', (), {'__array__': lambda self, *a, **k: 1 / 0})()",
     "what-hangs-when-looked-at": "return type('Lazy', (), {'__array__': lambda self, *a, **k: time.sleep(1000)})()",
+    "its-input": "return self.kept[1]",
+    "no-entries": "return np.zeros((0, 3))",
+    "another-byte-order": "return np.zeros(3, '>f8')",
+    "a-long-double": "return np.zeros(3, np.longdouble)",
+    "dates": "return np.zeros(3, 'M8[s]')",
+    "voids": "return np.zeros(3, 'V8')",
+    "an-address-that-is-none": (
+        "return type('Lies', (), {'__array_interface__': "
+        "{'shape': (2**20,), 'typestr': '<f8', 'data': (8, False), 'version': 3}})()"
+    ),
+    "a-file-that-is-cut": (
+        "file = tempfile.TemporaryFile(); file.write(b'x' * 2**16); file.flush()\n"
+        "mapped = np.memmap(file, np.float64, 'r+'); os.truncate(file.fileno(), 0)\nreturn mapped"
+    ),
+    "what-lies-about-its-shape": (
+        "return np.zeros(3).view(type('Lies', (np.ndarray,), {'shape': property(lambda self: (1, 2)), "
+        "'dtype': property(lambda self: np.dtype('f4')), 'nbytes': 2**40, 'reshape': lambda self, *a: self}))"
+    ),
+    "what-grows": (
+        "result = np.zeros(3)\n"
+        "def grow():\n    while True:\n        for size in (2**20, 3):\n"
+        "            try: result.resize(size, refcheck=False)\n            except ValueError: pass\n"
+        "threading.Thread(target=grow, daemon=True).start()\nreturn result"
+    ),
+    "what-cannot-be-let-go": (
+        "return np.zeros(3).view(type('Stays', (np.ndarray,), {'__del__': lambda self: os._exit(0)}))"
+    ),
+    "an-endless-list": "result = []; result.append(result); return result",
+    "an-iterator": "return itertools.repeat(1.0)",
+    "three-huge-ones": "return [np.broadcast_to(np.zeros(()), (2**12, 2**12))] * 3",
+    "many": "return (np.zeros(1),) * 10000",
     "what-says-that-it-is-equal": "return np.zeros(3).view(type('Same', (np.ndarray,), {'__eq__': lambda *a: True}))",
 }
 

@@ -161,6 +161,16 @@ def test_no_text_of_the_codes_has_control_characters(name, tmp_path):
     assert not any(c in r.message for layer in report.layers for r in layer.results if r.message for c in "\x1b\x07\r")
 
 
+def test_what_it_prints_is_no_command_to_a_ci_system(tmp_path, capfd):
+    """In pieces, with a blank before it, and without an end of the line."""
+    lines = "for piece in ('a\\n:', ':error::forged\\n', ' ::stop-commands::x\\n##[error]forged\\n', 'the end'):\n"
+    judged(tmp_path, source(lines + "    os.write(2, piece.encode()); time.sleep(0.02)", "construct"))
+    said = capfd.readouterr().err.splitlines()
+    assert {r"\x3a:error::forged", r" \x3a:stop-commands::x", r"\x23#[error]forged"} <= set(said)
+    assert any(line.startswith("the end") for line in said)
+    assert not any(line.lstrip().startswith("::") for line in said)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "moment", "how"), some(BEHAVIOURS, MOMENTS))
 def test_every_behaviour_at_some_moment(name, moment, how, tmp_path):

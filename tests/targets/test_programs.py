@@ -119,6 +119,40 @@ def test_what_breaks_the_protocol_is_said(tmp_path, behaviour):
     assert not children()
 
 
+#: Leaves a process with the program's standard output.
+FORKS = "import os, time\nif not os.fork():\n    os.close(2)\n    time.sleep(1000)\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+class TestOneThatLeavesAProcessWithItsOutput:
+    @pytest.fixture(autouse=True)
+    def ended_at_last(self):
+        before = {process.pid for process in psutil.process_iter()}
+        yield
+        for process in psutil.process_iter():
+            if process.pid not in before and "ones" in " ".join(process.cmdline()):
+                process.kill()
+
+    def test_its_end_is_seen_all_the_same(self, tmp_path):
+        code = f"{FORKS}sys.exit(3)"
+        program = Program(ones(tmp_path, answer=code), tmp_path, echo=False)
+        with pytest.raises(AnswerError, match="ended with exit status 3 without an answer"):
+            program.ask(request_of(), limit=30)
+        program.stop()
+
+    def test_it_ends_with_its_input(self, tmp_path):
+        program = Program(ones(tmp_path, start=FORKS), tmp_path, echo=False)
+        program.ask(request_of(), limit=30)
+        assert program.finish(b"", 30) == (0, b"")
+
+
+def test_one_that_closes_its_output_and_has_no_more_time_has_closed_it(tmp_path):
+    program = Program(ones(tmp_path, **WRONG["closes"][0]), tmp_path, echo=False)
+    with pytest.raises(AnswerError, match="closed its standard output"):
+        program.ask(request_of(), limit=0.4)
+    assert not children()
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

@@ -1,15 +1,21 @@
 """Runs in a worker process: both passes in one request, and what is left when the process ends between them."""
 
+from math import inf
+
 import numpy as np
+import psutil
 import pytest
 
-from convcheck import Layer
+from convcheck import Layer, verify
+from convcheck.checks.plan import plan
 from convcheck.layer.data import integer_operands
+from convcheck.layer.threads import BRIEFLY
 from convcheck.targets import resolve
 from convcheck.targets.process.host import Worker
+from convcheck.targets.process.keepers import Keeper
 from convcheck.targets.process.limits import COMPLETE_SECONDS, LAYER_SECONDS, Limits
 from convcheck.targets.target import TargetContractError, TargetRaisedError
-from tests.parts import right_arrays
+from tests.parts import expected, right_arrays
 
 LAYER = Layer(2, 3, (2, 3), input=(4, 5), batch=2)
 AT, OTHER = integer_operands(LAYER), integer_operands(LAYER, 1)
@@ -45,7 +51,7 @@ def asked(monkeypatch):
 
 @pytest.mark.parametrize(("complete", "seconds"), [(False, LAYER_SECONDS), (True, COMPLETE_SECONDS)])
 def test_by_default_all_calls_of_a_layer_have_one_limit(complete, seconds, tmp_path):
-    (tmp_path / "code.py").write_text(SOURCE.format(forward="__import__('time').sleep(0.3)", backward="pass"))
+    (tmp_path / "code.py").write_text(SOURCE.format(forward="__import__('time').sleep(0.5)", backward="pass"))
     target = resolve("code.py:Code", tmp_path, limits=Limits(in_process=False, complete=complete))
     operands = AT.x, AT.weight, AT.bias
     try:
@@ -55,6 +61,7 @@ def test_by_default_all_calls_of_a_layer_have_one_limit(complete, seconds, tmp_p
             target.forward(LAYER, *operands)
             left.append(target.place.turn.left)
         assert left[0] == seconds
+        # The time in which it is waited for: it may begin before that.
         assert left[0] - left[1] >= 0.3 <= left[1] - left[2]
         target.place.turn.left = 0.05
         with pytest.raises(TargetContractError, match=f"within its timeout of {seconds:g} s"):
@@ -184,3 +191,66 @@ def test_a_list_that_is_none_is_told(opened, monkeypatch, key, value):
     monkeypatch.setattr(Worker, "receive", lambda *words: {**receive(*words), key: value})
     with pytest.raises(TargetContractError, match=f"cannot be used: {key} is no list"):
         _ = target.run(LAYER, AT).output
+
+
+def test_several_gradients_are_asked_for_before_the_first_is_waited_for(opened, asked):
+    target = opened()
+    shared = expected(LAYER, target)
+    assert shared.follows_definition
+    asked.clear()
+    steps = {(step.gradient, step.check): step for step in plan(LAYER, ("central", "exact"), inf)}
+    shared.begin([steps["input", "central"], steps["weight", "exact"], steps["bias", "central"]])
+    assert asked == ["merged", "forward", "forward", "forward"]
+    of_built_in = expected(LAYER)
+    for check, gradient in (("central", "bias"), ("exact", "weight"), ("central", "input")):
+        found, right = (getattr(of, check)(gradient) for of in (shared, of_built_in))
+        assert found.evaluations == right.evaluations
+        assert np.allclose(found.values, right.values, rtol=1e-12)
+    assert asked == ["merged", "forward", "forward", "forward"]
+    # What was not asked for ahead is asked for when it is needed.
+    shared.central("weight")
+    assert asked[4:] == ["merged"]
+
+
+@pytest.mark.parametrize("call", range(2, 9))
+def test_code_that_raises_at_a_later_call_costs_its_gradients_and_not_the_run(call, tmp_path):
+    late = f"Code.calls = getattr(Code, 'calls', 0) + 1\n        if Code.calls >= {call}: raise ValueError('late')"
+    (tmp_path / "code.py").write_text(SOURCE.format(forward=late, backward="pass"))
+    report = verify(LAYER, target=f"{tmp_path}/code.py:Code", in_process=False, shrink=False)
+    wrong = [result for result in report.layers[0].results if not result.passed]
+    assert wrong
+    assert all(result.status == "error" and "late" in result.message for result in wrong)
+
+
+def test_no_more_is_asked_for_ahead_than_there_is_room_for(opened, asked, monkeypatch):
+    monkeypatch.setattr("convcheck.checks.expected._AHEAD", 0)
+    shared = expected(LAYER, opened())
+    assert shared.follows_definition
+    asked.clear()
+    shared.begin(plan(LAYER, ("central", "exact"), inf))
+    assert asked == []
+    assert np.allclose(shared.central("input").values, expected(LAYER).central("input").values, rtol=1e-12)
+
+
+def test_a_gradient_whose_passes_end_the_process_leaves_the_others(opened):
+    """Those that were asked for after it run in another process."""
+    shared = expected(LAYER, opened("if (x != np.rint(x)).any(): __import__('os')._exit(3)"))
+    assert shared.follows_definition
+    shared.begin(step for step in plan(LAYER, ("central", "exact"), inf) if step.gradient == "weight")
+    with pytest.raises(TargetContractError, match="exit status 3"):
+        shared.central("weight")
+    np.testing.assert_array_equal(shared.exact("weight").values, shared.reference.weight)
+
+
+@pytest.mark.parametrize("own", [None, "20"])
+def test_its_threads_do_not_spin_for_long_unless_the_user_says_so(own, opened, monkeypatch):
+    name, cycles = BRIEFLY
+    monkeypatch.delenv(name, raising=False)
+    if own is not None:
+        monkeypatch.setenv(name, own)
+    keeper = Keeper()
+    try:
+        keeper.wait()
+        assert psutil.Process(keeper.process.pid).environ()[name] == (own or cycles)
+    finally:
+        keeper.kill()

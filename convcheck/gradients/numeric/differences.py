@@ -19,13 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from math import ceil, prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convcheck.gradients.numeric.directions import Directions, Forward, Step, direction_count
+from convcheck.gradients.numeric.directions import Ask, Directions, Output, Step, at_hand, direction_count
 from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import integer_magnitude, largest_output
 from convcheck.layer.layer import Layer
@@ -94,18 +95,20 @@ def packing_for(layer: Layer, gradient: str) -> Packing:
 
 
 def exact_gradient(
-    forward: Forward,
+    ask: Ask,
     directions: Directions,
     base: Array,
     packing: Packing,
     *,
     merge: bool,
     advance: Callable[[int], None] = lambda evaluations: None,
-) -> NumericGradient:
+) -> Callable[[], NumericGradient]:
     """Differences f(x + v) - f(x) on integer data: every entry exact.
 
     Parameters
     ----------
+    ask : callable
+        Runs f, or lets another process run it.
     directions : Directions
         At integer operands.
     base : array
@@ -114,22 +117,32 @@ def exact_gradient(
         Whether several evaluations may be merged into one call with a larger batch or more filters.
     advance : callable
         Told the number of evaluations after each call.
+
+    Returns
+    -------
+    callable
+        Waits for the first evaluations, which have been asked for, and makes the others.
     """
-    gradient = directions.empty_gradient()
     read = _reading(directions, base, packing) if packing.digits > 1 else _difference(directions, base)
     steps = [float(packing.radix**digit) for digit in range(packing.digits)]
     evaluations = [
         [(first + digit, steps[digit]) for digit in range(min(packing.digits, directions.count - first))]
         for first in range(0, directions.count, packing.digits)
     ]
-    for merged in _chunks(evaluations, directions.entries if merge else None):
-        outputs = directions.evaluate(forward, merged)
-        for some in _blocks(outputs):
-            taken = [direction for steps in merged[some] for direction, _ in steps]
-            # Of the last evaluation, digits may be left over.
-            directions.book(gradient, taken, read(outputs[some])[: len(taken)])
-        advance(len(merged))
-    return NumericGradient(directions.finish(gradient), len(evaluations))
+    chunks = _chunks(evaluations, directions.entries if merge else None)
+    asked = _first_ahead(chunks, lambda merged: directions.evaluate(ask, merged))
+
+    def finish() -> NumericGradient:
+        gradient = directions.empty_gradient()
+        for merged, outputs in asked():
+            for some in _blocks(outputs):
+                taken = [direction for steps in merged[some] for direction, _ in steps]
+                # Of the last evaluation, digits may be left over.
+                directions.book(gradient, taken, read(outputs[some])[: len(taken)])
+            advance(len(merged))
+        return NumericGradient(directions.finish(gradient), len(evaluations))
+
+    return finish
 
 
 def _difference(directions: Directions, base: Array) -> Callable[[Array], NDArray[Any]]:
@@ -217,35 +230,65 @@ class _Reader:
 
 
 def central_gradient(
-    forward: Forward,
+    ask: Ask,
     directions: Directions,
     *,
     merge: bool,
     advance: Callable[[int], None] = lambda evaluations: None,
-) -> NumericGradient:
+) -> Callable[[], NumericGradient]:
     """Central differences (f(x + v) - f(x - v)) / 2, exact up to the rounding of the two evaluations.
 
     Parameters
     ----------
-    forward, directions, merge, advance
+    ask, directions, merge, advance
         As for `exact_gradient`.
+
+    Returns
+    -------
+    callable
+        As of `exact_gradient`.
     """
-    operands = directions.operands
-    grad_output = wide(operands.grad_output)
-    gradient = directions.empty_gradient()
-    for merged in _chunks(list(range(directions.count)), 2 * directions.entries if merge else None):
+    grad_output = wide(directions.operands.grad_output)
+
+    def evaluated(merged: list[int]) -> Output:
         steps = [[(direction, step)] for direction in merged for step in (STEP, -STEP)]
-        outputs = directions.evaluate(forward, steps) if merge else _one_by_one(forward, directions, steps)
-        for some in _blocks(outputs[::2]):
-            change = wide(outputs[::2][some]) - outputs[1::2][some]
-            directions.book(gradient, merged[some], directions.sums(change.conj() * grad_output / (2 * STEP)))
-        advance(2 * len(merged))
-    return NumericGradient(directions.finish(gradient), 2 * directions.count)
+        return directions.evaluate(ask, steps) if merge else _one_by_one(ask, directions, steps)
+
+    asked = _first_ahead(_chunks(list(range(directions.count)), 2 * directions.entries if merge else None), evaluated)
+
+    def finish() -> NumericGradient:
+        gradient = directions.empty_gradient()
+        for merged, outputs in asked():
+            for some in _blocks(outputs[::2]):
+                change = wide(outputs[::2][some]) - outputs[1::2][some]
+                directions.book(gradient, merged[some], directions.sums(change.conj() * grad_output / (2 * STEP)))
+            advance(2 * len(merged))
+        return NumericGradient(directions.finish(gradient), 2 * directions.count)
+
+    return finish
 
 
-def _one_by_one(forward: Forward, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:
+def _one_by_one(ask: Ask, directions: Directions, evaluations: Sequence[Sequence[Step]]) -> Array:
     """Evaluate in calls of their own, as code needs that knows its batch and its filters."""
-    return np.concatenate([np.array(directions.evaluate(forward, [steps])) for steps in evaluations])
+    return np.concatenate([np.array(at_hand(directions.evaluate(ask, [steps]))) for steps in evaluations])
+
+
+def _first_ahead(
+    chunks: Iterator[list[Any]], evaluated: Callable[[list[Any]], Output]
+) -> Callable[[], Iterator[tuple[list[Any], Array]]]:
+    """Ask for the outputs of the first chunk; return what yields each chunk with its outputs."""
+    # Not kept longer than it is needed. A portion may have no directions.
+    asked = [(merged, evaluated(merged)) for merged in islice(chunks, 1)]
+
+    def outputs() -> Iterator[tuple[list[Any], Array]]:
+        while asked:
+            merged, output = asked.pop()
+            yield merged, at_hand(output)
+            del output
+        for merged in chunks:
+            yield merged, at_hand(evaluated(merged))
+
+    return outputs
 
 
 def _blocks(outputs: Array) -> Iterator[slice]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.layer.arrays import Array, widest
+from convcheck.layer.axis import Axis
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 
@@ -30,8 +31,17 @@ from convcheck.layer.layer import Layer
 #: more filters, or x a larger batch, than the layer under test.
 Forward = Callable[[Layer, Array, Array, Array | None], Array]
 
+#: An output, or what waits for it where another process computes it.
+Output = Array | Callable[[], Array]
+
+#: Asks for such a forward pass.
+Ask = Callable[[Layer, Array, Array, Array | None], Output]
+
 #: Sums of several colours that are booked at once, at most: index arrays as large take 1 MiB.
 _TOGETHER = 2**17
+
+#: Samples of an input of which the colours are kept for all checks of its layer: arrays as large take 128 KiB.
+_KEPT = 2**14
 
 #: The operand that a gradient is with respect to.
 OPERAND_OF = {"input": "x", "weight": "weight", "bias": "bias"}
@@ -69,12 +79,12 @@ class Directions(ABC):
         return prod(self.layer.output_shape)
 
     @abstractmethod
-    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
-        """Run the forward pass once per entry of ``evaluations``, each with all its steps taken at once.
+    def evaluate(self, ask: Ask, evaluations: Sequence[Sequence[Step]]) -> Output:
+        """Ask for the forward pass once per entry of ``evaluations``, each with all its steps taken at once.
 
         Returns
         -------
-        array, shape (len(evaluations), N, F, *output)
+        array, shape (len(evaluations), N, F, *output), or what waits for it
         """
 
     @abstractmethod
@@ -117,18 +127,10 @@ class InputDirections(Directions):
 
     def __init__(self, layer: Layer, operands: Operands) -> None:
         super().__init__(layer, operands)
-        # Directions come colour by colour, so few index arrays are in use at a time.
-        self._places = lru_cache(maxsize=4)(self._find_places)
-
-    @cached_property
-    def _colors(self) -> NDArray[np.intp]:
-        """Number of every sample's colour, shape (*input)."""
-        of_axis = [np.searchsorted(list(axis.sample_of_color), axis.colors) for axis in self.layer.axes]
-        return np.ravel_multi_index(np.ix_(*of_axis), self._color_counts)
-
-    @cached_property
-    def _color_counts(self) -> tuple[int, ...]:
-        return tuple(axis.color_count for axis in self.layer.axes)
+        self._colors, self._places = _colors, _places
+        if prod(layer.input) > _KEPT:
+            # Given back with the directions.
+            self._colors, self._places = (lru_cache(maxsize=4)(find) for find in (_find_colors, _find_places))
 
     @property
     def count(self) -> int:
@@ -142,7 +144,7 @@ class InputDirections(Directions):
         unfolded = layer.weight_terms * prod(layer.kernel) * (layer.filters if layer.transposed else layer.channels)
         return max(super().entries, unfolded, self.operands.x.size)
 
-    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+    def evaluate(self, ask: Ask, evaluations: Sequence[Sequence[Step]]) -> Output:
         """Merge the evaluations into one batch."""
         layer, operands = self.layer, self.operands
         copies, directions, amounts = _apart(evaluations)
@@ -151,14 +153,15 @@ class InputDirections(Directions):
         place = copies * layer.channels_per_group + channels
         there = np.bincount(place) > 0
         rows, row = np.flatnonzero(there), there.cumsum()[place] - 1
-        steps = np.zeros((len(rows), prod(self._color_counts)), operands.x.dtype)
+        of_sample = self._colors(layer.axes)
+        steps = np.zeros((len(rows), prod(_color_counts(layer.axes))), operands.x.dtype)
         steps[row, colors] = amounts
         x = np.repeat(operands.x[np.newaxis], len(evaluations), axis=0)
         by_group = x.reshape(len(x), layer.batch, layer.groups, layer.channels_per_group, *layer.input)
         copies, channels = np.divmod(rows, layer.channels_per_group)
-        by_group[copies, :, :, channels] += steps[:, self._colors][:, np.newaxis, np.newaxis]
-        output = forward(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
-        return output.reshape(len(x), *layer.output_shape)
+        by_group[copies, :, :, channels] += steps[:, of_sample][:, np.newaxis, np.newaxis]
+        output = ask(layer, x.reshape(-1, *operands.x.shape[1:]), operands.weight, operands.bias)
+        return _then(output, lambda found: found.reshape(-1, *layer.output_shape))
 
     def empty_gradient(self) -> Array:
         """Zeros of shape (N, groups, C/groups, prod(input) + 1), the last for outputs that see no such sample."""
@@ -188,7 +191,7 @@ class InputDirections(Directions):
             of_color, of_channel = colors[some], channels[some]
             first, last = of_channel.min(), of_channel.max() + 1
             rows = (of_channel - first)[:, np.newaxis] + np.arange(batch * groups) * (last - first)
-            seen = self._places(int(of_color[0]), int(of_color[-1]) + 1)[of_color - of_color[0]]
+            seen = self._places(self.layer.axes, int(of_color[0]), int(of_color[-1]) + 1)[of_color - of_color[0]]
             where = (rows[..., np.newaxis] * places + seen[:, np.newaxis]).ravel()
             parts, size = sums[some].ravel(), batch * groups * (last - first) * places
             booked = np.bincount(where, parts.real, size)
@@ -199,21 +202,6 @@ class InputDirections(Directions):
     def finish(self, gradient: Array) -> Array:
         """Leave out what belongs to no sample."""
         return gradient[..., :-1].reshape(self.layer.input_shape)
-
-    def _find_places(self, first: int, last: int) -> NDArray[np.intp]:
-        """For some colours the number of the sample that each output sees, or behind the last one.
-
-        Shape (last - first, prod(output)).
-        """
-        of_axis = np.unravel_index(np.arange(first, last), self._color_counts)
-        places = np.zeros((last - first, 1), np.intp)
-        for axis, colors in zip(self.layer.axes, of_axis, strict=True):
-            # Below every number of a sample where one axis sees none.
-            samples = np.stack(list(axis.sample_of_color.values()))[colors]
-            samples[samples < 0] = -prod(self.layer.input)
-            places = places[..., np.newaxis] * axis.size + samples[:, np.newaxis]
-            places = places.reshape(last - first, -1)
-        return np.where(places < 0, prod(self.layer.input), places)
 
 
 class WeightDirections(Directions):
@@ -229,7 +217,7 @@ class WeightDirections(Directions):
         """Of the output, or of the weight."""
         return max(super().entries, self.operands.weight.size)
 
-    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+    def evaluate(self, ask: Ask, evaluations: Sequence[Sequence[Step]]) -> Output:
         """Merge the evaluations into one layer with as many more filters in each group."""
         layer, operands, copies = self.layer, self.operands, len(evaluations)
         # What a direction moves stands last, behind all filters of a group: (groups, copies, F/groups, directions).
@@ -241,9 +229,12 @@ class WeightDirections(Directions):
         bias = operands.bias
         if bias is not None:
             bias = np.repeat(bias.reshape(layer.groups, 1, -1), copies, axis=1).reshape(-1)
-        output = forward(merged, operands.x, as_weight(merged, weight), bias)
-        split = output.reshape(layer.batch, layer.groups, copies, layer.filters_per_group, *layer.output)
-        return np.moveaxis(split, 2, 0).reshape(copies, *layer.output_shape)
+
+        def apart(output: Array) -> Array:
+            split = output.reshape(layer.batch, layer.groups, copies, layer.filters_per_group, *layer.output)
+            return np.moveaxis(split, 2, 0).reshape(copies, *layer.output_shape)
+
+        return _then(ask(merged, operands.x, as_weight(merged, weight), bias), apart)
 
     def empty_gradient(self) -> Array:
         """Zeros of shape (F, C/groups * prod(kernel))."""
@@ -275,12 +266,18 @@ class BiasDirections(Directions):
         """One."""
         return 1
 
-    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+    def evaluate(self, ask: Ask, evaluations: Sequence[Sequence[Step]]) -> Output:
         """One call per evaluation: there are at most two."""
         operands = self.operands
         assert operands.bias is not None
         moved = [operands.bias + operands.bias.dtype.type(sum(amount for _, amount in steps)) for steps in evaluations]
-        return np.stack([np.array(forward(self.layer, operands.x, operands.weight, bias)) for bias in moved])
+        # Copies: code may return the same memory from every call.
+        asked = [_then(ask(self.layer, operands.x, operands.weight, bias), np.array) for bias in moved]
+
+        def together() -> Array:
+            return np.stack([at_hand(output) for output in asked])
+
+        return together if any(map(callable, asked)) else together()
 
     def empty_gradient(self) -> Array:
         """Zeros of shape (F,)."""
@@ -321,7 +318,7 @@ class EntryDirections(Directions):
         """Number of entries."""
         return prod(self._shape)
 
-    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+    def evaluate(self, ask: Ask, evaluations: Sequence[Sequence[Step]]) -> Output:
         """One call per evaluation."""
         outputs = []
         for steps in evaluations:
@@ -329,7 +326,7 @@ class EntryDirections(Directions):
             for entry, amount in steps:
                 moved.flat[entry] += amount
             operands = replace(self.operands, **{self._operand: moved})
-            outputs.append(np.array(forward(self.layer, operands.x, operands.weight, operands.bias)))
+            outputs.append(np.array(at_hand(ask(self.layer, operands.x, operands.weight, operands.bias))))
         return np.stack(outputs)
 
     def empty_gradient(self) -> Array:
@@ -351,9 +348,19 @@ class EntryDirections(Directions):
         gradient.flat[list(directions)] += sums
 
 
+def at_hand(output: Output) -> Array:
+    """Return an output, which may have to be waited for."""
+    return output() if callable(output) else output
+
+
+def _then(output: Output, arrange: Callable[[Array], Array]) -> Output:
+    """Return an output in another arrangement, or what waits for that."""
+    return (lambda: arrange(output())) if callable(output) else arrange(output)
+
+
 def _over_sites(weighted: NDArray[Any]) -> NDArray[Any]:
     """Sum over the batch and the outputs, shape (T, F)."""
-    total: NDArray[Any] = weighted.reshape(*weighted.shape[:3], -1).sum(axis=3).sum(axis=1)
+    total: NDArray[Any] = weighted.reshape(*weighted.shape[:3], -1).sum(axis=(1, 3))
     return total
 
 
@@ -390,10 +397,10 @@ class Portion(Directions):
         """As of the whole."""
         return self._whole.entries
 
-    def evaluate(self, forward: Forward, evaluations: Sequence[Sequence[Step]]) -> Array:
+    def evaluate(self, ask: Ask, evaluations: Sequence[Sequence[Step]]) -> Output:
         """Evaluate along directions of the whole."""
         moved = [[(self._first + direction, amount) for direction, amount in steps] for steps in evaluations]
-        return self._whole.evaluate(forward, moved)
+        return self._whole.evaluate(ask, moved)
 
     def empty_gradient(self) -> Array:
         """As of the whole."""
@@ -415,6 +422,37 @@ class Portion(Directions):
     def finish(self, gradient: Array) -> Array:
         """As of the whole."""
         return self._whole.finish(gradient)
+
+
+def _color_counts(axes: tuple[Axis, ...]) -> tuple[int, ...]:
+    return tuple(axis.color_count for axis in axes)
+
+
+def _find_colors(axes: tuple[Axis, ...]) -> NDArray[np.intp]:
+    """Number of every sample's colour, shape (*input)."""
+    of_axis = [np.searchsorted(list(axis.sample_of_color), axis.colors) for axis in axes]
+    return np.ravel_multi_index(np.ix_(*of_axis), _color_counts(axes))
+
+
+def _find_places(axes: tuple[Axis, ...], first: int, last: int) -> NDArray[np.intp]:
+    """For some colours the number of the sample that each output sees, or behind the last one.
+
+    Shape (last - first, prod(output)).
+    """
+    size = prod(axis.size for axis in axes)
+    of_axis = np.unravel_index(np.arange(first, last), _color_counts(axes))
+    places = np.zeros((last - first, 1), np.intp)
+    for axis, colors in zip(axes, of_axis, strict=True):
+        # Below every number of a sample where one axis sees none.
+        samples = np.stack(list(axis.sample_of_color.values()))[colors]
+        samples[samples < 0] = -size
+        places = places[..., np.newaxis] * axis.size + samples[:, np.newaxis]
+        places = places.reshape(last - first, -1)
+    return np.where(places < 0, size, places)
+
+
+# The checks of a layer follow one another, and directions come colour by colour: few arrays are in use at a time.
+_colors, _places = lru_cache(maxsize=4)(_find_colors), lru_cache(maxsize=4)(_find_places)
 
 
 def direction_count(gradient: str, layer: Layer) -> int:

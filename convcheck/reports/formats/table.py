@@ -17,7 +17,7 @@ from convcheck.reports.blocks import blocks_of, told
 from convcheck.reports.results import LayerReport, ReportData
 from convcheck.reports.rows import Row, rows_of
 from convcheck.reports.summary import outcome, totals
-from convcheck.wording import GRADIENT_NAMES, GRADIENT_SYMBOLS, VERDICTS, visible
+from convcheck.wording import GRADIENT_NAMES, GRADIENT_SYMBOLS, VERDICTS, laid_out, visible
 
 ENDINGS = (".txt",)
 
@@ -116,7 +116,7 @@ def render(report: ReportData, *, width: int | None = None, color: bool = False,
     console.print(last, overflow="ignore" if quiet else "fold", soft_wrap=quiet)
     if not quiet:
         _print_labelled(console, totals(report))
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+    return laid_out("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
 
 def _print_layers(console: Console, report: ReportData, telling: Collection[int]) -> None:

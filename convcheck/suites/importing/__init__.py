@@ -16,8 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from convcheck.errors import Parameter, UsageError
-from convcheck.suites.importing.model import Model
+from convcheck.errors import ConfigError, Parameter, UsageError
+from convcheck.suites.importing.model import Model, together
 from convcheck.targets.process.limits import Limits
 
 #: Every format, in the order in which a file is tried.
@@ -28,16 +28,16 @@ _HEAD = 100_000
 
 
 def import_model(
-    source: str,
+    source: str | Sequence[str],
     input_size: Sequence[int] | None = None,
     format: str | None = None,  # noqa: A002 - the option's name
     limits: Limits = Limits(in_process=False),  # noqa: B008 - immutable
 ) -> Model:
-    """Find the convolutions of a model, or of a list of shapes.
+    """Find the convolutions of a model, of a list of shapes, or of several of them.
 
     Parameters
     ----------
-    source : str
+    source : str, or sequence of str
         The path of a file, or a PyTorch module: ``module:factory`` or ``path/to/file.py:factory``.
     input_size : sequence of int, optional
         Shape of the model's input with the batch, such as (1, 3, 224, 224). A PyTorch module needs it, unless its file
@@ -50,8 +50,33 @@ def import_model(
     Raises
     ------
     ConfigError, UsageError, TargetError
-        If it cannot be read or has no convolution that convcheck can check.
+        If it cannot be read or has no convolution that convcheck can check; of several, if none of them has one.
     """
+    sources = [source] if isinstance(source, str) else list(source)
+    if len(sources) > 1 and input_size is not None:
+        raise UsageError(Parameter("input_size"), " is the size of one model's input; import the models one by one")
+    models: list[Model] = []
+    problems: list[str] = []
+    for each in sources:
+        try:
+            models.append(read(each, input_size, format, limits))
+        except ConfigError as error:
+            problems += error.messages
+    if problems:
+        raise ConfigError(problems)
+    model = together(models)
+    if not model.found:
+        raise nothing(model)
+    return model
+
+
+def read(
+    source: str,
+    input_size: Sequence[int] | None = None,
+    format: str | None = None,  # noqa: A002 - the option's name
+    limits: Limits = Limits(in_process=False),  # noqa: B008 - immutable
+) -> Model:
+    """Read one source, which may have no convolution; else as `import_model`."""
     if format is not None and format not in FORMATS:
         raise UsageError(Parameter("format", format), f" is not known; expected one of {', '.join(FORMATS)}")
     chosen = format or recognised(source)
@@ -69,8 +94,6 @@ def import_model(
     # Of all formats this one alone runs somebody's code.
     more = {"limits": limits} if chosen == "torch" else {}
     model: Model = _module(chosen).load(source, input_size, **more)
-    if not model.found:
-        raise UsageError(_nothing(model))
     return model
 
 
@@ -94,8 +117,9 @@ def _module(name: str) -> ModuleType:
     return import_module(f"{__name__}.{'torch_module' if name == 'torch' else name}")
 
 
-def _nothing(model: Model) -> str:
+def nothing(model: Model) -> UsageError:
+    """Return the error for sources without a convolution, with what was left out and why."""
     if not model.left_out:
-        return f"{model.source}: has no convolution; nothing to import"
+        return UsageError(f"{model.source}: has no convolution; nothing to import")
     lines = [f"  {left_out}" for left_out in model.left_out]
-    return "\n".join([f"{model.source}: has no convolution that can be imported; left out:", *lines])
+    return UsageError("\n".join([f"{model.source}: has no convolution that can be imported; left out:", *lines]))

@@ -75,7 +75,9 @@ def _arguments(operator: str, text: str) -> dict[str, Any]:
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _CallError(f"cannot be read: {error}", (getattr(error, "offset", None) or 1) - 1) from None
+        raise _CallError(
+            f"cannot be read: {getattr(error, 'msg', error)}", (getattr(error, "offset", None) or 1) - 1
+        ) from None
     if not (isinstance(tree, ast.Tuple) and len(tree.elts) == 2 and isinstance(tree.elts[0], ast.Tuple)):
         raise _CallError("expected ((ARGUMENTS), {})", 0)
     names, values = _ARGUMENTS[operator], tree.elts[0].elts

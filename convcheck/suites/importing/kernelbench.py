@@ -1,10 +1,10 @@
-"""KernelBench's problems, one convolution each, read without running them: a Python file with ``Model``."""
+"""KernelBench's problems, read without running them: a Python file with ``Model``, of one convolution or of a chain."""
 
 from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def recognises(text: str) -> bool:
 
 
 def load(source: str, input_size: Sequence[int] | None = None) -> Model:
-    """Read a problem whose model is a single convolution, of which all sizes are written out.
+    """Read a problem whose model is a convolution, or some that are called on each other; all sizes are written out.
 
     Raises
     ------
@@ -66,6 +66,8 @@ def load(source: str, input_size: Sequence[int] | None = None) -> Model:
     except _UnreadError as error:
         line, column = getattr(error.node, "lineno", 1), getattr(error.node, "col_offset", 0) + 1
         shapes.wrong(line, column, f"{error}; {_WAY_OUT.format(path=shapes.path)}")
+    except RecursionError:
+        shapes.wrong(1, 1, f"its numbers are nested too deep to be read; {_WAY_OUT.format(path=shapes.path)}")
     return shapes.model()
 
 
@@ -80,6 +82,10 @@ def _read(shapes: Shapes, tree: ast.Module) -> None:
             raise _UnreadError(f"there is no {name}", tree)
     if len(models) != 1:
         raise _UnreadError(f"there are {len(models)} classes Model; expected one", tree)
+    calls = (node for node in ast.walk(models[0]) if isinstance(node, ast.Call))
+    if not any("conv" in ast.unparse(call.func).lower() for call in calls):
+        shapes.findings.leave_out(shapes.path.stem, "Model", "it has no convolution")
+        return
     methods = {node.name: node for node in models[0].body if isinstance(node, ast.FunctionDef)}
     for name in ("__init__", "forward"):
         if name not in methods:
@@ -100,21 +106,43 @@ def _read(shapes: Shapes, tree: ast.Module) -> None:
                     convolutions[attribute] = (kind, _options(call, own, parameters))
                 case _:
                     raise _UnreadError(f"{kind} is not assigned to an attribute of its own", call)
-    if len(convolutions) != 1:
-        raise _UnreadError(f"Model has {len(convolutions)} convolutions; read without running it is one", models[0])
-    [(attribute, (kind, options))] = convolutions.items()
-    name = shapes.path.stem
-    _require_first(methods["forward"], attribute)
-    shape = _input_shape(functions["get_inputs"], names)
-    transposed = kind.startswith("ConvTranspose")
-    if kind.removeprefix("ConvTranspose").removeprefix("Conv") not in (f"{len(shape) - 2}d",):
-        raise _UnreadError(f"{kind} on an input of {len(shape)} axes is not understood", functions["get_inputs"])
-    known = {*(_TRANSPOSED if transposed else _PARAMETERS)}
-    spec = {_FIELDS.get(name, name): value for name, value in options.items() if name in known}
-    spec["transposed"] = transposed
-    # Values that are wrong in a layer are so in PyTorch; one number for all axes is the same in both.
-    spec = {field: list(value) if isinstance(value, tuple) else value for field, value in spec.items()}
-    shapes.findings.add(name, kind, batch=shape[0], dtype="float32", computed={"output"}, input=list(shape[2:]), **spec)
+    if not convolutions:
+        raise _UnreadError("Model assigns no convolution to an attribute", models[0])
+    order = _called(methods["forward"], convolutions)
+    _add(shapes, convolutions, order, _input_shape(functions["get_inputs"], names), functions["get_inputs"])
+
+
+def _add(
+    shapes: Shapes,
+    convolutions: Mapping[str, tuple[str, dict[str, Any]]],
+    order: Sequence[tuple[str, str]],
+    shape: tuple[int, ...],
+    node: ast.FunctionDef,
+) -> None:
+    """Add the convolutions in the order of their calls; ``shape`` is the input's, ``node`` where it is made."""
+    shapes_of = {"": shape}
+    for attribute, source in order:
+        kind, options = convolutions[attribute]
+        name = shapes.path.stem if len(convolutions) == 1 else f"{shapes.path.stem}.{attribute}"
+        if source not in shapes_of:
+            shapes.findings.leave_out(name, kind, f"the size of what {source} gives it is not known")
+            continue
+        shape = shapes_of[source]
+        transposed = kind.startswith("ConvTranspose")
+        if kind.removeprefix("ConvTranspose").removeprefix("Conv") not in (f"{len(shape) - 2}d",):
+            raise _UnreadError(f"{kind} on an input of {len(shape)} axes is not understood", node)
+        known = {*(_TRANSPOSED if transposed else _PARAMETERS)}
+        spec = {_FIELDS.get(option, option): value for option, value in options.items() if option in known}
+        if spec.get("channels") != shape[1]:
+            raise _UnreadError(f"{kind} does not take an input of {shape[1]} channels", node)
+        # Values that are wrong in a layer are so in PyTorch; one number for all axes is the same in both.
+        spec = {field: list(value) if isinstance(value, tuple) else value for field, value in spec.items()}
+        layer = shapes.findings.add(
+            name, kind, batch=shape[0], dtype="float32", computed={"output"}, input=list(shape[2:]),
+            transposed=transposed, **spec,
+        )  # fmt: skip
+        if layer is not None:
+            shapes_of[attribute] = (shape[0], layer.filters, *layer.output)
 
 
 def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
@@ -183,24 +211,39 @@ def _options(call: ast.Call, names: Mapping[str, Any], parameters: Sequence[str]
     return {name: _value(value, names) for name, value in given if name is not None}
 
 
-def _require_first(forward: ast.FunctionDef, attribute: str) -> None:
-    """See to it that the convolution is called once, and on the input itself."""
-    calls = [
-        node
-        for node in ast.walk(forward)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"self.{attribute}"
-    ]
-    parameters = [argument.arg for argument in forward.args.args[1:]]
-    first = next((s for s in forward.body if not isinstance(getattr(s, "value", None), ast.Constant)), None)
-    if (
-        len(calls) != 1
-        or len(calls[0].args) != 1
-        or not isinstance(calls[0].args[0], ast.Name)
-        or parameters[:1] != [calls[0].args[0].id]
-        or first is None
-        or calls[0] not in ast.walk(first)
-    ):
-        raise _UnreadError(f"forward does more with its input than to call self.{attribute} on it", forward)
+def _called(forward: ast.FunctionDef, attributes: Collection[str]) -> list[tuple[str, str]]:
+    """Return the convolutions in the order of their calls, each with the one whose output it takes, or "".
+
+    Each is to be called once, on the input itself or on what another gives, before anything else is done to it.
+    """
+    of_call = {f"self.{attribute}": attribute for attribute in attributes}
+    held = {argument.arg: "" for argument in forward.args.args[1:2]}
+    found: dict[str, str] = {}
+
+    def known(node: ast.expr) -> str | None:
+        if isinstance(node, ast.Call):
+            return of_call.get(ast.unparse(node.func))
+        return held.get(node.id) if isinstance(node, ast.Name) else None
+
+    for statement in forward.body:
+        plain = isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Return, ast.Expr))
+        nodes = list(ast.walk(statement))
+        # What is called on the output of another stands around it.
+        for call in (node for node in reversed(nodes) if isinstance(node, ast.Call) and known(node) is not None):
+            attribute, source = known(call), known(call.args[0]) if len(call.args) == 1 else None
+            if attribute is None or source is None or attribute in found or call.keywords or not plain:
+                raise _UnreadError(f"forward does more with its input than to call self.{attribute} on it", forward)
+            found[attribute] = source
+        for node in nodes:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                held.pop(node.id, None)
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if (given := known(value)) is not None:
+                held[name] = given
+    for attribute in attributes:
+        if attribute not in found:
+            raise _UnreadError(f"forward does not call self.{attribute} by this name", forward)
+    return list(found.items())
 
 
 def _input_shape(function: ast.FunctionDef, names: Mapping[str, Any]) -> tuple[int, ...]:

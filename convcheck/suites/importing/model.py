@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from convcheck.errors import ConfigError, LayerError, UsageError
-from convcheck.layer.fields import DTYPES, FIELDS, written
+from convcheck.errors import ConfigError, LayerError, Parameter, UsageError
+from convcheck.layer.fields import DTYPES, FIELDS, LARGEST_INTEGER, written
 from convcheck.layer.layer import Layer
-from convcheck.layer.words import named_by_sizes
+from convcheck.layer.words import named_by_sizes, per_axis
 from convcheck.reports.results import GRADIENTS
 from convcheck.suites.config import parse
 from convcheck.suites.reading import Place, message_at, text_of
@@ -69,6 +69,8 @@ class Found:
         Which of `GRADIENTS` are computed of it; all, where nothing is known.
     dtypes : tuple of str
         What it is computed in.
+    full : Layer or None
+        The layer that it stands for, where its batch and its input are smaller than there.
     """
 
     layer: Layer
@@ -77,6 +79,7 @@ class Found:
     names: tuple[str, ...] = ()
     computed: frozenset[str] = frozenset(GRADIENTS)
     dtypes: tuple[str, ...] = ()
+    full: Layer | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -90,6 +93,7 @@ class Found:
             f"also {', '.join(others[:_NAMED])}{more}" if others else "",
             f"{' and '.join(absent)} not computed" if absent else "",
             f"in {' and '.join(self.dtypes)} there" if set(self.dtypes) - {self.layer.dtype} else "",
+            "" if self.full is None else f"there {per_axis(self.full.input)}, batch {self.full.batch}",
         )
         return tuple(text for text in texts if text)
 
@@ -150,8 +154,8 @@ class Findings:
         computed: Collection[str] = GRADIENTS,
         dtype: str | None = None,
         **spec: Any,
-    ) -> None:
-        """Take in a convolution, or leave it out if no layer can be like it.
+    ) -> Layer | None:
+        """Take in a convolution and return it, or leave it out if no layer can be like it.
 
         Parameters
         ----------
@@ -167,22 +171,26 @@ class Findings:
         called = None if dtype is None else _CALLED.get(dtype.lower())
         if dtype is not None and called is None:
             self.leave_out(name or "unnamed", kind, f"its numbers are {dtype}; expected a floating-point format")
-            return
+            return None
         if called is not None:
             spec["dtype"] = called if called in DTYPES else "float32"
         try:
             layer = Layer(**spec)
         except LayerError as error:
             self.leave_out(name or "unnamed", kind, "; ".join(str(problem) for problem in error.problems))
-            return
+            return None
+        sizes = [number for value in layer.spec().values() for number in _numbers(value)]
+        if max(sizes) > LARGEST_INTEGER:
+            self.leave_out(name or "unnamed", kind, f"{max(sizes)} is out of range; expected at most {LARGEST_INTEGER}")
+            return None
         there, dtype, pass_ = frozenset(computed), called or layer.dtype, f"{kind} {called}"
         place = self._places.get(layer) if self.merging else None
         if place is None:
             self._places[layer] = len(self.found)
             self._times[layer] = Counter({pass_: times})
-            own = replace(layer, name=self._unique(name or named_by_sizes(layer)))
+            own = replace(layer, name=_unique(name or named_by_sizes(layer), self._names))
             self.found.append(Found(own, batch is not None, times, (name,) if name else (), there, (dtype,)))
-            return
+            return layer
         before = self.found[place]
         self._times[layer][pass_] += times
         names = before.names if name in before.names or not name else (*before.names, name)
@@ -190,6 +198,7 @@ class Findings:
             before, names=names, computed=before.computed | there, times=max(self._times[layer].values()),
             dtypes=tuple(dict.fromkeys([*before.dtypes, dtype])),
         )  # fmt: skip
+        return layer
 
     def leave_out(self, name: str, kind: str, reason: str) -> None:
         """Note something that is not imported."""
@@ -201,15 +210,52 @@ class Findings:
         """Return all that was found."""
         return Model(source, tuple(self.found), tuple(self.left_out))
 
-    def _unique(self, name: str) -> str:
-        # A name must be a line of printable characters; models have no such rule.
-        wanted = "".join(c if c.isprintable() else "_" for c in name).strip() or "conv"
-        unique, number = wanted, 1
-        while unique in self._names:
-            number += 1
-            unique = f"{wanted}_{number}"
-        self._names.add(unique)
-        return unique
+
+def _numbers(value: Any) -> list[int]:
+    """Return the numbers in a field of a layer, however deep in lists."""
+    if isinstance(value, list):
+        return [number for each in value for number in _numbers(each)]
+    return [value] if isinstance(value, int) else []
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """Return a name that no other layer has, and note that it is taken."""
+    # A name must be a line of printable characters; models have no such rule.
+    wanted = "".join(c if c.isprintable() else "_" for c in name).strip() or "conv"
+    unique, number = wanted, 1
+    while unique in taken:
+        number += 1
+        unique = f"{wanted}_{number}"
+    taken.add(unique)
+    return unique
+
+
+def together(models: Sequence[Model]) -> Model:
+    """Return several models as one, in which a layer that an earlier one has too is told once."""
+    if len(models) == 1:
+        return models[0]
+    found: list[Found] = []
+    places: dict[Layer, int] = {}
+    names: set[str] = set()
+    for model in models:
+        new: dict[Layer, int] = {}
+        for each in model.found:
+            plain = replace(each.layer, name="layer")
+            if plain not in places:
+                new.setdefault(plain, len(found))
+                found.append(replace(each, layer=replace(each.layer, name=_unique(each.layer.name, names))))
+                continue
+            before = found[places[plain]]
+            found[places[plain]] = replace(
+                before, batch_known=before.batch_known or each.batch_known, times=before.times + each.times,
+                names=tuple(dict.fromkeys([*before.names, *each.names])), computed=before.computed | each.computed,
+                dtypes=tuple(dict.fromkeys([*before.dtypes, *each.dtypes])),
+            )  # fmt: skip
+        places |= new
+    sources = [model.source for model in models]
+    more = f" and {len(sources) - _NAMED} more" if len(sources) > _NAMED else ""
+    left_out = tuple(left_out for model in models for left_out in model.left_out)
+    return Model(", ".join(sources[:_NAMED]) + more, tuple(found), left_out)
 
 
 @dataclass
@@ -295,7 +341,15 @@ def config_text(model: Model) -> str:
         lines += [f"  # {one_line('; '.join(found.remarks))}"] if found.remarks else []
         lines += [f"  - {pairs[0]}", *(f"    {pair}" for pair in pairs[1:])]
     text = "\n".join(lines) + "\n"
-    parse(text, model.source)
+    try:
+        parse(text, model.source)
+    except ConfigError as error:
+        # Its place is in a text that nobody has; only how much a config may hold is not known of a layer by itself.
+        raise UsageError(
+            f"{one_line(model.source)}: {counted(len(model.found), 'different layer')} do not fit into one config "
+            f"({error.messages[0].partition(': ')[2]}); take less of it, or keep only a few with ",
+            Parameter("cover"),
+        ) from error
     return text
 
 

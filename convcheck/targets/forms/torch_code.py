@@ -130,7 +130,8 @@ class TorchForm(Form):
 
     def _tensor(self, array: Array) -> Any:
         """Return a tensor with an array's memory; a format that NumPy has from elsewhere passes by its bits."""
-        if array.dtype.name != _BITS_ONLY:
+        # Of this kind are the formats that NumPy has from elsewhere; to ask for their names takes long.
+        if array.dtype.kind != "V":
             return self._torch.from_numpy(array)
         return self._torch.from_numpy(array.view(np.int16)).view(self._torch.bfloat16)
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from convcheck.layer.arrays import Array
-from convcheck.targets.process.keepers import EndedError, give_back, keeper, memory_of
+from convcheck.targets.process.keepers import EndedError, give_back, keeper, memory_of, uninterrupted
 from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     DISCONNECTED,
@@ -58,8 +58,9 @@ _LIVE: weakref.WeakSet[Worker] = weakref.WeakSet()
 
 @atexit.register
 def _end_all() -> None:
-    for worker in list(_LIVE):
-        worker.close()
+    with uninterrupted():
+        for worker in list(_LIVE):
+            worker.close()
 
 
 if hasattr(os, "register_at_fork"):
@@ -79,7 +80,7 @@ class Worker:
         self._limits = limits
         self._numbers = count(1)
         self._incoming = Incoming(LONGEST_ANSWER)
-        self._words = bytearray()
+        self._words, self._line = bytearray(), b""
         self._passed_on = 0
         self._silent = False
         self._most_memory = free_memory() if limits.memory is None else limits.memory
@@ -248,12 +249,18 @@ class Worker:
             self._words = (self._words + piece)[-_LAST_WORDS:]
             if self._passed_on < _PASSED_ON:
                 self._passed_on += len(piece)
-                text = visible(piece.decode("utf-8", "replace").replace("\t", "    ").replace("\r\n", "\n"))
+                # Whole lines: what a CI system obeys could come in parts.
+                whole, end, self._line = (self._line + piece).rpartition(b"\n")
+                self._pass_on(whole + end)
                 if self._passed_on >= _PASSED_ON:
-                    text += "\n[the target prints more than is passed on]\n"
-                with suppress(Exception):
-                    sys.stderr.write(text)
-                    sys.stderr.flush()
+                    self._pass_on(self._line + b"\n[the target prints more than is passed on]\n")
+                    self._line = b""
+
+    def _pass_on(self, printed: bytes) -> None:
+        text = visible(printed.decode("utf-8", "replace").replace("\t", "    ").replace("\r\n", "\n"))
+        with suppress(Exception):
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
     def _place(self, *, ask: bool = False) -> str:
         """Return where the code was when it ended, or is, as the end of a sentence; nothing if that is not known."""
@@ -302,6 +309,8 @@ class Worker:
             self.kill()
             self._keeper.kill()
         self._listen()
+        if self._line:
+            self._pass_on(self._line + b"\n")
         self._close_files()
         remove_folders_of(self.pid)
 

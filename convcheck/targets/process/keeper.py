@@ -7,7 +7,6 @@ of them when the process that judges does, however that ends.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import gc
 import json
@@ -18,7 +17,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -26,6 +25,7 @@ import numpy.random  # noqa: F401 - every worker needs these, and imports them h
 import psutil
 import threadpoolctl  # noqa: F401
 
+from convcheck.targets.process.hidden import hide_memory, prctl, read_no_memory
 from convcheck.targets.process.wire import DISCONNECTED, WHERE, Incoming, framed
 from convcheck.targets.process.worker import serve
 
@@ -47,9 +47,10 @@ DESCRIPTORS = 6
 
 def main(control: int) -> None:
     """Fork workers, one at a time, as the judge says over a socket, until that is closed."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    hide_memory()
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
     # Where the code under test has stopped it, it must go on when the judge is gone.
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
     connection = socket.socket(fileno=control)
     woken, wake = os.pipe()
     for end in (woken, wake):
@@ -118,7 +119,10 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
         signal.signal(usual, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    read_no_memory()
+    # Debuggers and profilers may look at the code under test.
+    hide_memory(hidden=False)
     if os.getppid() != keeper:
         os._exit(1)
     # Out of the way of code that closes or uses the first few descriptors.
@@ -231,12 +235,3 @@ def _tell(connection: socket.socket, **words: Any) -> None:
     # Without a judge the next thing to be read is the end.
     with suppress(OSError):
         connection.sendall(framed(json.dumps(words).encode()))
-
-
-def _prctl(option: int, value: int) -> None:
-    """Set something about this process where the system is Linux."""
-    prctl: Callable[..., int] | None = None
-    with suppress(OSError, AttributeError, TypeError):
-        prctl = ctypes.CDLL(None).prctl
-    if prctl is not None:
-        prctl(option, ctypes.c_ulong(value), 0, 0, 0)

@@ -13,20 +13,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import psutil
 
 from convcheck.errors import ConvcheckError, Parameter, UsageError
 from convcheck.layer.arrays import Array
+from convcheck.layer.threads import BRIEFLY
 from convcheck.targets.process.wire import Incoming, framed, legible
 
 #: Seconds that a keeper may take to do what it is told.
 _PATIENCE = 10.0
 
-#: How a keeper is started: the folders of modules first, so that nothing is imported from where the user's code is.
+#: How a keeper is started: with ``-P``, and the folders of modules first, so that nothing is imported from where the
+#: user's code is.
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck.targets.process.keeper import main; "
 START += "main(int(sys.argv[1]))"
 
@@ -88,9 +90,9 @@ class Keeper:
         with its:
             try:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-c", START, str(its.fileno()), json.dumps(_trusted_path())],
+                    [sys.executable, "-P", "-c", START, str(its.fileno()), json.dumps(_trusted_path())],
                     pass_fds=[its.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._words,
-                    start_new_session=True,
+                    start_new_session=True, env={**dict([BRIEFLY]), **os.environ},
                 )  # fmt: skip
             except OSError as error:
                 self._words.close()
@@ -236,10 +238,23 @@ def give_back(one: Keeper) -> None:
         _IDLE.append(one)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let no further Ctrl-C interrupt a process that ends, in ending those that it has started."""
+    before = None
+    # Other threads than the main one get none.
+    with suppress(ValueError):
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
 @atexit.register
-def end_idle() -> None:
-    """End those that have no worker."""
-    with _LOCK:
+def _end_idle() -> None:
+    with uninterrupted(), _LOCK:
         while _IDLE:
             _IDLE.pop().kill()
 

@@ -47,8 +47,11 @@ _RESTARTS = 2
 _LISTS = frozenset({"loaded", "takes", "unsaid", "untold", "inapplicable", "found", "modified", "modified_at_last"})
 
 #: Requests that may be under way, and bytes of their arrays.
-_AT_ONCE = 16
+_AT_ONCE = 64
 _MOST_AT_ONCE = 2**22
+
+#: What is said of what is asked for after a stop.
+_INTERRUPTED = "not run: the run was interrupted"
 
 #: What is said of a backward pass whose forward pass is gone.
 ENDED = "not run: the process of the forward pass has ended"
@@ -268,7 +271,7 @@ class Place:
             self._ended(asked, EndedError(message))
         except BaseException:
             for other in (asked, *self._under_way):
-                other.fail("not run: the run was interrupted")
+                other.fail(_INTERRUPTED)
             self._under_way.clear()
             self._worker = None
             raise
@@ -286,6 +289,8 @@ class Place:
         raised = asked.answer.get("raised")
         if raised is not None:
             asked.error = raised_by(raised)
+        elif asked.verb == "open" and asked.target not in self.noted:
+            raise BrokenWireError("it does not say what was opened")
         elif asked.labels:
             told = asked.answer.get("values")
             if not isinstance(told, list) or len(told) not in {len(asked.labels), asked.output is None or 1}:
@@ -328,7 +333,7 @@ class Place:
             if other.verb == "backward":
                 other.fail(ENDED)
                 continue
-            if other.verb == asked.verb == "merged":
+            if other.into is not None and asked.into is not None and other.into.base is asked.into.base:
                 # The rest of the same.
                 other.fail(str(error))
                 continue
@@ -338,7 +343,7 @@ class Place:
 
     def _start(self, turn: Turn) -> None:
         if self._stopped:
-            raise TargetContractError("not run: the run was interrupted")
+            raise TargetContractError(_INTERRUPTED)
         if turn.unusable is not None:
             raise TargetContractError(f"not run: {turn.unusable}")
         if turn.endings > _RESTARTS:
@@ -349,6 +354,10 @@ class Place:
             self._worker = Worker(self.limits)
         except EndedError as error:
             raise TargetContractError(str(error)) from None
+        if self._stopped:
+            # Meanwhile, from another thread, which did not see it.
+            self.close()
+            raise TargetContractError(_INTERRUPTED)
 
     def runs(self, generation: int) -> bool:
         """Whether the worker is still that of an earlier time."""
@@ -359,8 +368,13 @@ class Place:
         if generation == self.generation:
             self._released.append(run)
 
+    def resume(self) -> None:
+        """Start workers again after a stop."""
+        self.close()
+        self._stopped = False
+
     def stop(self) -> None:
-        """End the worker from another thread than the one that uses it, for good."""
+        """End the worker from another thread than the one that uses it, and start no other one."""
         self._stopped = True
         worker = self._worker
         if worker is not None:

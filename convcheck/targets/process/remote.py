@@ -6,12 +6,13 @@ import pickle
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from convcheck.gradients.numeric.directions import Output
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
 from convcheck.layer.layer import Layer
@@ -124,16 +125,22 @@ class Remote(Target):
 
     def forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
         began = time.monotonic()
-        asked = self.ask("forward", {"layer": _pickled(layer)}, (x, weight, bias), ["output"], layer)
-        (output,) = self._values(asked)
+        output = self._output(self._ask_forward(layer, x, weight, bias))
         self._seconds = time.monotonic() - began
+        return output
+
+    def _ask_forward(self, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Asked:
+        return self.ask("forward", {"layer": _pickled(layer)}, (x, weight, bias), ["output"], layer)
+
+    def _output(self, asked: Asked) -> Array:
+        (output,) = self._values(asked)
         if isinstance(output, Misfit):
             raise TargetContractError(output.reason)
         return output if output is not None else np.asarray(None)
 
-    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Array:
+    def merged(self, of: Layer, layer: Layer, x: Array, weight: Array, bias: Array | None) -> Output:
         if len(x) == of.batch and layer.filters == of.filters:
-            return self.forward(layer, x, weight, bias)
+            return partial(self._output, self._ask_forward(layer, x, weight, bias))
         passes = Passes.of(of, layer, x, weight, bias)
         copies, varies = passes.copies, passes.varies
         # So many in one request that it takes no time to speak of, and that what is sent stays in the cache.
@@ -146,11 +153,15 @@ class Remote(Target):
             at, count = passes.some(part), len(whole[part])
             request = {"layer": _pickled(of), "varies": varies, "copies": count}
             under_way.append(self.ask("merged", request, at, ["output"], of, passes=count, into=whole[part]))
-        for asked in under_way:
-            (output,) = self._values(asked)
-            if output is not asked.into:
-                raise TargetContractError(UNUSABLE.format("it is not the outputs"))
-        return passes.together(whole)
+
+        def together() -> Array:
+            for asked in under_way:
+                (output,) = self._values(asked)
+                if output is not asked.into:
+                    raise TargetContractError(UNUSABLE.format("it is not the outputs"))
+            return passes.together(whole)
+
+        return together
 
     def run(self, layer: Layer, operands: Operands, how: How = PLAIN) -> Run:
         return RemoteRun(self, layer, operands, how, both=False)
@@ -180,13 +191,17 @@ class Remote(Target):
     def stop(self) -> None:
         self.place.stop()
 
+    def resume(self) -> None:
+        self.place.resume()
+
     def close(self) -> None:
         self.place.close()
 
 
 @lru_cache(maxsize=64)
 def _pickled(value: Layer | How) -> bytes:
-    return pickle.dumps(value)
+    # Who knows the seed knows the directions in which gradients of large layers are looked at.
+    return pickle.dumps(value.alike(seed=0) if isinstance(value, Layer) else value)
 
 
 class RemoteRun(Run):

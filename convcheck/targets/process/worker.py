@@ -26,7 +26,6 @@ from convcheck.targets.choice import choose
 from convcheck.targets.concurrency import OneThread
 from convcheck.targets.isolation import Guarded, Unclosable, kept_settings
 from convcheck.targets.loading import framework_refusal, last_line, user_traceback
-from convcheck.targets.merging import run_each
 from convcheck.targets.process.wire import (
     LONGEST_TEXT,
     Incoming,
@@ -147,11 +146,10 @@ class _Code:
         """Run several forward passes, with inputs of their own, or else with weights."""
         target, layer, copies = self._targets[request["target"]], request["layer"], request["copies"]
         x, weight, bias = self._lying(request)
-        forward, varies = target.unguarded.forward, request["varies"]
         told = told_of(np.dtype(layer.dtype), (copies, *layer.output_shape))
         assert told is not None
         start, outputs = self._room.lend(request["number"], slot_of(told), request["answered"])
-        target.call(lambda: run_each(forward, layer, varies, (x, weight, bias), outputs))
+        target.each(layer, request["varies"], (x, weight, bias), outputs)
         return {"values": [told], "starts": [start]}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+import psutil
 
 from convcheck.errors import TargetError
 from convcheck.layer.arrays import Array
@@ -38,6 +40,9 @@ _LAST_WORDS = 2000
 
 #: Seconds that a program gets to end by itself when its input ends.
 _GRACE = 1.0
+
+#: Milliseconds between two looks whether a program that does not answer has ended.
+_TICK = 100
 
 #: Where a program that computes on a device finds its name, in its environment.
 DEVICE = "CONVCHECK_DEVICE"
@@ -180,6 +185,9 @@ class _Process:
         assert isinstance(self._popen.stdout, io.FileIO)
         assert self._popen.stderr is not None
         self._input, self._output = self._popen.stdin, self._popen.stdout
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(self._output, select.POLLIN)
         self._last_words = LastWords(self._popen.stderr, echo=echo)
         self._close = weakref.finalize(self, _end, self._popen, self._last_words)
         # Of the request before this one, which was answered, just as much may still be unread.
@@ -216,13 +224,13 @@ class _Process:
     def finish(self, begun: bytes, limit: float) -> Ending:
         """See `Program.finish`."""
         timer = self._limited(limit)
-        written = bytearray()
+        written, chunk = bytearray(), memoryview(bytearray(_CHUNK))
         try:
             _write(self._input, [memoryview(begun)])
             with suppress(OSError):
                 self._input.close()
-            while chunk := self._output.read(_CHUNK):
-                written += chunk[: LONGEST_LINE - len(written)]
+            while size := self._read(chunk):
+                written += chunk[: min(size, LONGEST_LINE - len(written))]
             status = self._popen.wait()
         finally:
             timer.cancel()
@@ -238,12 +246,20 @@ class _Process:
         timer.start()
         return timer
 
+    def _read(self, memory: memoryview) -> int:
+        """Wait for some of what the program writes; 0 where there will be no more."""
+        while self._poll is not None and not self._poll.poll(_TICK):
+            # What the program has started may go on, with the same standard output.
+            if self._popen.poll() is not None and not self._poll.poll(0):
+                return 0
+        return self._output.readinto(memory) or 0
+
     def _answer(self, request: Request) -> dict[str, Array]:
-        begun = b""
+        begun, chunk = b"", memoryview(bytearray(1 << 16))
         while b"\n" not in begun:
-            chunk = self._output.read(1 << 16)
-            begun += chunk or b""
-            if not chunk:
+            size = self._read(chunk)
+            begun += chunk[:size]
+            if not size:
                 raise self._no_line(begun)
             if b"\n" not in begun and len(begun) > LONGEST_LINE:
                 raise AnswerError(
@@ -259,7 +275,7 @@ class _Process:
             done = min(len(rest), len(view))
             view[:done], rest = rest[:done], rest[done:]
             while done < len(view):
-                got = self._output.readinto(view[done:])
+                got = self._read(view[done:])
                 if not got:
                     whole = line + b"\n" + b"".join(a.tobytes() for a in found.values())
                     raise AnswerError(
@@ -289,10 +305,11 @@ class _Process:
     def _ending(self) -> str:
         if self._timed_out:
             return self._timed_out
-        try:
-            return how_it_ended(self._popen.wait(_GRACE))
-        except subprocess.TimeoutExpired:
-            return "closed its standard output"
+        status = None
+        with suppress(subprocess.TimeoutExpired):
+            status = self._popen.wait(_GRACE)
+        # While that is waited for, its time may come to an end.
+        return "closed its standard output" if status is None or self._timed_out else how_it_ended(status)
 
 
 class LastWords:
@@ -379,8 +396,6 @@ def environment(device: str | None) -> dict[str, str] | None:
 
 def kill_with_children(popen: subprocess.Popen[bytes]) -> None:
     """End a program at once, and what it has started."""
-    import psutil
-
     with suppress(psutil.Error):
         for child in psutil.Process(popen.pid).children(recursive=True):
             with suppress(psutil.Error):
