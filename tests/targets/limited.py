@@ -151,8 +151,13 @@ class Slow(_Base):
 
 
 class Restless(_Base):
+    """Never the same twice: a draw from few numbers would be, now and then."""
+
+    calls = 0
+
     def forward(self, x, weight, bias, layer):
-        return super().forward(x, weight, bias, layer) + np.random.default_rng().integers(1, 99)
+        Restless.calls += 1
+        return super().forward(x, weight, bias, layer) + Restless.calls
 
 
 class WrongEverywhere(_Base):
