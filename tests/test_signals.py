@@ -29,6 +29,7 @@ SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGINT twice", "SIGHUP", "closed pip
 COMMANDS = {
     "verify": ("verify textbook --target slow.py:Slow --no-shrink --output report.json", True),
     "verify -j 2": ("verify textbook --target slow.py:Slow --no-shrink --output report.json -j 2", True),
+    "verify -j 2, no target": ("verify many.yaml --output report.json -j 2", True),
     "judge": ("judge slow.py:Slow --output report.json", False),
     "hunt": ("hunt slow.py:Slow --seconds 60 --output report.json", False),
     "hunt -j 2": ("hunt slow.py:Slow --seconds 60 --output report.json -j 2", False),
@@ -52,11 +53,16 @@ class Slow:
 """
 
 
+#: Layers that are alike but for their data, so that each is checked by itself; more than are done in the time.
+MANY = "defaults: {channels: 4, filters: 6, kernel: 3}\nlayers:\n" + "".join(f"- {{seed: {n}}}\n" for n in range(2000))
+
+
 def ended(folder: Path, how: str, command: str, after: float) -> list[str]:
     """Run, end it after some seconds, and return what is wrong with what is left."""
     report = folder / "report.json"
     report.unlink(missing_ok=True)
     (folder / "slow.py").write_text(SLOW)
+    (folder / "many.yaml").write_text(MANY)
     (folder / "slow.sh").write_text("#!/bin/sh\nsleep 100\n")
     (folder / "slow.sh").chmod(0o755)
     words, reports = COMMANDS[command]
@@ -123,7 +129,8 @@ def _runs(process: psutil.Process) -> bool:
     ("how", "command", "after"),
     [
         ("SIGKILL", "verify", 1.2), ("SIGTERM", "verify -j 2", 1.5), ("SIGHUP", "verify", 0.3),
-        ("SIGINT", "hunt -j 2", 1.5), ("SIGINT twice", "verify, a program", 1.2),
+        ("SIGTERM", "verify -j 2, no target", 4.5), ("SIGINT", "hunt -j 2", 1.5),
+        ("SIGINT twice", "verify, a program", 1.2),
     ],
 )  # fmt: skip
 def test_a_run_that_is_ended_leaves_nothing_half(how, command, after, tmp_path):
@@ -156,7 +163,7 @@ def test_what_else_cannot_be_raised_is_told_as_before(monkeypatch):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("command", ["verify", "verify -j 2"])
+@pytest.mark.parametrize("command", ["verify", "verify -j 2", "verify -j 2, no target"])
 @pytest.mark.parametrize("how", SIGNALS)
 def test_however_and_whenever_it_is_ended(how, command, tmp_path):
     for after in (0.1, 0.6, 1.1, 4.5):

@@ -109,7 +109,11 @@ def spans_of(layer: Layer, targets: Sequence[Target], demand: Demand, grain: flo
     return spans
 
 
-def carry_out(order: Order, targets: Sequence[Target], advance: Callable[[float], None]) -> Results | Partial | None:
+#: What comes of an order.
+Outcome = Results | Partial | None
+
+
+def carry_out(order: Order, targets: Sequence[Target], advance: Callable[[float], None]) -> Outcome:
     """Do what is ordered.
 
     Parameters

@@ -17,7 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convcheck.checks.parts import Order, Partial, Results, carry_out
+from convcheck.checks.parts import Order, Outcome, carry_out
+from convcheck.checks.processes import Bench
 from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.targets import builtin, resolve
@@ -30,8 +31,6 @@ _PATIENCE = 2.0
 
 #: Seconds in which a cluster has to answer.
 _ANSWER = 30.0
-
-Outcome = Results | Partial | None
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ class _Handed(NamedTuple):
 
 
 class Threads(Pool):
-    """Threads that share the cores, each with a worker process of its own for the target.
+    """Threads that share the cores, each with a process of its own, for the target or for small layers.
 
     What layers cost that a process does not survive, it costs them alone.
     """
@@ -153,7 +152,9 @@ class Threads(Pool):
         # By the identity of what is checked: a mapping has no hash. The first thread takes what was found before.
         self._known: list[dict[int, tuple[Target, ...]]] = [{} for _ in range(count)]
         self._threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(count)]
-        self._limits = threadpool_limits(max(1, (os.cpu_count() or 1) // count))
+        share = max(1, (os.cpu_count() or 1) // count)
+        self._benches = [Bench(share) for _ in range(count)]
+        self._limits = threadpool_limits(share)
         self._undone: set[Future[list[Outcome]]] = set()
         self._over = False
         for thread in self._threads:
@@ -167,7 +168,7 @@ class Threads(Pool):
         return done
 
     def _work(self, number: int) -> None:
-        known = self._known[number]
+        known, bench = self._known[number], self._benches[number]
         while (handed := self._handed.get()) is not None and not self._over:
             batch, advance, done = handed
             if not done.set_running_or_notify_cancel():
@@ -176,15 +177,11 @@ class Threads(Pool):
                 subjects = id(batch.subjects)
                 if subjects not in known:
                     known[subjects] = batch.targets if number == 0 else batch.subjects.find()
-                outcomes = []
-                for order in batch.orders:
-                    if self._over:
-                        break
-                    outcomes.append(carry_out(order, known[subjects], advance))
-                done.set_result(outcomes)
+                done.set_result(bench.carry_out(batch.orders, known[subjects], advance))
             except BaseException as error:
                 done.set_exception(error)
         # What it found, it gives back itself, however late it ends.
+        bench.close()
         if number:
             for target in _all_of([known]):
                 target.close()
@@ -216,6 +213,8 @@ class Threads(Pool):
         stopped = _all_of(self._known) if self._undone else []
         for target in stopped:
             target.stop()
+        for bench in self._benches if self._undone else []:
+            bench.stop()
         return stopped
 
 

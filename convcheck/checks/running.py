@@ -18,9 +18,9 @@ from typing import Protocol
 from convcheck.checks.check_layer import Demand, steps_of
 from convcheck.checks.expected import Expected
 from convcheck.checks.jobs import Job
-from convcheck.checks.parts import Order, Partial, Results, Span, spans_of
+from convcheck.checks.parts import Order, Outcome, Partial, Results, Span, spans_of
 from convcheck.checks.plan import gradients_of
-from convcheck.checks.pools import Batch, Here, Outcome, Pool, is_loss
+from convcheck.checks.pools import Batch, Here, Pool, is_loss
 from convcheck.checks.state import State
 from convcheck.checks.verdict import raised
 from convcheck.checks.work import PACE

@@ -31,9 +31,14 @@ def limited_threads(number: str) -> AbstractContextManager[Any]:
     return limit
 
 
+def gains_from_threads(layer: Layer) -> bool:
+    """Whether a layer is so large that its matrix products are faster with several threads."""
+    return layer.multiply_adds > _FOR_ONE_THREAD
+
+
 def suits_one_thread(layer: Layer) -> bool:
     """Whether a layer is small, and this thread may change what is the whole process's."""
-    return layer.multiply_adds <= _FOR_ONE_THREAD and threading.current_thread() is threading.main_thread()
+    return not gains_from_threads(layer) and threading.current_thread() is threading.main_thread()
 
 
 def one_thread_if_small(layer: Layer) -> AbstractContextManager[Any]:

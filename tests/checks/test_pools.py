@@ -86,7 +86,7 @@ class TestThreads:
         def broken(*order):
             raise ZeroDivisionError
 
-        monkeypatch.setattr("convcheck.checks.pools.carry_out", broken)
+        monkeypatch.setattr("convcheck.checks.processes.carry_out", broken)
         with pytest.raises(ZeroDivisionError):
             outcomes(Threads(2), jobs())
 
@@ -94,7 +94,7 @@ class TestThreads:
         seen = []
         monkeypatch.setattr("os.cpu_count", lambda: 4)
         monkeypatch.setattr(
-            "convcheck.checks.pools.carry_out",
+            "convcheck.checks.processes.carry_out",
             lambda *order: seen.extend(pool["num_threads"] for pool in threadpool_info()),
         )
         outcomes(Threads(2), jobs())

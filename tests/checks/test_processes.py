@@ -1,12 +1,22 @@
 """Whole runs side by side, in processes of their own, or in turn: the same results in the same order; what was found
 before an interruption is kept."""
 
+import os
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from math import inf
+from pathlib import Path
 
 import pytest
 
 from convcheck import UsageError, load, verify
+from convcheck.checks import processes
+from convcheck.checks.check_layer import Demand
+from convcheck.checks.parts import Order, Span, carry_out
+from convcheck.checks.processes import Bench
+from convcheck.targets import builtin, resolve
 from convcheck.verification import Interrupted
 from tests.parts import SUITE
 from tests.targets_for_tests import Right
@@ -146,3 +156,86 @@ def test_the_work_foreseen_counts_every_layer():
 def test_a_shipped_suite_passes_side_by_side():
     assert verify("textbook", jobs=2).passed
     assert len(load("textbook").layers) > 2
+
+
+BUILT_IN = [builtin("unfold")]
+ORDERS = [Order(layer, Demand(("forward", "exact"), inf, None)) for layer in SUITE.layers]
+
+
+def untold(work):
+    pass
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """A process is started for the first small layer."""
+    monkeypatch.setattr(processes, "_START", 0.0)
+
+
+@pytest.fixture
+def bench(at_once):
+    made = Bench(1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def nothing_here(monkeypatch):
+    """Nothing can be carried out in this process."""
+
+    def broken(*order):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(processes, "carry_out", broken)
+
+
+@pytest.mark.parametrize("max_error", [None, 1e-30])
+def test_small_layers_of_the_formulations_are_checked_in_processes(max_error, monkeypatch, at_once, nothing_here):
+    two = verify(SUITE, jobs=2, max_error=max_error)
+    monkeypatch.undo()
+    assert without_time(two) == without_time(verify(SUITE, max_error=max_error))
+    assert two.passed is (max_error is None)
+
+
+def test_what_takes_no_time_starts_no_process(nothing_here):
+    with pytest.raises(ZeroDivisionError):
+        verify(SUITE, jobs=2)
+
+
+def test_the_work_of_small_layers_is_told_while_others_are_to_come(monkeypatch, bench):
+    monkeypatch.setattr(processes, "_TOGETHER", 2)
+    told, here = [], []
+    found = bench.carry_out(ORDERS, BUILT_IN, told.append)
+    assert found == [carry_out(order, BUILT_IN, here.append) for order in ORDERS]
+    assert len(told) == 2
+    assert sum(told) == pytest.approx(sum(here))
+
+
+def test_large_layers_spans_and_targets_are_left_to_the_threads(monkeypatch, bench):
+    asked = []
+    monkeypatch.setattr(bench, "_in_process", lambda *given: asked.append(given))
+    span = replace(ORDERS[0], span=Span("exact", "weight", 0, 2))
+    bench.carry_out([span], BUILT_IN, untold)
+    bench.carry_out(ORDERS, [resolve(Right, Path.cwd())], untold)
+    monkeypatch.setattr(processes, "gains_from_threads", lambda layer: True)
+    bench.carry_out(ORDERS, BUILT_IN, untold)
+    assert not asked
+
+
+def test_what_a_process_leaves_undone_is_done_here(bench):
+    first = bench.carry_out(ORDERS, BUILT_IN, untold)
+    os.kill(bench._place._worker.pid, signal.SIGKILL)
+    assert bench.carry_out(ORDERS, BUILT_IN, untold) == first
+
+
+def test_a_stop_from_another_thread_ends_it(monkeypatch, bench, nothing_here):
+    monkeypatch.setattr(processes, "_TOGETHER", 1)
+
+    def stopped_meanwhile(work):
+        other = threading.Thread(target=bench.stop)
+        other.start()
+        other.join()
+
+    found = bench.carry_out(ORDERS, BUILT_IN, stopped_meanwhile)
+    assert len(found) < len(ORDERS)
+    assert bench.carry_out(ORDERS, BUILT_IN, untold) == []
