@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import ceil, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,10 @@ from numpy.typing import NDArray
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
-from convcheck.checks.sums import VIEWS, Meeting, View, constant, filled, ran
+from convcheck.checks.sums import VIEWS, Meeting, View, constant, filled, given, right
 from convcheck.checks.verdict import skipped
 from convcheck.layer.arrays import wide
+from convcheck.layer.data import Operands
 from convcheck.layer.fields import DTYPES
 from convcheck.layer.layer import Layer
 from convcheck.reports.results import GradientResult
@@ -264,50 +266,64 @@ def _probed(layer: Layer, target: Target, wanted: Sequence[str], spare: float) -
         meeting = [met for met in views.meeting(layer) if met.size >= len(_CODES)]
         if not (here and meeting):
             continue
-        rows, lost = views.owners(layer), [np.empty((0, len(_CODES)), np.int64)]
-        for repeat in range(_MORE * _repeats(layer)):
-            if repeat >= _repeats(layer):
-                if spare < 1 or all(tally.has_seen(exponents) for tally in here):
-                    break
-                spare -= 1
-            owned = np.arange(rows) + repeat * rows
-            places = _places(generator, meeting, owned // len(exponents) % _KINDS)
-            q = np.array(exponents)[owned % len(exponents)]
-            lost.append(places[_tried(layer, target, views, tallies, places, q)])
+        rows, first = views.owners(layer), _repeats(layer)
+        lost = [np.empty((0, len(_CODES)), np.int64)]
+        trials = (_drawn(generator, meeting, exponents, rows, repeat) for repeat in range(_MORE * first))
+        lost += _tried(layer, target, views, tallies, [*islice(trials, first)])
+        for _ in range(first, _MORE * first):
+            if spare < 1 or all(tally.has_seen(exponents) for tally in here):
+                break
+            spare -= 1
+            lost += _tried(layer, target, views, tallies, [next(trials)])
         # Where a partial sum is stored in one format, narrower ones were perhaps not tried.
         again = np.concatenate(lost)
         if any(tally.in_parts for tally in here) and len(exponents) <= spare:
             spare -= len(exponents)
             places = again[np.arange(rows) % len(again)]
-            for exponent in exponents:
-                _tried(layer, target, views, tallies, places, np.full(rows, exponent))
+            _tried(layer, target, views, tallies, [_Trial(places, np.full(rows, exponent)) for exponent in exponents])
     return tallies
 
 
+class _Trial(NamedTuple):
+    """Three places of each owner's terms, and the exponent q of the large ones that are put there."""
+
+    places: NDArray[np.int64]
+    q: NDArray[np.int64]
+
+
 def _tried(
-    layer: Layer, target: Target, views: View, tallies: dict[str, _Tally], places: NDArray[np.int64],
-    q: NDArray[np.int64],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Put three terms into places of each owner, in all ways, and count; return which owners' sums lost a unit."""
-    plain, (rows, terms) = constant(layer), (len(places), views.terms(layer))
-    code = views.operands(layer, plain, filled(rows, terms, places, np.array(_CODES)))
-    complete = {shown: found == sum(_CODES) for shown, found in ran(layer, None, code.wide(), views).items()}
-    below = np.maximum(q - _LARGE, 0) if np.isfinite(DTYPES[layer.dtype].largest) else np.zeros_like(q)
-    unit, large = 2.0**-below, 2.0 ** (q - below)
-    lost = np.zeros(rows, np.bool_)
-    for way in range(_WAYS):
-        values = np.stack([large, unit, -large], axis=1)[:, np.roll([0, 1, 2], way)]
-        at = views.operands(layer, plain, filled(rows, terms, places, values))
-        for shown, given in ran(layer, target, at, views).items():
-            if shown not in tallies:
-                continue
-            by_owner = views.by_owner[shown]
-            kept, sums = by_owner(layer, complete[shown]), by_owner(layer, given)
-            wrong = kept & (sums != unit[:, None])
-            lost |= wrong.any(axis=1)
-            for exponent in np.unique(q):
-                of_it = q == exponent
-                tallies[shown].add(int(exponent), int(kept[of_it].sum()), int(wrong[of_it].sum()))
+    layer: Layer, target: Target, views: View, tallies: dict[str, _Tally], trials: Sequence[_Trial]
+) -> list[NDArray[np.int64]]:
+    """Put three terms into places of each owner, in all ways, and count; return the places whose sums lost a unit."""
+    plain, terms = constant(layer), views.terms(layer)
+
+    def units(q: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        below = np.maximum(q - _LARGE, 0) if np.isfinite(DTYPES[layer.dtype].largest) else np.zeros_like(q)
+        return 2.0**-below, 2.0 ** (q - below)
+
+    def data() -> Iterator[Operands]:
+        for places, q in trials:
+            unit, large = units(q)
+            for way in range(_WAYS):
+                values = np.stack([large, unit, -large], axis=1)[:, np.roll([0, 1, 2], way)]
+                yield views.operands(layer, plain, filled(len(places), terms, places, values))
+
+    found, lost = given(layer, target, data(), views), []
+    for places, q in trials:
+        code = views.operands(layer, plain, filled(len(places), terms, places, np.array(_CODES)))
+        complete = {shown: array == sum(_CODES) for shown, array in right(layer, code.wide(), views).items()}
+        unit, _ = units(q)
+        wrong_ones = np.zeros(len(places), np.bool_)
+        for arrays in islice(found, _WAYS):
+            for shown in tallies.keys() & arrays.keys():
+                by_owner = views.by_owner[shown]
+                kept, sums = by_owner(layer, complete[shown]), by_owner(layer, arrays[shown])
+                wrong = kept & (sums != unit[:, None])
+                wrong_ones |= wrong.any(axis=1)
+                for exponent in np.unique(q):
+                    of_it = q == exponent
+                    tallies[shown].add(int(exponent), int(kept[of_it].sum()), int(wrong[of_it].sum()))
+        lost.append(places[wrong_ones])
     return lost
 
 
@@ -327,13 +343,15 @@ def _rounded(
         if wanted.isdisjoint(views.shows):
             continue
         places = generator.integers(0, terms, rows)[:, None]
+        data = [
+            views.operands(layer, of, filled(rows, terms, places, np.array([term])))
+            for of, term in ((longer, 1.0), (plain, value))
+        ]
         changed = []
-        for of, term in ((longer, 1.0), (plain, value)):
-            at = views.operands(layer, of, filled(rows, terms, places, np.array([term])))
-            right = ran(layer, None, at.wide(), views)
-            given = ran(layer, target, at, views)
+        for at, found in zip(data, given(layer, target, data, views), strict=True):
+            exact = right(layer, at.wide(), views)
             # Padding lets some sums have a term several times.
-            changed.append({name for name in given if (given[name] != right[name])[right[name] == value].any()})
+            changed.append({n for n in found if (found[n] != exact[n])[exact[n] == value].any()})
         # As there is one operand alone in the bias.
         both = changed[0] & changed[1] | changed[1] & {"bias"}
         stored = _stored(generator, layer, target, views, least) if both & wanted else {}
@@ -350,12 +368,21 @@ def _stored(generator: np.random.Generator, layer: Layer, target: Target, views:
     chosen = [pairs[number] for number in generator.integers(0, len(pairs), rows)]
     places = np.array([met.numbers(generator.integers(0, met.size - 1) + np.arange(2)) for met in chosen])
     code = views.operands(layer, plain, filled(rows, terms, places, np.array(_CODES[:2])))
-    met = {name: found == sum(_CODES[:2]) for name, found in ran(layer, None, code.wide(), views).items()}
+    met = {name: found == sum(_CODES[:2]) for name, found in right(layer, code.wide(), views).items()}
     at = views.operands(layer, plain, filled(rows, terms, places, np.array([1 + least, -least])))
-    given = ran(layer, target, at, views)
+    (found,) = given(layer, target, [at], views)
     return {
-        name: "results" if (given[name] == 1)[where].all() else "operands" for name, where in met.items() if where.any()
+        name: "results" if (found[name] == 1)[where].all() else "operands" for name, where in met.items() if where.any()
     }
+
+
+def _drawn(
+    generator: np.random.Generator, meeting: Sequence[Meeting], exponents: Sequence[int], rows: int, repeat: int
+) -> _Trial:
+    """Return places of the next kind for each owner, and the next exponent."""
+    owned = np.arange(rows) + repeat * rows
+    places = _places(generator, meeting, owned // len(exponents) % _KINDS)
+    return _Trial(places, np.array(exponents)[owned % len(exponents)])
 
 
 def _places(generator: np.random.Generator, meeting: Sequence[Meeting], kinds: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,8 @@ by its filter, those of dL/dX by the channel, those of dL/dW and dL/db by the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -16,10 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convcheck.gradients import FASTEST, formulation
+from convcheck.gradients.numeric.directions import at_hand
 from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Target
+
+#: Passes that are asked for before what came of the first of them is looked at.
+_AHEAD = 16
 
 
 class Meeting(NamedTuple):
@@ -93,19 +98,47 @@ def constant(layer: Layer) -> Operands:
     return Operands(x, weight, bias, grad_output)
 
 
-def ran(layer: Layer, target: Target | None, at: Operands, views: View) -> dict[str, Array]:
-    """Return in float64, or complex128, what the target gives, or else what is right."""
-    if target is None:
-        built_in = formulation(FASTEST)
-        if views.forward:
-            return {"output": built_in.forward(layer, at.x, at.weight, at.bias)}
-        found = built_in.backward(layer, at.x, at.weight, at.grad_output)._asdict()
-    elif views.forward:
-        return {"output": wide(np.asarray(target.forward(layer, at.x, at.weight, at.bias)))}
-    else:
-        given = target.run(layer, at).backward()
-        found = dict(zip(("input", "weight", "bias"), given, strict=True))
-    return {name: wide(np.asarray(found[name])) for name in views.shows if found.get(name) is not None}
+def right(layer: Layer, at: Operands, views: View) -> dict[str, Array]:
+    """Return what is right, in float64 or complex128, for such operands."""
+    built_in = formulation(FASTEST)
+    if views.forward:
+        return {"output": built_in.forward(layer, at.x, at.weight, at.bias)}
+    found = built_in.backward(layer, at.x, at.weight, at.grad_output)._asdict()
+    return {name: found[name] for name in views.shows if found[name] is not None}
+
+
+def given(layer: Layer, target: Target, data: Iterable[Operands], views: View) -> Iterator[dict[str, Array]]:
+    """Yield in float64, or complex128, what the target gives for each of some data.
+
+    In another process, several are asked for before the first is waited for.
+    """
+    waiting: deque[Callable[[], dict[str, Array]]] = deque()
+    most = _AHEAD if target.ahead(layer) else 0
+    for at in data:
+        waiting.append(_asked(layer, target, at, views))
+        if len(waiting) > most:
+            yield waiting.popleft()()
+    while waiting:
+        yield waiting.popleft()()
+
+
+def _asked(layer: Layer, target: Target, at: Operands, views: View) -> Callable[[], dict[str, Array]]:
+    """Ask for one pass; return what waits for what it gives."""
+    if views.forward:
+        output = target.merged(layer, layer, at.x, at.weight, at.bias)
+        return lambda: {"output": _kept(at_hand(output))}
+    run = target.both(layer, at)
+
+    def arrive() -> dict[str, Array]:
+        found = dict(zip(("input", "weight", "bias"), run.backward(), strict=True))
+        return {name: _kept(found[name]) for name in views.shows if found[name] is not None}
+
+    return arrive
+
+
+def _kept(array: Any) -> Array:
+    # A copy: code may return the same memory from every call.
+    return wide(np.array(array))
 
 
 def _weight_by_filter(layer: Layer, plain: Operands, terms: NDArray[np.float64]) -> Operands:
