@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from convcheck.checks.parts import Order, Outcome, carry_out
-from convcheck.checks.processes import Bench
+from convcheck.checks.processes import Carrier
 from convcheck.errors import Parameter, TargetError, UsageError
 from convcheck.gradients import FORMULATIONS
 from convcheck.targets import builtin, resolve
@@ -153,7 +153,7 @@ class Threads(Pool):
         self._known: list[dict[int, tuple[Target, ...]]] = [{} for _ in range(count)]
         self._threads = [threading.Thread(target=self._work, args=(number,), daemon=True) for number in range(count)]
         share = max(1, (os.cpu_count() or 1) // count)
-        self._benches = [Bench(share) for _ in range(count)]
+        self._carriers = [Carrier(share) for _ in range(count)]
         self._limits = threadpool_limits(share)
         self._undone: set[Future[list[Outcome]]] = set()
         self._over = False
@@ -168,7 +168,7 @@ class Threads(Pool):
         return done
 
     def _work(self, number: int) -> None:
-        known, bench = self._known[number], self._benches[number]
+        known, carrier = self._known[number], self._carriers[number]
         while (handed := self._handed.get()) is not None and not self._over:
             batch, advance, done = handed
             if not done.set_running_or_notify_cancel():
@@ -177,11 +177,11 @@ class Threads(Pool):
                 subjects = id(batch.subjects)
                 if subjects not in known:
                     known[subjects] = batch.targets if number == 0 else batch.subjects.find()
-                done.set_result(bench.carry_out(batch.orders, known[subjects], advance))
+                done.set_result(carrier.carry_out(batch.orders, known[subjects], advance))
             except BaseException as error:
                 done.set_exception(error)
         # What it found, it gives back itself, however late it ends.
-        bench.close()
+        carrier.close()
         if number:
             for target in _all_of([known]):
                 target.close()
@@ -213,8 +213,8 @@ class Threads(Pool):
         stopped = _all_of(self._known) if self._undone else []
         for target in stopped:
             target.stop()
-        for bench in self._benches if self._undone else []:
-            bench.stop()
+        for carrier in self._carriers if self._undone else []:
+            carrier.stop()
         return stopped
 
 

@@ -30,7 +30,7 @@ _START = 0.5
 _TOGETHER = 16
 
 
-class Bench:
+class Carrier:
     """Where one of several threads carries out orders: small ones in a process of its own, all others itself.
 
     Parameters

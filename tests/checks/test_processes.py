@@ -15,7 +15,7 @@ from convcheck import UsageError, load, verify
 from convcheck.checks import processes
 from convcheck.checks.check_layer import Demand
 from convcheck.checks.parts import Order, Span, carry_out
-from convcheck.checks.processes import Bench
+from convcheck.checks.processes import Carrier
 from convcheck.targets import builtin, resolve
 from convcheck.verification import Interrupted
 from tests.parts import SUITE
@@ -173,8 +173,8 @@ def at_once(monkeypatch):
 
 
 @pytest.fixture
-def bench(at_once):
-    made = Bench(1)
+def carrier(at_once):
+    made = Carrier(1)
     yield made
     made.close()
 
@@ -202,40 +202,40 @@ def test_what_takes_no_time_starts_no_process(nothing_here):
         verify(SUITE, jobs=2)
 
 
-def test_the_work_of_small_layers_is_told_while_others_are_to_come(monkeypatch, bench):
+def test_the_work_of_small_layers_is_told_while_others_are_to_come(monkeypatch, carrier):
     monkeypatch.setattr(processes, "_TOGETHER", 2)
     told, here = [], []
-    found = bench.carry_out(ORDERS, BUILT_IN, told.append)
+    found = carrier.carry_out(ORDERS, BUILT_IN, told.append)
     assert found == [carry_out(order, BUILT_IN, here.append) for order in ORDERS]
     assert len(told) == 2
     assert sum(told) == pytest.approx(sum(here))
 
 
-def test_large_layers_spans_and_targets_are_left_to_the_threads(monkeypatch, bench):
+def test_large_layers_spans_and_targets_are_left_to_the_threads(monkeypatch, carrier):
     asked = []
-    monkeypatch.setattr(bench, "_in_process", lambda *given: asked.append(given))
+    monkeypatch.setattr(carrier, "_in_process", lambda *given: asked.append(given))
     span = replace(ORDERS[0], span=Span("exact", "weight", 0, 2))
-    bench.carry_out([span], BUILT_IN, untold)
-    bench.carry_out(ORDERS, [resolve(Right, Path.cwd())], untold)
+    carrier.carry_out([span], BUILT_IN, untold)
+    carrier.carry_out(ORDERS, [resolve(Right, Path.cwd())], untold)
     monkeypatch.setattr(processes, "gains_from_threads", lambda layer: True)
-    bench.carry_out(ORDERS, BUILT_IN, untold)
+    carrier.carry_out(ORDERS, BUILT_IN, untold)
     assert not asked
 
 
-def test_what_a_process_leaves_undone_is_done_here(bench):
-    first = bench.carry_out(ORDERS, BUILT_IN, untold)
-    os.kill(bench._place._worker.pid, signal.SIGKILL)
-    assert bench.carry_out(ORDERS, BUILT_IN, untold) == first
+def test_what_a_process_leaves_undone_is_done_here(carrier):
+    first = carrier.carry_out(ORDERS, BUILT_IN, untold)
+    os.kill(carrier._place._worker.pid, signal.SIGKILL)
+    assert carrier.carry_out(ORDERS, BUILT_IN, untold) == first
 
 
-def test_a_stop_from_another_thread_ends_it(monkeypatch, bench, nothing_here):
+def test_a_stop_from_another_thread_ends_it(monkeypatch, carrier, nothing_here):
     monkeypatch.setattr(processes, "_TOGETHER", 1)
 
     def stopped_meanwhile(work):
-        other = threading.Thread(target=bench.stop)
+        other = threading.Thread(target=carrier.stop)
         other.start()
         other.join()
 
-    found = bench.carry_out(ORDERS, BUILT_IN, stopped_meanwhile)
+    found = carrier.carry_out(ORDERS, BUILT_IN, stopped_meanwhile)
     assert len(found) < len(ORDERS)
-    assert bench.carry_out(ORDERS, BUILT_IN, untold) == []
+    assert carrier.carry_out(ORDERS, BUILT_IN, untold) == []
