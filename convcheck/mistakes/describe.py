@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from convcheck.layer.arrays import Array
 from convcheck.layer.data import integer_operands
 from convcheck.layer.layer import Layer
 from convcheck.layer.words import forward_geometry
-from convcheck.mistakes import MISTAKES
+from convcheck.mistakes import MISTAKES, OTHER_NAMES
 from convcheck.mistakes.mistake import Mistake, OtherName, Scene, differs
 from convcheck.wording import compact
 
@@ -51,7 +52,7 @@ _INDENT = 2
 
 
 def render_catalogue(*, width: int = 80, color: bool = False) -> str:
-    """Write all known mistakes as a table.
+    """Write all known mistakes as a table, and the other names that a report can give as a second one.
 
     Parameters
     ----------
@@ -59,16 +60,19 @@ def render_catalogue(*, width: int = 80, color: bool = False) -> str:
         Columns to lay out for.
     color : bool, default False
     """
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("code", "name"):
-        table.add_column(head, no_wrap=True)
-    table.add_column("what was done wrong")
-    table.add_column("affects", no_wrap=True)
+    known, others = (Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0)) for _ in range(2))
+    for table, what in ((known, "what was done wrong"), (others, "what else a report can find")):
+        for head in ("code", "name"):
+            table.add_column(head, no_wrap=True)
+        table.add_column(what)
+    known.add_column("affects", no_wrap=True)
     for mistake in MISTAKES:
         affected = " ".join({"output": "O", "input": "dX", "weight": "dW", "bias": "db"}[g] for g in mistake.gradients)
-        table.add_row(mistake.code, Text(mistake.name, "bold"), mistake.title, affected)
-    hint = Text("`convcheck mistakes NAME` explains one with a small example.", "dim")
-    return _printed([table, Text(), hint], width, color)
+        known.add_row(mistake.code, Text(mistake.name, "bold"), mistake.title, affected)
+    for other in OTHER_NAMES:
+        others.add_row(other.code, Text(other.name, "bold"), re.sub("[{}]", "", other.title))
+    hint = Text("`convcheck mistakes NAME` explains one; a mistake with a small example.", "dim")
+    return _printed([known, Text(), others, Text(), hint], width, color)
 
 
 def render_name(named: Mistake | OtherName, *, width: int = 80, color: bool = False) -> str:
