@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import queue
+import re
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -24,6 +25,9 @@ from convcheck.targets import builtin, resolve
 from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
 from convcheck.version import __version__
+
+#: Workers that may be asked for on this machine: more than it has cores, fewer than would leave no room for others.
+MOST_WORKERS = 1024
 
 #: Seconds that a thread may take to end once it is not wanted any more.
 _PATIENCE = 2.0
@@ -336,9 +340,11 @@ def opened(executor: str) -> Pool:
     kind, separator, where = executor.partition("://")
     openers: dict[str, Callable[[str], Opened]] = {"dask": _dask, "loky": _loky, "mpi": _mpi}
     wrong = Parameter("executor", executor)
-    valid = where.isdecimal() and int(where) > 0 if kind == "loky" else bool(where) == (kind == "dask")
+    some = re.fullmatch("0*[1-9][0-9]{0,3}", where) is not None and int(where) <= MOST_WORKERS
+    valid = some if kind == "loky" else bool(where) == (kind == "dask")
     if not separator or kind not in openers or not valid:
-        raise UsageError(wrong, " is not allowed; expected dask://HOST:PORT, loky://N with N processes, or mpi://")
+        number = f"loky://N with 1 to {MOST_WORKERS:,} processes"
+        raise UsageError(wrong, f" is not allowed; expected dask://HOST:PORT, {number}, or mpi://")
     try:
         threads = max(1, (os.cpu_count() or 1) // int(where)) if kind == "loky" else None
         return Elsewhere(lambda: openers[kind](where), threads=threads)
