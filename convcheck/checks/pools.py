@@ -29,6 +29,12 @@ from convcheck.version import __version__
 #: Workers that may be asked for on this machine: more than it has cores, fewer than would leave no room for others.
 MOST_WORKERS = 1024
 
+#: What names an executor. Dask's client is given nothing but an address: what is none leaves a thread behind that keeps
+#: the process from ending.
+_EXECUTOR = re.compile(
+    r"dask://(?:\[[^\s\[\]]+\]|[^\s\[\]/:]+):(?P<port>[0-9]{1,5})|loky://(?P<count>[0-9]{1,5})|mpi://"
+)
+
 #: Seconds that a thread may take to end once it is not wanted any more.
 _PATIENCE = 2.0
 
@@ -337,12 +343,15 @@ def opened(executor: str) -> Pool:
     UsageError
         If there is nothing of the kind, its package is not installed, or nobody answers there.
     """
-    kind, separator, where = executor.partition("://")
+    kind, _, where = executor.partition("://")
     openers: dict[str, Callable[[str], Opened]] = {"dask": _dask, "loky": _loky, "mpi": _mpi}
     wrong = Parameter("executor", executor)
-    some = re.fullmatch("0*[1-9][0-9]{0,3}", where) is not None and int(where) <= MOST_WORKERS
-    valid = some if kind == "loky" else bool(where) == (kind == "dask")
-    if not separator or kind not in openers or not valid:
+    written = _EXECUTOR.fullmatch(executor)
+    if (
+        written is None
+        or not 1 <= int(written["port"] or 1) <= 65_535
+        or not 1 <= int(written["count"] or 1) <= MOST_WORKERS
+    ):
         number = f"loky://N with 1 to {MOST_WORKERS:,} processes"
         raise UsageError(wrong, f" is not allowed; expected dask://HOST:PORT, {number}, or mpi://")
     try:
