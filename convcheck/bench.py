@@ -25,6 +25,7 @@ from rich.text import Text
 
 from convcheck.checks import memory
 from convcheck.checks.running import Progress
+from convcheck.errors import ConvcheckError, TargetError
 from convcheck.gradients import FASTEST, FORMULATIONS, formulation
 from convcheck.layer.arrays import Array, Gradients, at_sites
 from convcheck.layer.data import Operands, real_operands
@@ -32,6 +33,8 @@ from convcheck.layer.fields import ZEROS
 from convcheck.layer.layer import Layer
 from convcheck.suites.config import Suite
 from convcheck.targets import builtin, resolve
+from convcheck.targets.forms.torch_code import tensor_of
+from convcheck.targets.loading import user_traceback
 from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
 from convcheck.verification import hunt, verify
@@ -273,7 +276,18 @@ def _seconds(run: Callable[[], object], processor_time: bool) -> float:
 
 def implementation_pass(implementation: Target, layer: Layer, at: Operands) -> Callable[[], object]:
     """Forward and backward of a formulation or a target."""
-    return lambda: implementation.run(layer, at).backward()
+
+    def run() -> object:
+        try:
+            return implementation.run(layer, at).backward()
+        except Exception as error:
+            if implementation.builtin or isinstance(error, ConvcheckError):
+                raise
+            raise TargetError(
+                f"{implementation.name} cannot be timed on layer {layer.name}:\n{user_traceback(error)}"
+            ) from error
+
+    return run
 
 
 def torch_is_installed() -> bool:
@@ -286,7 +300,7 @@ def torch_pass(layer: Layer, at: Operands) -> Callable[[], object]:
     import torch
 
     operands = _torch_operands(at)
-    grad_output = torch.from_numpy(at.grad_output)
+    grad_output = tensor_of(torch, at.grad_output)
     function = _torch_function(layer)
 
     def run() -> object:
@@ -313,7 +327,7 @@ def _torch_operands(at: Operands) -> list[Any]:
     import torch
 
     arrays = [array for array in (at.x, at.weight, at.bias) if array is not None]
-    return [torch.from_numpy(array).requires_grad_() for array in arrays]
+    return [tensor_of(torch, array).requires_grad_() for array in arrays]
 
 
 def _torch_function(layer: Layer) -> Callable[..., Any]:

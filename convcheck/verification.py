@@ -21,7 +21,7 @@ from convcheck.checks.memory import require as require_memory
 from convcheck.checks.memory import require_room
 from convcheck.checks.parts import Results
 from convcheck.checks.plan import DEFAULT_CHECKS, WORK_BUDGET
-from convcheck.checks.pools import Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
+from convcheck.checks.pools import MOST_WORKERS, Elsewhere, Here, Opened, Pool, Subjects, Threads, opened, sendable
 from convcheck.checks.running import Progress, run
 from convcheck.checks.smallest import with_smallest
 from convcheck.checks.state import State, identity, seed_of
@@ -518,5 +518,7 @@ def _check_numbers(max_error: float | None, seed: int | None, timeout: float | N
         raise UsageError(Parameter("seed", seed), " is not allowed; expected an integer of at least 0")
     if timeout is not None and not (isfinite(timeout) and timeout > 0):
         raise UsageError(Parameter("timeout", timeout), " is not allowed; expected a positive number of seconds")
-    if jobs < 1:
-        raise UsageError(Parameter("jobs", jobs), " is not allowed; expected an integer of at least 1")
+    if not 1 <= jobs <= MOST_WORKERS:
+        raise UsageError(
+            Parameter("jobs", jobs), f" is not allowed; expected an integer of at least 1 and at most {MOST_WORKERS:,}"
+        )

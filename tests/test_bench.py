@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 
-from convcheck import Layer, Suite, UsageError
+from convcheck import Layer, Suite, TargetError, UsageError
 from convcheck.__main__ import main
 from convcheck.bench import (
     BenchReport,
@@ -266,6 +266,28 @@ def test_processor_time_is_not_that_of_code_in_another_process(capsys, monkeypat
 def test_unknown_formulations_are_refused():
     with pytest.raises(UsageError, match='unknown formulation "fft"'):
         bench(Suite(name="s", layers=(SMALL,), lines=(1,)), formulations=["fft"], rounds=1, progress=Quiet())
+
+
+@pytest.mark.usefixtures("short_turns")
+def test_code_that_raises_is_an_error_that_says_on_which_layer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.py").write_text(
+        "class Raises:\n"
+        "    def forward(self, x, weight, bias, layer):\n        raise ValueError('odd')\n"
+        "    def backward(self, grad_output):\n        pass\n"
+    )
+    suite = Suite(name="s", layers=(SMALL,), lines=(1,))
+    with pytest.raises(TargetError, match=r"code.py:Raises cannot be timed on layer small:\n(?s:.*)ValueError: odd"):
+        bench(suite, target="code.py:Raises", formulations=["unfold"], rounds=1, progress=Quiet())
+
+
+def test_what_is_timed_of_pytorch_is_the_same_work_in_bfloat16_too():
+    pytest.importorskip("torch")
+    layer = replace(SMALL, dtype="bfloat16")
+    at = integer_operands(layer)
+    right = formulation(FASTEST).backward(layer, at.x, at.weight, at.grad_output)
+    for theirs, ours in zip(torch_pass(layer, at)(), right, strict=True):
+        assert (theirs.float().numpy() == ours.astype("float32")).all()
 
 
 def test_what_is_timed_of_pytorch_is_the_same_work():

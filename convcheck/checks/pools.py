@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import queue
+import re
 import threading
 import warnings
 from abc import ABC, abstractmethod
@@ -25,6 +26,15 @@ from convcheck.targets import builtin, resolve
 from convcheck.targets.process.limits import IN_PROCESS, Limits
 from convcheck.targets.target import Target
 from convcheck.version import __version__
+
+#: Workers that may be asked for on this machine: more than it has cores, fewer than would leave no room for others.
+MOST_WORKERS = 1024
+
+#: What names an executor. Dask's client is given nothing but an address: what is none leaves a thread behind that keeps
+#: the process from ending.
+_EXECUTOR = re.compile(
+    r"dask://(?:\[[^\s\[\]]+\]|[^\s\[\]/:]+):(?P<port>[0-9]{1,5})|loky://(?P<count>[0-9]{1,5})|mpi://"
+)
 
 #: Seconds that a thread may take to end once it is not wanted any more.
 _PATIENCE = 2.0
@@ -332,12 +342,17 @@ def opened(executor: str) -> Pool:
     UsageError
         If there is nothing of the kind, its package is not installed, or nobody answers there.
     """
-    kind, separator, where = executor.partition("://")
+    kind, _, where = executor.partition("://")
     openers: dict[str, Callable[[str], Opened]] = {"dask": _dask, "loky": _loky, "mpi": _mpi}
     wrong = Parameter("executor", executor)
-    valid = where.isdecimal() and int(where) > 0 if kind == "loky" else bool(where) == (kind == "dask")
-    if not separator or kind not in openers or not valid:
-        raise UsageError(wrong, " is not allowed; expected dask://HOST:PORT, loky://N with N processes, or mpi://")
+    written = _EXECUTOR.fullmatch(executor)
+    if (
+        written is None
+        or not 1 <= int(written["port"] or 1) <= 65_535
+        or not 1 <= int(written["count"] or 1) <= MOST_WORKERS
+    ):
+        number = f"loky://N with 1 to {MOST_WORKERS:,} processes"
+        raise UsageError(wrong, f" is not allowed; expected dask://HOST:PORT, {number}, or mpi://")
     try:
         threads = max(1, (os.cpu_count() or 1) // int(where)) if kind == "loky" else None
         return Elsewhere(lambda: openers[kind](where), threads=threads)

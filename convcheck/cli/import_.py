@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -90,6 +91,7 @@ def sizes_of(text: str) -> tuple[int, ...]:
     from convcheck.errors import UsageError
 
     parts = text.replace("x", ",").replace("×", ",").split(",")
-    if all(part.strip().isascii() and part.strip().isdigit() and int(part) > 0 for part in parts):
+    # More digits are beyond any size, and in the end more than Python reads.
+    if all(re.fullmatch(r"\s*[0-9]{1,18}\s*", part) and int(part) > 0 for part in parts):
         return tuple(int(part) for part in parts)
     raise UsageError(f"--input-size {text} is not allowed; expected positive integers such as 1,3,224,224")

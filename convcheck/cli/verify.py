@@ -214,6 +214,8 @@ def verify(
     read = [place for place in (*(configs or []), target) if place is not None]
     refuse_inputs(written, *read, *_targets_in(configs, written))
     places = choose_destinations(output_format, output or [], quiet=quiet)
+    if state is not None and state.resolve() in [place.resolve() for place in output or []]:
+        raise UsageError(f"--state {state} is the file of a report too; expected one of its own")
     if layer is not None and configs and len(configs) > 1:
         raise UsageError(Parameter("layer"), f" takes one config, whose target holds; got {', '.join(configs)}")
     alone = None if layer is None else with_layer(configs[0] if configs else None, layer)

@@ -194,7 +194,25 @@ class TestElsewhere:
 class TestOpened:
     @pytest.mark.parametrize(
         "where",
-        ["", "dask", "dask://", "loky://", "loky://0", "loky://-1", "loky://two", "mpi://4", "spark://host:7077"],
+        [
+            "",
+            "dask",
+            "dask://",
+            "dask://host",
+            "dask://host:0",
+            "dask://host:65536",
+            "dask://:8786",
+            "dask://a b:1",
+            f"dask://h:{'9' * 5000}",
+            "loky://",
+            "loky://0",
+            "loky://-1",
+            "loky://two",
+            "loky://1025",
+            f"loky://{'9' * 5000}",
+            "mpi://4",
+            "spark://host:7077",
+        ],
     )
     def test_what_is_none_is_refused_with_what_there_is(self, where):
         with pytest.raises(UsageError, match=r"not allowed; expected dask://HOST:PORT, loky://N"):

@@ -92,11 +92,11 @@ def test_a_process_that_ends_abruptly_costs_its_layer(tmp_path):
     assert "ended by SIGKILL" in report.layers[1].results[0].message
 
 
-@pytest.mark.parametrize("jobs", [0, -1])
+@pytest.mark.parametrize("jobs", [0, -1, 1025])
 def test_bad_numbers_of_jobs(jobs):
     with pytest.raises(UsageError) as caught:
         verify(SUITE, jobs=jobs)
-    assert str(caught.value) == f"jobs={jobs} is not allowed; expected an integer of at least 1"
+    assert str(caught.value) == f"jobs={jobs} is not allowed; expected an integer of at least 1 and at most 1,024"
 
 
 class InterruptedAtTheSecond:

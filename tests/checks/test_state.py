@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from math import inf, nan
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,12 @@ class TestFile:
     def test_one_run_at_a_time(self, path):
         with State(path, RUN), pytest.raises(UsageError, match="of a run that is going on"):
             State(path, RUN)
+
+    @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs a file without an end")
+    def test_what_has_no_end_is_not_read(self):
+        assert seed_of(Path("/dev/zero")) is None
+        with pytest.raises(UsageError, match="no regular file"):
+            State(Path("/dev/zero"), RUN)
 
     def test_where_it_cannot_be_written_is_said_at_once(self, tmp_path):
         with pytest.raises(UsageError, match=r"cannot keep the state in .*nowhere"):

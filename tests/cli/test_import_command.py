@@ -60,6 +60,7 @@ def test_to_standard_output(run, net):
         (["bad.onnx"], "bad.onnx: is not an ONNX model"),
         (["bad.onnx", "--input-size", "1,3,a"], "--input-size 1,3,a is not allowed; expected positive integers"),
         (["bad.onnx", "--input-size", "1,0"], "--input-size 1,0 is not allowed"),
+        (["bad.onnx", "--input-size", f"1,{'9' * 5000}"], "is not allowed; expected positive integers"),
         (["missing.py:Net", "--input-size", "1,3,8,8"], 'target "missing.py:Net": there is no file'),
     ],
 )

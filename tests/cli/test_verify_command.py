@@ -216,6 +216,7 @@ def test_an_interruption_is_no_error(run, monkeypatch):
         (["-k", '"stem"'], "-k '\"stem\"' selects"),
         (["--timeout", "0"], "--timeout 0.0 is not allowed; expected a positive number of seconds"),
         (["--jobs", "0"], "--jobs 0 is not allowed"),
+        (["--output", "a.json", "--state", "./a.json"], "--state a.json is the file of a report too"),
         (["--device", "cuda"], "--device is for a target, not for what is built in; give one with --target"),
         (["--formulation", "unfold", "--target", "m:f"], "--formulation chooses among the built-in formulations"),
         (["--baseline", "none.json"], "--baseline none.json: cannot be read"),

@@ -1,7 +1,11 @@
 """Layers recorded while a command runs: in its own process and in those that it starts, however they end."""
 
+import os
+import signal
+import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -103,6 +107,30 @@ def test_a_command_that_is_killed_has_the_status_of_a_shell(ran):
     assert status == 137
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("again", "ended"), [(False, True), (True, False)])
+def test_a_command_that_is_interrupted_may_put_things_in_order(tmp_path, again, ended):
+    (tmp_path / "script.py").write_text(
+        "import time\n"
+        "print('ready', flush=True)\n"
+        "try:\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n    time.sleep(2)\n    open('ended', 'w')\n"
+    )
+    command = [sys.executable, "-m", "convcheck", "audit", "--record", "--", sys.executable, "script.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        process.stdout.readline()
+        if again:
+            # What was not done within the time that Python itself waits is under way now.
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert (tmp_path / "ended").exists() == ended
+
+
 def test_the_code_behaves_as_without_recording(ran):
     ran(
         CALL
@@ -146,7 +174,10 @@ def test_what_cannot_be_understood_is_left_out_with_the_reason(ran):
         (["no-such-program"], None, "cannot run no-such-program"),
         ([sys.executable, "-c", "raise SystemExit(4)"], None, "status 4, and called no convolution"),
         ([sys.executable, "-c", "import my_conv"], "my_conv:missing", "has no attribute 'missing'"),
+        ([sys.executable, "-c", "import my_conv"], "my_conv:missing", "AttributeError: my_conv has no"),
+        ([sys.executable, "-c", "pass"], "my_conv:Conv", r"my_conv:Conv \(recording\): was not called"),
         ([sys.executable, "-c", "pass"], "no place", "cannot be recorded"),
+        ([sys.executable, "-c", "raise SystemExit"], "there/is_none.py:Conv", "no file there/is_none.py"),
     ],
 )
 def test_what_cannot_be_recorded(tmp_path, monkeypatch, command, target, words):

@@ -216,6 +216,11 @@ class TestMiopen:
         for (*_, message), word in zip(found, words, strict=True):
             assert word in message
 
+    def test_the_driver_has_two_axes_or_three(self, read):
+        [(_, line, column, message)] = problems(read, "MIOpenDriver conv -_ 2\nMIOpenDriver conv --spatial_dim 1\n")
+        assert (line, column) == (2, 33)
+        assert "expected 2 or 3" in message
+
 
 class TestAten:
     HEAD = "Operator: aten.convolution.default\n"
@@ -243,6 +248,22 @@ class TestAten:
         found = only(read(f"{self.BACK}cnt: 1, {call}[True, True, False]), {{}})"))
         assert not found.layer.bias
         assert found.layer.dtype == "float64"
+
+    def test_a_mask_and_an_output_gradient_of_another_size_are_errors(self, read):
+        call = "cnt: 1, ((T([1, 4, 7], f64), T([1, 4, 9], f64), T([4, 4, 3], f64), [4], [1], [0], [1], False, [0], 1, "
+        good = f"{call}[True, True, True]), {{}})\n"
+        found = problems(read, f"{self.BACK}{good}{call}[True]), {{}})\n" + good.replace("7", "8"))
+        assert [(line, message) for _, line, _, message in found] == [
+            (3, "its output_mask is [True]; expected three truths"),
+            (4, "its grad_output is [1, 4, 8]; its other sizes give [1, 4, 7]"),
+        ]
+
+    @pytest.mark.parametrize("deep", ["-" * 900 + "1", "x" + ".a" * 900, "-" * 100_000 + "1"])
+    def test_what_is_nested_too_deep_is_an_error_too(self, read, deep):
+        call = f"cnt: 1, (({deep}, T([4, 4, 3], f16), None, [1], [0], [1], False, [0], 1), {{}})\n"
+        [(_, line, column, message)] = problems(read, self.HEAD + call)
+        assert (line, column) == (2, 9)
+        assert not message.endswith(": ")
 
     def test_transposed_ones(self, read):
         call = "cnt: 1, ((T([1, 4, 9], f32), T([4, 3, 3], f32), None, [3], [1], [1], True, [2], 2), {})"
@@ -289,6 +310,11 @@ class TestDeepbench:
         found = problems(read, "x = {\n  std::make_tuple(1, 2),\n make_tuple(7, 6, 2, 1, 3, 1, 2, 0, 0, 1, -1)};")
         assert [(line, column) for _, line, column, _ in found] == [(2, 8), (3, 2)]
         assert all("filter_w" in message for *_, message in found)
+
+    @pytest.mark.parametrize("tail", ["make_tuple(7, 6, 2,", "make_tuple(7, (6), 2, 1, 3, 1, 2, 0, 0, 1, 1)};"])
+    def test_a_tuple_that_has_no_plain_end_is_an_error(self, read, tail):
+        [(_, line, column, _)] = problems(read, f"x = {{make_tuple(7, 6, 2, 1, 3, 1, 2, 0, 0, 1, 1),\n{tail}")
+        assert (line, column) == (2, 1)
 
 
 PROBLEM = """\
@@ -341,6 +367,9 @@ class TestKernelbench:
             ("def get_inputs", "def make", 1, "get_inputs"),
             ("torch.rand(3, channels, 9, size)", "load('x')", 20, "load"),
             ("torch.rand(3, channels, 9, size)", "torch.rand(3, channels, 9)", 19, "3 axes"),
+            ("size = 8", "size = 8\nsize += 1", 21, "size"),
+            ("size = 8", "size = 8\nif True:\n    size = 9", 22, "size"),
+            ("super().__init__()", "stride += 1", 9, "stride"),
             ("import torch\n", "import\n", 1, "Python"),
             ("import torch\n", f"import torch; N = {'1+' * 2000}1\n", 1, "nested"),
         ],
@@ -424,6 +453,10 @@ class TestFormats:
         (tmp_path / "file").write_text(text)
         assert recognised(str(tmp_path / "file")) == name
 
+    def test_a_mark_of_the_byte_order_is_passed_over(self, tmp_path):
+        (tmp_path / "file").write_text("ic3iw9oc4kw3", encoding="utf-8-sig")
+        assert [layer.input for layer in import_model(str(tmp_path / "file")).layers] == [(9,)]
+
     def test_one_can_be_asked_for(self, read):
         with pytest.raises(ConfigError, match="shapes:1:1"):
             read("MIOpenDriver conv -n 1", kind="aten")
@@ -452,6 +485,21 @@ class TestFormats:
         assert [left.name for left in model.left_out] == ["huge", "wide"]
         assert all("out of range" in left.reason for left in model.left_out)
         assert len(model.layers) == 1
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "ic{}iw9oc4kw3",
+            "--mb={}\nic3iw9oc4kw3",
+            "MIOpenDriver conv -n {}",
+            "3-9-7-3x2-{}-5-6-2-1x0-2x1-1x1-0-NCHW-FP32-F",
+            "make_tuple({}, 6, 2, 1, 3, 1, 2, 0, 0, 1, 1)",
+        ],
+    )
+    def test_so_are_numbers_too_long_for_python_to_read(self, read, text):
+        read(text.format(7))
+        with pytest.raises(UsageError, match="out of range"):
+            read(text.format("9" * 5_000))
 
     @pytest.mark.parametrize("count", [4_000, 9_000])
     def test_more_layers_than_a_config_can_hold_are_an_error_that_says_so(self, read, count):

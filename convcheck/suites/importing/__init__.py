@@ -107,7 +107,7 @@ def recognised(source: str) -> str | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        text = file.read(_HEAD).decode("utf-8", "replace")
+        text = file.read(_HEAD).decode("utf-8-sig", "replace")
     readers = ((name, getattr(_module(name), "recognises", None)) for name in FORMATS)
     return next((name for name, recognises in readers if recognises and recognises(text)), None)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convcheck.suites.importing.model import Model, Shapes
+from convcheck.suites.importing.model import Model, Shapes, integer
 from convcheck.wording import short
 
 _HEADING = re.compile(r"\s*Operator:\s*(?P<name>\S+)\s*$")
@@ -62,9 +62,11 @@ def load(source: str, input_size: Sequence[int] | None = None) -> Model:
         elif operator in _ARGUMENTS and call:
             try:
                 arguments = _arguments(operator, call["call"])
-                _add(shapes, f"line {number}", operator, int(call["count"]), arguments)
+                _add(shapes, f"line {number}", operator, integer(call["count"]), arguments)
             except _CallError as error:
                 shapes.wrong(number, call.start("call") + 1 + error.offset, str(error))
+            except RecursionError:
+                shapes.wrong(number, call.start("call") + 1, "is nested too deep to be read")
         elif line.strip() and (not operator or operator in _ARGUMENTS):
             shapes.wrong(number, 1, 'is neither "Operator: NAME" nor "cnt: NUMBER, ((ARGUMENTS), {})"')
     return shapes.model()
@@ -76,7 +78,8 @@ def _arguments(operator: str, text: str) -> dict[str, Any]:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _CallError(
-            f"cannot be read: {getattr(error, 'msg', error)}", (getattr(error, "offset", None) or 1) - 1
+            f"cannot be read: {getattr(error, 'msg', None) or type(error).__name__}",
+            (getattr(error, "offset", None) or 1) - 1,
         ) from None
     if not (isinstance(tree, ast.Tuple) and len(tree.elts) == 2 and isinstance(tree.elts[0], ast.Tuple)):
         raise _CallError("expected ((ARGUMENTS), {})", 0)
@@ -132,13 +135,19 @@ def _add(shapes: Shapes, name: str, operator: str, count: int, arguments: dict[s
         raise _CallError(f"its input has {x.shape[1]} channels and its weight is for {channels}", 0)
     if "output_mask" in arguments:
         mask = arguments["output_mask"]
-        computed = {array for array, wanted in zip(("input", "weight", "bias"), mask, strict=False) if wanted}
+        if len(mask) != 3:
+            raise _CallError(f"its output_mask is {short(str(mask))}; expected three truths", 0)
+        computed = {array for array, wanted in zip(("input", "weight", "bias"), mask, strict=True) if wanted}
         # An empty bias is written as [0].
         bias = arguments["bias_sizes"] not in (None, [], [0])
     else:
         computed, bias = {"output"}, arguments["bias"] is not None
-    shapes.findings.add(
+    layer = shapes.findings.add(
         "", operator, batch=x.shape[0], times=count, computed=computed, dtype=x.dtype, channels=x.shape[1],
         filters=filters, kernel=list(weight.shape[2:]), input=list(x.shape[2:]), groups=groups, bias=bias,
         transposed=arguments["transposed"], **per_axis,
     )  # fmt: skip
+    if layer is not None and "grad_output" in arguments:
+        given, needed = arguments["grad_output"].shape, (x.shape[0], filters, *layer.output)
+        if given != needed:
+            raise _CallError(f"its grad_output is {list(given)}; its other sizes give {list(needed)}", 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.reports.results import GRADIENTS
-from convcheck.suites.importing.model import Findings, Model, Shapes
+from convcheck.suites.importing.model import Findings, Model, Shapes, integer
 from convcheck.wording import short
 
 _SPATIAL = "dhw"
@@ -129,7 +129,7 @@ def _option(shapes: Shapes, line: int, column: int, word: str, reading: _Reading
                 line, where, f'--mb "{short(value)}" is no number; expected a batch, or 0 for that of each problem'
             )
             return
-        reading.options = replace(options, batch=int(value))
+        reading.options = replace(options, batch=integer(value))
     elif name == "batch":
         _include(shapes, line, where, value, reading)
     elif not value and word.startswith("--") and re.fullmatch(r"[a-z]+", name):
@@ -155,7 +155,7 @@ def _problem(shapes: Shapes, line: int, column: int, word: str, options: _Option
     while at < len(word):
         match = _NUMBER.match(word, at)
         if match:
-            numbers[match.group(1)] = int(match.group(2))
+            numbers[match.group(1)] = integer(match.group(2))
             at = match.end()
         elif word[at] == "_":
             at += 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convcheck.reports.results import GRADIENTS
-from convcheck.suites.importing.model import Model, Shapes
+from convcheck.suites.importing.model import Model, Shapes, integer
 from convcheck.wording import short
 
 #: What the numbers of a tuple are.
@@ -17,7 +17,7 @@ _NUMBERS = ("w", "h", "c", "n", "k", "filter_w", "filter_h", "pad_w", "pad_h", "
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 #: The name of a table, or one tuple of it.
-_PART = re.compile(r"(?P<table>\w+)\s*=?\s*\{(?!\s*\{?\s*\})|make_tuple\s*\((?P<numbers>[^()]*)\)")
+_PART = re.compile(r"(?P<table>\w+)\s*=?\s*\{(?!\s*\{?\s*\})|make_tuple\s*\((?P<numbers>[^()]*)(?P<end>\)?)")
 
 
 def recognises(text: str) -> bool:
@@ -44,12 +44,12 @@ def load(source: str, input_size: Sequence[int] | None = None) -> Model:
         start = part.start()
         line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
         words = [word.strip() for word in part["numbers"].split(",")]
-        if len(words) != len(_NUMBERS) or not all(word.isdecimal() for word in words):
+        if not part["end"] or len(words) != len(_NUMBERS) or not all(word.isdecimal() for word in words):
             shapes.wrong(
                 line, column, f"({short(part['numbers'].strip())}) is no convolution; expected {', '.join(_NUMBERS)}"
             )
             continue
-        given = dict(zip(_NUMBERS, map(int, words), strict=True))
+        given = dict(zip(_NUMBERS, map(integer, words), strict=True))
         per_axis: dict[str, Any] = {
             field: [given[f"{name}h"], given[f"{name}w"]]
             for field, name in (("input", ""), ("kernel", "filter_"), ("padding", "pad_"), ("stride", "stride_"))

@@ -146,7 +146,7 @@ def _add(
 
 
 def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
-    """Note the value of a name, where it can be told."""
+    """Note the value of a name, where it can be told; what is given to it in any other way is not known."""
     match statement:
         case (
             ast.Assign(targets=[ast.Name(id=name)], value=value)
@@ -157,6 +157,12 @@ def _assign(statement: ast.stmt, names: dict[str, Any]) -> None:
                 names[name] = _value(value, names)
             except _UnreadError:
                 return
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            names.pop(statement.name, None)
+        case _:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names.pop(node.id, None)
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from convcheck.suites.importing.model import Findings, Model, Shapes
+from convcheck.suites.importing.model import Findings, Model, Shapes, integer
 from convcheck.wording import did_you_mean, short
 
 #: Each option that says what is computed: its letter, its word, and its default.
@@ -105,7 +105,10 @@ def _command(shapes: Shapes, number: int, command: re.Match[str]) -> None:
                 number, where, f'{short(option)} "{short(value)}" is not allowed; expected an integer of at least 0'
             )
             return
-        given[meant] = int(value) if meant in _DEFAULTS else value
+        given[meant] = integer(value) if meant in _DEFAULTS else value
+        if meant == "spatial_dim" and given[meant] not in (2, 3):
+            shapes.wrong(number, where, f"{short(option)} {short(value)} is not allowed; expected 2 or 3")
+            return
     _add_command(shapes.findings, f"line {number}", operation, given)
 
 
@@ -151,8 +154,8 @@ def _key(shapes: Shapes, number: int, line: str) -> None:
     if len(parts) != 2 * rank + 8 or any(part.count("x") != rank - 1 for part in (parts[rank + 1], *parts[-4:-1])):
         shapes.wrong(number, column, f"its kernel has {rank} axes, and the other sizes do not; check the key")
         return
-    kernel, padding, stride, dilation = ([int(n) for n in parts[i].split("x")] for i in (rank + 1, -4, -3, -2))
-    first, second = [int(n) for n in parts[: rank + 1]], [int(n) for n in parts[rank + 2 : 2 * rank + 3]]
+    kernel, padding, stride, dilation = ([integer(n) for n in parts[i].split("x")] for i in (rank + 1, -4, -3, -2))
+    first, second = [integer(n) for n in parts[: rank + 1]], [integer(n) for n in parts[rank + 2 : 2 * rank + 3]]
     # The first array is what is given: in both backward passes, the gradient of the output.
     given, made = (first, second) if match["direction"] == "F" else (second, first)
     groups = re.search(r"_g(\d+)", match["more"])
@@ -166,7 +169,7 @@ def _key(shapes: Shapes, number: int, line: str) -> None:
         shapes.wrong(number, column, f"says an output of {shown}; its other sizes give {'×'.join(map(str, sizes))}")
         return
     shapes.findings.add(
-        "", kind, batch=int(parts[-5]), dtype=match["dtype"], computed={computed}, channels=given[0],
-        filters=made[0], groups=int(groups[1]) if groups else 1, kernel=kernel, padding=padding, stride=stride,
+        "", kind, batch=integer(parts[-5]), dtype=match["dtype"], computed={computed}, channels=given[0],
+        filters=made[0], groups=integer(groups[1]) if groups else 1, kernel=kernel, padding=padding, stride=stride,
         dilation=dilation, bias=parts[-1] != "0", input=given[1:],
     )  # fmt: skip

@@ -211,6 +211,14 @@ class Findings:
         return Model(source, tuple(self.found), tuple(self.left_out))
 
 
+def integer(digits: str) -> int:
+    """Return the integer that decimal digits stand for; one too long for Python to read is beyond any size."""
+    try:
+        return int(digits)
+    except ValueError:
+        return LARGEST_INTEGER + 1
+
+
 def _numbers(value: Any) -> list[int]:
     """Return the numbers in a field of a layer, however deep in lists."""
     if isinstance(value, list):

@@ -11,6 +11,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ _HOOK = Path(__file__).parent / "hook"
 
 #: The places of arrays in a function whose parameters do not say what they take.
 _ARRAYS = ("x", "weight", "bias")
+
+#: Seconds that a command has to end by itself once it is interrupted.
+_PATIENCE = 10.0
 
 
 def record(command: Sequence[str], target: str | None = None) -> tuple[Model, int]:
@@ -47,14 +51,17 @@ def record(command: Sequence[str], target: str | None = None) -> tuple[Model, in
         paths = [str(_HOOK), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CONVCHECK_RECORD": folder}
         if target is not None:
-            environment["CONVCHECK_RECORD_TARGET"] = _place(target)
+            environment["CONVCHECK_RECORD_TARGET"] = place = _place(target)
         try:
-            status = subprocess.run(list(command), env=environment, check=False).returncode
+            status = _run(command, environment)
         except OSError as error:
             raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from error
         findings = Findings(merging=True)
-        for call, times in _calls(Path(folder)):
+        calls = _calls(Path(folder))
+        for call, times in calls:
             _add(findings, call, times)
+        if target is not None and all(call.get("function") != place for call, _ in calls):
+            findings.leave_out(place, "recording", "was not called, as far as can be seen")
     model = findings.model(" ".join(command))
     if not model.found:
         reasons = "".join(f"\n  {left_out}" for left_out in model.left_out)
@@ -68,6 +75,20 @@ def record(command: Sequence[str], target: str | None = None) -> tuple[Model, in
     return model, status if status >= 0 else 128 - status
 
 
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    with subprocess.Popen(list(command), env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # A terminal tells the command of it too, which may have to put things in order.
+            try:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+            finally:
+                process.kill()
+            raise
+
+
 def _place(target: str) -> str:
     """Return where the forward pass of a target is: a module, or the whole path of a file, and a name."""
     spec = spec_of(target)
@@ -75,7 +96,11 @@ def _place(target: str) -> str:
     if not isinstance(place, str) or ":" not in place:
         raise UsageError(f"target {target}: cannot be recorded; expected module:name or path/to/file.py:name")
     file, _, name = place.rpartition(":")
-    return f"{Path(file).resolve() if file.endswith('.py') else file}:{name}"
+    if not file.endswith(".py"):
+        return place
+    if not Path(file).is_file():
+        raise UsageError(f"target {target}: there is no file {file}; expected module:name or path/to/file.py:name")
+    return f"{Path(file).resolve()}:{name}"
 
 
 def _calls(folder: Path) -> list[tuple[dict[str, Any], int]]:

@@ -53,6 +53,14 @@ def is_torch(found: Any) -> bool:
     return str(getattr(found, "__module__", "")).partition(".")[0] == "torch"
 
 
+def tensor_of(torch: Any, array: Array) -> Any:
+    """Return a tensor with an array's memory; a format that NumPy has from elsewhere passes by its bits."""
+    # Of this kind are the formats that NumPy has from elsewhere; to ask for their names takes long.
+    if array.dtype.kind != "V":
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+
+
 class TorchForm(Form):
     """A module class or a function of tensors."""
 
@@ -126,14 +134,7 @@ class TorchForm(Form):
         return frozenset({"transposed"}) if transposed else modes
 
     def own(self, array: Array) -> Any:
-        return self._tensor(array).to(self._place.device)
-
-    def _tensor(self, array: Array) -> Any:
-        """Return a tensor with an array's memory; a format that NumPy has from elsewhere passes by its bits."""
-        # Of this kind are the formats that NumPy has from elsewhere; to ask for their names takes long.
-        if array.dtype.kind != "V":
-            return self._torch.from_numpy(array)
-        return self._torch.from_numpy(array.view(np.int16)).view(self._torch.bfloat16)
+        return tensor_of(self._torch, array).to(self._place.device)
 
     def own_placed(self, where: Placed) -> Any:
         return self.own(where.base).as_strided(where.shape, where.strides, where.offset)
@@ -157,7 +158,7 @@ class TorchForm(Form):
 
     def refill(self, array: Any, values: Array) -> Any:
         with self._torch.no_grad():
-            array.copy_(self._tensor(values))
+            array.copy_(tensor_of(self._torch, values))
         return array
 
     def numpy(self, value: Any) -> Any:

@@ -180,9 +180,13 @@ def _described_jax(lax: Any, name: str, given: dict[str, Any]) -> dict[str, Any]
 
 def _patch_target(module: Any) -> None:
     owner, parts = module, _NAME.split(".")
-    for part in parts[:-1]:
-        owner = getattr(owner, part)
-    original = getattr(owner, parts[-1])
+    try:
+        for part in parts[:-1]:
+            owner = getattr(owner, part)
+        original = getattr(owner, parts[-1])
+    except AttributeError:
+        # While a module is imported, Python's own words speak of a circular import.
+        raise AttributeError(f"{_PLACE} has no attribute '{_NAME}'") from None
     if isinstance(original, type):
         _patch_class(original)
     else:
