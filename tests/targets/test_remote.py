@@ -254,3 +254,21 @@ def test_its_threads_do_not_spin_for_long_unless_the_user_says_so(own, opened, m
         assert psutil.Process(keeper.process.pid).environ()[name] == (own or cycles)
     finally:
         keeper.kill()
+
+
+@pytest.mark.parametrize("place", ["-8", str(2**40), "9" * 30, "9" * 1900, "x"])
+def test_a_place_of_the_output_that_there_cannot_be_costs_nothing_but_the_output(place, opened):
+    """Which code has written down that could find the file for it."""
+    lines = (
+        "f = __import__('sys')._getframe()\n        while 'request' not in f.f_locals: f = f.f_back\n"
+        f"        __import__('os').pwrite(205, f\"{{f.f_locals['request']['number']}} {place} "
+        'float64 2 3 3 3\\n\\n".encode(), 0); ctypes.string_at(0)'
+    )
+    run = opened(backward=lines).both(LAYER, AT)
+    with pytest.raises(TargetContractError, match="SIGSEGV"):
+        _ = run.output
+
+
+def test_what_it_is_started_with_is_no_option_of_the_codes(opened):
+    target = opened(forward="__import__('argparse').ArgumentParser().parse_args()")
+    assert_right(target.both(LAYER, AT), AT)

@@ -287,7 +287,7 @@ class Worker:
     def _output(self) -> tuple[Array | None, list[str]]:
         """Return the output and what was written into, where the forward pass has run of a request for both."""
         number, shape = self._half
-        with suppress(BrokenWireError, OSError, MemoryError, ValueError):
+        with suppress(BrokenWireError, OSError, MemoryError, ValueError, OverflowError):
             first, modified, _ = os.pread(self._halfway, HALFWAY, 0).decode().split("\n", 2)
             of, start, told = first.split(" ", 2)
             slot = slot_of(told)
