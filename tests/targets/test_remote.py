@@ -16,6 +16,7 @@ from convcheck.targets.process.keepers import Keeper
 from convcheck.targets.process.limits import COMPLETE_SECONDS, LAYER_SECONDS, Limits
 from convcheck.targets.target import TargetContractError, TargetRaisedError
 from tests.parts import expected, right_arrays
+from tests.programs import ones
 
 LAYER = Layer(2, 3, (2, 3), input=(4, 5), batch=2)
 AT, OTHER = integer_operands(LAYER), integer_operands(LAYER, 1)
@@ -272,3 +273,13 @@ def test_a_place_of_the_output_that_there_cannot_be_costs_nothing_but_the_output
 def test_what_it_is_started_with_is_no_option_of_the_codes(opened):
     target = opened(forward="__import__('argparse').ArgumentParser().parse_args()")
     assert_right(target.both(LAYER, AT), AT)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("unsupported", "skipped"), ("error", "error")])
+def test_a_layer_that_a_program_refuses_is_skipped(answer, status, tmp_path):
+    command = ones(tmp_path, answer=f"answers.write(b'{answer} this\\n')")
+    target = {"command": [str(tmp_path / word) if word.endswith(".py") else word for word in command]}
+    results = verify(LAYER, target=target, in_process=False, shrink=False).layers[0].results
+    assert {(result.status, result.message) for result in results} == {
+        (status, "this" if status == "skipped" else "the program says error: this")
+    }
