@@ -125,6 +125,21 @@ def test_memory_of_processes_that_it_starts_counts(tmp_path, monkeypatch):
     assert "more than its limit of 400 MiB" in message
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+@pytest.mark.parametrize(("more", "stopped"), [("", True), ("mapped = mmap.mmap(held, 0); mapped[::4096]", False)])
+def test_files_that_lie_in_memory_count_once(more, stopped, tmp_path, monkeypatch):
+    monkeypatch.setattr("convcheck.targets.process.limits.LAYER_SECONDS", 20)
+    size = 500 if stopped else 250
+    lines = f"import mmap\nheld = os.memfd_create('held')\nfor n in range({size}): os.write(held, b'x' * 2**20)\n"
+    (tmp_path / "code.py").write_text(source(f"{lines}{more}\ntime.sleep(1.5)", "import"))
+    given = {"memory": 400 * MEBIBYTE, "in_process": False, "shrink": False, "checks": ["forward"]}
+    if stopped:
+        with pytest.raises(TargetError, match="more than its limit of 400 MiB"):
+            verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", **given)
+    else:
+        assert verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", **given).passed
+
+
 @pytest.mark.skipif(not hasattr(os, "fork") or not sys.platform.startswith("linux"), reason="only Linux tells")
 def test_memory_that_processes_share_counts_once():
     # A process of its own, in which no other test has started threads, beside which it is no good to fork.
