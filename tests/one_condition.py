@@ -144,6 +144,32 @@ class MemoisedBackward(Right):
         return self.memo
 
 
+class KeptByInputAndGradOutput(Right):
+    """Computes its gradients once for the same input and grad_output, whatever the weights."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def backward(self, grad_output):
+        key = self.x.tobytes(), grad_output.tobytes()
+        if key not in self.kept:
+            self.kept[key] = super().backward(grad_output)
+        return self.kept[key]
+
+
+class KeptByAllAddresses(Right):
+    """Computes its gradients once for arguments that lie where others have lain."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def backward(self, grad_output):
+        key = tuple(array.ctypes.data for array in (self.x, self.weight, grad_output))
+        if key not in self.kept:
+            self.kept[key] = super().backward(grad_output)
+        return self.kept[key]
+
+
 class WrongFromTheTenthCall(Right):
     calls = 0
 
@@ -334,6 +360,8 @@ WRONG = {
     "kept on a stack": (KeptOnAStack, LAYER, "interleaved"),
     "one buffer for all calls": (OneBufferForAllCalls, LAYER, "interleaved"),
     "weights packed once": (PackedOnce, LAYER, "same-memory"),
+    "kept by the addresses of all": (KeptByAllAddresses, LAYER, "same-memory"),
+    "kept by input and grad_output": (KeptByInputAndGradOutput, LAYER, "many-calls"),
     "memoised": (MemoisedBackward, LAYER, "many-calls"),
     "wrong from the tenth call": (WrongFromTheTenthCall, LAYER, "many-calls"),
     "first input kept": (FirstInputKept, LAYER, "many-calls"),

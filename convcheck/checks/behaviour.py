@@ -14,7 +14,7 @@ from convcheck.checks.comparison import compare
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Fault, Observed, explained
 from convcheck.layer.arrays import Array, wide
-from convcheck.mistakes import mistake
+from convcheck.mistakes import MISTAKES, mistake
 from convcheck.mistakes.resemblance import RESEMBLANCES
 from convcheck.mistakes.tricks import TRICKS
 from convcheck.mistakes.wrong_forward import name_forward
@@ -27,6 +27,8 @@ _PREFERRED = ("forward", "exact", "projected", "central")
 #: The result that shows that an argument was written into.
 _SHOWN_IN = {"x": "input", "weight": "weight", "bias": "bias", "grad_output": "input"}
 
+
+_NAMES = frozenset(mistake.name for mistake in MISTAKES)
 
 #: What is said of results that differ on integers.
 RACE = "on whole numbers every order of a sum gives the same, so it is no rounding: a race, or results not waited for"
@@ -84,7 +86,8 @@ def findings_of(expected: Expected, observed: Observed) -> list[Finding]:
     findings += [
         Finding(_known(fault.slug), gradient, "")
         for gradient, fault in observed.faults.items()
-        if fault.slug is not None
+        # Another process may give any name.
+        if fault.slug in _NAMES
     ]
     if "output" in observed.arrays:
         findings += _second_forward(expected, observed)

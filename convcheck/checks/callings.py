@@ -110,7 +110,8 @@ def same_memory(expected: Expected, target: Target) -> Iterator[Ran]:
 def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(REGIMES)) -> Iterator[Ran]:
     """Passes of one object on data of some regimes, now in the same memory and now in other memory.
 
-    Then a second backward pass for another grad_output.
+    Then a pass on the data of the last with other weights, and of that a second backward pass for another grad_output:
+    what code keeps by some of its arguments, it must not give for others.
     """
     names: list[str | None] = []
     data: Iterable[tuple[str | None, Operands]] = _data_of(expected, target, of)
@@ -146,8 +147,12 @@ def many_calls(expected: Expected, target: Target, of: Collection[str] = tuple(R
 
 def _another(expected: Expected, at: Operands) -> Operands:
     """Return the same data with another grad_output."""
+    return replace(at, grad_output=_other_draw(expected, at).grad_output)
+
+
+def _other_draw(expected: Expected, at: Operands) -> Operands:
     first, _, third = expected.draws
-    return replace(at, grad_output=(first if at is third else third).grad_output)
+    return first if at.grad_output is third.grad_output else third
 
 
 def _repeats(observed: Observed, layer: Layer, done: Run, at: Operands) -> bool:
@@ -165,6 +170,7 @@ def _data_of(expected: Expected, target: Target, of: Collection[str]) -> Iterato
                 count += 1
     for _, at in zip(range(count, PASSES), cycle(expected.draws)):
         yield None, at
+    yield None, replace(at, weight=_other_draw(expected, at).weight)
 
 
 def other_layer_before(expected: Expected, target: Target) -> Iterator[Ran]:

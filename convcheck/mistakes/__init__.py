@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import TypeVar
@@ -43,7 +44,14 @@ def found_in(folders: Iterable[str], package: str) -> tuple[Mistake, ...]:
     ------
     ImportError
         If a file is not as it must be; the message names it.
+    UsageError
+        If Python has left out the docstrings.
     """
+    if sys.flags.optimize > 1:
+        raise UsageError(
+            "convcheck takes its words from docstrings, which Python leaves out here; expected it to run without -OO, "
+            "and without PYTHONOPTIMIZE=2"
+        )
     found: dict[str, Mistake] = {}
     for file in pkgutil.iter_modules(folders):
         module = import_module(f"{package}.{file.name}")

@@ -80,7 +80,7 @@ CONDITIONS = {
         (
             "CC810", "many-calls",
             "twelve passes of one object, in the same memory and in other memory in turn, on data of every kind; then "
-            "the backward pass once more for another grad_output",
+            "one in which the weights alone are others, and its backward pass once more for another grad_output",
             "the gradient is right at the first call and wrong at a later one of the same object",
             "Look for what is kept of the first call, such as a reference to its input, a plan made for its data, or "
             "the gradients that it gave; and for a counter.",

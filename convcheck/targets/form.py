@@ -406,9 +406,11 @@ class _FormRun(Run):
 
     def __init__(
         self, target: Form, layer: Layer, operands: Operands, how: How = PLAIN, session: Session | None = None,
-        given: Given | None = None,
+        given: Given | None = None, upstream: Any = None,
     ) -> None:  # fmt: skip
         self._target, self._layer, self._operands, self._how = target, layer, operands, how
+        #: The grad_output of a pass before, whose memory is used again, and the last that was given.
+        self._upstream_before, self._upstream = upstream, None
         self._changed: set[str] = set()
         self._places: dict[str, Placed] = {}
         if given is None:
@@ -436,7 +438,12 @@ class _FormRun(Run):
         operands = replace(operands, grad_output=target.converted(operands.grad_output))
         # A fresh copy each time, so that a target that writes into it can be told from one that keeps state.
         with target.world(layer), target.threads(how.threads, layer), target.beside(layer, operands, how):
-            given, where = target.place("grad_output", target.in_its_order(operands.grad_output), how)
+            upstream = target.in_its_order(operands.grad_output)
+            if self._upstream_before is None:
+                given, where = target.place("grad_output", upstream, how)
+            else:
+                given, where = target.refill(self._upstream_before, upstream), None
+            self._upstream, self._upstream_before = given, None
             gradients = self._session.backward(given)
             if not equal(np.asarray(target.numpy(given)), target.seen(operands.grad_output)):
                 self._changed.add("grad_output")
@@ -459,11 +466,11 @@ class _FormRun(Run):
             if layer is not self._layer:
                 self._session.resize(layer)
             if new_memory or layer is not self._layer:
-                given, _ = target.placed_arguments(operands, PLAIN)
+                (given, _), upstream = target.placed_arguments(operands, PLAIN), None
             else:
-                given = target.renewed(self._arguments, operands)
+                given, upstream = target.renewed(self._arguments, operands), self._upstream
             self._session.renew(given)
-            return _FormRun(target, layer, operands, PLAIN, self._session, given)
+            return _FormRun(target, layer, operands, PLAIN, self._session, given, upstream)
 
     def modified(self) -> tuple[str, ...]:
         target, now = self._target, self._session.arguments()

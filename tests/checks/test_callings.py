@@ -178,21 +178,24 @@ class TestManyCalls:
     def test_are_twelve_of_one_object_now_in_the_same_memory_and_now_in_other(self):
         code = Noting()
         found = ran("many-calls", code)
-        assert len(found) == 13
-        assert [each.observed.went_on for each in found] == [False, *[True] * 12]
-        assert [note[3] for note in code.notes if note[0] == "again"] == [bool(n % 2) for n in range(11)]
+        assert len(found) == 14
+        assert [each.observed.went_on for each in found] == [False, *[True] * 13]
+        assert [note[3] for note in code.notes if note[0] == "again"] == [bool(n % 2) for n in range(12)]
         assert {each.regime for each in found} == {*REGIMES, None}
-        # Then a second backward pass of the same object, for another grad_output.
+        # Then other weights, and a second backward pass of the same object, for another grad_output.
+        for one, other, names in zip(found[-3:], found[-2:], (["weight"], ["grad_output"]), strict=False):
+            pairs = {name: (getattr(one.operands, name), array) for name, array in vars(other.operands).items()}
+            assert [name for name, arrays in pairs.items() if not np.array_equal(*arrays)] == names
         assert [note[0] for note in code.notes[-3:]] == ["again", "backward", "backward"]
         assert [note[3] for note in code.notes[-2:]] == [True, False]
 
     def test_of_fewer_regimes_are_as_many(self):
         found = list(callings.many_calls(expected(LAYER, Scripted()), Scripted(), ["sparse"]))
-        assert [each.regime for each in found].count(None) == 13 - 5
+        assert [each.regime for each in found].count(None) == 14 - 5
 
     def test_of_objects_that_take_one_pass_are_those_of_many_objects(self):
         found = ran("many-calls", once())
-        assert len(found) == 13
+        assert len(found) == 14
         assert not any(each.observed.went_on for each in found)
 
     @pytest.mark.parametrize(("kept", "counts"), [(True, True), (False, False)])
@@ -213,7 +216,7 @@ class TestManyCalls:
         code = Noting()
         code.run = lambda layer, at, how=PLAIN: Second(code, layer, at)
         found = list(callings.many_calls(expected(LAYER, code), code, []))
-        assert len(found) == 12 + counts
+        assert len(found) == 13 + counts
 
 
 class TestOtherLayerBefore:

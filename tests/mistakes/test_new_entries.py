@@ -1,6 +1,8 @@
 """A file more is a mistake more; one that is not as it must be is refused by name, one that raises is left out."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +45,15 @@ def catalogue(tmp_path, monkeypatch):
         return found_in([str(folder)], folder.name)
 
     return read
+
+
+@pytest.mark.parametrize(("option", "status", "said"), [("-O", 0, ""), ("-OO", 2, "it to run without -OO")])
+def test_without_docstrings_it_is_said_that_they_are_needed(option, status, said):
+    command = [sys.executable, option, "-m", "convcheck", "mistakes"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_more_is_a_mistake_more(catalogue):

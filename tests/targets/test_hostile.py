@@ -15,6 +15,7 @@ import pytest
 from convcheck import Layer, TargetError, verify
 from convcheck.suites.config import Suite
 from convcheck.targets.process import keepers
+from convcheck.targets.process.host import Worker
 from tests.targets.hostile import BEHAVIOURS, MOMENTS, RESULTS, source
 
 LAYERS = (
@@ -124,6 +125,21 @@ def test_memory_of_processes_that_it_starts_counts(tmp_path, monkeypatch):
     assert "more than its limit of 400 MiB" in message
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+@pytest.mark.parametrize(("more", "stopped"), [("", True), ("mapped = mmap.mmap(held, 0); mapped[::4096]", False)])
+def test_files_that_lie_in_memory_count_once(more, stopped, tmp_path, monkeypatch):
+    monkeypatch.setattr("convcheck.targets.process.limits.LAYER_SECONDS", 20)
+    size = 500 if stopped else 250
+    lines = f"import mmap\nheld = os.memfd_create('held')\nfor n in range({size}): os.write(held, b'x' * 2**20)\n"
+    (tmp_path / "code.py").write_text(source(f"{lines}{more}\ntime.sleep(1.5)", "import"))
+    given = {"memory": 400 * MEBIBYTE, "in_process": False, "shrink": False, "checks": ["forward"]}
+    if stopped:
+        with pytest.raises(TargetError, match="more than its limit of 400 MiB"):
+            verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", **given)
+    else:
+        assert verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", **given).passed
+
+
 @pytest.mark.skipif(not hasattr(os, "fork") or not sys.platform.startswith("linux"), reason="only Linux tells")
 def test_memory_that_processes_share_counts_once():
     # A process of its own, in which no other test has started threads, beside which it is no good to fork.
@@ -153,6 +169,23 @@ def test_what_crashes_on_one_layer_is_checked_on_the_next(tmp_path):
 @pytest.mark.parametrize("name", ["a-structured-array", "a-huge-shape", "what-says-that-it-is-equal"])
 def test_a_few_results_that_are_none(name, tmp_path):
     judged(tmp_path, source(RESULTS[name], "forward"))
+
+
+@pytest.mark.parametrize(("slug", "names"), [("sign-flipped", ["sign-flipped"]), ("no-such-mistake", [])])
+def test_a_mistake_that_its_process_names_is_told_where_there_is_such_a_one(slug, names, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        Worker, "receive", lambda *given, receive=Worker.receive: told_of_a_misfit(receive(*given), slug)
+    )
+    (tmp_path / "code.py").write_text(source("pass", "import"))
+    report = verify(LAYERS[0], target=f"{tmp_path}/code.py:Wrong", in_process=False, shrink=False)
+    bias = next(r for r in report.layers[0].results if (r.gradient, r.check) == ("bias", "exact"))
+    assert (bias.status, bias.message, [d.name for d in bias.diagnosis]) == ("failed", "odd", names)
+
+
+def told_of_a_misfit(answer, slug):
+    """What is answered, but for a bias gradient that is none."""
+    values = answer.get("values", [])
+    return {**answer, "values": [*values[:3], {"misfit": "odd", "slug": slug}]} if len(values) == 4 else answer
 
 
 @pytest.mark.parametrize("name", ["raises", "exception-with-control-characters"])

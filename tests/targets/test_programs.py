@@ -439,6 +439,9 @@ END
 """
 
 
+HUGE = "open(folder / '{}', 'wb').truncate(2**40)"
+
+
 def once(folder, files="raw", start="", middle="", end=""):
     text = ONCE.replace("FORMAT", files).replace("START", start).replace("MIDDLE", middle).replace("END", end)
     (folder / "once.py").write_text(text)
@@ -478,6 +481,8 @@ class TestAProcessForEveryPass:
             ({"start": "(folder / 'outputs.bin').write_text(''); sys.exit(0)"}, ["output.bin", "it left outputs.bin"]),
             ({"start": "(folder / 'output.bin').write_text('abc'); sys.exit(0)"}, ["3 bytes", "no whole number of"]),
             ({"start": "(folder / 'answer.txt').write_text('error too slow'); sys.exit(1)"}, ["says error: too slow"]),
+            ({"start": f"{HUGE.format('output.bin')}; sys.exit(0)"}, [f"{2**40:,} bytes, which were not read"]),
+            ({"start": f"{HUGE.format('answer.txt')}; sys.exit(3)"}, ["exit status 3"]),
         ],
     )
     def test_what_goes_wrong_is_said_and_kept(self, tmp_path, code, words):
@@ -491,8 +496,16 @@ class TestAProcessForEveryPass:
         if "outputs.bin" in code["start"]:
             assert "outputs.bin" in there
 
-    def test_a_file_that_is_no_array(self, tmp_path):
-        start = "(folder / 'output.npy').write_bytes(b'not npy'); sys.exit(0)"
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "b'not npy'", "b'\\x93NUMPY\\x01\\x00\\x28\\x23' + b'(' * 8999 + b'\\n'",
+            "b'\\x93NUMPY\\x01\\x00\\x46\\x00' + b\"{'descr': '<f8', 'fortran_order': False, \" + "
+            "b\"'shape': (%d,)}\\n\" % 10**17",
+        ],
+    )  # fmt: skip
+    def test_a_file_that_is_no_array(self, tmp_path, written):
+        start = f"(folder / 'output.npy').write_bytes({written}); sys.exit(0)"
         with pytest.raises(AnswerError, match=r"output\.npy cannot be read"):
             OneShot(once(tmp_path, "npy", start=start), tmp_path, "npy").ask(request_of())
 

@@ -16,6 +16,7 @@ from convcheck.targets.process.keepers import Keeper
 from convcheck.targets.process.limits import COMPLETE_SECONDS, LAYER_SECONDS, Limits
 from convcheck.targets.target import TargetContractError, TargetRaisedError
 from tests.parts import expected, right_arrays
+from tests.programs import ones
 
 LAYER = Layer(2, 3, (2, 3), input=(4, 5), batch=2)
 AT, OTHER = integer_operands(LAYER), integer_operands(LAYER, 1)
@@ -254,3 +255,31 @@ def test_its_threads_do_not_spin_for_long_unless_the_user_says_so(own, opened, m
         assert psutil.Process(keeper.process.pid).environ()[name] == (own or cycles)
     finally:
         keeper.kill()
+
+
+@pytest.mark.parametrize("place", ["-8", str(2**40), "9" * 30, "9" * 1900, "x"])
+def test_a_place_of_the_output_that_there_cannot_be_costs_nothing_but_the_output(place, opened):
+    """Which code has written down that could find the file for it."""
+    lines = (
+        "f = __import__('sys')._getframe()\n        while 'request' not in f.f_locals: f = f.f_back\n"
+        f"        __import__('os').pwrite(205, f\"{{f.f_locals['request']['number']}} {place} "
+        'float64 2 3 3 3\\n\\n".encode(), 0); ctypes.string_at(0)'
+    )
+    run = opened(backward=lines).both(LAYER, AT)
+    with pytest.raises(TargetContractError, match="SIGSEGV"):
+        _ = run.output
+
+
+def test_what_it_is_started_with_is_no_option_of_the_codes(opened):
+    target = opened(forward="__import__('argparse').ArgumentParser().parse_args()")
+    assert_right(target.both(LAYER, AT), AT)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("unsupported", "skipped"), ("error", "error")])
+def test_a_layer_that_a_program_refuses_is_skipped(answer, status, tmp_path):
+    command = ones(tmp_path, answer=f"answers.write(b'{answer} this\\n')")
+    target = {"command": [str(tmp_path / word) if word.endswith(".py") else word for word in command]}
+    results = verify(LAYER, target=target, in_process=False, shrink=False).layers[0].results
+    assert {(result.status, result.message) for result in results} == {
+        (status, "this" if status == "skipped" else "the program says error: this")
+    }

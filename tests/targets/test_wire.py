@@ -90,6 +90,7 @@ def test_a_file_that_ends_early_is_told(file):
     [
         "", "float64 2 -3", "float64 2  3", "float64 2.5", "float64 ²", "float64 " + "9" * 15, "object 2", "str 1",
         ">f8 2", "float64" + " 1" * 65, "float64 " + "1 " * 600, "float64\n3",
+        f"float64 {'9' * 14} {'9' * 14} 0",
     ],
 )  # fmt: skip
 def test_what_is_told_of_no_array_is_refused(told):

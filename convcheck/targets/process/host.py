@@ -19,7 +19,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from convcheck.layer.arrays import Array
-from convcheck.targets.process.keepers import EndedError, give_back, keeper, memory_of, uninterrupted
+from convcheck.targets.process.keepers import (
+    EndedError,
+    give_back,
+    keeper,
+    memory_of,
+    memory_of_files,
+    uninterrupted,
+)
 from convcheck.targets.process.limits import Limits, free_memory
 from convcheck.targets.process.wire import (
     DISCONNECTED,
@@ -225,10 +232,12 @@ class Worker:
         if used <= self._most_memory and time.monotonic() >= self._family_after:
             # To find the processes that came of it takes longer.
             self._family_after = time.monotonic() + _FAMILY_TICK
-            used = memory_of(self._keeper.family())
+            family = self._keeper.family()
+            used = memory_of(family)
             if used > self._most_memory:
                 # Those that were forked share memory, which was counted several times.
-                used = memory_of(self._keeper.family(), shared=True)
+                used = memory_of(family, shared=True)
+            used += memory_of_files(family)
         if used > self._most_memory:
             self._fail(
                 f"the target's process, with those that it started, used {used / 2**20:,.0f} MiB of memory, more than "
@@ -287,7 +296,7 @@ class Worker:
     def _output(self) -> tuple[Array | None, list[str]]:
         """Return the output and what was written into, where the forward pass has run of a request for both."""
         number, shape = self._half
-        with suppress(BrokenWireError, OSError, MemoryError, ValueError):
+        with suppress(BrokenWireError, OSError, MemoryError, ValueError, OverflowError):
             first, modified, _ = os.pread(self._halfway, HALFWAY, 0).decode().split("\n", 2)
             of, start, told = first.split(" ", 2)
             slot = slot_of(told)

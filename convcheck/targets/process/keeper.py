@@ -144,6 +144,8 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.path[:] = order["path"]
+    # Of code that reads options when it is imported; the keeper's own are none for it.
+    sys.argv[:] = ["convcheck"]
     with suppress(OSError):
         os.chdir(order["folder"])
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:

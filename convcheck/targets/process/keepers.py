@@ -33,6 +33,10 @@ START = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from convcheck
 START += "main(int(sys.argv[1]))"
 
 
+#: Where Linux has files that lie in memory.
+_IN_MEMORY = ("/memfd:", "/dev/shm/")
+
+
 class EndedError(ConvcheckError):
     """The worker has ended or was ended before it answered.
 
@@ -198,6 +202,24 @@ def memory_of(processes: Iterable[int], *, shared: bool = False) -> int:
                 of_all = process.memory_full_info()
                 used += getattr(of_all, "pss", of_all.rss) - of_all.rss
     return used
+
+
+def memory_of_files(processes: Iterable[int]) -> int:
+    """Return the bytes of open files that lie in memory and that no process has mapped into its own, where Linux tells.
+
+    Whatever processes share is taken for a part of such files, so that nothing counts twice.
+    """
+    sizes: dict[tuple[int, int], int] = {}
+    mapped = 0
+    for number in processes:
+        with suppress(psutil.Error, OSError):
+            mapped += getattr(psutil.Process(number).memory_info(), "shared", 0)
+            for descriptor in os.scandir(f"/proc/{number}/fd"):
+                with suppress(OSError):
+                    if os.readlink(descriptor).startswith(_IN_MEMORY):
+                        file = os.stat(descriptor)
+                        sizes[file.st_dev, file.st_ino] = file.st_blocks * 512
+    return max(0, sum(sizes.values()) - mapped)
 
 
 def _trusted_path() -> list[str]:

@@ -31,6 +31,7 @@ from convcheck.targets.process.wire import (
     text_in,
     texts_in,
 )
+from convcheck.targets.programs.protocol import RefusedError
 from convcheck.targets.spec import TargetSpec
 from convcheck.targets.target import Misfit, TargetContractError, TargetRaisedError, TargetUnimplementedError
 
@@ -417,6 +418,8 @@ def raised_by(raised: Any) -> Exception:
         refusal = None if raised.get("refusal") is None else text_in(raised, "refusal")
         error = TargetUnimplementedError if kind == "unimplemented" else TargetRaisedError
         return error(text_in(raised, "message"), text, refusal, text_in(raised, "last"))
+    if kind == "refused":
+        return RefusedError(text)
     return TargetError(text) if kind == "convcheck" else TargetContractError(text)
 
 

@@ -13,6 +13,7 @@ import mmap
 import os
 import signal
 import struct
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,6 +129,9 @@ def _slot(told: str) -> Slot:
     except TypeError as error:
         raise BrokenWireError(f"nothing here has dtype {name}") from error
     shape = tuple(map(int, sizes))
+    # NumPy refuses such a shape, even where one of the others is 0.
+    if prod(filter(None, shape)) * dtype.itemsize > sys.maxsize:
+        raise BrokenWireError("no array has such a shape")
     entries = prod(shape)
     return Slot(dtype, shape, entries, -(-entries * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT)
 

@@ -252,6 +252,7 @@ def _told(error: BaseException) -> dict[str, Any]:
     try:
         if isinstance(error, ConvcheckError):
             kind = "contract" if isinstance(error, TargetContractError) else "convcheck"
+            kind = "refused" if isinstance(error, NotImplementedError) else kind
             return {"kind": kind, "text": str(error)[: 4 * LONGEST_TEXT]}
         return {
             "kind": "unimplemented" if isinstance(error, NotImplementedError) else "raised",

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from convcheck.targets.programs.process import (
     how_it_ended,
     kill_with_children,
 )
-from convcheck.targets.programs.protocol import AnswerError, Request, raise_refusal
+from convcheck.targets.programs.protocol import LONGEST_LINE, WORTH_READING, AnswerError, Request, raise_refusal
 from convcheck.wording import did_you_mean
 
 #: What stands for the folder in the words of a command; without it, the folder is the last word.
@@ -78,15 +79,14 @@ class OneShot:
             status, last_words = self._run(place)
             answer = {path.name: path for path in folder.iterdir() if path.name not in given and path.is_file()}
             if "answer.txt" in answer:
-                raise_refusal(
-                    answer["answer.txt"].read_text(encoding="utf-8", errors="replace").split(), request.direction
-                )
+                said = _beginning(answer["answer.txt"], LONGEST_LINE).decode("utf-8", "replace")
+                raise_refusal(said.split(), request.direction)
             try:
                 if status != 0:
                     raise AnswerError(f"the program {how_it_ended(status)}; expected 0{last_words}")
                 found = {name: self._read(name, request, answer, last_words) for name in request.shapes}
             except AnswerError as error:
-                error.answer = {name: path.read_bytes() for name, path in answer.items()}
+                error.answer = {name: _beginning(path, WORTH_READING) for name, path in answer.items()}
                 raise
             if self._cases is not None:
                 self._cases.look(request, found)
@@ -128,12 +128,18 @@ class OneShot:
     def _read(self, name: str, request: Request, answer: dict[str, Path], last_words: LastWords) -> Array:
         file = f"{name}.{ENDINGS[self._files]}"
         if file not in answer:
-            there = f"; it left {', '.join(sorted(answer))};{did_you_mean(file, answer)}" if answer else ""
-            raise AnswerError(f"the program left no file {file}; expected one with {name}{there}{last_words}")
+            left = f"; it left {', '.join(sorted(answer))};{did_you_mean(file, answer)}" if answer else ""
+            raise AnswerError(f"the program left no file {file}; expected one with {name}{left}{last_words}")
+        there, whole = answer[file].stat().st_size, prod(request.shapes[name]) * request.dtype.itemsize
+        if there > max(WORTH_READING, 2 * whole):
+            raise AnswerError(
+                f"{file} has {there:,} bytes, which were not read; expected {request.shapes[name]} in all"
+            )
         if self._files == "npy":
             try:
                 array: Array = np.load(answer[file], allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except Exception as error:
+                # A header is read as Python's, with whatever that may raise.
                 raise AnswerError(f"{file} cannot be read: {error}; expected an array of numbers as .npy") from None
             return array
         data, size = answer[file].read_bytes(), request.dtype.itemsize
@@ -143,3 +149,8 @@ class OneShot:
                 f"bytes an entry, {request.shapes[name]} in all"
             )
         return request.shaped({name: np.frombuffer(data, request.dtype)})[name]
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)

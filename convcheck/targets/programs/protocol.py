@@ -26,7 +26,7 @@ PROTOCOL = 1
 LONGEST_LINE = 4096
 
 #: Bytes of an answer of the wrong size that are read all the same, so that the program can go on.
-_WORTH_READING = 1 << 24
+WORTH_READING = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def announced(line: bytes, request: Request, begun: bytes) -> dict[str, int]:
             begun,
         )
     size = request.dtype.itemsize
-    if counts != request.counts and sum(counts) * size > max(_WORTH_READING, 2 * sum(request.counts) * size):
+    if counts != request.counts and sum(counts) * size > max(WORTH_READING, 2 * sum(request.counts) * size):
         pairs = zip(request.shapes.items(), counts, request.counts, strict=True)
         (name, shape), count, right = next(pair for pair in pairs if pair[1] != pair[2])
         raise AnswerError(
