@@ -21,7 +21,7 @@ from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array, is_numeric, wide
 from convcheck.layer.data import Operands, integer_operands, real_operands
-from convcheck.layer.fields import ASKED, DTYPES, akin, known_to_numpy
+from convcheck.layer.fields import ASKED, COMPLEX, DTYPES, akin, known_to_numpy
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
 from convcheck.targets.features import FEATURES, KINDS, needed, without
@@ -226,16 +226,16 @@ class Probe:
     def _first_taken(self) -> Layer | None:
         """Return the first plain layer on which the forward pass is right, or else the first on which it runs.
 
-        Code that refuses the usual data type may know another one only, so that the plainest are tried in all of them
-        before those that are less plain.
+        Code that refuses the usual data type may know another one only, so that the plainest are tried in all those of
+        real numbers before those that are less plain.
         """
         running = None
         plain = _plain_layers()
-        others = [name for name in DTYPES if name != plain[0].dtype and known_to_numpy(name) is None]
+        real = [name for name in DTYPES if name not in COMPLEX and known_to_numpy(name) is None]
         tried = [
             replace(layer, dtype=name)
             for layers in (plain[:_PLAINEST], plain[_PLAINEST:])
-            for name in (plain[0].dtype, *others)
+            for name in real
             for layer in layers
         ]
         try:

@@ -19,7 +19,7 @@ class ReshapeInsteadOfTranspose(WrongArrays):
         "3).reshape(F, -1) where the columns of the windows go sample by sample, transpose(1, 2, 3, 0) where they go "
         "position by position; (columns @ rows).T.reshape(weight.shape)."
     )
-    shows_on = "more than one of two of these: filters, samples, outputs"
+    shows_on = "at least two of these: several filters, several samples, several outputs"
     gradients = ("input", "weight", "bias")
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
