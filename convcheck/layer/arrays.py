@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,3 +78,17 @@ def at_sites(places: Iterable[Any]) -> tuple[Any, ...]:
 def kept_alone(kept: NDArray[np.bool_], array: Array) -> Array:
     """Return the array with zeros where nothing is kept, in its own dtype: NumPy 1 joins bfloat16 and no number."""
     return np.where(kept, array, array.dtype.type(0))
+
+
+def reread(array: Array, stands: tuple[int, ...] = (0, 1, 2), read: tuple[int, ...] = (0, 1, 2)) -> Array:
+    """Return an array of images or weights as it is read by code that takes its memory for one in another order.
+
+    Parameters
+    ----------
+    stands, read : tuple of int
+        The order into which its axes were brought, and the one in which they are taken to stand: of samples, filters
+        and positions, or of filters, channels and taps.
+    """
+    blocks = (*array.shape[:2], prod(array.shape[2:]))
+    taken = array.reshape(blocks).transpose(stands).reshape([blocks[axis] for axis in read])
+    return np.ascontiguousarray(taken.transpose(np.argsort(read))).reshape(array.shape)

@@ -46,10 +46,11 @@ def crash(layer: Layer, traceback: str, runs: Callable[[Layer], bool]) -> Diagno
                 {"a slice up to minus its start": f"the slice {sliced.group()}", "a padded layer": as_yaml(padded)}
             )
     if len(set(layer.axes)) > 1:
-        for number in range(len(layer.axes)):
-            options = ("input", "kernel", "stride", "dilation", "padding")
-            alike = {option: [getattr(layer, option)[number]] * len(layer.axes) for option in options}
-            equal = changed(layer, alike)
-            if equal and runs(equal):
-                return CRASHES["crash-axes-differ"].diagnosis({"a layer with axes alike": as_yaml(equal)})
+        options = ("input", "kernel", "stride", "dilation", "padding")
+        axes = [{option: getattr(layer, option)[number] for option in options} for number in range(len(layer.axes))]
+        alike = [changed(layer, {option: [axis[option]] * len(axes) for option in options}) for axis in axes]
+        # Where one of the axes is refused by itself, such as one with a remainder, that they differ is not the reason.
+        running = [equal for equal in alike if equal and runs(equal)]
+        if len(running) == len(axes):
+            return CRASHES["crash-axes-differ"].diagnosis({"a layer with axes alike": as_yaml(running[0])})
     return None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from convcheck.gradients import FASTEST, formulation
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, reread
 from convcheck.layer.data import Operands, as_weight
 from convcheck.layer.fields import FIELDS, ZEROS
 from convcheck.layer.layer import Layer
@@ -109,6 +109,9 @@ def name_forward(layer: Layer, operands: Operands, output: Array) -> Variant | N
 def _arranged(right: Array) -> Iterator[tuple[Array, str, str]]:
     """Yield the right output with its entries in another order."""
     yield np.moveaxis(right, 1, -1), "gives its output with the channels last", "Say layout: NHWC in the mapping."
+    fix = "Bring rows of filters back in the order in which the columns of the windows go, then transpose."
+    for stands, read in permutations(((1, 0, 2), (1, 2, 0))):
+        yield reread(right, stands, read), "takes samples for positions where it reshapes its rows of filters", fix
     if right.ndim > 3:
         turned = right.swapaxes(-1, -2)
         fix = "Give the output as (..., rows, columns), and number its windows row by row."

@@ -65,6 +65,9 @@ class Construction:
         constants = rates | dict(spec.constants)
         self.binding = bind(name, factory, (), with_kinds(factory, spec).keywords, constants)
         self.rate = rate_in(constants)
+        dilations = [self._parameters[name] for name, what in self.binding.keywords.items() if what == "dilation"]
+        # Without dilation, taps are 1 apart, and 0 samples lie between them.
+        self._counts_gaps = bool(dilations) and all(parameter.default == 0 for parameter in dilations)
         self.way: Way = {}
 
     def ways(self, layer: Layer) -> Iterator[tuple[Way, bool]]:
@@ -111,7 +114,13 @@ class Construction:
                 return tuple(size for size in self._in_order((None, layer.channels, *layer.input)) if size is not None)
             case "batch":
                 return tuple(self._in_order(layer.input_shape))
-        return constructor_value(what, "", layer, tuples=way in ("tuple", "size"))
+        return self._value(what, "", layer, tuples=way in ("tuple", "size"))
+
+    def _value(self, what: str, name: str, layer: Layer, *, tuples: bool) -> Any:
+        value = constructor_value(what, name, layer, tuples=tuples)
+        if what == "dilation" and self._counts_gaps:
+            return tuple(each - 1 for each in value) if isinstance(value, tuple) else value - 1
+        return value
 
     def settle(self, way: Way) -> list[str]:
         """Keep what worked; return what is unusual in it, in words."""
@@ -121,7 +130,7 @@ class Construction:
             f"its constructor takes {name} as {_IN_WORDS[way[what]]}"
             for name, what in names
             if way[what] not in self._ways_of(what, name)[:1]
-        ]
+        ] + ["its dilation, 0 by default, is the number of samples between taps"] * self._counts_gaps
 
     def construct(self, layer: Layer, weight: Array, bias: Array | None, way: Way) -> tuple[Any, dict[str, Array]]:
         """Return an object, and the arrays that its constructor was given."""
@@ -137,7 +146,7 @@ class Construction:
                     return None
                 passed[what] = np.zeros(layer.filters, layer.dtype) if bias is None else bias.copy()
             else:
-                return constructor_value(what, name, layer, tuples=self._tuples)
+                return self._value(what, name, layer, tuples=self._tuples)
             return passed[what]
 
         return self.binding.call(self._factory, value), passed

@@ -21,7 +21,7 @@ from convcheck.gradients import FASTEST, ORACLE, formulation
 from convcheck.gradients.numeric import rounding
 from convcheck.layer.arrays import Array, is_numeric, wide
 from convcheck.layer.data import Operands, integer_operands, real_operands
-from convcheck.layer.fields import ASKED, DTYPES, akin
+from convcheck.layer.fields import ASKED, COMPLEX, DTYPES, akin, known_to_numpy
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import Changes, as_yaml, changed
 from convcheck.targets.features import FEATURES, KINDS, needed, without
@@ -34,6 +34,9 @@ _SECONDS = 25.0
 
 #: So many reasons are told for which layers are refused whose options are taken each.
 _LISTED = 3
+
+#: So many plain layers, of each number of axes with and without padding, have nothing that code refuses often.
+_PLAINEST = 6
 
 #: Seconds that a call on a layer may take for the layer to be worth its checks.
 _PATIENCE = 0.2
@@ -221,10 +224,22 @@ class Probe:
         return self._attempts[layer]
 
     def _first_taken(self) -> Layer | None:
-        """Return the first plain layer on which the forward pass is right, or else the first on which it runs."""
+        """Return the first plain layer on which the forward pass is right, or else the first on which it runs.
+
+        Code that refuses the usual data type may know another one only, so that the plainest are tried in all those of
+        real numbers before those that are less plain.
+        """
         running = None
+        plain = _plain_layers()
+        real = [name for name in DTYPES if name not in COMPLEX and known_to_numpy(name) is None]
+        tried = [
+            replace(layer, dtype=name)
+            for layers in (plain[:_PLAINEST], plain[_PLAINEST:])
+            for name in real
+            for layer in layers
+        ]
         try:
-            for layer in _plain_layers():
+            for layer in tried:
                 if layer.transposed and self.target.unsupported(layer):
                     continue
                 if time.monotonic() > self._search_ends:

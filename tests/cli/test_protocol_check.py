@@ -43,6 +43,19 @@ def test_what_it_does_not_support_is_no_mistake(run, tmp_path):
     assert "backward, groups" not in out
 
 
+def test_one_that_takes_hardly_anything_is_not_blamed_for_it(run, tmp_path):
+    # As a program does that ends with what it does not support.
+    end = "answers.write(b'unsupported all but square float32\\n'); break"
+    square = "dtype == 'float32' and rank == 2 and sizes[2] == sizes[3]"
+    for name, condition in (("square", square), ("nothing", "False")):
+        command = ones(tmp_path, f"{name}.py", read=f"if not ({condition}): {end}\n{READ}")
+        status, out, _ = check(run, command)
+        assert status == 0, out
+        taken = "ok           backward, float32, everything square" in out
+        assert taken is (name == "square")
+        assert ("ok           a layer it may refuse, then another" in out) is taken
+
+
 WRONG = {
     "does not loop": ({"last": "break"}, ["one request after the other", "at request 2", "until its input ends"]),
     "extra bytes": ({"answer": "answers.write(line + b''.join(arrays) + b'hello')"}, ["hello", "standard error"]),

@@ -128,6 +128,23 @@ class ReshapesTheProduct(Right):
         return right._replace(weight=np.ascontiguousarray(product).reshape(self.weight.shape))
 
 
+class ReshapesRowsOfFilters(Right):
+    """Columns of the unfolded input position by position, and rows of grad_output sample by sample."""
+
+    stands, read = (1, 0, 2, 3), (1, 2, 3, 0)
+
+    def backward(self, grad_output):
+        shape = [grad_output.shape[axis] for axis in self.read]
+        rows = grad_output.transpose(self.stands).reshape(shape).transpose(np.argsort(self.read))
+        return super().backward(rows)._replace(bias=super().backward(grad_output).bias)
+
+
+class ReshapesRowsOfFiltersBack(ReshapesRowsOfFilters):
+    """The other way round."""
+
+    stands, read = (1, 2, 3, 0), (1, 0, 2, 3)
+
+
 class NumbersWindowsByColumn(Right):
     """Columns of the unfolded input numbered column by column, and rows of grad_output row by row."""
 
@@ -202,6 +219,8 @@ SLIPS = [
     (CropsToMinusZero, {"input"}, "empty-crop", "pad:-pad"),
     (ForgetsTheStrideOfRows, {"input", "weight"}, "stride-ignored", "along rows only"),
     (ReshapesTheProduct, {"weight"}, "reshape-instead-of-transpose", "channels, taps, filters"),
+    (ReshapesRowsOfFilters, {"input", "weight"}, "reshape-instead-of-transpose", "read as filters, positions, samples"),
+    (ReshapesRowsOfFiltersBack, {"input", "weight"}, "reshape-instead-of-transpose", "read as filters, samples, pos"),
     (NumbersWindowsByColumn, {"input", "weight"}, "axes-swapped", "grad_output transposed"),
     (NumbersTapsByHeight, {"weight"}, "axes-swapped", "numbered by the kernel's height"),
     (DilatesTooFar, {"weight"}, "dilated-too-far", "behind the last sample too"),
@@ -274,6 +293,18 @@ class TestAWrongForwardPass:
         by_column = with_forward(lambda output, weight, bias: output.swapaxes(2, 3).reshape(output.shape))
         assert names(layer, turned)["output"] == {"forward-axes-swapped"}
         assert names(layer, by_column)["output"] == {"forward-axes-swapped"}
+
+    @pytest.mark.parametrize(("stands", "read"), [((1, 0, 2), (1, 2, 0)), ((1, 2, 0), (1, 0, 2))])
+    def test_rows_of_filters_reshaped_in_another_order(self, stands, read):
+        def reshaped(output, weight, bias):
+            blocks = (*output.shape[:2], output[0, 0].size)
+            rows = output.reshape(blocks).transpose(stands).reshape([blocks[axis] for axis in read])
+            return rows.transpose(np.argsort(read)).reshape(output.shape)
+
+        report = verify(self.LAYER, target=with_forward(reshaped), checks=["forward"])
+        (diagnosis,) = report.layers[0].results[0].diagnosis
+        assert diagnosis.name == "forward-axes-swapped"
+        assert "takes samples for positions" in diagnosis.explanation
 
     @pytest.mark.parametrize("by_column", [True, False])
     def test_rows_of_the_unfolded_input_numbered_wrongly(self, by_column):
@@ -433,6 +464,17 @@ class TestACrash:
         assert found == {"crash-axes-differ"}
         assert "input: [8, 8]" in text
         assert self.told(LAYERS[1], Exchanged)[0] == set()
+
+    def test_of_an_axis_that_is_refused_by_itself(self):
+        class WithoutRemainder(Right):
+            def forward(self, x, weight, bias, layer):
+                assert not any(axis.remainder for axis in layer.axes), "width does not work"
+                return super().forward(x, weight, bias, layer)
+
+        # Along its rows there is none, so that it runs where both axes are like them.
+        found, text = self.told(Layer(2, 3, 1, stride=2, input=(5, 4)), WithoutRemainder)
+        assert "width does not work" in text
+        assert found == set()
 
     def test_that_comes_everywhere_has_no_name(self):
         class Broken(Right):

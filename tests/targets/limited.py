@@ -136,6 +136,22 @@ class SingleInside(Single):
         )
 
 
+class SingleOnly(_Base):
+    """Refuses all but float32."""
+
+    dtype = "float32"
+
+    def limited(self, x, weight, layer):
+        if layer.dtype != self.dtype:
+            raise TypeError(f"{self.dtype} only")
+
+
+class HalfOnly(SingleOnly):
+    """Refuses all but float16."""
+
+    dtype = "float16"
+
+
 class Nothing(_Base):
     def limited(self, x, weight, layer):
         raise ValueError("never")

@@ -300,6 +300,21 @@ class SizedByItsInput(Shaped):
         super().__init__((in_depth, *input_size), depth, k)
 
 
+class CountsGaps(Conv):
+    """Dilation as the number of samples between taps."""
+
+    def __init__(self, channels, filters, kernel, dilation=0):
+        super().__init__(channels, filters, kernel)
+        self.gaps = dilation
+
+    def forward(self, x):
+        weight, bias = self.held()
+        sizes = {"kernel": weight.shape[2:], "dilation": self.gaps + 1, "input": x.shape[2:], "batch": len(x)}
+        self.saved = Layer(x.shape[1], len(weight), **sizes, dtype=x.dtype.name), x
+        return convcheck.forward(self.saved[0], x, weight, bias)
+
+
+GAPS = "its dilation, 0 by default, is the number of samples between taps"
 STRIDED = Layer(2, 3, 3, stride=2, padding=1, input=(7, 5))
 SAME = Layer(2, 3, 3, padding=1, input=(5, 6))
 
@@ -318,6 +333,8 @@ SAME = Layer(2, 3, 3, padding=1, input=(5, 6))
         (Shaped, LAYER, {}, []),
         (ShapedWithBatch, LAYER, {}, []),
         (SizedByItsInput, LAYER, {}, []),
+        (CountsGaps, LAYER, {}, [GAPS]),
+        (CountsGaps, Layer(2, 3, 2, dilation=3, input=(6, 7)), {}, [GAPS]),
     ],
 )
 def test_constructors_are_given_what_they_take(target, layer, mapping, found):

@@ -33,6 +33,7 @@ LIMITED = [
     (limited.AsManyFiltersAsChannels, ["filters that are not as many as the channels (ValueError: residual"]),
     (limited.Single, ["float64 (it gives float32 whatever comes in)"]),
     (limited.SingleInside, ["float64 (it computes in float32 whatever comes in)"]),
+    (limited.SingleOnly, ["float64 (TypeError: float32 only)"]),
 ]
 
 
@@ -97,6 +98,23 @@ def test_wrong_code_is_caught_by_name_within_its_limits():
     assert not report.passed
     assert any("a remainder" in limit for limit in report.limits)
     assert names(report) & {"weight-gradient-flipped", "right-when-flipped"}
+
+
+@pytest.mark.parametrize("code", [limited.SingleOnly, limited.HalfOnly])
+def test_code_that_refuses_the_usual_data_type_is_checked_in_its_own(code, fits):
+    class Wrong(code):
+        def backward(self, grad_output):
+            grads = super().backward(grad_output)
+            # Right wherever the stride is 1.
+            return grads.input * (1 if max(self.saved[0].stride) == 1 else -1), *grads[1:]
+
+    found = fits(code)
+    assert {layer.dtype for layer in found.suite.layers} == {code.dtype}
+    assert {"plain", "groups", "dilation", "stride", "remainder"} <= {layer.name for layer in found.suite.layers}
+    assert verify(found, target=code, shrink=False).passed
+    # Asked for by name, it is no other suite.
+    for options in ({}, {"dtype": code.dtype}):
+        assert "sign-flipped" in names(verify(target=Wrong, shrink=False, checks=["exact"], **options))
 
 
 @pytest.mark.parametrize("read", [tuple, lambda stride: stride[:], lambda stride: stride * (len(stride) > 0)])

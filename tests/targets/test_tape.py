@@ -142,6 +142,16 @@ def test_an_output_that_is_no_tensor_is_said():
     assert "without a method backward" in " ".join(r.message or "" for r in report.layers[0].results)
 
 
+@pytest.mark.parametrize("lacking", ["__mul__", "sum"])
+def test_operations_from_which_backward_would_start_are_named(lacking, monkeypatch):
+    monkeypatch.setattr(OfNumbers, lacking, None)
+    report = verify(LAYER, target={"tensor": OfNumbers, "call": convolution(OfNumbers)})
+    assert not report.passed
+    said = " ".join(r.message or "" for r in report.layers[0].results)
+    assert "(output * grad_output).sum()" in said
+    assert "have * and sum, or a backward that takes grad_output" in said
+
+
 def test_the_class_of_the_tensors_is_needed():
     with pytest.raises(TargetError, match=r"tensor: path/to/file.py:Tensor"):
         verify(LAYER, target={"style": "tape", "call": convolution(Tensor)})

@@ -2,9 +2,7 @@
 
 from math import prod
 
-import numpy as np
-
-from convcheck.layer.arrays import Array
+from convcheck.layer.arrays import Array, reread
 from convcheck.mistakes.mistake import Forms, Scene, Scenes, WrongArrays
 
 
@@ -18,9 +16,10 @@ class ReshapeInsteadOfTranspose(WrongArrays):
     why = "reshape(F, -1) gives the shape that the matrix product needs, whatever the order of the axes."
     fix = (
         "Reshape to the axes in the order in which they stand, and transpose: grad_output.transpose(1, 0, 2, "
-        "3).reshape(F, -1), (columns @ rows).T.reshape(weight.shape)."
+        "3).reshape(F, -1) where the columns of the windows go sample by sample, transpose(1, 2, 3, 0) where they go "
+        "position by position; (columns @ rows).T.reshape(weight.shape)."
     )
-    shows_on = "more than one filter, and more than one sample or output"
+    shows_on = "at least two of these: several filters, several samples, several outputs"
     gradients = ("input", "weight", "bias")
 
     def scenes(self, scene: Scene, gradient: str) -> Scenes:
@@ -28,9 +27,11 @@ class ReshapeInsteadOfTranspose(WrongArrays):
         for order, words in _GRAD_OUTPUT.items():
             if gradient == "bias" and order not in _WITHIN_BIAS:
                 continue
-            yield words, scene.with_arrays(grad_output=_read(scene.grad_output, order))
+            yield words, scene.with_arrays(grad_output=reread(scene.grad_output, read=order))
+        for words, orders in _WITHIN_FILTERS.items() if gradient != "bias" else ():
+            yield words, scene.with_arrays(grad_output=reread(scene.grad_output, *orders))
         if gradient == "input":
-            flat = _read(scene.weight, (1, 2, 0))
+            flat = reread(scene.weight, read=(1, 2, 0))
             yield "the weight, read as channels, taps, filters", scene.with_arrays(weight=flat)
 
     def variants(self, scene: Scene, gradient: str) -> Forms:
@@ -53,6 +54,13 @@ _GRAD_OUTPUT = {
 #: Which of them the sum over samples and positions tells apart.
 _WITHIN_BIAS = ((1, 0, 2), (0, 2, 1), (2, 1, 0))
 
+#: In which order the axes of dL/dO are taken to stand where it is a row for each filter, right as far as that goes, and
+#: in which order they stand: the columns of the windows may go sample by sample, or position by position.
+_WITHIN_FILTERS = {
+    "grad_output as filters, samples, positions, read as filters, positions, samples": ((1, 0, 2), (1, 2, 0)),
+    "grad_output as filters, positions, samples, read as filters, samples, positions": ((1, 2, 0), (1, 0, 2)),
+}
+
 #: In which order the axes of a product stand; of the last two, and of the first two, an exchange is another mistake.
 _RESULT = {
     order: {
@@ -64,13 +72,6 @@ _RESULT = {
     }
     for order in ((0, 2, 1), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 }
-
-
-def _read(array: Array, order: tuple[int, ...]) -> Array:
-    """Read an array of three kinds of axes as if they stood in another order."""
-    blocks = (*array.shape[:2], prod(array.shape[2:]))
-    read = array.reshape([blocks[axis] for axis in order]).transpose(np.argsort(order))
-    return np.ascontiguousarray(read).reshape(array.shape)
 
 
 def _written(array: Array, order: tuple[int, ...]) -> Array:

@@ -154,7 +154,15 @@ class Tape:
         elif seed == "tensor":
             output.backward(self._tensor(grad_output.copy()))
         else:
-            (output * self._tensor(grad_output.copy())).sum().backward()
+            try:
+                loss = (output * self._tensor(grad_output.copy())).sum()
+            except (TypeError, AttributeError) as error:
+                raise TargetContractError(
+                    f"backward of a {type(output).__name__} takes no gradient, and (output * grad_output).sum(), from "
+                    f"which it would start, cannot be made: {type(error).__name__}: {error}; expected tensors that "
+                    "have * and sum, or a backward that takes grad_output"
+                ) from error
+            loss.backward()
 
 
 class TapeForm(Form):

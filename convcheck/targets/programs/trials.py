@@ -40,6 +40,8 @@ class Trial(NamedTuple):
 
 _WAYS = ("forward", "backward")
 
+_REFUSED = "a layer it may refuse, then another"
+
 #: Seconds in which a program that means to end has ended.
 _MOMENT = 0.2
 
@@ -57,6 +59,7 @@ _LAYERS: dict[str, dict[str, Any]] = {
     "groups": {**_PLAIN, "channels": 4, "filters": 6, "groups": 2},
     "one of everything": {"channels": 1, "filters": 1, "kernel": 1, "input": [1, 1], "batch": 1},
     "float32": {**_PLAIN, "dtype": "float32"},
+    "float32, everything square": {**_PLAIN, "kernel": 3, "input": [6, 6], "dtype": "float32"},
     "more than a pipe holds": {**_PLAIN, "channels": 6, "filters": 7, "input": [120, 90]},
 }  # fmt: skip
 
@@ -78,17 +81,22 @@ def tried(command: Sequence[str], folder: Path, limit: float, cases: Cases | Non
     """
     program = Program(command, folder, cases, echo=False)
     try:
+        taken, refusal = None, ""
         for name, changes in _LAYERS.items():
             layer = Layer(**changes)
             for direction in _WAYS:
                 trial = _asked(program, f"{direction}, {name}", [_request(direction, layer)], limit)
                 yield trial
+                refusal = refusal or (trial.reason if trial.status == "unsupported" else "")
                 if trial.status != "ok":
                     break
-        plain = Layer(**_PLAIN)
+            else:
+                taken = taken or layer
+        # Of what it refuses it need not know more than one request.
+        plain = taken or Layer(**_PLAIN)
         both = [_request(direction, layer) for layer in (plain, replace(plain, bias=False)) for direction in _WAYS]
         yield _asked(program, "one request after the other", [*both, *reversed(both)], limit)
-        yield _refused(program, plain, limit)
+        yield Trial(_REFUSED, "unsupported", refusal) if refusal and not taken else _refused(program, plain, limit)
         yield _cut_short(program, plain, limit)
     finally:
         program.stop()
@@ -152,7 +160,7 @@ def _ended(program: Program, name: str, limit: float) -> Trial:
 
 def _refused(program: Program, layer: Layer, limit: float) -> Trial:
     """Ask for a data type that few programs take, then for an ordinary layer."""
-    name = "a layer it may refuse, then another"
+    name = _REFUSED
     try:
         program.ask(_request("forward", layer, "float16"), limit)
     except RefusedError:
