@@ -51,6 +51,7 @@ BEHAVIOURS = {
     "sleeps": "time.sleep(10000)",
     # Takes
     "memory-without-end": "held = []\nwhile True: held.append(b'x' * 2**24)",
+    "memory-in-files": "held = os.memfd_create('held')\nwhile os.write(held, b'x' * 2**22): time.sleep(0.005)",
     "a-huge-array": "np.ones(2**40)",
     "an-array-of-a-gigabyte": "held = np.ones(2**27)",
     "all-threads": "while True: threading.Thread(target=time.sleep, args=(10000,), daemon=True).start()",
