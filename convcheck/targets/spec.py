@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from convcheck.errors import Problem, TargetError
@@ -270,7 +271,11 @@ class TargetSpec:
         named = self.call if self.call is not None else self.forward
         if isinstance(named, str):
             return named
-        return f"{getattr(named, '__module__', '?')}:{getattr(named, '__qualname__', repr(named))}"
+        while isinstance(named, partial):
+            named = named.func
+        # Of an object its class: what it shows of itself may hold its address, another one each time.
+        code = named if hasattr(named, "__qualname__") else type(named)
+        return f"{getattr(code, '__module__', None) or '?'}:{code.__qualname__}"
 
 
 def problems_of(mapping: Mapping[str, Any]) -> list[Problem]:

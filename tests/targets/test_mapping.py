@@ -1,10 +1,14 @@
 """A target described by a mapping: what is refused, and in which words."""
 
 import re
+from functools import partial
 
+import numpy as np
 import pytest
 
 from convcheck import Layer, TargetError, UsageError, verify
+from convcheck.targets import spec_of
+from convcheck.targets.features import ranks_in
 from tests.targets_for_tests import Right
 
 LAYER = Layer(2, 3, (3, 2))
@@ -69,3 +73,45 @@ def test_without_a_bias_the_rest_is_checked():
     assert all(r.passed for r in rest)
     assert (bias.gradient, bias.status) == ("bias", "skipped")
     assert "takes no bias" in bias.message
+
+
+class Called:
+    def __call__(self, mode, x, weight, stride, padding):
+        raise NotImplementedError
+
+
+def conv3d(x, weight, stride, padding):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (Called, f"{__name__}:Called"),
+        (Called(), f"{__name__}:Called"),
+        (partial(partial(Called(), "plain"), stride=1), f"{__name__}:Called"),
+        (partial(conv3d, stride=1), f"{__name__}:conv3d"),
+        (np.convolve, "numpy:convolve"),
+        ("a/path/conv.py:Conv2d", "a/path/conv.py:Conv2d"),
+    ],
+)
+def test_the_name_of_code_holds_no_address(code, name):
+    assert spec_of(code).named == name
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks"),
+    [
+        ("torch.nn.functional:conv2d", {"2d"}),
+        ("layers.py:Conv3DTranspose", {"3d"}),
+        ("conv1d.py:forward", {"1d"}),
+        ("layers.py:conv_1d_and_2d", {"1d", "2d"}),
+        ("layers.py:Conv", {"1d", "2d", "3d"}),
+        # Folders and addresses are drawn by chance.
+        ("/tmp/tmp3d1x/conv.py:Conv", {"1d", "2d", "3d"}),
+        (r"C:\Temp\a3d\conv.py:Conv", {"1d", "2d", "3d"}),
+        ("code_73d2.py:Conv", {"1d", "2d", "3d"}),
+    ],
+)
+def test_the_number_of_axes_is_told_by_the_name_of_code_and_of_no_folder(name, ranks):
+    assert ranks_in(name) == ranks
