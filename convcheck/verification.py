@@ -262,6 +262,7 @@ def verify(
                 interrupted = True
                 for number in sorted(finished):
                     take(number, finished[number])
+    again = as_option(fitted.spec, target) if fitted else target
     report = Report(
         layers=tuple(reports.values()),
         config=", ".join(suite.name for suite in suites),
@@ -269,8 +270,9 @@ def verify(
         max_error=next((gate for job in work if (gate := job.demand.max_error) is not None), None),
         elapsed_seconds=time.perf_counter() - began,
         convcheck_version=__version__,
+        as_object=not (again is None or isinstance(again, str)),
         options=_options_again(
-            as_option(fitted.spec, target) if fitted else target,
+            again,
             max_error,
             complete,
             device,

@@ -179,7 +179,9 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     """
     in_file = layer.config is not None and layer.line is not None
     builtin = ["--formulation", result.implementation] if result.implementation in FORMULATIONS else []
-    if result.status == "skipped" or not (layer.config is not None or builtin or "--target" in report.options):
+    if report.as_object or result.status == "skipped":
+        return ()
+    if not (layer.config is not None or builtin or "--target" in report.options):
         return ()
     config = [layer.config] if layer.config is not None else []
     case = layer.smallest if _is_of(layer.smallest, result) else None

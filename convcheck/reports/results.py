@@ -306,6 +306,8 @@ class ReportData:
     options : tuple of str
         Options of ``convcheck verify`` that the run of any part of this report again needs, for example
         ``("--target", "my.py:MyConv", "--complete")``.
+    as_object : bool
+        Whether the target was given as an object, which no command can name.
     strict : bool
         Whether a blind spot is a failure.
     """
@@ -321,6 +323,7 @@ class ReportData:
     elapsed_seconds: Annotated[_Finite, "Seconds that the verification took."] = 0.0
     convcheck_version: Annotated[str, "The convcheck that wrote the report."] = ""
     options: tuple[str, ...] = ()
+    as_object: bool = False
     power: Annotated[Power | None, "What has been ruled out, where that was asked for.", OnlyWith("power")] = None
     blind_spots: Annotated[
         tuple[BlindSpot, ...], "What these layers cannot show or never tried; there with power.", OnlyWith("power")

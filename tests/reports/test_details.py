@@ -3,10 +3,14 @@ from dataclasses import replace
 
 import pytest
 
+from convcheck import verify
 from convcheck.reports.details import commands, selection
 from convcheck.suites.config import parse_layer
 from convcheck.suites.select import selector
 from tests.reports import CONV, TARGET, failed_report, failing, layer_report, named, report_of
+from tests.targets_for_tests import Unflipped
+
+TARGETS = Unflipped.__module__
 
 
 def words(report, label="reproduce", number=0, result=-1):
@@ -84,3 +88,21 @@ def test_no_selection_holds_both_quotes():
     target = report_of(layer_report(layer, (failing(layer, TARGET, "input"),)))
     assert words(target, "reproduce") == []
     assert words(target, "picture")[3:5] == ["--layer", '"it\'s"']
+
+
+def test_code_that_was_given_as_an_object_is_named_by_no_command():
+    """Without it, the command would check convcheck's own formulations, which pass."""
+    layer = named("conv1")
+    report = report_of(layer_report(layer, (failing(layer, TARGET, "input"),)))
+    assert words(report, "reproduce")
+    assert commands(replace(report, as_object=True), report.layers[0], report.layers[0].results[-1]) == ()
+
+
+@pytest.mark.parametrize(("target", "commanded"), [(Unflipped, False), (f"{TARGETS}:Unflipped", True)])
+def test_a_shipped_suite_is_repeated_with_its_target_or_not_at_all(target, commanded):
+    report = verify("course", target=target, select="plain", shrink=False)
+    found = [result for result in report.layers[0].results if not result.passed]
+    assert found
+    told = dict(commands(report, report.layers[0], found[0]))
+    assert told.keys() == ({"reproduce", "explain", "picture"} if commanded else set())
+    assert all(f"--target {TARGETS}:Unflipped" in command for command in told.values())

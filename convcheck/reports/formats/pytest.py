@@ -69,7 +69,8 @@ def _spec(layer: LayerReport) -> dict[str, Any]:
 
 def _by_suite(report: ReportData, layer: LayerReport) -> bool:
     """Whether the code under test is what a config names."""
-    return report.target is not None and "--target" not in report.options and layer.line is not None
+    named = report.as_object or "--target" in report.options
+    return report.target is not None and not named and layer.line is not None
 
 
 def _test(report: ReportData, layers: list[LayerReport], name: str) -> Iterator[str]:
