@@ -27,7 +27,7 @@ from convcheck.checks.smallest import with_smallest
 from convcheck.checks.state import State, identity, seed_of
 from convcheck.errors import Parameter, UsageError
 from convcheck.gradients import FORMULATIONS
-from convcheck.layer.fields import DTYPES, RANDOM
+from convcheck.layer.fields import COMPLEX, DTYPES, RANDOM
 from convcheck.layer.layer import Layer, drawn_seed
 from convcheck.layer.similar import as_yaml
 from convcheck.mistakes.blind_spots import assessed
@@ -211,6 +211,12 @@ def verify(
         if target is None:
             raise UsageError("there is nothing to verify; expected layers, a config, or ", Parameter("target"))
         subject = fit(target, device=device, limits=limits)
+        if dtype in COMPLEX and not subject.probe.usable:
+            # The one layer of such a suite would pass for a whole one.
+            raise UsageError(
+                Parameter("dtype", dtype), f" needs a config for {subject.spec.named}: a suite is fitted to code that "
+                f"takes real numbers, and this does not take {subject.probe.limits[0]}"
+            )  # fmt: skip
     fitted = subject if isinstance(subject, Fit) else None
     subjects: Sequence[Any] = subject if isinstance(subject, (list, tuple)) else [subject]
     suites = [fitted.suite] if fitted else [suite_of(item) for item in subjects]

@@ -117,6 +117,18 @@ def test_code_that_refuses_the_usual_data_type_is_checked_in_its_own(code, fits)
         assert "sign-flipped" in names(verify(target=Wrong, shrink=False, checks=["exact"], **options))
 
 
+def test_code_for_complex_numbers_alone_needs_a_config():
+    class ComplexOnly(limited.SingleOnly):
+        dtype = "complex64"
+
+    with pytest.raises(
+        UsageError, match=r"dtype='complex64' needs a config .* any of \d+ tiny layers \(TypeError: comp"
+    ):
+        verify(target=ComplexOnly, dtype="complex64")
+    layer = Layer(2, 3, 2, dtype="complex64")
+    assert verify(layer, target=ComplexOnly, checks=["exact"]).passed
+
+
 @pytest.mark.parametrize("read", [tuple, lambda stride: stride[:], lambda stride: stride * (len(stride) > 0)])
 def test_code_that_takes_one_number_per_axis_only_is_given_them(read, monkeypatch):
     class Sequences:
