@@ -1,5 +1,8 @@
 """Runs in a worker process: both passes in one request, and what is left when the process ends between them."""
 
+import os
+import subprocess
+import sys
 from math import inf
 
 import numpy as np
@@ -17,6 +20,7 @@ from convcheck.targets.process.limits import COMPLETE_SECONDS, LAYER_SECONDS, Li
 from convcheck.targets.target import TargetContractError, TargetRaisedError
 from tests.parts import expected, right_arrays
 from tests.programs import ones
+from tests.shell import ROOT
 
 LAYER = Layer(2, 3, (2, 3), input=(4, 5), batch=2)
 AT, OTHER = integer_operands(LAYER), integer_operands(LAYER, 1)
@@ -285,3 +289,25 @@ def test_a_layer_that_a_program_refuses_is_skipped(answer, status, tmp_path):
     assert {(result.status, result.message) for result in results} == {
         (status, "this" if status == "skipped" else "the program says error: this")
     }
+
+
+SCRIPT = """\
+from convcheck import Layer, verify
+from tests.targets_for_tests import Right
+
+class Mine(Right):
+    pass
+
+GUARD
+    print(verify(Layer(2, 3, 2), target=Mine, in_process=False).passed)
+"""
+
+
+@pytest.mark.parametrize(("guard", "passes"), [("if __name__ == '__main__':", True), ("if True:", False)])
+def test_a_script_that_is_checked_by_itself_starts_no_process_after_the_other(guard, passes, tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(SCRIPT.replace("GUARD", guard))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, check=False)
+    assert (ran.returncode == 0, ran.stdout == "True\n") == (passes, passes)
+    assert passes or '__name__ == "__main__":' in ran.stderr

@@ -25,6 +25,7 @@ import numpy.random  # noqa: F401 - every worker needs these, and imports them h
 import psutil
 import threadpoolctl  # noqa: F401
 
+from convcheck.targets.process import keepers
 from convcheck.targets.process.hidden import hide_memory, prctl, read_no_memory
 from convcheck.targets.process.wire import DISCONNECTED, WHERE, Incoming, framed
 from convcheck.targets.process.worker import serve
@@ -144,6 +145,7 @@ def _become_worker(keeper: int, order: dict[str, Any], descriptors: list[int]) -
     os.environ.clear()
     os.environ.update(order["environment"])
     sys.path[:] = order["path"]
+    keepers.is_worker = True
     # Of code that reads options when it is imported; the keeper's own are none for it.
     sys.argv[:] = ["convcheck"]
     with suppress(OSError):

@@ -232,8 +232,18 @@ _IDLE: list[Keeper] = []
 _LOCK = threading.RLock()
 
 
+#: Whether this process is a worker itself.
+is_worker = False
+
+
 def keeper() -> Keeper:
     """Return a process that starts workers and has none; raises EndedError if there can be none."""
+    if is_worker:
+        # Each would import the code, and so start the next.
+        raise EndedError(
+            "code that runs in a process of its own starts another one, as a script does that is checked by itself; "
+            'put what it runs under if __name__ == "__main__":'
+        )
     with _LOCK:
         while _IDLE:
             one = _IDLE.pop()
