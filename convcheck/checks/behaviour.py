@@ -27,8 +27,8 @@ _PREFERRED = ("forward", "exact", "projected", "central")
 #: The result that shows that an argument was written into.
 _SHOWN_IN = {"x": "input", "weight": "weight", "bias": "bias", "grad_output": "input"}
 
-
-_NAMES = frozenset(mistake.name for mistake in MISTAKES)
+#: What may be found of one array.
+_NAMES = frozenset(known.name for known in MISTAKES)
 
 #: What is said of results that differ on integers.
 RACE = "on whole numbers every order of a sum gives the same, so it is no rounding: a race, or results not waited for"

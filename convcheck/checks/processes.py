@@ -26,8 +26,9 @@ from convcheck.targets.target import Target, TargetRaisedError
 #: Seconds that a process takes to start, about: it is worth that once small layers have taken as long.
 _START = 0.5
 
-#: Layers that are checked in one request: they take a tenth of a second, about, after which progress is told.
-_TOGETHER = 16
+#: Layers that are checked in one request, after which progress is told, and multiply-adds up to which these are so
+#: many: they take a tenth of a second, about.
+_TOGETHER, _TINY = 16, 2**17
 
 
 class Carrier:
@@ -41,7 +42,7 @@ class Carrier:
 
     def __init__(self, threads: int) -> None:
         self._place = Place(Path.cwd(), Limits(in_process=False, threads=threads)) if supported() else None
-        #: Seconds that small layers have taken.
+        #: Processor seconds that small layers have taken here.
         self._spent = 0.0
         self._stopped = False
 
@@ -51,12 +52,12 @@ class Carrier:
         """Do what is ordered, as `parts.carry_out` does; not all of it where it is stopped."""
         outcomes: list[Outcome] = []
         for small, some in _portions(orders, targets):
-            began = time.monotonic()
+            began = time.thread_time()
             found = self._in_process(some, targets, advance) if small and self._spent >= _START else None
             if self._stopped:
                 break
             outcomes += found or [carry_out(order, targets, advance) for order in some]
-            self._spent += small * (time.monotonic() - began)
+            self._spent += small * (time.thread_time() - began)
         return outcomes
 
     def _in_process(
@@ -69,8 +70,9 @@ class Carrier:
         place.begin()
         try:
             told = place.call(_carried_out, [target.name for target in targets], orders)
-        except (ConvcheckError, TargetRaisedError):
-            # It was ended, for want of memory perhaps. What convcheck itself raises is raised again where it is done.
+        except (ConvcheckError, TargetRaisedError, OSError):
+            # It was ended, for want of memory perhaps, or there are too many open files to start it. What convcheck
+            # itself raises is raised again where it is done.
             place.close()
             self._place = None
             return None
@@ -92,13 +94,17 @@ class Carrier:
 
 
 def _portions(orders: Sequence[Order], targets: Sequence[Target]) -> Iterator[tuple[bool, list[Order]]]:
-    """Yield orders that are small, several at a time, and all others one by one."""
+    """Yield orders that are small, the tiniest several at a time, and all others one by one."""
     builtins = all(target.builtin for target in targets)
-    for small, group in groupby(
-        orders, lambda order: builtins and not order.span and not gains_from_threads(order.layer)
-    ):
-        while some := list(islice(group, _TOGETHER if small else 1)):
-            yield small, some
+
+    def together(order: Order) -> int:
+        if not builtins or order.span or gains_from_threads(order.layer):
+            return 0
+        return _TOGETHER if order.layer.multiply_adds <= _TINY else 1
+
+    for most, group in groupby(orders, together):
+        while some := list(islice(group, most or 1)):
+            yield bool(most), some
 
 
 def _carried_out(names: Sequence[str], orders: Sequence[Order]) -> dict[str, Any]:

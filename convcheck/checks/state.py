@@ -57,10 +57,10 @@ class State:
         self._path = path
         self._results: dict[int, Results] = {}
         self._partials: dict[int, dict[Span, Partial]] = {}
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            # A device or a pipe may have no end.
-            raise UsageError(f"cannot keep the state in {path}: it is no regular file; expected another name")
         try:
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                # A device or a pipe may have no end.
+                raise OSError("it is no regular file; expected another name")
             self._file = open(path, "a+b")  # noqa: SIM115 - closed with the state
             _hold(self._file)
             self._read(dict(run))
@@ -198,11 +198,11 @@ def _digest(*things: object) -> str:
 
 def seed_of(path: Path) -> int | None:
     """Return the seed that was drawn for the run of a state; None where there is no such file, or none was drawn."""
-    if not path.is_file():
-        return None
-    with suppress(OSError, ValueError, KeyError, TypeError), open(path, "rb") as file:
-        seed = _record(file.readline())["seed"]
-        return int(seed) if seed != "" else None
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if path.is_file():
+            with open(path, "rb") as file:
+                seed = _record(file.readline())["seed"]
+                return int(seed) if seed != "" else None
     return None
 
 

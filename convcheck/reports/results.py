@@ -307,7 +307,7 @@ class ReportData:
         Options of ``convcheck verify`` that the run of any part of this report again needs, for example
         ``("--target", "my.py:MyConv", "--complete")``.
     as_object : bool
-        Whether the target was given as an object, which no command can name.
+        Whether the target was given as an object, or in a mapping, which no command is written for.
     strict : bool
         Whether a blind spot is a failure.
     """

@@ -30,6 +30,7 @@ _IN_WORDS = {
     "sample": "the shape of one sample",
     "batch": "the shape of a batch",
     "size": "the spatial size",
+    "gaps": "the number of samples between taps",
 }
 
 WORDS_ONLY = 'it takes padding as "same" or "valid" only'
@@ -50,6 +51,8 @@ class Construction:
     ----------
     rate : float or None
         The learning rate that objects are constructed with.
+    from_zero : bool
+        Whether a dilation of 0 is none: 1 is then no dilation either, or a sample between taps.
     way : mapping of str to str
         How the values were written when it last worked.
     """
@@ -65,15 +68,14 @@ class Construction:
         constants = rates | dict(spec.constants)
         self.binding = bind(name, factory, (), with_kinds(factory, spec).keywords, constants)
         self.rate = rate_in(constants)
-        dilations = [self._parameters[name] for name, what in self.binding.keywords.items() if what == "dilation"]
-        # Without dilation, taps are 1 apart, and 0 samples lie between them.
-        self._counts_gaps = bool(dilations) and all(parameter.default == 0 for parameter in dilations)
+        self.from_zero = any(what == "dilation" and self._zero(name) for name, what in self.binding.keywords.items())
         self.way: Way = {}
 
     def ways(self, layer: Layer) -> Iterator[tuple[Way, bool]]:
         """Yield how the values can be written, and whether that is the usual way or has worked before.
 
-        What worked before comes first, then the usual way, then ways that differ from it more and more.
+        What worked before comes first, then the usual way, then ways that differ from it more and more. Of a dilation
+        that may be read in two ways, that says nothing: where taps are single, both work.
         """
         choices = {what: ways for name, what in self.binding.keywords.items() if (ways := self._ways_of(what, name))}
         ranked = sorted(product(*map(enumerate, choices.values())), key=lambda chosen: sum(at for at, _ in chosen))
@@ -83,7 +85,13 @@ class Construction:
             values = [self._written(what, layer, chosen) for what, chosen in way.items()]
             if values not in tried and None not in values:
                 tried.append(values)
-                yield way, way in (self.way, every[0])
+                yield way, way in (self.way, every[0]) and not self.from_zero
+
+    def _zero(self, name: str) -> bool:
+        """Whether a parameter is 0 by default, or so on every axis."""
+        default = getattr(self._parameters.get(name), "default", None)
+        values = default if isinstance(default, tuple) else (default,)
+        return bool(values) and all(type(value) is int and value == 0 for value in values)
 
     def _ways_of(self, what: str, name: str) -> list[str]:
         """Return how a parameter's value can be written, the usual way first."""
@@ -102,7 +110,7 @@ class Construction:
         if what == "input":
             of_space = ["size", "sample", "batch"] if "size" in plain(name) else ["sample", "batch", "size"]
             return [*of_space, "number"]
-        return sizes
+        return [*sizes, "gaps"] if what == "dilation" and self._zero(name) else sizes
 
     def _written(self, what: str, layer: Layer, way: str) -> Any:
         """Return a value; None if it cannot be written that way."""
@@ -114,13 +122,9 @@ class Construction:
                 return tuple(size for size in self._in_order((None, layer.channels, *layer.input)) if size is not None)
             case "batch":
                 return tuple(self._in_order(layer.input_shape))
-        return self._value(what, "", layer, tuples=way in ("tuple", "size"))
-
-    def _value(self, what: str, name: str, layer: Layer, *, tuples: bool) -> Any:
-        value = constructor_value(what, name, layer, tuples=tuples)
-        if what == "dilation" and self._counts_gaps:
-            return tuple(each - 1 for each in value) if isinstance(value, tuple) else value - 1
-        return value
+            case "gaps":
+                return per_axis(tuple(each - 1 for each in layer.dilation), "", tuples=self._tuples)
+        return constructor_value(what, "", layer, tuples=way in ("tuple", "size"))
 
     def settle(self, way: Way) -> list[str]:
         """Keep what worked; return what is unusual in it, in words."""
@@ -130,7 +134,7 @@ class Construction:
             f"its constructor takes {name} as {_IN_WORDS[way[what]]}"
             for name, what in names
             if way[what] not in self._ways_of(what, name)[:1]
-        ] + ["its dilation, 0 by default, is the number of samples between taps"] * self._counts_gaps
+        ]
 
     def construct(self, layer: Layer, weight: Array, bias: Array | None, way: Way) -> tuple[Any, dict[str, Array]]:
         """Return an object, and the arrays that its constructor was given."""
@@ -146,7 +150,7 @@ class Construction:
                     return None
                 passed[what] = np.zeros(layer.filters, layer.dtype) if bias is None else bias.copy()
             else:
-                return self._value(what, name, layer, tuples=self._tuples)
+                return constructor_value(what, name, layer, tuples=self._tuples)
             return passed[what]
 
         return self.binding.call(self._factory, value), passed

@@ -383,7 +383,7 @@ def kinds_shown(name: str, told: Collection[str]) -> frozenset[str]:
 def ranks_in(name: str) -> frozenset[str]:
     """Return the numbers of axes that a name speaks of: of ``Conv2d`` two; all, if it speaks of none.
 
-    The names of folders, which may be drawn by chance, say nothing.
+    The folders of a path, whose names may be drawn by chance, say nothing.
     """
-    found = {f"{digit}d" for digit in re.findall(r"(?<![0-9])([123])[dD](?![0-9])", re.split(r"[/\\]", name)[-1])}
+    found = {f"{digit}d" for digit in re.findall(r"(?<![0-9])([123])[dD]", re.split(r"[/\\]", name)[-1])}
     return frozenset(found or {"1d", "2d", "3d"})

@@ -114,7 +114,8 @@ def test_a_command_that_is_interrupted_may_put_things_in_order(tmp_path, again, 
         "import time\n"
         "print('ready', flush=True)\n"
         "try:\n    time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n    time.sleep(2)\n    open('ended', 'w')\n"
+        "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n"
+        f"    time.sleep({60 if again else 2})\n    open('ended', 'w')\n"
     )
     command = [sys.executable, "-m", "convcheck", "audit", "--record", "--", sys.executable, "script.py"]
     with subprocess.Popen(

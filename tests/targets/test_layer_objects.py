@@ -314,9 +314,26 @@ class CountsGaps(Conv):
         return convcheck.forward(self.saved[0], x, weight, bias)
 
 
-GAPS = "its dilation, 0 by default, is the number of samples between taps"
+class NoneByZero(CountsGaps):
+    """A dilation of 0 as none, and any other as it is."""
+
+    def __init__(self, channels, filters, kernel, dilation=0):
+        super().__init__(channels, filters, kernel, (dilation or 1) - 1)
+
+
+class CountsGapsPerAxis(CountsGaps):
+    def __init__(self, channels, filters, kernel, dilation=(0, 0)):
+        super().__init__(channels, filters, kernel, np.array(dilation))
+
+    def forward(self, x):
+        self.gaps = self.gaps + np.zeros(2, int)
+        return super().forward(x)
+
+
+GAPS = "dilation as the number of samples between taps"
 STRIDED = Layer(2, 3, 3, stride=2, padding=1, input=(7, 5))
 SAME = Layer(2, 3, 3, padding=1, input=(5, 6))
+DILATED = Layer(2, 3, 2, dilation=3, input=(6, 7))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +351,10 @@ SAME = Layer(2, 3, 3, padding=1, input=(5, 6))
         (ShapedWithBatch, LAYER, {}, []),
         (SizedByItsInput, LAYER, {}, []),
         (CountsGaps, LAYER, {}, [GAPS]),
-        (CountsGaps, Layer(2, 3, 2, dilation=3, input=(6, 7)), {}, [GAPS]),
+        (CountsGaps, DILATED, {}, [GAPS]),
+        (CountsGapsPerAxis, DILATED, {}, [GAPS]),
+        (NoneByZero, LAYER, {}, []),
+        (NoneByZero, DILATED, {}, []),
     ],
 )
 def test_constructors_are_given_what_they_take(target, layer, mapping, found):

@@ -106,6 +106,8 @@ def test_the_name_of_code_holds_no_address(code, name):
         ("layers.py:Conv3DTranspose", {"3d"}),
         ("conv1d.py:forward", {"1d"}),
         ("layers.py:conv_1d_and_2d", {"1d", "2d"}),
+        ("layers.py:Conv2d1x1", {"2d"}),
+        ("conv1d2d.py:Conv", {"1d", "2d"}),
         ("layers.py:Conv", {"1d", "2d", "3d"}),
         # Folders and addresses are drawn by chance.
         ("/tmp/tmp3d1x/conv.py:Conv", {"1d", "2d", "3d"}),

@@ -60,7 +60,8 @@ def record(command: Sequence[str], target: str | None = None) -> tuple[Model, in
         calls = _calls(Path(folder))
         for call, times in calls:
             _add(findings, call, times)
-        if target is not None and all(call.get("function") != place for call, _ in calls):
+        # What cannot be read may have been a call of it.
+        if target is not None and not any("unread" in call or call.get("function") == place for call, _ in calls):
             findings.leave_out(place, "recording", "was not called, as far as can be seen")
     model = findings.model(" ".join(command))
     if not model.found:

@@ -92,7 +92,7 @@ class LayerForm(Form):
         )
 
     def session(self, layer: Layer, given: Given) -> Session:
-        pristine, failure = given.x.copy(), None
+        pristine, failure, usual = given.x.copy(), None, None
         for way, known in self.construction.ways(layer):
             try:
                 session = self.sessions(self, layer, given, way)
@@ -106,6 +106,9 @@ class LayerForm(Form):
                 for text in self.construction.settle(way):
                     self.note(text)
                 return session
+            usual = usual or (session if self.construction.from_zero else None)
+        if usual is not None and failure is None:
+            return usual
         if failure is None or self._takes_only_words(layer, given):
             raise NotImplementedError(WORDS_ONLY) from failure
         raise failure

@@ -154,15 +154,14 @@ class Tape:
         elif seed == "tensor":
             output.backward(self._tensor(grad_output.copy()))
         else:
-            try:
-                loss = (output * self._tensor(grad_output.copy())).sum()
-            except (TypeError, AttributeError) as error:
+            lacking = [name for name, word in (("__mul__", "*"), ("sum", "sum")) if getattr(output, name, None) is None]
+            if lacking:
                 raise TargetContractError(
                     f"backward of a {type(output).__name__} takes no gradient, and (output * grad_output).sum(), from "
-                    f"which it would start, cannot be made: {type(error).__name__}: {error}; expected tensors that "
-                    "have * and sum, or a backward that takes grad_output"
-                ) from error
-            loss.backward()
+                    f"which it would start, cannot be made: it has no {' and no '.join(lacking)}; expected tensors "
+                    "that have both, or a backward that takes grad_output"
+                )
+            (output * self._tensor(grad_output.copy())).sum().backward()
 
 
 class TapeForm(Form):

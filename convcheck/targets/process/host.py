@@ -234,10 +234,11 @@ class Worker:
             self._family_after = time.monotonic() + _FAMILY_TICK
             family = self._keeper.family()
             used = memory_of(family)
-            if used > self._most_memory:
-                # Those that were forked share memory, which was counted several times.
+            # Those that were forked share memory, which was counted several times.
+            shared = used > self._most_memory
+            if shared:
                 used = memory_of(family, shared=True)
-            used += memory_of_files(family)
+            used += memory_of_files(family, shared=shared, but=(self.there, self.back))
         if used > self._most_memory:
             self._fail(
                 f"the target's process, with those that it started, used {used / 2**20:,.0f} MiB of memory, more than "

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 import psutil
@@ -204,22 +205,36 @@ def memory_of(processes: Iterable[int], *, shared: bool = False) -> int:
     return used
 
 
-def memory_of_files(processes: Iterable[int]) -> int:
-    """Return the bytes of open files that lie in memory and that no process has mapped into its own, where Linux tells.
+def memory_of_files(processes: Iterable[int], *, shared: bool = False, but: Iterable[int] = ()) -> int:
+    """Return the bytes of open files that lie in memory, beyond what `memory_of` counts of them, where Linux tells.
 
-    Whatever processes share is taken for a part of such files, so that nothing counts twice.
+    Parameters
+    ----------
+    shared : bool, default False
+        As `memory_of` was asked.
+    but : iterable of int
+        Descriptors of this process's of files that are left out.
     """
+    left_out = {(status.st_dev, status.st_ino) for status in map(os.fstat, but)}
     sizes: dict[tuple[int, int], int] = {}
     mapped = 0
     for number in processes:
-        with suppress(psutil.Error, OSError):
-            mapped += getattr(psutil.Process(number).memory_info(), "shared", 0)
+        with suppress(OSError):
+            mapped += _told(number, "smaps_rollup", "Pss_Shmem") if shared else _told(number, "status", "RssShmem")
             for descriptor in os.scandir(f"/proc/{number}/fd"):
                 with suppress(OSError):
                     if os.readlink(descriptor).startswith(_IN_MEMORY):
                         file = os.stat(descriptor)
                         sizes[file.st_dev, file.st_ino] = file.st_blocks * 512
-    return max(0, sum(sizes.values()) - mapped)
+    return max(0, sum(size for file, size in sizes.items() if file not in left_out) - mapped)
+
+
+def _told(process: int, file: str, key: str) -> int:
+    """Return the bytes that a file of a process's in ``/proc`` tells in kibibytes; 0 where it does not."""
+    for line in Path(f"/proc/{process}/{file}").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    return 0
 
 
 def _trusted_path() -> list[str]:
