@@ -154,7 +154,7 @@ class Tape:
         elif seed == "tensor":
             output.backward(self._tensor(grad_output.copy()))
         else:
-            lacking = [name for name, word in (("__mul__", "*"), ("sum", "sum")) if getattr(output, name, None) is None]
+            lacking = [word for name, word in (("__mul__", "*"), ("sum", "sum")) if getattr(output, name, None) is None]
             if lacking:
                 raise TargetContractError(
                     f"backward of a {type(output).__name__} takes no gradient, and (output * grad_output).sum(), from "
