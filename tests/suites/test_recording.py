@@ -112,8 +112,7 @@ def test_a_command_that_is_killed_has_the_status_of_a_shell(ran):
 def test_a_command_that_is_interrupted_may_put_things_in_order(tmp_path, again, ended):
     (tmp_path / "script.py").write_text(
         "import time\n"
-        "print('ready', flush=True)\n"
-        "try:\n    time.sleep(60)\n"
+        "try:\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    print('interrupted', flush=True)\n"
         f"    time.sleep({60 if again else 2})\n    open('ended', 'w')\n"
     )
