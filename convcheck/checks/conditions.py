@@ -25,7 +25,7 @@ from convcheck.checks.attribution import attributed
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
-from convcheck.checks.ran import LeftOutError, Named, Ran, ahead, run
+from convcheck.checks.ran import LeftOutError, Named, Ran, ahead, awaited, run
 from convcheck.checks.verdict import compared, faulty, inconclusive, raised, skipped
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric import rounding
@@ -172,7 +172,7 @@ def check(expected: Expected, target: Target, budget: float, skip: Collection[st
     left = [name for name, outcome in outcomes.items() if outcome is None]
     outcomes |= {name: [] for name in left}
     of_others: list[GradientResult] = []
-    for name, runs in groupby(ahead(_in_turn(left, expected, target), target, layer), itemgetter(0)):
+    for name, runs in groupby(ahead(_in_turn(left, expected, target), target, layer, awaited), itemgetter(0)):
         outcomes[name] = _judged(name, _to_blame(runs, expected, target, of_others))
     found = [result for name, outcome in outcomes.items() for result in _reported(expected, target, name, outcome)]
     return found + of_others

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, Trial
@@ -59,6 +60,9 @@ class Ran:
         return self.seen()
 
 
+#: What stands for a run that was asked for.
+Asked = TypeVar("Asked")
+
 #: A run, or why there is none, with its condition.
 Named = tuple[str, Ran | LeftOutError]
 
@@ -69,12 +73,20 @@ def run(expected: Expected, target: Target, at: Operands, how: How = PLAIN) -> R
     return Ran(expected, at, trial.ahead(), how)
 
 
-def ahead(runs: Iterable[Named], target: Target, layer: Layer) -> Iterator[Named]:
+def awaited(run: Named) -> bool:
+    """Whether what is run next depends on a run."""
+    return isinstance(run[1], Ran) and run[1].awaited
+
+
+def ahead(
+    runs: Iterable[Asked], target: Target, layer: Layer, awaited: Callable[[Asked], bool] = lambda run: False
+) -> Iterator[Asked]:
     """Yield runs some time after they were asked for, so that those of another process go on meanwhile."""
-    waiting: deque[Named] = deque()
+    waiting: deque[Asked] = deque()
     most = _AHEAD if target.ahead(layer) else 0
-    for name, ran in runs:
-        waiting.append((name, ran))
-        while len(waiting) > (0 if isinstance(ran, Ran) and ran.awaited else most):
+    for run in runs:
+        waiting.append(run)
+        while len(waiting) > (0 if awaited(run) else most):
             yield waiting.popleft()
-    yield from waiting
+    while waiting:
+        yield waiting.popleft()

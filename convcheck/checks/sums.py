@@ -6,7 +6,6 @@ by its filter, those of dL/dX by the channel, those of dL/dW and dL/db by the fi
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,15 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from convcheck.checks.ran import ahead
 from convcheck.gradients import FASTEST, formulation
 from convcheck.gradients.numeric.directions import at_hand
 from convcheck.layer.arrays import Array, wide
 from convcheck.layer.data import Operands, as_weight, by_filter
 from convcheck.layer.layer import Layer
 from convcheck.targets.target import Target
-
-#: Passes that are asked for before what came of the first of them is looked at.
-_AHEAD = 16
 
 
 class Meeting(NamedTuple):
@@ -112,14 +109,8 @@ def given(layer: Layer, target: Target, data: Iterable[Operands], views: View) -
 
     In another process, several are asked for before the first is waited for.
     """
-    waiting: deque[Callable[[], dict[str, Array]]] = deque()
-    most = _AHEAD if target.ahead(layer) else 0
-    for at in data:
-        waiting.append(_asked(layer, target, at, views))
-        if len(waiting) > most:
-            yield waiting.popleft()()
-    while waiting:
-        yield waiting.popleft()()
+    for arrive in ahead((_asked(layer, target, at, views) for at in data), target, layer):
+        yield arrive()
 
 
 def _asked(layer: Layer, target: Target, at: Operands, views: View) -> Callable[[], dict[str, Array]]:
