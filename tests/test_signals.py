@@ -145,11 +145,12 @@ def test_an_interrupt_where_nothing_can_be_raised_is_not_lost(number):
         held = type("Held", (), {"__del__": lambda self: signal.raise_signal(number)})()
         del held
         time.sleep(20)
+        slept.append(20)
 
-    began = time.monotonic()
+    slept = []
     with pytest.raises(KeyboardInterrupt), _signals_as_interrupts():
         waits()
-    assert time.monotonic() - began < 15
+    assert not slept
 
 
 def test_what_else_cannot_be_raised_is_told_as_before(monkeypatch):
