@@ -63,7 +63,7 @@ def ended(folder: Path, how: str, command: str, after: float) -> list[str]:
     report.unlink(missing_ok=True)
     (folder / "slow.py").write_text(SLOW)
     (folder / "many.yaml").write_text(MANY)
-    (folder / "slow.sh").write_text("#!/bin/sh\nsleep 100\n")
+    (folder / "slow.sh").write_text("#!/bin/sh\nsleep 1000\n")
     (folder / "slow.sh").chmod(0o755)
     words, reports = COMMANDS[command]
     run = subprocess.Popen(
@@ -85,7 +85,7 @@ def ended(folder: Path, how: str, command: str, after: float) -> list[str]:
             run.send_signal(getattr(signal, name))
     problems = []
     try:
-        _, said = run.communicate(timeout=20)
+        _, said = run.communicate(timeout=200)
     except subprocess.TimeoutExpired:
         run.kill()
         return ["it hangs"]
@@ -101,7 +101,7 @@ def ended(folder: Path, how: str, command: str, after: float) -> list[str]:
     elif reports and how not in ("SIGKILL", "SIGINT twice") and run.returncode == 130 and after > _STARTED:
         problems.append("no report")
     problems += [f"left: {path.name}" for path in folder.iterdir() if path.name.startswith(".convcheck")]
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 60
     while any(map(_runs, family)) and time.monotonic() < ends:
         time.sleep(0.02)
     return problems + [f"left: process {process.pid}" for process in family if _runs(process)]
