@@ -10,6 +10,7 @@ projected   a gradient, against one random direction at a time, on integer data,
 double      what the backward pass gives when it is differentiated itself, and forward mode
 work        what a layer's check costs, foreseen
 parts       what a layer's check is cut into
+again       a layer that is equal to an earlier one but for its name
 pools       where the work is done: here, in threads, on a cluster
 jobs        what there is to check: every layer, with the code that it is checked on
 running     handing the work out, and collecting what comes of it

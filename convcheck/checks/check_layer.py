@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import isinf
 
 from convcheck.checks import accumulators, central, conditions, double, exact, forward, projected
+from convcheck.checks.again import Earlier, costly, with_digest
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
 from convcheck.checks.draws import with_draws
@@ -74,6 +75,7 @@ def check_layer(
     demand: Demand,
     advance: Callable[[float], None] = lambda work: None,
     known: Mapping[tuple[str, str], NumericGradient] | None = None,
+    earlier: Earlier | None = None,
 ) -> tuple[GradientResult, ...]:
     """Check one layer.
 
@@ -83,6 +85,8 @@ def check_layer(
         Told the work as it is done.
     known : mapping of (str, str) to NumericGradient, optional
         Numeric gradients by check and gradient that need no evaluations any more.
+    earlier : Earlier, optional
+        What was found of a target on a layer that is equal but for its name.
     """
 
     def evaluated(count: int) -> None:
@@ -96,12 +100,13 @@ def check_layer(
             if implementation.builtin:
                 results += _check_implementation(shared, implementation, demand)
             else:
-                results += _check_target(Expected(layer, implementation, demand.max_error, evaluated, known), demand)
+                own = Expected(layer, implementation, demand.max_error, evaluated, known)
+                results += _check_target(own, demand, earlier)
         advance(done)
     return tuple(results)
 
 
-def _check_target(expected: Expected, demand: Demand) -> list[GradientResult]:
+def _check_target(expected: Expected, demand: Demand, earlier: Earlier | None) -> list[GradientResult]:
     """Check a layer on a target, or as much of it as the target takes."""
     layer, target = expected.layer, expected.source
     refusal = target.unsupported(layer)
@@ -110,8 +115,8 @@ def _check_target(expected: Expected, demand: Demand) -> list[GradientResult]:
     target.begin()
     taken = as_taken(layer, target)
     if taken is layer:
-        return _check_implementation(expected, target, demand)
-    results = _check_implementation(expected.on(taken), target, demand)
+        return _check_implementation(expected, target, demand, earlier)
+    results = _check_implementation(expected.on(taken), target, demand, earlier)
     if any(result.gradient != "output" for result in results):
         reason = "the target takes no bias, so the layer was checked without one"
         numeric = [r.check for r in results if r.condition is None and r.check not in ("accumulate", "double")]
@@ -125,7 +130,9 @@ def as_taken(layer: Layer, target: Target) -> Layer:
     return replace(layer, bias=False) if layer.bias and not target.takes_bias() else layer
 
 
-def _check_implementation(expected: Expected, implementation: Target, demand: Demand) -> list[GradientResult]:
+def _check_implementation(
+    expected: Expected, implementation: Target, demand: Demand, earlier: Earlier | None = None
+) -> list[GradientResult]:
     observed = Observed.of(implementation, expected.layer, expected.operands, twice=not implementation.builtin)
     if observed.refusal:
         return refused(expected, implementation.name, demand.checks, observed.refusal)
@@ -138,14 +145,16 @@ def _check_implementation(expected: Expected, implementation: Target, demand: De
     output = forward.check(expected, observed, on_reals)
     # Gradients of another function are no pass, even where the forward pass was not asked for.
     results = [output] if "forward" in demand.checks or not output.passed else []
+    settled = earlier.settled(steps, observed, on_reals) if earlier else {}
     if implementation.ahead(expected.layer) and not observed.faults and not on_reals.faults:
         kinds = ("central", "exact") if implementation.exact else ("central",)
-        wanted = [step for step in steps if not step.skipped and step.gradient not in implementation.absent]
+        left_out = {step for step in steps if step.skipped or step in settled or step.gradient in implementation.absent}
+        wanted = [step for step in steps if step not in left_out]
         # What the code raises is raised again where it is looked at.
         with suppress(Exception):
             expected.begin(step for step in wanted if step.check in kinds)
     for step in steps:
-        results.append(_run(step, expected, observed, on_reals, affordable))
+        results.append(settled.get(step) or _run(step, expected, observed, on_reals, affordable))
     results = attributed(with_draws(results, expected, implementation, demand.budget), expected, implementation)
     if implementation.builtin:
         return results
@@ -192,7 +201,10 @@ def _run(step: Step, expected: Expected, observed: Observed, on_reals: Observed,
         "projected": lambda: projected.check(expected, observed, step.gradient, step.note),
     }
     try:
-        return runs[step.check]()
+        result = runs[step.check]()
+        if not costly(expected.layer, step) or observed.implementation.builtin or not expected.follows_definition:
+            return result
+        return with_digest(result, on_reals if step.check == "central" else observed)
     except Exception as error:
         if observed.implementation.builtin:
             raise

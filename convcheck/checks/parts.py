@@ -14,6 +14,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from convcheck.checks.again import Earlier
 from convcheck.checks.check_layer import Demand, as_taken, check_layer, steps_of
 from convcheck.checks.expected import Expected
 from convcheck.gradients import FASTEST
@@ -73,12 +74,15 @@ class Order:
     ----------
     known : mapping of Span to Partial
         What came of the spans of the layer.
+    earlier : Earlier, optional
+        What was found on a layer that is equal but for its name.
     """
 
     layer: Layer
     demand: Demand
     span: Span | None = None
     known: Mapping[Span, Partial | None] = field(default_factory=dict)
+    earlier: Earlier | None = None
 
 
 def spans_of(layer: Layer, targets: Sequence[Target], demand: Demand, grain: float) -> dict[Span, float]:
@@ -128,7 +132,7 @@ def carry_out(order: Order, targets: Sequence[Target], advance: Callable[[float]
     Results, or of a span Partial; None where nothing came of it.
     """
     if order.span is None:
-        return check_layer(order.layer, targets, order.demand, advance, _together(order.known))
+        return check_layer(order.layer, targets, order.demand, advance, _together(order.known), order.earlier)
     source = builtin(FASTEST) if targets[0].builtin else targets[0]
     layer = as_taken(order.layer, source)
     source.begin()

@@ -2,8 +2,9 @@
 
 Layers are independent, and portions of a numeric gradient are too, so neither the results nor their order depend on
 where they are computed. Large layers are cut into spans of differences, small ones are sent several at a time. The
-built-in formulations give the same on layers that differ in nothing but their names, so that these are checked once;
-what somebody's code gives may depend on its calls.
+built-in formulations give the same on layers that differ in nothing but their names, so that these are checked once.
+What somebody's code gives may depend on its calls: it is run on each, after the first of them, and spared no more than
+the differences of what it gives again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from convcheck.checks.again import Earlier, costly
 from convcheck.checks.check_layer import Demand, steps_of
 from convcheck.checks.expected import Expected
 from convcheck.checks.jobs import Job
 from convcheck.checks.parts import Order, Outcome, Partial, Results, Span, spans_of
-from convcheck.checks.plan import gradients_of
+from convcheck.checks.plan import Step, gradients_of
 from convcheck.checks.pools import Batch, Here, Pool, is_loss
 from convcheck.checks.state import State
 from convcheck.checks.verdict import raised
@@ -118,8 +120,10 @@ class _Running:
         #: For a layer of which an equal one stands before it, the number of the first of them.
         self._equal = _equal(jobs)
         self._last = {first: number for number, first in self._equal.items()}
+        #: Of the first ones, until the last that is equal is done; and those that wait for a first one.
         self._shared: dict[int, Results] = {}
-        self._work = [0.0 if number in self._equal else job.work for number, job in enumerate(jobs)]
+        self._waiting: dict[int, list[int]] = {}
+        self._work = [self._foreseen(number) for number in range(len(jobs))]
         self._cut: dict[int, _Cut] = {}
         for job in jobs:
             job.layer.forget()
@@ -134,25 +138,37 @@ class _Running:
         self._progress.start(sum(self._work) / PACE)
         try:
             for number, job in enumerate(self._jobs):
-                if number in self._equal:
-                    first = self._equal[number]
-                    yield self._shared.pop(first) if self._last[first] == number else self._shared[first]
-                    continue
-                evaluations = sum(step.evaluations for step in steps_of(job.layer, job.demand, job.targets))
-                self._progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
+                first = self._equal.get(number)
+                if first is not None and _built_in(job):
+                    self._finished[number] = self._shared[first]
+                else:
+                    evaluations = sum(step.evaluations for step in self._steps(number))
+                    self._progress.layer(f"{job.layer.name} · {evaluations:,} evaluations")
                 while number not in self._finished:
                     self._hand_out()
                     if number not in self._finished:
                         for future in wait(self._running, return_when=FIRST_COMPLETED).done:
                             self._collect(future)
-                if number in self._last:
-                    self._shared[number] = self._finished[number]
+                if first is not None and self._last[first] == number:
+                    del self._shared[first]
                 yield self._finished.pop(number)
         finally:
             # It refers to this object, which refers to it: targets would be given back whenever that is noticed.
             self._fresh.close()
             for future in self._running:
                 future.cancel()
+
+    def _steps(self, number: int) -> list[Step]:
+        """Return the numeric checks that a layer is foreseen to take."""
+        job = self._jobs[number]
+        steps = steps_of(job.layer, job.demand, job.targets)
+        return [step for step in steps if number not in self._equal or not costly(job.layer, step)]
+
+    def _foreseen(self, number: int) -> float:
+        job = self._jobs[number]
+        if number not in self._equal:
+            return job.work
+        return 0.0 if _built_in(job) else job.work - _costly_work(job)
 
     def _batches(self) -> Generator[_Handed]:
         """Yield what has to be done, in the order of the jobs: the spans of a large one, several small ones."""
@@ -161,15 +177,19 @@ class _Running:
         size = 0.0 if here else min(GRAIN, sum(self._work) / (_BATCHES * self._pool.workers))
         batch = _Handed([])
         for number, job in enumerate(self._jobs):
-            if number in self._equal:
+            first = self._equal.get(number)
+            if first is not None and _built_in(job):
                 continue
-            parts = [_Part(number, Order(job.layer, job.demand), self._work[number])]
             if self._state is not None and (results := self._state.results(number)) is not None:
-                self._finished[number] = results
+                self._finish(number, results)
                 self._advance(self._work[number])
                 continue
+            if first is not None and first not in self._shared:
+                self._waiting.setdefault(first, []).append(number)
+                continue
+            parts = [self._whole(number)]
             # A time limit is about a layer, which one target must then check as a whole.
-            if not whole and job.subjects.limits.timeout is None:
+            if first is None and not whole and job.subjects.limits.timeout is None:
                 spans = spans_of(job.layer, job.targets, job.demand, GRAIN)
                 parts = self._begun(number, spans) if spans else parts
             for part in parts:
@@ -180,6 +200,12 @@ class _Running:
                 batch.parts.append(part)
         if batch.parts:
             yield batch
+
+    def _whole(self, number: int) -> _Part:
+        """Return a layer that is not cut, with what was found on the first one that is equal."""
+        job, first = self._jobs[number], self._equal.get(number)
+        earlier = None if first is None else Earlier(self._jobs[first].layer.name, self._shared[first])
+        return _Part(number, Order(job.layer, job.demand, earlier=earlier), self._work[number])
 
     def _begun(self, number: int, spans: dict[Span, float]) -> list[_Part]:
         """Return the parts of a layer that is cut of which nothing is known."""
@@ -260,7 +286,7 @@ class _Running:
     def _take(self, part: _Part, outcome: Outcome) -> None:
         number, span = part.number, part.order.span
         if isinstance(outcome, tuple):
-            self._finished[number] = outcome
+            self._finish(number, outcome)
             if self._state is not None:
                 self._state.keep_results(number, outcome)
             return
@@ -272,6 +298,13 @@ class _Running:
             self._state.keep_partial(number, span, outcome)
         if not cut.missing:
             self._again.appendleft(_Handed([self._rest(number)]))
+
+    def _finish(self, number: int, results: Results) -> None:
+        """Take the results of a layer; those that are equal to it go on."""
+        self._finished[number] = results
+        if number in self._last:
+            self._shared[number] = results
+            self._again.extend(_Handed([self._whole(each)]) for each in self._waiting.pop(number, ()))
 
     def _lost(self, handed: _Handed, error: BaseException) -> None:
         """Have parts done again whose worker was lost: elsewhere, then by themselves, to see which of them did that."""
@@ -302,14 +335,28 @@ class _Running:
         return tuple(results)
 
 
+def _built_in(job: Job) -> bool:
+    return all(target.builtin for target in job.targets)
+
+
+def _costly_work(job: Job) -> float:
+    """Return the work of differences that are not made on a layer that is equal to one on which code was right."""
+    steps = steps_of(job.layer, job.demand, job.targets)
+    return sum(step.evaluations for step in steps if costly(job.layer, step)) * job.layer.multiply_adds
+
+
 def _equal(jobs: Sequence[Job]) -> dict[int, int]:
-    """Return which layers are like one before them, for the built-in formulations, and which one is the first."""
-    first: dict[tuple[Layer, Demand, tuple[str, ...]], int] = {}
+    """Return which layers are like one before them, where that spares work, and which one is the first."""
+    first: dict[tuple[Layer, Demand, tuple[str, ...] | int], int] = {}
     equal = {}
     for number, job in enumerate(jobs):
-        if not all(target.builtin for target in job.targets):
+        if _built_in(job):
+            of: tuple[str, ...] | int = tuple(target.name for target in job.targets)
+        elif _costly_work(job):
+            of = id(job.subjects)
+        else:
             continue
-        key = job.layer.alike(name="any"), job.demand, tuple(target.name for target in job.targets)
+        key = job.layer.alike(name="any"), job.demand, of
         if first.setdefault(key, number) != number:
             equal[number] = first[key]
     return equal

@@ -71,6 +71,8 @@ class GradientResult:
         Whether it was compared on data on which nothing rounds, so that nothing but a gate is allowed.
     single_pass : bool
         Whether one forward and backward pass gave its numbers; not where a second call is compared with the first.
+    digest : str or None
+        Of the output and the gradient, where every entry was compared with differences that took long.
     """
 
     implementation: Annotated[str, "A built-in formulation's name, or the target as given."]
@@ -95,6 +97,7 @@ class GradientResult:
     waived: bool = False
     on_integers: bool = False
     single_pass: bool = True
+    digest: str | None = None
     condition: Annotated[str | None, "Which condition; for checks of that kind only.", OnlyWith("condition")] = None
     accumulates: Annotated[
         str | None, "Format in which its sums were found to be made, in words.", OnlyWith("accumulates")
@@ -115,6 +118,11 @@ class GradientResult:
     def passed(self) -> bool:
         """Whether this check ran and found nothing wrong."""
         return self.status == "passed"
+
+    @property
+    def spared(self) -> bool:
+        """Whether no differences were made, as the arrays were those of an equal layer, where they were made."""
+        return self.digest is not None and not self.evaluations
 
     @property
     def kind(self) -> str:

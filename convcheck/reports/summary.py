@@ -140,9 +140,14 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
         if pairs:
             lines.append((label, visible("; ".join(f"{condition}: {words}" for condition, words in pairs.items()))))
     evaluations = sum(result.evaluations for layer in report.layers for result in layer.results)
+    counts = f"{evaluations:,} of the forward pass"
+    if spared := sum(any(result.spared for result in layer.results) for layer in report.layers):
+        counts += (
+            f"; none for {counted(spared, 'layer')} on which the code gave what it gave on an equal one, bit for bit"
+        )
     return [
         *lines,
-        ("evaluations", f"{evaluations:,} of the forward pass"),
+        ("evaluations", counts),
         ("time", duration(report.elapsed_seconds)),
     ]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from convcheck import Layer, TargetError, verify
-from convcheck.checks import running
+from convcheck.checks import again, running
 from convcheck.checks.check_layer import steps_of
 from convcheck.checks.parts import carry_out
 from convcheck.checks.pools import Here, Pool
@@ -261,6 +261,35 @@ class TestEqualLayers:
     def test_are_checked_each_for_code_that_may_tell_them_apart(self):
         report = verify(list(self.LAYERS), target=Later, checks=["exact"], shrink=False)
         assert [layer.passed for layer in report.layers] == [True, False, False]
+
+    @pytest.mark.parametrize("target", ["tests.targets_for_tests:Right", "tests.targets_for_tests:Unflipped"])
+    def test_of_code_that_is_right_wait_for_the_first_and_are_not_cut(self, target, monkeypatch):
+        """Nothing depends on where they are checked, or on losses."""
+        monkeypatch.setattr(again, "_COSTLY", 1.0)
+        names = ("first", "other", "second", "third")
+        work = work_of(target=target, layers=[replace(LARGE, name=name, seed=int(name == "other")) for name in names])
+        pool = Workers(lose=lambda number, batch: BrokenProcessPool() if number % 5 == 1 else None)
+        progress = Recorder()
+        assert list(run(work, progress, pool, {})) == in_turn(work)
+        orders = [order for batch in pool.handed for order in batch.orders]
+        assert {order.layer.name for order in orders if order.span} == {"first", "other"}
+        assert {order.earlier.name for order in orders if order.earlier} == {"first"}
+        assert {order.layer.name for order in orders if order.earlier} == {"second", "third"}
+        assert sum(progress.done) == pytest.approx(progress.started[0])
+
+    def test_of_code_whose_first_always_loses_its_worker_are_checked_all_the_same(self, monkeypatch):
+        monkeypatch.setattr(again, "_COSTLY", 1.0)
+        work = work_of(
+            target="tests.targets_for_tests:Right",
+            layers=[replace(LARGE, name=name, batch=1) for name in ("first", "second")],
+        )
+
+        def lose(number, batch):
+            return BrokenProcessPool() if any(order.layer.name == "first" for order in batch.orders) else None
+
+        lost, found = run(work, Recorder(), Workers(lose=lose), {})
+        assert {result.status for result in lost} == {"error"}
+        assert found == in_turn(work)[0]
 
     def test_with_other_data_are_not_equal(self):
         first, _, _ = self.LAYERS
