@@ -216,7 +216,8 @@ class Probe:
             return Attempt("refused")
         if layer not in self._attempts:
             began = time.monotonic()
-            if began + self._slowest > self._ends:
+            # One is tried in any case: the whole process may have been stopped for a while.
+            if self._attempts and began + self._slowest > self._ends:
                 raise _TimeUpError
             found = _attempted(self.target, layer)
             self._attempts[layer] = found._replace(seconds=time.monotonic() - began)
@@ -242,7 +243,7 @@ class Probe:
             for layer in tried:
                 if layer.transposed and self.target.unsupported(layer):
                     continue
-                if time.monotonic() > self._search_ends:
+                if self._attempts and time.monotonic() > self._search_ends:
                     break
                 outcome = self.attempt(layer).outcome
                 if outcome == "right":

@@ -1,5 +1,6 @@
 """What code takes is found out by trying; the suite that is made of it passes right code and catches wrong code."""
 
+import itertools
 import json
 from collections import Counter
 
@@ -216,6 +217,16 @@ def test_slow_code_is_answered_for_in_time_and_what_is_left_out_is_said(monkeypa
     report = verify(found, target=limited.Slow, strict=True)
     assert report.left_out == tuple(found.probe.left_out)
     assert "left out" in str(report)
+
+
+def test_the_plainest_layer_is_tried_where_no_time_was_left_to_begin_with(monkeypatch):
+    """Such as where the process was stopped, or the machine slept."""
+    clock = itertools.count(0, 1000)
+    monkeypatch.setattr(probing.time, "monotonic", lambda: next(clock))
+    found = fit(Right)
+    assert found.probe.usable
+    assert found.probe.left_out
+    assert [layer.name for layer in found.suite.layers] == ["plain"]
 
 
 @pytest.mark.parametrize("slow", range(1, 4))
