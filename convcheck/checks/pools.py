@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -314,14 +314,16 @@ def carry_out_elsewhere(version: str, subjects: bytes, orders: Sequence[Order], 
     if version != __version__:
         raise TargetError(f"a worker has convcheck {__version__}; expected {version}, as where the run was started")
     with _ONE, output_to_stderr(), kept_state(), threadpool_limits(threads):
-        targets = _found(subjects)
+        targets = _found(subjects, threads)
         return [carry_out(order, targets, _untold) for order in orders]
 
 
 @lru_cache(maxsize=8)
-def _found(subjects: bytes) -> tuple[Target, ...]:
+def _found(subjects: bytes, threads: int | None) -> tuple[Target, ...]:
     """Find what is checked once per process, not once per layer."""
     chosen: Subjects = pickle.loads(subjects)
+    if chosen.limits.threads is None:
+        chosen = replace(chosen, limits=replace(chosen.limits, threads=threads))
     return chosen.find()
 
 

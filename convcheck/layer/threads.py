@@ -1,10 +1,17 @@
-"""What OpenBLAS, NumPy's library of matrix products, is told before NumPy is imported: its threads are to sleep soon.
+"""What libraries of matrix products are told of threads by the environment, before they are loaded.
 
-After a product, and when they are made, they spin in wait of more work: by default for some 100 ms, or 2^28 cycles,
-in which they take a core from whoever else computes, such as the process in which code under test runs.
+The threads of OpenBLAS, which is NumPy's, are to sleep soon. After a product, and when they are made, they spin in wait
+of more work: by default for some 100 ms, or 2^28 cycles, in which they take a core from whoever else computes, such as
+the process in which code under test runs.
 """
 
 from __future__ import annotations
 
 #: An environment variable, and the power of two of the cycles.
 BRIEFLY = ("OPENBLAS_THREAD_TIMEOUT", "16")
+
+
+def at_most(threads: int | None) -> dict[str, str]:
+    """Return environment variables that grant so many threads to libraries yet to be loaded; None grants all."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {} if threads is None else dict.fromkeys(names, str(threads))

@@ -263,6 +263,21 @@ def test_its_threads_do_not_spin_for_long_unless_the_user_says_so(own, opened, m
         keeper.kill()
 
 
+@pytest.mark.parametrize(("own", "granted"), [(None, "3"), ("2", "2")])
+def test_libraries_that_it_loads_use_as_many_threads_as_it_is_granted(own, granted, tmp_path, monkeypatch):
+    """Unless the user says how many."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    said = f"assert __import__('os').environ['OMP_NUM_THREADS'] == '{granted}'"
+    (tmp_path / "code.py").write_text(said + SOURCE.format(forward="pass", backward="pass"))
+    target = resolve("code.py:Code", tmp_path, limits=Limits(in_process=False, threads=3))
+    try:
+        assert_right(target.both(LAYER, AT), AT)
+    finally:
+        target.close()
+
+
 @pytest.mark.parametrize("place", ["-8", str(2**40), "9" * 30, "9" * 1900, "x"])
 def test_a_place_of_the_output_that_there_cannot_be_costs_nothing_but_the_output(place, opened):
     """Which code has written down that could find the file for it."""

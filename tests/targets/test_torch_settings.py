@@ -1,5 +1,7 @@
 """What PyTorch may be set to must not change what is checked, nor be changed by it."""
 
+import os
+
 import pytest
 
 from convcheck import Layer, verify
@@ -39,3 +41,30 @@ def test_the_newer_switches(precisions):
 
 def test_a_lazy_module_learns_its_sizes():
     assert verify(LAYERS, target="torch.nn:LazyConv2d").passed
+
+
+COUNTS = """
+import os, torch
+
+def conv(x, weight, bias, stride, padding, dilation, groups):
+    with open(os.environ["COUNTS"], "a") as file:
+        print(torch.get_num_threads(), file=file)
+    return torch.nn.functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
+"""
+
+
+@pytest.mark.parametrize("options", [{"jobs": 2}, {"executor": "loky://2"}])
+def test_side_by_side_each_has_its_share_of_the_cores(options, tmp_path, monkeypatch):
+    """Its threads are PyTorch's own, of libraries that are loaded with it."""
+    if "executor" in options:
+        pytest.importorskip("loky")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COUNTS", str(tmp_path / "counts"))
+    (tmp_path / "code.py").write_text(COUNTS)
+    # So large that its products gain from threads.
+    layers = [Layer(16, 32, 3, input=(40, 40), seed=seed) for seed in range(2)]
+    assert verify(layers, target="code.py:conv", checks=["forward"], **options).passed
+    share = max(1, (os.cpu_count() or 1) // 2)
+    assert {*(tmp_path / "counts").read_text().split()} <= {"1", str(share)}

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from convcheck.layer.arrays import Array
+from convcheck.layer.threads import at_most
 from convcheck.targets.process.keepers import (
     EndedError,
     give_back,
@@ -102,8 +103,9 @@ class Worker:
         #: The last request that was answered.
         self._answered = 0
         os.set_blocking(heard, False)
+        environment = at_most(limits.threads) | os.environ
         order = {
-            "environment": dict(os.environ), "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
+            "environment": environment, "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
             "threads": limits.threads,
         }  # fmt: skip
         try:

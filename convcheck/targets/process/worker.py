@@ -60,6 +60,7 @@ def serve(connection: int, there: int, back: int, where: int, halfway: int, thre
         That matrix products may use.
     """
     if threads is not None:
+        # Of the libraries that are loaded; those that are not find it in the environment.
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(threads)
