@@ -46,8 +46,8 @@ def costly(layer: Layer, step: Step) -> bool:
 
 
 def with_digest(result: GradientResult, observed: Observed) -> GradientResult:
-    """Return a result by which arrays that are given again are known."""
-    return replace(result, digest=_digest(observed, result.gradient)) if result.passed else result
+    """Return a result that passed, by which arrays that are given again are known."""
+    return replace(result, digest=_digest(observed, result.gradient))
 
 
 def _digest(observed: Observed, gradient: str) -> str | None:

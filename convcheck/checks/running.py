@@ -172,9 +172,7 @@ class _Running:
 
     def _batches(self) -> Generator[_Handed]:
         """Yield what has to be done, in the order of the jobs: the spans of a large one, several small ones."""
-        here = isinstance(self._pool, Here)
-        whole = here and self._state is None
-        size = 0.0 if here else min(GRAIN, sum(self._work) / (_BATCHES * self._pool.workers))
+        size = 0.0 if isinstance(self._pool, Here) else min(GRAIN, sum(self._work) / (_BATCHES * self._pool.workers))
         batch = _Handed([])
         for number, job in enumerate(self._jobs):
             first = self._equal.get(number)
@@ -187,12 +185,7 @@ class _Running:
             if first is not None and first not in self._shared:
                 self._waiting.setdefault(first, []).append(number)
                 continue
-            parts = [self._whole(number)]
-            # A time limit is about a layer, which one target must then check as a whole.
-            if first is None and not whole and job.subjects.limits.timeout is None:
-                spans = spans_of(job.layer, job.targets, job.demand, GRAIN)
-                parts = self._begun(number, spans) if spans else parts
-            for part in parts:
+            for part in self._parts(number):
                 other = batch.parts and self._jobs[batch.parts[0].number].subjects is not job.subjects
                 if batch.parts and (other or batch.work + part.work > size):
                     yield batch
@@ -201,17 +194,24 @@ class _Running:
         if batch.parts:
             yield batch
 
-    def _whole(self, number: int) -> _Part:
-        """Return a layer that is not cut, with what was found on the first one that is equal."""
+    def _parts(self, number: int) -> list[_Part]:
+        """Return what a layer is cut into; not where code was right on the first one that is equal."""
         job, first = self._jobs[number], self._equal.get(number)
-        earlier = None if first is None else Earlier(self._jobs[first].layer.name, self._shared[first])
-        return _Part(number, Order(job.layer, job.demand, earlier=earlier), self._work[number])
+        spared = first is not None and all(result.acceptable for result in self._shared[first])
+        here = isinstance(self._pool, Here) and self._state is None
+        # A time limit is about a layer, which one target must then check as a whole.
+        whole = here or spared or job.subjects.limits.timeout is not None
+        spans = {} if whole else spans_of(job.layer, job.targets, job.demand, GRAIN)
+        return self._begun(number, spans) if spans else [self._rest(number)]
 
     def _begun(self, number: int, spans: dict[Span, float]) -> list[_Part]:
         """Return the parts of a layer that is cut of which nothing is known."""
         job, cut = self._jobs[number], _Cut()
         parts = []
+        # Less is foreseen for a layer that is equal to another.
+        share = self._work[number] / job.work
         for span, work in spans.items():
+            work *= share
             self._work[number] -= work
             known = None if self._state is None else self._state.partial(number, span)
             cut.known[span] = known
@@ -224,9 +224,11 @@ class _Running:
         return parts or [self._rest(number)]
 
     def _rest(self, number: int) -> _Part:
-        """Return what is left of a layer all of whose spans are done."""
-        job = self._jobs[number]
-        return _Part(number, Order(job.layer, job.demand, known=self._cut.pop(number).known), self._work[number])
+        """Return what is left of a layer all of whose spans are done, and what was found on the first of equal ones."""
+        job, first = self._jobs[number], self._equal.get(number)
+        known = self._cut.pop(number).known if number in self._cut else {}
+        earlier = None if first is None else Earlier(self._jobs[first].layer.name, self._shared[first])
+        return _Part(number, Order(job.layer, job.demand, known=known, earlier=earlier), self._work[number])
 
     def _hand_out(self) -> None:
         """Hand out as much as keeps the workers busy; what was lost too often by itself."""
@@ -304,7 +306,8 @@ class _Running:
         self._finished[number] = results
         if number in self._last:
             self._shared[number] = results
-            self._again.extend(_Handed([self._whole(each)]) for each in self._waiting.pop(number, ()))
+            for each in self._waiting.pop(number, ()):
+                self._again.extend(_Handed([part]) for part in self._parts(each))
 
     def _lost(self, handed: _Handed, error: BaseException) -> None:
         """Have parts done again whose worker was lost: elsewhere, then by themselves, to see which of them did that."""

@@ -7,11 +7,19 @@ the process in which code under test runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: An environment variable, and the power of two of the cycles.
 BRIEFLY = ("OPENBLAS_THREAD_TIMEOUT", "16")
 
 
-def at_most(threads: int | None) -> dict[str, str]:
-    """Return environment variables that grant so many threads to libraries yet to be loaded; None grants all."""
+def at_most(threads: int | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment that grants so many threads to libraries yet to be loaded; None grants all.
+
+    Whoever has set ``OMP_NUM_THREADS`` has set it for all of them, which go by it where they have no variable of their
+    own or it is not set.
+    """
+    if threads is None or "OMP_NUM_THREADS" in environment:
+        return dict(environment)
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {} if threads is None else dict.fromkeys(names, str(threads))
+    return dict.fromkeys(names, str(threads)) | dict(environment)

@@ -122,7 +122,7 @@ class GradientResult:
     @property
     def spared(self) -> bool:
         """Whether no differences were made, as the arrays were those of an equal layer, where they were made."""
-        return self.digest is not None and not self.evaluations
+        return self.passed and self.digest is not None and not self.evaluations
 
     @property
     def kind(self) -> str:

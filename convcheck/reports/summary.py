@@ -143,7 +143,7 @@ def totals(report: ReportData) -> list[tuple[str, str]]:
     counts = f"{evaluations:,} of the forward pass"
     if spared := sum(any(result.spared for result in layer.results) for layer in report.layers):
         counts += (
-            f"; none for {counted(spared, 'layer')} on which the code gave what it gave on an equal one, bit for bit"
+            f"; left out where the code gave on {counted(spared, 'layer')} what it gave on an equal one, bit for bit"
         )
     return [
         *lines,

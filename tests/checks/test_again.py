@@ -126,6 +126,39 @@ def test_where_the_first_is_wrong_each_is_checked():
         assert all(result.evaluations == 0 for result in results if result.passed and result.check == "exact")
 
 
+class Raises(Right):
+    """Gives an output once, and then no more."""
+
+    calls = 0
+
+    def forward(self, x, weight, bias, layer):
+        type(self).calls += 1
+        if type(self).calls > self.most:
+            raise ValueError(f"call {type(self).calls}")
+        return super().forward(x, weight, bias, layer)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 10, 40])
+def test_code_that_raises_is_called_as_often_and_told_of_as_without(most, monkeypatch):
+    def found():
+        code = type("Raises", (Raises,), {"most": most})
+        results = alone(code, FIRST).results
+        return code.calls, [replace(result, digest=None) for result in results]
+
+    with_digests = found()
+    monkeypatch.undo()
+    assert found() == with_digests
+
+
+@pytest.mark.parametrize("target", [Right, Unflipped])
+def test_a_layer_by_itself_has_the_same_results_with_digests_and_without(target, monkeypatch):
+    costly = alone(target, FIRST)
+    assert any(result.digest for result in costly.results)
+    assert all(result.passed for result in costly.results if result.digest)
+    monkeypatch.undo()
+    assert tuple(replace(result, digest=None) for result in costly.results) == alone(target, FIRST).results
+
+
 def test_differences_that_cost_little_are_made_on_each(monkeypatch):
     monkeypatch.undo()
     assert all(differences(layer) == {"input", "weight", "bias"} for layer in verified(Right).layers)
@@ -168,8 +201,17 @@ def test_a_run_that_is_resumed_knows_the_first(tmp_path):
 
 def test_the_summary_says_so():
     text = " ".join(table.render(verified(Right)).split())
-    assert "none for 2 layers on which the code gave what it gave on an equal one, bit for bit" in text
+    assert "left out where the code gave on 2 layers what it gave on an equal one, bit for bit" in text
     assert "bit for bit" not in " ".join(table.render(verified(Right, LAYERS[:2])).split())
+
+
+def test_the_summary_counts_no_layer_on_which_the_code_gave_something_else():
+    class Other(Right):
+        def backward(self, grad_output):
+            right = super().backward(grad_output)
+            return right if self.layer.name == "first" else tuple(-gradient for gradient in right)
+
+    assert "bit for bit" not in table.render(verified(Other, [LAYERS[0], LAYERS[2]]))
 
 
 def test_data_with_zeros_are_drawn_again_for_each():

@@ -263,13 +263,18 @@ def test_its_threads_do_not_spin_for_long_unless_the_user_says_so(own, opened, m
         keeper.kill()
 
 
-@pytest.mark.parametrize(("own", "granted"), [(None, "3"), ("2", "2")])
+@pytest.mark.parametrize(
+    ("own", "granted"),
+    [({}, ["3", "3", "3"]), ({"OMP": "2"}, ["2", None, None]), ({"MKL": "2"}, ["3", "2", "3"])],
+)
 def test_libraries_that_it_loads_use_as_many_threads_as_it_is_granted(own, granted, tmp_path, monkeypatch):
-    """Unless the user says how many."""
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if own is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", own)
-    said = f"assert __import__('os').environ['OMP_NUM_THREADS'] == '{granted}'"
+    """Unless the user says how many: they go by OpenMP's variable where their own is not set."""
+    names = [f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS")]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, number in own.items():
+        monkeypatch.setenv(f"{name}_NUM_THREADS", number)
+    said = f"assert [__import__('os').environ.get(name) for name in {names}] == {granted}"
     (tmp_path / "code.py").write_text(said + SOURCE.format(forward="pass", backward="pass"))
     target = resolve("code.py:Code", tmp_path, limits=Limits(in_process=False, threads=3))
     try:

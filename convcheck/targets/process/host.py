@@ -103,10 +103,9 @@ class Worker:
         #: The last request that was answered.
         self._answered = 0
         os.set_blocking(heard, False)
-        environment = at_most(limits.threads) | os.environ
         order = {
-            "environment": environment, "path": sys.path, "folder": _current_folder(), "memory": limits.memory,
-            "threads": limits.threads,
+            "environment": at_most(limits.threads, os.environ), "path": sys.path, "folder": _current_folder(),
+            "memory": limits.memory, "threads": limits.threads,
         }  # fmt: skip
         try:
             self.pid = self._keeper.fork(
