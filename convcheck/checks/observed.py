@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,9 +182,7 @@ class Trial:
         #: Whether the output is still to be waited for.
         self._to_come = False
         if run is not None:
-            with self._blaming():
-                self.done = run()
-                self._to_come = True
+            self._attempt(lambda: self._begin(run))
             if not implementation.ahead(layer):
                 self._arrive()
 
@@ -201,28 +199,37 @@ class Trial:
             self.backward()
         return self.seen()
 
-    @contextmanager
-    def _blaming(self) -> Iterator[None]:
+    def _attempt(self, act: Callable[[], None]) -> None:
+        """Do something that runs code under test, and blame the code for what it raises.
+
+        Not as a context manager made of a generator: from Python 3.12 on, one that keeps an exception to itself leaves
+        a cycle behind, through its frame, in which the code and the process that it runs in would stay.
+        """
         try:
-            yield
+            act()
         except NotImplementedError as error:
             self._refusal, self.done = str(error) or "the target raised NotImplementedError", None
         except (Exception, SystemExit) as error:
             self._refusal, self.done = framework_refusal(error), None
             self._blame(error)
 
+    def _begin(self, run: Callable[[], Run]) -> None:
+        self.done = run()
+        self._to_come = True
+
     def _arrive(self) -> None:
         """Wait for what the forward pass gives."""
-        if not self._to_come:
-            return
-        self._to_come = False
-        with self._blaming():
-            assert self.done is not None
-            output = self._given["output"] = self.done.output
-            # A copy: the backward pass may write into it.
-            self._output = _copy(output)
-            if self._phases:
-                self._modified["forward"] = self.done.modified()
+        if self._to_come:
+            self._to_come = False
+            self._attempt(self._take_output)
+
+    def _take_output(self) -> None:
+        assert self.done is not None
+        output = self._given["output"] = self.done.output
+        # A copy: the backward pass may write into it.
+        self._output = _copy(output)
+        if self._phases:
+            self._modified["forward"] = self.done.modified()
 
     def continues(self, done: Run, output: Any) -> None:
         """Take over a forward pass, whose backward pass is run once more."""

@@ -1,5 +1,7 @@
 """What a run gives is kept as it was given, and what it does not give is blamed on the right array."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +19,13 @@ AT, OTHER, THIRD = (integer_operands(LAYER, draw) for draw in range(3))
 ALL = ("output", "input", "weight", "bias")
 GRADIENTS = ALL[1:]
 EACH = pytest.mark.parametrize("gradient", GRADIENTS)
+
+
+@pytest.fixture
+def without_collector():
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def same(arrays, wanted):
@@ -123,6 +132,21 @@ class TestFaults:
         seen = Observed.of(Scripted(changing("weight", lambda array: array.astype(np.float64))), layer, at)
         assert "NumPy's zeros" in seen.faults["weight"].message
         assert "dtype=x.dtype" in seen.faults["weight"].message
+
+    @pytest.mark.parametrize("name", ALL)
+    @pytest.mark.parametrize("kind", [ValueError, NotImplementedError, SystemExit])
+    def test_code_that_raised_is_let_go_with_what_is_known_of_it(self, kind, name, without_collector):
+        """Not when the garbage collector happens to run: till then the process would stay in which code runs."""
+
+        def broken(array):
+            raise kind("broken")
+
+        code = Scripted(changing(name, broken))
+        gone = weakref.ref(code)
+        seen = Observed.of(code, LAYER, AT, twice=True)
+        assert seen.faults or seen.refusal
+        del code, seen
+        assert gone() is None
 
     @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3)])
     def test_what_the_forward_pass_raises_is_blamed_on_every_array(self, error):
