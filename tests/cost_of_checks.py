@@ -46,22 +46,21 @@ ONE = Layer(3, 4, 3, padding=1, input=(7, 6), name="PyTorch's conv2d, 3→4, 7×
 
 
 def complete(layers, jobs):
-    """Seconds, evaluations and entries of the complete exact check of the fast formulation."""
+    """Seconds of the complete exact check of the fast formulation, and the entries that it compares."""
     began = time.perf_counter()
     report = verify(list(layers), complete=True, checks=["exact"], formulations=[FASTEST], jobs=jobs)
     assert report.passed
-    results = [result for layer in report.layers for result in layer.results]
     taken = time.perf_counter() - began
-    return taken, sum(result.evaluations for result in results), sum(result.entries for result in results)
+    return taken, sum(result.entries for layer in report.layers for result in layer.results)
 
 
 def products(layers, repeats=3):
-    """Seconds of the matrix products alone of all evaluations: of filters times columns, for each evaluation one.
+    """Seconds of the matrix products alone of that check, of filters times columns, and how many: one an evaluation.
 
-    Of layers that are equal but for their names, the built-in formulations are run on the first alone; so are these.
+    Of layers that are equal but for their names, the check evaluates the first alone.
     """
-    total = 0.0
-    for layer in {replace(layer, name="any") for layer in layers}:
+    taken, count = 0.0, 0
+    for layer in {layer.alike(name="any") for layer in layers}:
         terms, sites = layer.channels_per_group * int(np.prod(layer.kernel)), int(np.prod(layer.output))
         shapes = (layer.groups, layer.filters_per_group, terms), (layer.groups, terms, layer.batch * sites)
         left, right = (np.ones(shape, layer.dtype) for shape in shapes)
@@ -69,8 +68,9 @@ def products(layers, repeats=3):
             packing_for(layer, gradient).evaluations(direction_count(gradient, layer))
             for gradient in gradients_of(layer)
         )
-        total += evaluations * min(seconds(lambda left=left, right=right: left @ right, repeats))
-    return total
+        taken += evaluations * min(seconds(lambda left=left, right=right: left @ right, repeats))
+        count += evaluations
+    return taken, count
 
 
 def seconds(run, repeats, clock=time.perf_counter):
@@ -143,9 +143,9 @@ def main():
     wanted, write = options.parts or parts, sys.stdout.write
     if "resnet50" in wanted:
         layers = load("resnet50").layers
-        (taken, evaluations, entries), alone = complete(layers, options.jobs), products(layers)
-        write(f"complete exact check of resnet50, {entries:,} entries, {evaluations:,} evaluations: {taken:.1f} s\n")
-        write(f"their matrix products alone, one after the other: {alone:.1f} s, {taken / alone:.2f} times as long\n")
+        (taken, entries), (alone, count) = complete(layers, options.jobs), products(layers)
+        write(f"complete exact check of resnet50, {entries:,} entries: {taken:.1f} s, ")
+        write(f"{taken / alone:.2f} times as long as its {count:,} matrix products in turn, {alone:.1f} s\n")
     if "gradcheck" in wanted and torch_is_installed():
         ours, theirs = against_gradcheck(MINUTE)
         write(f"{MINUTE.name}: {1000 * ours:.1f} ms, gradcheck {theirs:.1f} s, {theirs / ours:,.0f} times as long\n")

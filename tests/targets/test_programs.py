@@ -156,8 +156,8 @@ def test_one_that_closes_its_output_and_has_no_more_time_has_closed_it(tmp_path)
     ("code", "words"),
     [
         ({"read": "requests.read()"}, ["was stopped after 2 s", "without an answer", "flush"]),
-        ({"answer": "answers.write(b'ok 72')", "last": "requests.read()"}, ["2 s", '"ok 72"', "newline"]),
-        ({"answer": "answers.write(line)", "last": "requests.read()"}, ["2 s", "0 of the 576 bytes of output"]),
+        ({"answer": "answers.write(b'ok 72')", "last": "requests.read()"}, ["after 2 s", '"ok 72"', "newline"]),
+        ({"answer": "answers.write(line)", "last": "requests.read()"}, ["after 2 s", "0 of the 576 bytes of output"]),
     ],
 )
 def test_one_that_hangs_is_stopped(tmp_path, code, words):
