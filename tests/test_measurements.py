@@ -2,10 +2,12 @@
 
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 
 import convcheck
+from convcheck.gradients import FASTEST
 from tests import cost_of_checks, cost_of_conditions, cost_of_worker, mutation
 from tests.parts import LAYER, target
 
@@ -72,12 +74,19 @@ def test_both_sides_and_the_start_are_timed(tmp_path):
 
 
 def test_checks_are_timed_beside_what_they_are_measured_against():
-    taken, evaluations, entries = cost_of_checks.complete([LAYER], 1)
+    equal = [LAYER, replace(LAYER, name="equal")]
+    taken, entries = cost_of_checks.complete([LAYER], 1)
     shapes = (LAYER.input_shape, LAYER.weight_shape, LAYER.bias_shape)
     assert entries == sum(math.prod(shape) for shape in shapes)
-    assert 0 < evaluations < entries
     assert taken > 0
-    assert cost_of_checks.products([LAYER], 1) > 0
+    assert cost_of_checks.complete(equal, 1)[1] == 2 * entries
+    alone, count = cost_of_checks.products([LAYER], 1)
+    assert alone > 0
+    # One for each evaluation, and none for a layer that is equal to another.
+    report = convcheck.verify(LAYER, complete=True, checks=["exact"], formulations=[FASTEST])
+    assert count == sum(result.evaluations for result in report.layers[0].results)
+    assert 0 < count < entries
+    assert cost_of_checks.products(equal, 1)[1] == count
     assert cost_of_checks.own_time([LAYER], ["exact"], 1) > 0
     assert cost_of_checks.Timed.spent > 0
 
