@@ -11,7 +11,7 @@ from convcheck.layer.arrays import Array
 from convcheck.reports.results import GradientResult
 
 
-def _says_nothing(numeric: Array, allowed: Array) -> bool:
+def says_nothing(numeric: Array, allowed: Array) -> bool:
     """Whether a gradient of zeros would be within the bound, or there is no bound at some entry."""
     sizes = np.abs(numeric)
     return not np.isfinite(allowed).all() or (bool(sizes.any()) and bool((sizes <= allowed).all()))
@@ -33,7 +33,7 @@ def check(expected: Expected, observed: Observed, gradient: str) -> GradientResu
         return skipped(expected, observed.implementation.name, gradient, "central", reason)
     allowed = getattr(expected.allowed, gradient)
     numeric = expected.central(gradient)
-    if expected.max_error is None and _says_nothing(numeric.values, allowed):
+    if expected.max_error is None and says_nothing(numeric.values, allowed):
         reason = f"rounding in {expected.layer.dtype} can be as large as the gradient itself, so real data say nothing"
         return skipped(expected, observed.implementation.name, gradient, "central", reason)
     return compared(expected, observed, gradient, "central", numeric.values, allowed, numeric.evaluations)

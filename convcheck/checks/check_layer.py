@@ -11,6 +11,7 @@ from convcheck.checks import accumulators, central, conditions, double, exact, f
 from convcheck.checks.again import Earlier, costly, with_digest
 from convcheck.checks.attribution import attributed
 from convcheck.checks.behaviour import with_behaviour
+from convcheck.checks.beyond import with_reading_beyond
 from convcheck.checks.draws import with_draws
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, explained
@@ -155,10 +156,12 @@ def _check_implementation(
             expected.begin(step for step in wanted if step.check in kinds)
     for step in steps:
         results.append(settled.get(step) or _run(step, expected, observed, on_reals, affordable))
-    results = attributed(with_draws(results, expected, implementation, demand.budget), expected, implementation)
+    plain = with_draws(results, expected, implementation, demand.budget)
+    results = attributed(plain, expected, implementation)
     if implementation.builtin:
         return results
     results = with_behaviour(results, expected, observed)
+    results = with_reading_beyond(results, plain, expected, observed)
     results += _accumulated(results, expected, implementation, demand)
     sound = all(result.acceptable for result in results) and expected.follows_definition
     second = []
@@ -168,7 +171,7 @@ def _check_implementation(
         numeric = {step.check for step in steps}
         found = [] if numeric else conditions.without_any(expected, observed)
         found = found or conditions.check(expected, implementation, demand.budget, demand.skip)
-        results += [conditions.named(result) for result in attributed(found, expected, implementation)]
+        results += conditions.named(attributed(found, expected, implementation), expected, implementation)
     return [*with_precision(results, expected, observed, on_reals), *second]
 
 

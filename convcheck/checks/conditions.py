@@ -9,7 +9,7 @@ To add a condition: its words in `convcheck.mistakes.conditions`, and its data i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -22,6 +22,7 @@ import numpy as np
 
 from convcheck.checks import callings, regimes
 from convcheck.checks.attribution import attributed
+from convcheck.checks.beyond import OUT_OF_BOUNDS, reading_beyond
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
@@ -99,7 +100,7 @@ RUNS: dict[str, Condition] = {
     "negative-strides": Condition(_called(How("reversed"), How("reversed-in-part"), first=1), 4, refusable="any"),
     "broadcast-grad-output": Condition(callings.broadcast_grad_output, 8, refusable="any"),
     "read-only": Condition(_called(How(read_only=True), first=2), 2, refusable="any"),
-    "out-of-bounds": Condition(_called(How(guarded=True)), 2),
+    OUT_OF_BOUNDS: Condition(_called(How(around="nan")), 2),
     "some-gradients": Condition(callings.some_gradients, 12, refusable="told"),
     "after-no-grad": Condition(
         _called(How(no_grad="before"), How(no_grad="between"), How(evaluating=True)), 8, refusable="told"
@@ -435,11 +436,26 @@ def _written(expected: Expected, observed: Observed, gradient: str) -> GradientR
     return None
 
 
-def named(result: GradientResult) -> GradientResult:
-    """Return a failed result with its condition as the diagnosis, where no known mistake explains it."""
-    if result.status != "failed" or result.diagnosis or result.condition is None:
-        return result
-    return replace(result, diagnosis=(CONDITIONS[result.condition].diagnosis(),))
+def named(results: Sequence[GradientResult], expected: Expected, target: Target) -> list[GradientResult]:
+    """Return the results, each failed one that no known mistake explains with its condition as the diagnosis.
+
+    An array that depends on what lies beyond the arguments may be wrong under any other condition by chance.
+    """
+    unexplained = [
+        result.condition if result.status == "failed" and not result.diagnosis else None for result in results
+    ]
+    places: dict[str, set[str]] = {}
+    for result, condition in zip(results, unexplained, strict=True):
+        if condition is not None:
+            places.setdefault(result.gradient, set()).add(condition)
+    asked = {gradient for gradient, under in places.items() if OUT_OF_BOUNDS in under and len(under) > 1}
+    beyond = reading_beyond(asked, expected, target) if asked else {}
+    return [
+        replace(result, diagnosis=(CONDITIONS[OUT_OF_BOUNDS if result.gradient in beyond else condition].diagnosis(),))
+        if condition is not None
+        else result
+        for result, condition in zip(results, unexplained, strict=True)
+    ]
 
 
 def _says_little(

@@ -61,6 +61,9 @@ _MOST_ENTRIES = 20_000
 #: Names that say what was done wrong; a resemblance does not.
 KNOWN = frozenset({*(mistake.name for mistake in MISTAKES), *CRASHES, *CONDITIONS, *TRICKS})
 
+#: What is wrong with a result that has NaN or infinity where it must not.
+NOT_FINITE = "not finite"
+
 #: A layer with data on which the target fails, and what else the search must know of it.
 _C = TypeVar("_C")
 
@@ -255,7 +258,7 @@ class Search(ABC, Generic[_C]):
 def kind_of(result: GradientResult) -> str:
     """Return what is wrong: a value, one that is not finite, or what else, such as the name of an exception."""
     if result.entries_checked or result.check == "projected":
-        return "wrong value" if np.isfinite(result.max_abs_error) else "not finite"
+        return "wrong value" if np.isfinite(result.max_abs_error) else NOT_FINITE
     # An exception by its name, a wrong shape or type without its numbers.
     said = headline(result).partition(";")[0].partition(":")[0]
     return "".join(character for character in said if character.isalpha() or character in " _.").strip()

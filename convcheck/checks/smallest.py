@@ -16,6 +16,7 @@ import numpy as np
 
 from convcheck.checks import behaviour, central, conditions, exact, forward
 from convcheck.checks.attribution import arrays_of, crashed, diagnosed
+from convcheck.checks.beyond import OUT_OF_BOUNDS
 from convcheck.checks.callings import with_more_samples
 from convcheck.checks.double import in_forward_mode
 from convcheck.checks.expected import Expected, Given
@@ -24,7 +25,7 @@ from convcheck.checks.observed import Observed
 from convcheck.checks.plan import DEFAULT_CHECKS
 from convcheck.checks.ran import Ran, run
 from convcheck.checks.second import SecondSearch
-from convcheck.checks.shrinking import KNOWN, Search, arrays_in, as_lists, kind_of
+from convcheck.checks.shrinking import KNOWN, NOT_FINITE, Search, arrays_in, as_lists, kind_of
 from convcheck.gradients import FORMULATIONS
 from convcheck.layer.arrays import Array
 from convcheck.layer.data import Operands
@@ -75,6 +76,8 @@ class _Failure(NamedTuple):
         Whether it is of a second derivative.
     in_forward_mode : bool
         Whether it is of what forward mode gives.
+    beyond : bool
+        Whether what lies beyond the arguments makes it wrong, whatever that is; it is shrunk between bands of NaN.
     """
 
     gradient: str
@@ -86,6 +89,7 @@ class _Failure(NamedTuple):
     of_other: bool
     of_second: bool
     in_forward_mode: bool
+    beyond: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,10 +163,12 @@ def _failure_of(result: GradientResult) -> _Failure:
     plain = (result.single_pass or of_other) and result.mismatches
     slug = None if plain else next((name for name in names if name in _BEHAVIOUR), None)
     compared = bool(result.entries_checked) and not result.on_integers
+    beyond = OUT_OF_BOUNDS in names and result.condition != OUT_OF_BOUNDS
     return _Failure(
-        result.gradient, kind_of(result), names, result.condition, slug, compared,
+        result.gradient, NOT_FINITE if beyond else kind_of(result), names,
+        OUT_OF_BOUNDS if beyond else result.condition, slug, compared and not beyond,
         of_other=of_other,
-        of_second=result.check == "double", in_forward_mode=in_forward_mode(result),
+        of_second=result.check == "double", in_forward_mode=in_forward_mode(result), beyond=beyond,
     )  # fmt: skip
 
 
@@ -226,8 +232,10 @@ class _Search(Search[_Case]):
                 case = self._case(ran)
                 if case is not None:
                     # Under a condition, the layer must be right otherwise.
-                    right = self.failure.condition is None or (
-                        self._passes(expected) and not conditions.wrong_by_itself(ran, expected, self.target)
+                    right = (
+                        self.failure.condition is None
+                        or self.failure.beyond
+                        or (self._passes(expected) and not conditions.wrong_by_itself(ran, expected, self.target))
                     )
                     return ("fails", case) if right else ("else", None)
                 passed &= self._right(ran)

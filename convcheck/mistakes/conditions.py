@@ -119,8 +119,9 @@ CONDITIONS = {
         ),
         (
             "CC816", "out-of-bounds", "arguments between bands of NaN in one larger piece of memory",
-            "the gradient depends on memory beyond the arguments, or that memory is written",
-            "Look for the last block: indices beyond the number of channels, filters or samples must be masked.",
+            "the result depends on memory beyond the arguments, or that memory is written",
+            "Mask the indices that leave an array: in the padding, and in the last block those beyond the number of "
+            "channels, filters or samples.",
             "What lies beyond an array is another one, or nothing.",
         ),
         (

@@ -10,6 +10,7 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.data import as_yaml as data_as_yaml
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml
+from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.results import GradientResult, LayerReport, ReportData, Smallest
 from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted, readable, told_apart
 
@@ -117,7 +118,9 @@ def smallest(places: Iterable[tuple[LayerReport, GradientResult]]) -> Details:
 def _is_of(case: Smallest | None, result: GradientResult) -> bool:
     if case is None or (case.along is None) == (result.check == "double"):
         return False
-    return (case.gradient, case.condition) == (result.gradient, result.condition)
+    # What a condition explains is shrunk under it, even where it fails without it.
+    under = (result.condition, *(diagnosis.name for diagnosis in result.diagnosis))
+    return case.gradient == result.gradient and case.condition in under
 
 
 def headline(result: GradientResult) -> str:
@@ -202,8 +205,11 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     seed = ["--seed", str(one.seed)]
     found = []
     if chosen:
-        words = ["verify", *config, *report.options, *builtin, *chosen, "--check", result.check]
-        found.append(("reproduce", [*words, *seed]))
+        # What a condition explains may pass without it.
+        under = any(diagnosis.name in CONDITIONS for diagnosis in result.diagnosis)
+        checks = dict.fromkeys([result.check, "conditions"] if under else [result.check])
+        words = ["verify", *config, *report.options, *builtin, *chosen]
+        found.append(("reproduce", [*words, *(word for check in checks for word in ("--check", check)), *seed]))
     if index and result.single_pass and not (builtin or result.condition or result.check == "double" or one.is_complex):
         entry = f"{result.gradient}[{','.join(map(str, index))}]"
         words = [*config, *named]

@@ -36,8 +36,8 @@ class How:
         The arguments that lie in memory so; the others are plain.
     read_only : bool
         Whether no argument may be written.
-    guarded : bool
-        Whether every argument, and every result for which convcheck gives the memory, stands between bands of NaN.
+    around : {"", "nan", "zeros"}
+        What every argument stands between bands of; there are none where it is "".
     gradients : tuple of str
         Which of "input", "weight" and "bias" are asked for.
     no_grad : str
@@ -54,7 +54,7 @@ class How:
     memory: str = "plain"
     arguments: tuple[str, ...] = ARGUMENTS
     read_only: bool = False
-    guarded: bool = False
+    around: str = ""
     gradients: tuple[str, ...] = ("input", "weight", "bias")
     no_grad: str = ""
     evaluating: bool = False

@@ -209,10 +209,10 @@ class Form(Target):
             Fresh, with its axes in the target's order.
         """
         memory = how.memory_of(name)
-        if memory == "plain" and not how.guarded:
+        if memory == "plain" and not how.around:
             fresh = self.own(array)
             return (self.locked(fresh) if how.read_only else fresh), None
-        where = placed(array, memory, guarded=how.guarded)
+        where = placed(array, memory, around=how.around)
         given = self.own_placed(where)
         return (self.locked(given) if how.read_only else given), where
 
@@ -271,7 +271,7 @@ class Form(Target):
 
     def placed_arguments(self, operands: Operands, how: How) -> tuple[Given, dict[str, Placed]]:
         """Return fresh arguments of a forward pass as they are to be given, and where they lie in larger memory."""
-        if how.memory == "plain" and not (how.guarded or how.read_only):
+        if how.memory == "plain" and not (how.around or how.read_only):
             return self._given(operands.x, operands.weight, operands.bias, gradients=how.gradients), {}
         pristine = self._pristine(operands)
         if "bias" in pristine:

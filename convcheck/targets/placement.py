@@ -1,7 +1,7 @@
 """Arrays inside larger pieces of memory: with gaps, in another order, backwards, once for many entries, between bands.
 
-What surrounds the entries of an array there is NaN, so that reading it shows in a result; that it was written is found
-by looking at it afterwards.
+What surrounds the entries of an array there is NaN, so that reading it shows in a result, or zero, so that it does not;
+that it was written is found by looking at it afterwards.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ _LEAST, _MOST = 256, 2**20
 #: Entries between two rows.
 _BETWEEN_ROWS = 3
 
+#: What bands are filled with, by what is told to stand around an array; gaps have NaN.
+_FILLED = {"": np.nan, "nan": np.nan, "zeros": 0.0}
+
 
 @dataclass(frozen=True, eq=False)
 class Placed:
@@ -32,12 +35,15 @@ class Placed:
         In entries, not bytes.
     offset : int
         Of the first entry.
+    filled : float
+        What is around the entries.
     """
 
     base: Array
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int
+    filled: float
 
     def view(self, base: Array | None = None) -> Array:
         """Return the array; it, or that of a copy of the base, shares its memory."""
@@ -49,11 +55,11 @@ class Placed:
     def spilled(self, now: Array | None = None) -> bool:
         """Whether anything around the array was written; the memory may be given as it is now, if it was copied."""
         around = (self.base if now is None else now).copy()
-        self.view(around)[...] = np.nan
-        return around.tobytes() != np.full(around.shape, np.nan, around.dtype).tobytes()
+        self.view(around)[...] = self.filled
+        return around.tobytes() != np.full(around.shape, self.filled, around.dtype).tobytes()
 
 
-def placed(array: Array, memory: str = "plain", *, guarded: bool = False) -> Placed:
+def placed(array: Array, memory: str = "plain", *, around: str = "") -> Placed:
     """Put a copy of an array into memory of its own.
 
     Parameters
@@ -63,8 +69,8 @@ def placed(array: Array, memory: str = "plain", *, guarded: bool = False) -> Pla
         first axis innermost; "channels-last", the second one innermost; "reversed" along every axis,
         "reversed-first" and "reversed-last" along one alone; "broadcast": one
         entry for all, along every axis along which they are equal.
-    guarded : bool, default False
-        Whether there is a band in front and behind.
+    around : {"", "nan", "zeros"}
+        What the bands in front and behind hold; there are none where it is "".
     """
     axes = list(range(array.ndim))
     if memory == "fortran" or (memory == "channels-last" and array.ndim < 3):
@@ -80,15 +86,16 @@ def placed(array: Array, memory: str = "plain", *, guarded: bool = False) -> Pla
         step *= array.shape[axis]
         if memory == "rows" and axis == axes[-1]:
             step += _BETWEEN_ROWS
-    band = min(max(_LEAST, array.size), _MOST) if guarded else 0
-    base = np.full(2 * band + max(step, 1), np.nan, array.dtype)
+    band = min(max(_LEAST, array.size), _MOST) if around else 0
+    filled = _FILLED[around]
+    base = np.full(2 * band + max(step, 1), filled, array.dtype)
     offset = band
     turned = {"reversed": slice(None), "reversed-first": slice(1), "reversed-last": slice(-1, None)}
     if memory in turned and array.size:
         for axis in range(array.ndim)[turned[memory]]:
             offset += (array.shape[axis] - 1) * strides[axis]
             strides[axis] = -strides[axis]
-    found = Placed(base, array.shape, tuple(strides), offset)
+    found = Placed(base, array.shape, tuple(strides), offset, filled)
     found.view()[...] = array
     return found
 

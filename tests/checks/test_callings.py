@@ -88,7 +88,7 @@ def test_no_run_is_on_the_data_of_the_one_before(condition):
         ("negative-strides", [{"memory": "reversed"}, {"memory": "reversed-in-part"}]),
         ("broadcast-grad-output", [{"memory": "broadcast", "arguments": ("grad_output",)}] * 2),
         ("read-only", [{"read_only": True}]),
-        ("out-of-bounds", [{"guarded": True}]),
+        ("out-of-bounds", [{"around": "nan"}]),
         ("after-no-grad", [{"no_grad": "before"}, {"no_grad": "between"}, {"evaluating": True}]),
         ("threads", [{"threads": "one"}, {"threads": "all"}]),
         (

@@ -56,6 +56,15 @@ def test_the_built_in_passes_have_no_such_excuse():
     assert (found.status, found.evaluations) == ("failed", 3)
 
 
+@pytest.mark.parametrize(("rounding", "status"), [(1.9, "passed"), (2.0, "inconclusive"), (1e200, "inconclusive")])
+def test_a_bound_as_large_as_the_gradient_says_nothing(rounding, status):
+    found = run(RIGHT, follows=False, rounding=rounding)
+    assert found.status == status
+    assert ("as much as the gradient itself" in found.message) == (status == "inconclusive")
+    # What is farther off than even that is wrong.
+    assert run(RIGHT + 3 * rounding, follows=False, rounding=rounding).status == "failed"
+
+
 def test_an_array_that_was_not_given_is_a_failure():
     found = exact.check(said(), observed(faults={"weight": Fault("failed", "missing")}), "weight", 9)
     assert (found.status, found.check, found.gradient, found.message) == ("failed", "exact", "weight", "missing")

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from convcheck import verify
+from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.reports.details import commands, selection
 from convcheck.suites.config import parse_layer
 from convcheck.suites.select import selector
@@ -27,6 +28,16 @@ def test_a_formulation():
     report = report_of(layer_report(CONV, (failing(CONV, "unfold", "weight", "central"),)))
     expected = ["convcheck", "verify", "suite.yaml", "--formulation", "unfold", "-k", '"conv1"', "--check", "central"]
     assert words(report) == [*expected, "--seed", "0"]
+
+
+def test_what_a_condition_explains_is_looked_for_under_it_too():
+    result = failing(CONV, TARGET, "weight")
+    known = replace(result, diagnosis=(CONDITIONS["out-of-bounds"].diagnosis(),))
+    checks = [words(report_of(layer_report(CONV, (found,))))[-6:-2] for found in (result, known)]
+    assert checks[0][-2:] == ["--check", "exact"]
+    assert checks[1] == ["--check", "exact", "--check", "conditions"]
+    under = replace(known, check="conditions", condition="out-of-bounds")
+    assert words(report_of(layer_report(CONV, (under,))))[-4:-2] == ["--check", "conditions"]
 
 
 def test_the_seed_is_the_layers_and_the_options_are_the_runs():

@@ -17,7 +17,7 @@ from tests.targets_for_tests import Right
 LAYER = Layer(4, 6, (2, 3), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2, input=(7, 8), batch=3)
 AT = integer_operands(LAYER)
 HOWS = [
-    *(How(memory, guarded=guarded, read_only=guarded) for memory in MEMORIES for guarded in (False, True)),
+    *(How(memory, around=around, read_only=bool(around)) for memory in MEMORIES for around in ("", "nan", "zeros")),
     How(threads="one"),
     How(threads="all"),
     How(at_once=True),
@@ -28,16 +28,22 @@ def seen(of):
     return {"output": np.asarray(of.output), **dict(zip(("input", "weight", "bias"), of.backward(), strict=True))}
 
 
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.sampled_from(MEMORIES), st.booleans())
-def test_an_array_in_larger_memory_holds_the_same_and_nan_lies_around_it(shape, memory, guarded):
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=5),
+    st.sampled_from(MEMORIES),
+    st.sampled_from(("", "nan", "zeros")),
+)
+def test_an_array_in_larger_memory_holds_the_same_and_nan_or_zeros_lie_around_it(shape, memory, around):
     array = np.arange(1.0, np.prod(shape) + 1).reshape(shape)
-    where = placed(array, memory, guarded=guarded)
+    where = placed(array, memory, around=around)
     assert np.array_equal(where.view(), array)
-    assert np.count_nonzero(~np.isnan(where.base)) == array.size
+    is_around = where.base == 0 if around == "zeros" else np.isnan(where.base)
+    assert np.count_nonzero(~is_around) == array.size
     assert not where.spilled()
-    outside = np.flatnonzero(np.isnan(where.base))
+    outside = np.flatnonzero(is_around)
+    assert outside.size or not around
     if outside.size:
-        where.base[outside[-1]] = 0
+        where.base[outside[-1]] = 7
         assert where.spilled()
 
 
@@ -58,8 +64,9 @@ def test_what_is_reversed_in_part_is_so_along_another_axis_of_each_argument():
     assert memories == {"x": "reversed-last", "weight": "plain", "bias": "plain", "grad_output": "reversed-first"}
 
 
-def test_bands_are_as_wide_as_the_array_and_written_ones_are_found():
-    where = placed(np.ones((30, 40)), guarded=True)
+@pytest.mark.parametrize("around", ["nan", "zeros"])
+def test_bands_are_as_wide_as_the_array_and_written_ones_are_found(around):
+    where = placed(np.ones((30, 40)), around=around)
     assert where.base.size == 3 * 1200
     assert not where.spilled()
     where.view()[...] = 2
@@ -119,7 +126,7 @@ def test_what_is_written_around_an_argument_is_named(name):
                 self.spill(grad_output)
             return super().backward(grad_output)
 
-    run = target(Spills).run(LAYER, AT, How(guarded=True))
+    run = target(Spills).run(LAYER, AT, How(around="nan"))
     assert run.modified() == (() if name == "grad_output" else (AROUND + name,))
     run.backward()
     assert run.modified() == (AROUND + name,)

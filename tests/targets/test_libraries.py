@@ -4,6 +4,7 @@ import ctypes
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,24 @@ def test_writing_beyond_the_memory_that_it_is_given_is_found(tmp_path, array, pl
     report = verify(LAYER, target=build(tmp_path, spoiled), checks=["exact"])
     assert not report.passed
     assert f"wrote beyond the memory of {where}" in str(report)
+
+
+def test_what_is_read_beyond_the_arguments_is_no_race(tmp_path):
+    """One sample too many on every axis: of the next row, and behind the last one of whatever lies there."""
+    write, entries = "grad_input[at] += weight[w] * g;", "l.n * l.c * l.input[0] * l.input[1] * l.input[2]"
+    wrong = build(
+        tmp_path, ("at < l->input[axis]", "at <= l->input[axis]"), (write, f"if (at < {entries}) {{ {write} }}"),
+    )  # fmt: skip
+    padded = Layer(2, 3, 3, padding=1, input=(5, 6), name="padded")
+    report = verify(padded, target=wrong)
+    output = next(r for r in report.layers[0].results if r.gradient == "output")
+    assert (output.status, [d.name for d in output.diagnosis]) == ("failed", ["out-of-bounds"])
+    assert "with zeros all are" in output.message
+    case = report.layers[0].smallest
+    assert (case.condition, case.gradient) == ("out-of-bounds", "output")
+    assert np.isnan(case.analytic)
+    assert verify(replace(padded, padding=0), target=wrong).passed
+    assert verify(padded, target=build(tmp_path, name="libright.so")).passed
 
 
 def test_what_is_not_written_is_no_number(tmp_path):

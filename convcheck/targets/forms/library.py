@@ -107,7 +107,7 @@ class LibraryForm(Form):
         function = self._functions[layer.dtype][direction]
         dtype = next(array.dtype for array in inputs if array is not None)
         guarded = {
-            name: None if shape is None else placed(np.full(shape, np.nan, dtype), guarded=True)
+            name: None if shape is None else placed(np.full(shape, np.nan, dtype), around="nan")
             for name, shape in outputs.items()
         }
         results = [None if place is None else place.view() for place in guarded.values()]
