@@ -15,12 +15,9 @@ from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.mistakes.resemblance import RESEMBLANCES
-from convcheck.reports.results import GradientResult
+from convcheck.reports.results import OUT_OF_BOUNDS, GradientResult
 from convcheck.targets.calling import How
 from convcheck.targets.target import Target
-
-#: The condition under which it shows, and the name that what is found gets.
-OUT_OF_BOUNDS = "out-of-bounds"
 
 #: Names that say what a wrong result looks like, and not how it came about.
 _VAGUE = frozenset({"nondeterministic", "non-finite", *RESEMBLANCES})

@@ -22,7 +22,7 @@ import numpy as np
 
 from convcheck.checks import callings, regimes
 from convcheck.checks.attribution import attributed
-from convcheck.checks.beyond import OUT_OF_BOUNDS, reading_beyond
+from convcheck.checks.beyond import reading_beyond
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
@@ -39,7 +39,7 @@ from convcheck.mistakes import mistake
 from convcheck.mistakes.conditions import CONDITIONS
 from convcheck.mistakes.tricks import TRICKS
 from convcheck.reports.details import headline
-from convcheck.reports.results import REFUSED, SKIPPED_BY_HAND, GradientResult
+from convcheck.reports.results import OUT_OF_BOUNDS, REFUSED, SKIPPED_BY_HAND, GradientResult
 from convcheck.targets.calling import AROUND, How
 from convcheck.targets.target import Target
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from convcheck.checks import behaviour, central, conditions, exact, forward
 from convcheck.checks.attribution import arrays_of, crashed, diagnosed
-from convcheck.checks.beyond import OUT_OF_BOUNDS
 from convcheck.checks.callings import with_more_samples
 from convcheck.checks.double import in_forward_mode
 from convcheck.checks.expected import Expected, Given
@@ -34,7 +33,7 @@ from convcheck.mistakes import MISTAKES
 from convcheck.mistakes.diagnose import explains
 from convcheck.reports.contributions import contributions, entry_name
 from convcheck.reports.details import MOST_LEGIBLE_FIRST, headline
-from convcheck.reports.results import GRADIENTS, GradientResult, LayerReport, Smallest
+from convcheck.reports.results import GRADIENTS, OUT_OF_BOUNDS, GradientResult, LayerReport, Smallest
 from convcheck.targets.calling import PLAIN, How
 from convcheck.targets.placement import placed
 from convcheck.targets.target import Target

@@ -10,8 +10,7 @@ from convcheck.gradients import FORMULATIONS
 from convcheck.layer.data import as_yaml as data_as_yaml
 from convcheck.layer.layer import Layer
 from convcheck.layer.similar import as_yaml
-from convcheck.mistakes.conditions import CONDITIONS
-from convcheck.reports.results import GradientResult, LayerReport, ReportData, Smallest
+from convcheck.reports.results import OUT_OF_BOUNDS, GradientResult, LayerReport, ReportData, Smallest
 from convcheck.wording import GRADIENT_NAMES, VERDICTS, compact_against, counted, readable, told_apart
 
 Details = tuple[tuple[str, str], ...]
@@ -205,8 +204,7 @@ def commands(report: ReportData, layer: LayerReport, result: GradientResult) -> 
     seed = ["--seed", str(one.seed)]
     found = []
     if chosen:
-        # What a condition explains may pass without it.
-        under = any(diagnosis.name in CONDITIONS for diagnosis in result.diagnosis)
+        under = any(diagnosis.name == OUT_OF_BOUNDS for diagnosis in result.diagnosis)
         checks = dict.fromkeys([result.check, "conditions"] if under else [result.check])
         words = ["verify", *config, *report.options, *builtin, *chosen]
         found.append(("reproduce", [*words, *(word for check in checks for word in ("--check", check)), *seed]))

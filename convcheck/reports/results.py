@@ -25,6 +25,9 @@ STATUSES = ("passed", "failed", "skipped", "inconclusive", "error")
 SKIPPED_BY_HAND = "skipped by --skip-condition"
 REFUSED = "refused under {}: "
 
+#: The condition that explains results that were found without it too, by chance.
+OUT_OF_BOUNDS = "out-of-bounds"
+
 #: What was checked where there was no target.
 NO_CODE_OF_YOURS = "convcheck's own formulations; no code of yours"
 

@@ -9,10 +9,11 @@ import pytest
 
 from convcheck import Layer, verify
 from convcheck.checks import behaviour
-from convcheck.checks.beyond import OUT_OF_BOUNDS, with_reading_beyond
+from convcheck.checks.beyond import with_reading_beyond
 from convcheck.checks.exact import check
 from convcheck.checks.observed import Fault, Observed
 from convcheck.mistakes.conditions import CONDITIONS
+from convcheck.reports.results import OUT_OF_BOUNDS
 from tests.one_condition import around
 from tests.parts import LAYER, expected, target
 from tests.targets_for_tests import Right, Unflipped
