@@ -20,7 +20,7 @@ from convcheck.targets.calling import How
 from convcheck.targets.target import Target
 
 #: Names that say what a wrong result looks like, and not how it came about.
-_VAGUE = frozenset({"nondeterministic", "non-finite", *RESEMBLANCES})
+VAGUE = frozenset({"nondeterministic", "non-finite", *RESEMBLANCES})
 
 
 def with_reading_beyond(
@@ -37,7 +37,7 @@ def with_reading_beyond(
     plain : sequence of GradientResult
         The same results without them.
     """
-    failed = [result.status == "failed" and _VAGUE.issuperset(d.name for d in result.diagnosis) for result in results]
+    failed = [result.status == "failed" and VAGUE.issuperset(d.name for d in result.diagnosis) for result in results]
     asked = {result.gradient for result, unexplained in zip(results, failed, strict=True) if unexplained}
     raised = any(fault.status == "error" for fault in observed.faults.values())
     target = observed.implementation

@@ -22,7 +22,7 @@ import numpy as np
 
 from convcheck.checks import callings, regimes
 from convcheck.checks.attribution import attributed
-from convcheck.checks.beyond import reading_beyond
+from convcheck.checks.beyond import VAGUE, reading_beyond
 from convcheck.checks.expected import Expected
 from convcheck.checks.observed import Observed, shape_of
 from convcheck.checks.plan import TOO_MUCH, gradients_of
@@ -442,20 +442,21 @@ def named(results: Sequence[GradientResult], expected: Expected, target: Target)
     An array that depends on what lies beyond the arguments may be wrong under any other condition by chance.
     """
     unexplained = [
-        result.condition if result.status == "failed" and not result.diagnosis else None for result in results
+        result.status == "failed"
+        and result.condition is not None
+        and VAGUE.issuperset(d.name for d in result.diagnosis)
+        for result in results
     ]
-    places: dict[str, set[str]] = {}
-    for result, condition in zip(results, unexplained, strict=True):
-        if condition is not None:
-            places.setdefault(result.gradient, set()).add(condition)
-    asked = {gradient for gradient, under in places.items() if OUT_OF_BOUNDS in under and len(under) > 1}
+    under = zip(results, unexplained, strict=True)
+    asked = {result.gradient for result, vague in under if vague and result.condition == OUT_OF_BOUNDS}
     beyond = reading_beyond(asked, expected, target) if asked else {}
-    return [
-        replace(result, diagnosis=(CONDITIONS[OUT_OF_BOUNDS if result.gradient in beyond else condition].diagnosis(),))
-        if condition is not None
-        else result
-        for result, condition in zip(results, unexplained, strict=True)
-    ]
+    marked = []
+    for result, vague in zip(results, unexplained, strict=True):
+        name = OUT_OF_BOUNDS if result.gradient in beyond else result.condition
+        if vague and name is not None and (result.gradient in beyond or not result.diagnosis):
+            result = replace(result, diagnosis=(CONDITIONS[name].diagnosis(),))
+        marked.append(result)
+    return marked
 
 
 def _says_little(

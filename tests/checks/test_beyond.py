@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from convcheck import Layer, verify
-from convcheck.checks import behaviour
+from convcheck.checks import behaviour, conditions
 from convcheck.checks.beyond import with_reading_beyond
 from convcheck.checks.exact import check
 from convcheck.checks.observed import Fault, Observed
 from convcheck.mistakes.conditions import CONDITIONS
-from convcheck.reports.results import OUT_OF_BOUNDS
+from convcheck.mistakes.resemblance import RESEMBLANCES
+from convcheck.reports.results import OUT_OF_BOUNDS, GradientResult
 from tests.one_condition import around
 from tests.parts import LAYER, expected, target
 from tests.targets_for_tests import Right, Unflipped
@@ -181,6 +182,16 @@ def test_other_conditions_do_not_explain_what_is_so_by_chance():
     assert {name for result in found for name in names(result)} == {OUT_OF_BOUNDS}
     assert report.layers[0].smallest.condition == OUT_OF_BOUNDS
     assert Layer(**report.layers[0].smallest.layer).channels == 1
+
+
+def test_what_it_resembles_by_chance_does_not_explain_it_either():
+    found = GradientResult("mine", "input", "conditions", "failed", condition=OUT_OF_BOUNDS)
+    looks = replace(found, diagnosis=(RESEMBLANCES["partly-right"].diagnosis(),))
+    other = replace(looks, gradient="weight", condition="sparse")
+    known = replace(found, diagnosis=(CONDITIONS["large"].diagnosis(),))
+    code = target(reading("the same number"))
+    marked = conditions.named([looks, other, known], expected(LAYER, code), code)
+    assert [names(result) for result in marked] == [[OUT_OF_BOUNDS], ["partly-right"], ["large"]]
 
 
 @pytest.mark.parametrize(("code", "everywhere"), [(NeverAgain, False), (ByChance, True)])
