@@ -167,7 +167,10 @@ def _run() -> int:
         _say("error: there is not enough memory; expected smaller layers, or fewer jobs")
     except OSError as error:
         _say(f"error: {error}")
-    except Exception:
+    except Exception as error:
+        # Up to Python 3.11, a class that is made meanwhile, as by an import, wraps what comes of a signal.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            return _INTERRUPTED
         _say(f"error: convcheck itself has failed; please report this, with the command\n{traceback.format_exc()}")
     return _USAGE_ERROR
 

@@ -199,3 +199,31 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "words"),
+    [("KeyboardInterrupt", 130, "interrupted"), ("ValueError", 2, "convcheck itself has failed")],
+)
+def test_a_signal_that_comes_while_a_class_is_made_by_an_import(raised, status, words, tmp_path):
+    program = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Field:
+    def __set_name__(self, owner, name):
+        raise {raised}
+
+class Finder(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "convcheck.cli":
+            type("Key", (), {{"field": Field()}})
+
+sys.meta_path.insert(0, Finder())
+from convcheck.__main__ import main
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (status, "")
+    assert words in ran.stderr
+    assert ("Traceback" in ran.stderr) == (raised == "ValueError")
